@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SCRAPESHARD_FILTER_H
+#define SCRAPESHARD_FILTER_H
+/*
+ * A body in, the body of some of its shards out: streamed, without copies.
+ *
+ *     struct ss_filter_settings settings = ss_filter_settings_default();
+ *     settings.content_type = "text/plain; version=0.0.4";
+ *     settings.shards = shards;
+ *     ss_filter_new(&filter, &settings);
+ *     while (more) ss_filter_feed(filter, bytes, &sink);
+ *     ss_filter_end(filter, &sink);
+ *     ss_filter_free(filter);
+ *
+ * What reaches the sink is byte for byte what came in, in its order. The sinks of all shards together get the whole
+ * body, each record once, but for the end marker of OpenMetrics, which every shard gets.
+ *
+ * The filter splits, it does not judge: it refuses only what no scraper could read as an exposition, and it refuses
+ * that for every shard alike.
+ */
+#include <scrapeshard/shard.h>
+#include <scrapeshard/span.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A condition of this body. Fatal errors of the process are negative errno values and never stand here. */
+enum ss_filter_condition {
+    SS_NO_EXPOSITION = 1, /* a record that no parser of the format accepts */
+    SS_LINE_TOO_LONG,     /* a record longer than max_line */
+    SS_BODY_CUT,          /* the body ended inside a record or before its end marker */
+    SS_FORMAT_UNKNOWN,    /* a format that this release cannot split */
+};
+
+/* Where and why a body failed. */
+struct ss_filter_error {
+    enum ss_filter_condition condition;
+    uint64_t offset; /* bytes before the record that failed */
+    uint64_t line;   /* its line, from 1 */
+    char reason[200];
+};
+
+struct ss_filter_settings {
+    const char *content_type;       /* of the response; decides the format. NULL is text. Not kept. */
+    const struct ss_shards *shards; /* what to let through, NULL: all. Borrowed while the filter lives. */
+    size_t max_line;                /* bytes of the longest record taken, its LF included */
+};
+
+/* Text, all shards, lines of up to 1 MiB. */
+struct ss_filter_settings ss_filter_settings_default(void);
+
+/* What went by so far. A family that comes back after another one counts again. */
+struct ss_filter_counts {
+    uint64_t bytes_seen, bytes_kept;
+    uint64_t series_seen, series_kept;
+    uint64_t families_seen, families_kept;
+};
+
+struct ss_filter;
+
+/* 0: *filterp is the caller's. SS_FORMAT_UNKNOWN: content_type names a format that cannot be split. -ENOMEM. */
+int ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings);
+
+/*
+ * Takes the next bytes of the body, cut anywhere, and hands what is to be kept to the sink. The bytes are not needed
+ * after the call; an incomplete record at their end is copied.
+ *
+ * 0; a condition (ss_filter_error() tells the rest); or a negative errno value, the sink's own among them. After
+ * anything but 0 the filter only answers the same again.
+ */
+int ss_filter_feed(struct ss_filter *filter, struct ss_span bytes, const struct ss_sink *sink);
+
+/* Tells that the body is at its end. Answers as ss_filter_feed(). Needed for the last bytes, and the last check. */
+int ss_filter_end(struct ss_filter *filter, const struct ss_sink *sink);
+
+/*
+ * Whether the bytes so far end where a body can end by itself: after a LF, after the end marker. A body whose end was
+ * told by nothing but a closed connection is whole only if this is true.
+ */
+bool ss_filter_ends_whole(const struct ss_filter *filter);
+
+/* The failure that a condition stands for; NULL while there is none. Borrowed from the filter. */
+const struct ss_filter_error *ss_filter_error(const struct ss_filter *filter);
+
+/* "line 3, byte 120: …" for a log or a reply. Writes at most size bytes with their NUL; returns buffer. */
+const char *ss_filter_error_text(const struct ss_filter_error *error, char *buffer, size_t size);
+
+const struct ss_filter_counts *ss_filter_counts(const struct ss_filter *filter);
+
+/* The name of the format in use: "text", "openmetrics". Static. */
+const char *ss_filter_format(const struct ss_filter *filter);
+
+/* NULL is fine. */
+void ss_filter_free(struct ss_filter *filter);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

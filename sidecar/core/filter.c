@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The conductor.
+ *
+ *     bytes --> format: records (span, hash of the key) --> selection: spans of the wanted shards --> sink
+ *
+ * The format is chosen once, by the response's Content-Type. Everything after the first failure is refused with the
+ * same failure.
+ */
+#include "format.h"
+#include "select.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct ss_filter {
+    const struct format *format;
+    void *state;
+    int failed;
+    struct ss_filter_error error;
+    struct selection selection;
+};
+
+struct ss_filter_settings
+ss_filter_settings_default(void)
+{
+    return (struct ss_filter_settings){.max_line = 1024 * 1024};
+}
+
+int
+ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings)
+{
+    const struct format *format = format_of(settings->content_type);
+    if (!format)
+        return SS_FORMAT_UNKNOWN;
+
+    struct ss_filter *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ENOMEM;
+    f->format = format;
+    f->selection.shards = settings->shards;
+    struct format_settings s = {settings->max_line, &f->error};
+    int r = format->begin(&f->state, format, &s);
+    if (r) {
+        free(f);
+        return r;
+    }
+    *filterp = f;
+    return 0;
+}
+
+int
+ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *sink)
+{
+    if (f->failed)
+        return f->failed;
+    struct records records = selection_records(&f->selection);
+    f->selection.sink = sink;
+    f->selection.counts.bytes_seen += bytes.len;
+    return f->failed = f->format->feed(f->state, bytes, &records);
+}
+
+int
+ss_filter_end(struct ss_filter *f, const struct ss_sink *sink)
+{
+    if (f->failed)
+        return f->failed;
+    struct records records = selection_records(&f->selection);
+    f->selection.sink = sink;
+    return f->failed = f->format->end(f->state, &records);
+}
+
+bool
+ss_filter_ends_whole(const struct ss_filter *f)
+{
+    return f->format->ends_whole(f->state);
+}
+
+const struct ss_filter_error *
+ss_filter_error(const struct ss_filter *f)
+{
+    return f->error.condition ? &f->error : NULL;
+}
+
+const char *
+ss_filter_error_text(const struct ss_filter_error *error, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "line %" PRIu64 ", byte %" PRIu64 ": %s", error->line, error->offset, error->reason);
+    return buffer;
+}
+
+const struct ss_filter_counts *
+ss_filter_counts(const struct ss_filter *f)
+{
+    return &f->selection.counts;
+}
+
+const char *
+ss_filter_format(const struct ss_filter *f)
+{
+    return f->format->name;
+}
+
+void
+ss_filter_free(struct ss_filter *f)
+{
+    if (!f)
+        return;
+    f->format->free(f->state);
+    free(f);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_LIMITS_H
+#define CORE_LIMITS_H
+/* The core's fixed sizes. Each stands beside the loop it protects, but is said here once. */
+
+enum {
+    /* Spans handed to the sink at once; more records only mean more calls. */
+    LIMIT_SPANS = 64,
+    /* Bytes of a sample's beginning that are remembered, so that the lines of one name are told by one comparison. A
+       longer name is only slower: its lines are read one by one. */
+    LIMIT_HEAD = 256,
+    /* Beginnings remembered at once: a histogram's three names, and one more. */
+    LIMIT_HEADS = 4,
+};
+
+#endif

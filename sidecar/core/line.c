@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The letters that may stand at a place of a keyword, given its first. */
+static bool
+keyword_goes_on(const struct cut *cut, char c)
+{
+    switch (cut->first) {
+    case 'H':
+        return c == "HELP"[cut->word];
+    case 'T':
+        return c == "TYPE"[cut->word];
+    default:
+        return c == "UNIT"[cut->word];
+    }
+}
+
+/* A byte behind the head, where quotes and backslashes count. */
+static enum cut_state
+cut_body(struct cut *cut, char c)
+{
+    bool escaped = cut->escaped;
+    cut->escaped = c == '\\' && !escaped;
+    if (c != '"' || escaped)
+        return cut->state;
+    switch (cut->state) {
+    case CUT_QUOTED_NAME:
+        return CUT_COMMENT;
+    case CUT_SAMPLE:
+        return CUT_QUOTED;
+    default: /* CUT_QUOTED */
+        return CUT_SAMPLE;
+    }
+}
+
+/* The head of a line, a byte at a time: is it a sample, a comment, or a comment with a name that may be quoted? */
+static enum cut_state
+cut_head(struct cut *cut, char c)
+{
+    switch (cut->state) {
+    case CUT_START:
+        if (is_blank(c) || c == '#')
+            return c == '#' ? CUT_HASH : CUT_START;
+        cut->state = CUT_SAMPLE;
+        return cut_body(cut, c);
+    case CUT_HASH:
+        cut->word = 0;
+        return is_blank(c) ? CUT_KEYWORD : CUT_COMMENT;
+    case CUT_KEYWORD:
+        if (cut->word == 0 && is_blank(c))
+            return CUT_KEYWORD;
+        if (cut->word == 0)
+            cut->first = c;
+        if (cut->word == 4)
+            return is_blank(c) ? CUT_NAME : CUT_COMMENT;
+        if (!keyword_goes_on(cut, c))
+            return CUT_COMMENT;
+        cut->word++;
+        return CUT_KEYWORD;
+    default: /* CUT_NAME */
+        return is_blank(c) ? CUT_NAME : c == '"' ? CUT_QUOTED_NAME : CUT_COMMENT;
+    }
+}
+
+bool
+cut_is_quoted(const struct cut *cut)
+{
+    return cut->state == CUT_QUOTED || cut->state == CUT_QUOTED_NAME;
+}
+
+size_t
+cut_feed(struct cut *cut, struct ss_span in)
+{
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.ptr[i];
+        if (c == '\n' && !cut_is_quoted(cut))
+            return i + 1;
+        if (cut->state == CUT_COMMENT) {
+            const char *lf = memchr(in.ptr + i, '\n', in.len - i);
+            return lf ? (size_t)(lf - in.ptr) + 1 : 0;
+        }
+        cut->state = cut->state < CUT_QUOTED_NAME ? cut_head(cut, c) : cut_body(cut, c);
+    }
+    return 0;
+}
+
+long
+line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep)
+{
+    size_t end = cut_feed(&line->cut, in);
+    size_t n = end ? end : in.len;
+
+    *wholep = end != 0;
+    if (n > max - line->len) {
+        n = max - line->len;
+        *wholep = false;
+    }
+    if (line->len + n > line->capacity) {
+        size_t capacity = line->capacity ? line->capacity : 512;
+        while (capacity < line->len + n)
+            capacity *= 2;
+        char *bytes = realloc(line->bytes, capacity);
+        if (!bytes)
+            return -ENOMEM;
+        line->bytes = bytes;
+        line->capacity = capacity;
+    }
+    memcpy(line->bytes + line->len, in.ptr, n);
+    line->len += n;
+    return (long)n;
+}
+
+void
+line_clear(struct line *line)
+{
+    line->len = 0;
+    line->cut = (struct cut){0};
+}
+
+void
+line_deinit(struct line *line)
+{
+    free(line->bytes);
+}

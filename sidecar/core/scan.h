@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_SCAN_H
+#define CORE_SCAN_H
+/*
+ * Where do samples end? The loop that sees every byte of a body.
+ *
+ * A sample ends at the first LF outside double quotes; a quote behind an odd run of backslashes is no quote. There is
+ * one scanner for each kind of processor, all with the same answers: tests hold them against each other.
+ */
+#include <scrapeshard/span.h>
+
+#include <stdint.h>
+
+enum {
+    /* The most bytes scanned at once: few enough to be still in the first cache when their lines are looked at. */
+    SCAN_BATCH = 4096,
+    /* Room for the ends of a batch; a scanner may write some too many behind those it counts. */
+    SCAN_ENDS = SCAN_BATCH + 8,
+};
+
+/* What the bytes so far leave behind for the next. Zeroed at the beginning of a line. */
+struct scan_carry {
+    uint64_t quoted;    /* all ones inside quotes, else 0 */
+    uint64_t escaped;   /* 1 if the next byte stands behind an odd run of backslashes */
+    uint64_t inside_lf; /* not 0 once a LF stood inside quotes */
+};
+
+struct scanner {
+    const char *name;
+    /* Finds the ends of samples in at most SCAN_BATCH bytes: offsets behind their LFs. Returns how many. */
+    size_t (*ends)(struct ss_span in, struct scan_carry *carry, uint32_t *ends);
+};
+
+extern const struct scanner scanner_portable;
+#ifdef __x86_64__
+extern const struct scanner scanner_avx2;
+#endif
+
+/* The fastest scanner that this processor can run. */
+const struct scanner *scanner_best(void);
+
+#endif

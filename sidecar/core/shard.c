@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose is it: hash, placement, and the set of shards a scrape asked for. */
+#include <scrapeshard/shard.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+struct ss_shards {
+    uint32_t count;
+    uint64_t bits[];
+};
+
+uint64_t
+ss_hash_xxh64(struct ss_span key)
+{
+    return XXH64(key.ptr, key.len, 0);
+}
+
+uint32_t
+ss_place_modulo(uint64_t hash, uint32_t count)
+{
+    return (uint32_t)hash % count;
+}
+
+__attribute__((format(printf, 2, 3))) static int
+refuse(struct ss_shards_error *error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->reason, sizeof(error->reason), format, args);
+    va_end(args);
+    return EINVAL;
+}
+
+/* Reads digits from *p; *valuep stops growing at UINT32_MAX. Returns how many digits there were. */
+static size_t
+read_number(const char **p, const char *end, uint32_t *valuep)
+{
+    const char *start = *p;
+    uint64_t value = 0;
+    for (; *p < end && **p >= '0' && **p <= '9'; ++*p) {
+        value = value * 10 + (uint64_t)(**p - '0');
+        if (value > UINT32_MAX)
+            value = UINT32_MAX;
+    }
+    *valuep = (uint32_t)value;
+    return (size_t)(*p - start);
+}
+
+/* The part of a text that an error message shows. */
+static int
+shown(struct ss_span text)
+{
+    return text.len < 40 ? (int)text.len : 40;
+}
+
+int
+ss_shard_count_parse(uint32_t *countp, struct ss_span text, struct ss_shards_error *error)
+{
+    const char *p = text.ptr, *end = text.ptr + text.len;
+    uint32_t count;
+
+    if (!read_number(&p, end, &count) || p != end)
+        return refuse(error, "\"%.*s\" is no number; a number from 1 to %u is right", shown(text), text.ptr,
+                      SS_SHARD_COUNT_MAX);
+    if (count < 1 || count > SS_SHARD_COUNT_MAX)
+        return refuse(error, "%.*s is out of range; a number from 1 to %u is right", shown(text), text.ptr,
+                      SS_SHARD_COUNT_MAX);
+    *countp = count;
+    return 0;
+}
+
+/* Puts first..last into the set. */
+static int
+shards_add(struct ss_shards *shards, uint32_t first, uint32_t last, struct ss_shards_error *error)
+{
+    if (last >= shards->count)
+        return refuse(error, "shard %u does not exist among %u; 0 to %u is right", last, shards->count,
+                      shards->count - 1);
+    if (first > last)
+        return refuse(error, "the range %u-%u runs backwards; %u-%u is right", first, last, last, first);
+    for (uint32_t s = first; s <= last; s++) {
+        if (ss_shards_has(shards, s))
+            return refuse(error, "shard %u is named twice; once is right", s);
+        shards->bits[s / 64] |= UINT64_C(1) << s % 64;
+    }
+    return 0;
+}
+
+static int
+shards_read(struct ss_shards *shards, struct ss_span text, struct ss_shards_error *error)
+{
+    const char *p = text.ptr, *end = text.ptr + text.len;
+
+    for (;;) {
+        uint32_t first, last;
+        if (!read_number(&p, end, &first))
+            break;
+        last = first;
+        if (p < end && *p == '-') {
+            p++;
+            if (!read_number(&p, end, &last))
+                break;
+        }
+        int r = shards_add(shards, first, last, error);
+        if (r)
+            return r;
+        if (p == end)
+            return 0;
+        if (*p++ != ',')
+            break;
+    }
+    return refuse(error, "\"%.*s\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right",
+                  shown(text), text.ptr);
+}
+
+int
+ss_shards_parse(struct ss_shards **outp, struct ss_span text, uint32_t count, struct ss_shards_error *error)
+{
+    struct ss_shards *shards = calloc(1, sizeof(*shards) + (count + 63) / 64 * sizeof(uint64_t));
+    if (!shards)
+        return -ENOMEM;
+    shards->count = count;
+
+    int r = shards_read(shards, text, error);
+    if (r) {
+        ss_shards_free(shards);
+        return r;
+    }
+    *outp = shards;
+    return 0;
+}
+
+uint32_t
+ss_shards_count(const struct ss_shards *shards)
+{
+    return shards->count;
+}
+
+bool
+ss_shards_has(const struct ss_shards *shards, uint32_t shard)
+{
+    return shards->bits[shard / 64] >> shard % 64 & 1;
+}
+
+void
+ss_shards_free(struct ss_shards *shards)
+{
+    free(shards);
+}

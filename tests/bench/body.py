@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes an exposition as a busy service would: families of very different sizes, one in six a histogram.
+
+The same arguments give the same bytes. The default, 28,000 series in 433 families, is the size of Criteo's instances.
+"""
+import argparse
+import random
+import sys
+
+METHODS = ["GET", "POST", "PUT", "DELETE"]
+BUCKETS = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"]
+WORDS = ["http", "request", "queue", "cache", "bidder", "session", "worker", "kafka", "consumer", "banner", "budget", "timer"]
+
+
+def labels(rng, i):
+    return (f'method="{METHODS[i % 4]}",handler="/api/v{i % 3}/{WORDS[i % 12]}/{rng.randrange(1000)}",'
+            f'zone="eu-west-{i % 3}",pool="{WORDS[i // 12 % 12]}-{i}",version="2026.11.{i % 7}"')
+
+
+def family(rng, index, series, openmetrics):
+    """Yields the lines of one family of about so many series."""
+    kind = ["counter", "gauge", "gauge", "counter", "gauge", "histogram"][index % 6]
+    name = "_".join(rng.choice(WORDS) for _ in range(2)) + f"_{index}"
+    total = "_total" if kind == "counter" else ""
+    name += {"counter": "_events", "gauge": "_bytes", "histogram": "_duration_seconds"}[kind]
+    declared = name if openmetrics else name + total
+    yield f"# HELP {declared} The {kind} that counts {name.replace('_', ' ')}.\n"
+    yield f"# TYPE {declared} {kind}\n"
+    if kind != "histogram":
+        for i in range(series):
+            yield f"{name}{total}{{{labels(rng, i)}}} {rng.random() * 1e6:.6g}\n"
+        return
+    for i in range(max(1, series // (len(BUCKETS) + 2))):
+        l, seen = labels(rng, i), 0
+        for b in BUCKETS:
+            seen += rng.randrange(100)
+            yield f'{name}_bucket{{{l},le="{b}"}} {seen}\n'
+        yield f"{name}_sum{{{l}}} {seen * 0.37:.6g}\n"
+        yield f"{name}_count{{{l}}} {seen}\n"
+
+
+def body(series=28000, families=433, openmetrics=False, seed=1):
+    rng = random.Random(seed)
+    weights = [rng.paretovariate(1.1) for _ in range(families)]
+    scale = series / sum(weights)
+    for i, w in enumerate(weights):
+        yield from family(rng, i, max(1, round(w * scale)), openmetrics)
+    if openmetrics:
+        yield "# EOF\n"
+
+
+if __name__ == "__main__":
+    args = argparse.ArgumentParser(description=__doc__)
+    args.add_argument("--series", type=int, default=28000)
+    args.add_argument("--families", type=int, default=433)
+    args.add_argument("--openmetrics", action="store_true")
+    a = args.parse_args()
+    sys.stdout.writelines(body(a.series, a.families, a.openmetrics))

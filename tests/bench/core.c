@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core beside the floor of any line splitter: CPU per body, min, median and deviation over the rounds, and speed as
+ * a share of a bare memchr loop over the same lines. All of them take turns in one run.
+ *
+ *     bench-core FILE [CONTENT-TYPE [ROUNDS]]
+ */
+#include <scrapeshard/filter.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_ROUNDS = 2000, FEED = 16 * 1024 };
+
+struct contest {
+    const char *name;
+    uint32_t count; /* shards; 0: the memchr loop */
+    size_t feed;    /* bytes given at once */
+    double seconds[MOST_ROUNDS];
+    uint64_t kept;
+};
+
+static double
+cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static char *
+read_file(const char *path, size_t *lenp)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f || fseek(f, 0, SEEK_END)) {
+        perror(path);
+        exit(1);
+    }
+    size_t len = (size_t)ftell(f);
+    char *bytes = malloc(len + 1);
+    rewind(f);
+    if (!bytes || fread(bytes, 1, len, f) != len)
+        exit(1);
+    fclose(f);
+    *lenp = len;
+    return bytes;
+}
+
+static uint64_t
+memchr_lines(struct ss_span body)
+{
+    uint64_t n = 0;
+    for (const char *p = body.ptr, *end = p + body.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* Copies what is kept, as a sender would. */
+static char copied[16 * 1024 * 1024];
+
+struct copy {
+    uint64_t len;
+};
+
+static int
+copy_take(void *ctx, const struct ss_span *spans, size_t n)
+{
+    struct copy *copy = ctx;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(copied, spans[i].ptr, spans[i].len < sizeof(copied) ? spans[i].len : sizeof(copied));
+        copy->len += spans[i].len;
+    }
+    return 0;
+}
+
+static uint64_t
+filter_body(struct ss_span body, const char *content_type, uint32_t count, size_t feed)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct ss_shards_error error;
+    struct ss_shards *shards;
+    struct ss_filter *filter;
+    struct copy copy = {0};
+    struct ss_sink sink = {copy_take, &copy};
+
+    if (ss_shards_parse(&shards, (struct ss_span){"0", 1}, count, &error))
+        exit(1);
+    settings.content_type = content_type;
+    settings.shards = shards;
+    if (ss_filter_new(&filter, &settings))
+        exit(1);
+    while (body.len) {
+        struct ss_span piece = {body.ptr, body.len < feed ? body.len : feed};
+        if (ss_filter_feed(filter, piece, &sink))
+            exit(1);
+        body.ptr += piece.len;
+        body.len -= piece.len;
+    }
+    if (ss_filter_end(filter, &sink))
+        exit(1);
+    ss_filter_free(filter);
+    ss_shards_free(shards);
+    return copy.len;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct contest contests[] = {
+        {.name = "memchr loop"},
+        {.name = "N=80, whole", .count = 80, .feed = SIZE_MAX},
+        {.name = "N=80, 16 KiB", .count = 80, .feed = FEED},
+        {.name = "N=8, 16 KiB", .count = 8, .feed = FEED},
+        {.name = "N=1, 16 KiB", .count = 1, .feed = FEED},
+    };
+    enum { CONTESTS = sizeof(contests) / sizeof(contests[0]) };
+    struct ss_span body;
+
+    if (argc < 2)
+        return 2;
+    body.ptr = read_file(argv[1], &body.len);
+    const char *content_type = argc > 2 ? argv[2] : "text/plain";
+    int rounds = argc > 3 ? atoi(argv[3]) : 300;
+    if (rounds < 1 || rounds > MOST_ROUNDS)
+        return 2;
+
+    for (int i = 0; i < rounds; i++) {
+        for (size_t c = 0; c < CONTESTS; c++) {
+            double start = cpu_now();
+            contests[c].kept = contests[c].count ? filter_body(body, content_type, contests[c].count, contests[c].feed)
+                                                 : memchr_lines(body);
+            contests[c].seconds[i] = cpu_now() - start;
+        }
+    }
+
+    printf("%-14s %9s %9s %9s %7s %9s %10s\n", "", "min ms", "median", "deviation", "GB/s", "of memchr", "kept");
+    double floor = 0;
+    for (size_t c = 0; c < CONTESTS; c++) {
+        double *s = contests[c].seconds, sum = 0, squares = 0;
+        qsort(s, (size_t)rounds, sizeof(*s), by_value);
+        for (int i = 0; i < rounds; i++) {
+            sum += s[i];
+            squares += s[i] * s[i];
+        }
+        double mean = sum / rounds, median = s[rounds / 2];
+        if (!c)
+            floor = median;
+        printf("%-14s %9.3f %9.3f %9.3f %7.1f %8.2fx %10llu\n", contests[c].name, s[0] * 1e3, median * 1e3,
+               sqrt(squares / rounds - mean * mean > 0 ? squares / rounds - mean * mean : 0) * 1e3,
+               (double)body.len / median / 1e9, floor / median, (unsigned long long)contests[c].kept);
+    }
+    return 0;
+}

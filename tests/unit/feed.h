@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef UNIT_FEED_H
+#define UNIT_FEED_H
+/* Bodies through the filter, cut in every way, from memory that ends where the bytes end. */
+#include <scrapeshard/filter.h>
+
+/* What came of one body. */
+struct outcome {
+    int result; /* of the feed or end that failed, or 0 */
+    struct ss_filter_error error;
+    struct ss_filter_counts counts;
+    bool ends_whole; /* before the end was told */
+    char *bytes;     /* what reached the sink, with a NUL behind it */
+    size_t len;
+};
+
+struct question {
+    const char *content_type;
+    const char *shard; /* as in the parameter; NULL: no shards, everything */
+    uint32_t count;
+    size_t max_line; /* 0: the default */
+};
+
+/*
+ * Feeds the body whole, byte by byte, and in two pieces at every place (or at a hundred places, if it is long), and
+ * fails the test unless all ways have the same outcome, the same error among it. To be freed with outcome_free().
+ */
+struct outcome feed_all_ways(struct ss_span body, const struct question *question);
+
+/* Fails the test unless the shards of every count in {1, 2, 7, 80} make the body up, each line in one of them. */
+void check_union(struct ss_span body, const char *content_type);
+
+void outcome_free(struct outcome *outcome);
+
+/* A span of a string literal. */
+#define SPAN(text) ((struct ss_span){(text), sizeof(text) - 1})
+
+#endif
