@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+/*
+ * The subcommands. Each gets its arguments with its own name as the first, and answers the exit status: 0, EXIT_FAILED,
+ * or EXIT_USAGE.
+ */
+enum {
+    EXIT_FAILED = 1, /* it could not be done: a bad file, a port in use, a body that is no exposition */
+    EXIT_USAGE = 2,  /* the command line is wrong */
+};
+
+int cmd_serve(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_split(int argc, char **argv);
+
+#endif

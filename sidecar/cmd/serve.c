@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sidecar itself: from the command line to the last scrape. */
+#include "cmd.h"
+#include "settings.h"
+
+#include "../proxy/server.h"
+#include "../service/admin.h"
+#include "../service/http.h"
+
+#include <scrapeshard/version.h>
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "scrapeshard [serve] --upstream.url=URL [flags]\n"
+    "scrapeshard [serve] --config.file=FILE [flags]\n"
+    "\n"
+    "Stands in front of a service's metrics and answers each scrape with the families of the shards it asks for:\n"
+    "GET /metrics?shard=3&shard_count=80. A flag wins over the file. SIGHUP reloads the file, SIGTERM lets the scrapes "
+    "in\n"
+    "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong.\n"
+    "\n"
+    "Other commands: scrapeshard check --help, scrapeshard split --help.\n";
+
+static const struct flag flags[] = {
+    {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
+    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH", settings_take},
+    {"web.listen-address", "ADDRESS", "where scrapes are answered (:9464); may be repeated", settings_take},
+    {"admin.listen-address", "ADDRESS", "where health and reload are answered (127.0.0.1:9465); off closes it",
+     settings_take},
+    {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
+    {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
+    {"set", "SECTION.KEY=VALUE", "any setting of the file, as in endpoint.app.timeout=5s", settings_take_set},
+    {NULL, NULL, NULL, NULL},
+};
+
+enum { SIGNALS = 3 };
+
+struct program {
+    struct settings settings;
+    struct config *config;
+    struct event_base *base;
+    struct log log;
+    struct server server;
+    struct admin admin;
+    struct event *signals[SIGNALS];
+};
+
+/* Reload. */
+
+/* Reads the configuration anew. The old one stays in force if the new one has mistakes; why gets them. */
+static bool
+reload(void *ctx, char *why, size_t size)
+{
+    struct program *p = ctx;
+    struct config *config;
+    char *mistakes = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&mistakes, &len);
+    int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
+    if (out)
+        fclose(out);
+    if (r) {
+        snprintf(why, size, "the configuration stays as it was: %s", r < 0 ? strerror(-r) : mistakes);
+        why[strcspn(why, "\n")] = 0;
+        log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : mistakes));
+        free(mistakes);
+        return false;
+    }
+    free(mistakes);
+
+    const char *restart = config_needs_restart(p->config, config);
+    if (restart)
+        log_warn(&p->log, "a changed setting needs a restart", log_text("setting", restart));
+    config_unref(p->config);
+    p->config = config;
+    p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
+    server_set_config(&p->server, config);
+    log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
+    return true;
+}
+
+static bool
+is_ready(void *ctx)
+{
+    struct program *p = ctx;
+    return !p->server.draining;
+}
+
+/* Signals. */
+
+static void
+on_idle(void *ctx)
+{
+    struct program *p = ctx;
+    event_base_loopexit(p->base, NULL);
+}
+
+static void
+on_hangup(evutil_socket_t signal, short what, void *ctx)
+{
+    char why[256];
+    (void)signal, (void)what;
+    reload(ctx, why, sizeof(why));
+}
+
+/* The first lets scrapes end, the second does not. */
+static void
+on_terminate(evutil_socket_t signal, short what, void *ctx)
+{
+    struct program *p = ctx;
+    (void)what;
+    if (p->server.draining) {
+        event_base_loopbreak(p->base);
+        return;
+    }
+    log_info(&p->log, "shutting down", log_text("signal", strsignal(signal)),
+             log_number("in_flight", (double)p->server.in_flight));
+    server_drain(&p->server, on_idle, p);
+}
+
+static int
+watch_signals(struct program *p)
+{
+    static const struct {
+        int signal;
+        event_callback_fn callback;
+    } watched[SIGNALS] = {{SIGHUP, on_hangup}, {SIGTERM, on_terminate}, {SIGINT, on_terminate}};
+
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < SIGNALS; i++) {
+        p->signals[i] = evsignal_new(p->base, watched[i].signal, watched[i].callback, p);
+        if (!p->signals[i] || event_add(p->signals[i], NULL))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* The program. */
+
+static int
+listen_admin(struct program *p)
+{
+    char bound[160];
+    const char *address = p->config->admin_listen;
+    struct admin_hooks hooks = {is_ready, reload, p};
+
+    if (!strcmp(address, "off"))
+        return 0;
+    int r = admin_init(&p->admin, p->base, &hooks);
+    if (!r)
+        r = http_listen(p->admin.http, p->base, address, bound, sizeof(bound));
+    if (r)
+        log_error(&p->log, "cannot listen for administration", log_text("address", address),
+                  log_text("reason", strerror(-r)));
+    else
+        log_info(&p->log, "listening for administration", log_text("address", bound));
+    return r;
+}
+
+static int
+start(struct program *p)
+{
+    p->base = event_base_new();
+    int r = p->base ? server_init(&p->server, p->base, &p->log, p->config) : -ENOMEM;
+    if (!r)
+        r = watch_signals(p);
+    if (r) {
+        log_error(&p->log, "cannot begin", log_text("reason", strerror(-r)));
+        return r;
+    }
+    log_info(&p->log, "scrapeshard begins", log_text("version", SS_VERSION), log_text("libevent", event_get_version()),
+             log_text("libcurl", curl_version_info(CURLVERSION_NOW)->version));
+    r = server_listen(&p->server);
+    if (!r)
+        r = listen_admin(p);
+    return r;
+}
+
+static int
+run(struct program *p)
+{
+    int r = config_read(&p->config, &p->settings.flags, stderr);
+    if (r) {
+        if (r < 0)
+            fputs("scrapeshard: there is no memory to begin with\n", stderr);
+        return EXIT_FAILED;
+    }
+    p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
+    if (start(p))
+        return EXIT_FAILED;
+    if (event_base_dispatch(p->base) < 0) {
+        log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
+        return EXIT_FAILED;
+    }
+    log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
+    return EXIT_SUCCESS;
+}
+
+int
+cmd_serve(int argc, char **argv)
+{
+    struct program p = {.config = NULL};
+    int at = flags_read(argc, argv, flags, usage, &p.settings), status;
+
+    if (at < 0)
+        status = -at;
+    else if (at < argc)
+        status = flags_refuse("there is no command %s", argv[at]);
+    else if (curl_global_init(CURL_GLOBAL_DEFAULT))
+        status = EXIT_FAILED;
+    else
+        status = run(&p);
+
+    admin_deinit(&p.admin);
+    server_deinit(&p.server);
+    for (int i = 0; i < SIGNALS; i++)
+        if (p.signals[i])
+            event_free(p.signals[i]);
+    if (p.base)
+        event_base_free(p.base);
+    config_unref(p.config);
+    settings_deinit(&p.settings);
+    curl_global_cleanup();
+    libevent_global_shutdown();
+    return status;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A scrape without sockets: a body in, the body of some shards out. */
+#include "cmd.h"
+#include "flags.h"
+
+#include <scrapeshard/filter.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "scrapeshard split --shard=S --shard-count=N [flags] [FILE]\n"
+    "\n"
+    "Writes what a scrape of the shards would get of a body (FILE, or standard input). Exits 0; 1 if\n"
+    "the body is no exposition, and then what was written is not to be used; 2 if the command line is\n"
+    "wrong.\n";
+
+struct split {
+    const char *shard, *count, *content_type;
+};
+
+static int
+take_text(void *ctx, const struct flag *flag, const char *value)
+{
+    struct split *s = ctx;
+    const char **field = !strcmp(flag->name, "shard")         ? &s->shard
+                         : !strcmp(flag->name, "shard-count") ? &s->count
+                                                              : &s->content_type;
+    *field = value;
+    return 0;
+}
+
+static const struct flag flags[] = {
+    {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
+    {"shard-count", "N", "how many shards there are", take_text},
+    {"content-type", "CT", "of the body; default text/plain; version=0.0.4", take_text},
+    {NULL, NULL, NULL, NULL},
+};
+
+static int
+write_spans(void *ctx, const struct ss_span *spans, size_t n)
+{
+    (void)ctx;
+    for (size_t i = 0; i < n; i++)
+        if (fwrite(spans[i].ptr, 1, spans[i].len, stdout) != spans[i].len)
+            return errno ? -errno : -EIO;
+    return 0;
+}
+
+/* Says why a body could not be split. */
+static int
+report(const struct ss_filter *filter, int r, const char *name)
+{
+    char text[300];
+    const struct ss_filter_error *error = ss_filter_error(filter);
+    if (r > 0 && error)
+        fprintf(stderr, "scrapeshard: %s: %s\n", name, ss_filter_error_text(error, text, sizeof(text)));
+    else
+        fprintf(stderr, "scrapeshard: %s: %s\n", name, strerror(-r));
+    return EXIT_FAILED;
+}
+
+static int
+filter_file(struct ss_filter *filter, int fd, const char *name)
+{
+    static char buffer[64 * 1024];
+    struct ss_sink sink = {write_spans, NULL};
+    ssize_t n;
+    int r = 0;
+
+    while (!r && (n = read(fd, buffer, sizeof(buffer))) != 0) {
+        if (n < 0)
+            return report(filter, -errno, name);
+        r = ss_filter_feed(filter, (struct ss_span){buffer, (size_t)n}, &sink);
+    }
+    if (!r)
+        r = ss_filter_end(filter, &sink);
+    if (!r && fflush(stdout))
+        r = -errno;
+    return r ? report(filter, r, name) : 0;
+}
+
+static int
+run(const struct split *s, const struct ss_shards *shards, const char *path)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct ss_filter *filter;
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    if (fd < 0) {
+        fprintf(stderr, "scrapeshard: %s: %s\n", path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    settings.content_type = s->content_type;
+    settings.shards = shards;
+    int r = ss_filter_new(&filter, &settings);
+    if (r > 0)
+        return flags_refuse("--content-type: a body of type \"%s\" cannot be split", s->content_type);
+    if (r < 0) {
+        fprintf(stderr, "scrapeshard: %s\n", strerror(-r));
+        return EXIT_FAILED;
+    }
+    int status = filter_file(filter, fd, path ? path : "standard input");
+    ss_filter_free(filter);
+    close(fd);
+    return status;
+}
+
+int
+cmd_split(int argc, char **argv)
+{
+    struct split s = {NULL, NULL, "text/plain; version=0.0.4"};
+    struct ss_shards_error error;
+    struct ss_shards *shards;
+    uint32_t count;
+
+    int at = flags_read(argc, argv, flags, usage, &s);
+    if (at < 0)
+        return -at;
+    if (at < argc - 1)
+        return flags_refuse("split takes one file");
+    if (!s.shard || !s.count)
+        return flags_refuse("--shard and --shard-count are both needed");
+    if (ss_shard_count_parse(&count, (struct ss_span){s.count, strlen(s.count)}, &error))
+        return flags_refuse("--shard-count: %s", error.reason);
+    int r = ss_shards_parse(&shards, (struct ss_span){s.shard, strlen(s.shard)}, count, &error);
+    if (r)
+        return flags_refuse("--shard: %s", r > 0 ? error.reason : strerror(-r));
+    int status = run(&s, shards, at < argc && strcmp(argv[at], "-") != 0 ? argv[at] : NULL);
+    ss_shards_free(shards);
+    return status;
+}

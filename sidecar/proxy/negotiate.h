@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_NEGOTIATE_H
+#define PROXY_NEGOTIATE_H
+/* Which headers travel, in both directions, and how long a scrape may take. */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct evkeyvalq;
+
+struct negotiate_error {
+    char reason[200];
+};
+
+/*
+ * Copies the headers of a scrape that are for the service: all that concern neither this connection nor this body's
+ * encoding. Accept and the others go as they came, character by character, repeated ones too.
+ *
+ * 0; EINVAL (positive) for a header that cannot be passed on safely; -ENOMEM.
+ */
+int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, struct negotiate_error *error);
+
+/* Copies the headers of the service's answer that still hold for a part of its body. 0 or -ENOMEM. */
+int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);
+
+/*
+ * The milliseconds a scrape may take: the endpoint's timeout, or what X-Prometheus-Scrape-Timeout-Seconds leaves (NULL:
+ * not there) less half a second, so that the scraper hears our reason and not its own timeout; of a header below a
+ * second, half. 0, or EINVAL (positive) for what is no time.
+ */
+int negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct negotiate_error *error);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reply.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+struct reply {
+    struct evhttp_request *request; /* NULL once it is over */
+    struct evhttp_connection *connection;
+    struct event *hangup;
+    const struct reply_events *events;
+    void *ctx;
+};
+
+/* Forgets request and connection: they are over, or about to be. */
+static void
+detach(struct reply *r)
+{
+    if (r->connection)
+        evhttp_connection_set_closecb(r->connection, NULL, NULL);
+    if (r->hangup)
+        event_del(r->hangup);
+    r->request = NULL;
+    r->connection = NULL;
+}
+
+/* evhttp ends the connection: an error of it, or a time-out. */
+static void
+on_close(struct evhttp_connection *connection, void *ctx)
+{
+    struct reply *r = ctx;
+    struct evhttp_request *request = r->request;
+    (void)connection;
+
+    detach(r);
+    /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
+       with the connection. */
+    if (!evhttp_request_get_connection(request))
+        evhttp_request_free(request);
+    r->events->gone(r->ctx);
+}
+
+/* The scraper has closed its side. evhttp would see that only when it writes; and to let it read until then would end
+   the process at the first byte. */
+static void
+on_hangup(evutil_socket_t fd, short what, void *ctx)
+{
+    struct reply *r = ctx;
+    struct evhttp_connection *connection = r->connection;
+    (void)fd, (void)what;
+
+    detach(r);
+    evhttp_connection_free(connection);
+    r->events->gone(r->ctx);
+}
+
+static void
+on_complete(struct evhttp_request *request, void *ctx)
+{
+    struct reply *r = ctx;
+    (void)request;
+    detach(r);
+    r->events->done(r->ctx);
+}
+
+static void
+on_drained(struct evhttp_connection *connection, void *ctx)
+{
+    struct reply *r = ctx;
+    (void)connection;
+    r->events->drained(r->ctx);
+}
+
+int
+reply_new(struct reply **replyp, struct evhttp_request *request, const struct reply_events *events, void *ctx)
+{
+    struct reply *r = calloc(1, sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    r->request = request;
+    r->connection = evhttp_request_get_connection(request);
+    r->events = events;
+    r->ctx = ctx;
+
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
+    r->hangup = event_new(bufferevent_get_base(bev), bufferevent_getfd(bev), EV_CLOSED, on_hangup, r);
+    if (!r->hangup || event_add(r->hangup, NULL)) {
+        if (r->hangup)
+            event_free(r->hangup);
+        free(r);
+        return -ENOMEM;
+    }
+    evhttp_connection_set_closecb(r->connection, on_close, r);
+    evhttp_request_set_on_complete_cb(request, on_complete, r);
+    *replyp = r;
+    return 0;
+}
+
+struct evkeyvalq *
+reply_headers(struct reply *r)
+{
+    return evhttp_request_get_output_headers(r->request);
+}
+
+void
+reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
+{
+    char length[24];
+    snprintf(length, sizeof(length), "%" PRIu64, len);
+    evhttp_remove_header(reply_headers(r), "Content-Length");
+    if (status != 204 && status != 304)
+        evhttp_add_header(reply_headers(r), "Content-Length", length);
+    evhttp_send_reply(r->request, status, NULL, body);
+}
+
+void
+reply_start(struct reply *r, int status)
+{
+    /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
+    if (r->request->major == 1 && r->request->minor == 0)
+        evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection");
+    evhttp_send_reply_start(r->request, status, NULL);
+}
+
+void
+reply_send(struct reply *r, struct evbuffer *body)
+{
+    evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
+}
+
+void
+reply_end(struct reply *r)
+{
+    evhttp_send_reply_end(r->request);
+}
+
+void
+reply_break(struct reply *r)
+{
+    struct evhttp_connection *connection = r->connection;
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+    if (!connection)
+        return;
+    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_LINGER, &reset,
+               sizeof(reset));
+    detach(r);
+    evhttp_connection_free(connection);
+}
+
+void
+reply_free(struct reply *r)
+{
+    if (!r)
+        return;
+    reply_break(r);
+    event_free(r->hangup);
+    free(r);
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of one scrape. The functions stand in the order of time.
+ *
+ *     scraper                      scrape                                service
+ *        | GET ?shard=3&...           |                                     |
+ *        |--------------------------->| scrape_begin   is it sound?         |
+ *        |                            | ask            ------ GET --------->|
+ *        |                            | on_head        <----- head ---------|
+ *        |                            | on_body        <----- bytes --------|
+ *        |                            |   filter: spans of the shards asked for
+ *        |                            |   staged until there is a piece to send
+ *        |<-------- piece ------------| push           (head first)         |
+ *        |                            |   wait until drained, meanwhile:    |
+ *        |                            |   FETCH_PAUSE when enough is staged |
+ *        | (took it)                  | on_drained     fetch_resume ------->|
+ *        |                            | on_end         <----- the end ------|
+ *        |<-------- the rest ---------| finish         checked to the last byte
+ *        |                            | on_done                             |
+ *        |                            | settle         one line of log      |
+ *
+ * An answer that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a failure, wherever
+ * it was, is still a status. A longer one has gone out in part, and can only be broken. fail() knows which; every road
+ * ends in settle().
+ *
+ * The road may fork anywhere to: on_deadline (no time left), on_gone (the scraper left), fail (anything else).
+ */
+#include "scrape.h"
+
+#include "negotiate.h"
+#include "params.h"
+#include "reply.h"
+#include "server.h"
+#include "upstream.h"
+
+#include "../service/http.h"
+
+#include <scrapeshard/filter.h>
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <time.h>
+
+enum {
+    /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
+    HOLD_BYTES = 64 * 1024,
+};
+
+/* How a scrape can end, and what the scraper and the log hear of it. */
+enum outcome {
+    OUTCOME_OK,
+    OUTCOME_PASSED_ON,
+    OUTCOME_BAD_REQUEST,
+    OUTCOME_UPSTREAM_FAILED,
+    OUTCOME_UPSTREAM_CUT,
+    OUTCOME_NO_EXPOSITION,
+    OUTCOME_TOO_LARGE,
+    OUTCOME_TIMEOUT,
+    OUTCOME_CLIENT_GONE,
+    OUTCOME_NO_MEMORY,
+};
+
+static const struct {
+    const char *word;
+    int status;
+    enum log_level level;
+} outcomes[] = {
+    [OUTCOME_OK] = {"ok", 200, LOG_INFO},
+    [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN},
+    [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN},
+    [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN},
+    [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN},
+    [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN},
+    [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN},
+    [OUTCOME_TIMEOUT] = {"timeout", 504, LOG_WARN},
+    [OUTCOME_CLIENT_GONE] = {"client_gone", 0, LOG_INFO},
+    [OUTCOME_NO_MEMORY] = {"no_memory", 503, LOG_ERROR},
+};
+
+enum stage {
+    STAGE_HOLDING,   /* nothing has gone out */
+    STAGE_STREAMING, /* head and pieces have */
+    STAGE_FLUSHING,  /* all was handed to the kernel's door; on_done follows */
+    STAGE_OVER,
+};
+
+struct scrape {
+    struct server *server;
+    struct config *config; /* a reference: the endpoint lives in it */
+    const struct endpoint *endpoint;
+    struct params params;
+    bool head_only;
+    char peer[64];
+    struct timespec began;
+
+    struct reply *reply;
+    struct fetch *fetch; /* NULL once it has ended */
+    struct event *deadline;
+    struct ss_filter *filter; /* NULL before the head, and for an answer that is passed on as it is */
+    struct evbuffer *staged;
+    enum stage stage;
+    bool in_flight; /* a piece was sent and has not drained */
+    bool paused;
+
+    enum outcome outcome;
+    int status; /* sent, or to be */
+    uint64_t bytes_in, bytes_out;
+    char reason[320]; /* why it failed */
+};
+
+static void settle(struct scrape *s);
+
+/* Failure. */
+
+/* Ends the answer as a failure: by a status while that can be said, by a broken transfer when it cannot. The fetch is
+   the caller's to end. */
+__attribute__((format(printf, 3, 4))) static void
+fail(struct scrape *s, enum outcome outcome, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->reason, sizeof(s->reason), format, args);
+    va_end(args);
+    s->outcome = outcome;
+
+    if (s->stage != STAGE_HOLDING) {
+        reply_break(s->reply);
+        s->stage = STAGE_OVER;
+        return;
+    }
+    s->stage = STAGE_FLUSHING;
+    s->status = outcomes[outcome].status;
+    evbuffer_drain(s->staged, evbuffer_get_length(s->staged));
+    evbuffer_add_printf(s->staged, "%s\n", s->reason);
+    s->bytes_out = evbuffer_get_length(s->staged);
+
+    struct evkeyvalq *headers = reply_headers(s->reply);
+    evhttp_clear_headers(headers);
+    evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    reply_whole(s->reply, s->status, s->head_only ? NULL : s->staged, s->bytes_out);
+}
+
+static enum fetch_pace
+fail_and_stop(struct scrape *s, enum outcome outcome, const char *reason)
+{
+    fail(s, outcome, "%s", reason);
+    return FETCH_STOP;
+}
+
+static void
+end_fetch(struct scrape *s)
+{
+    fetch_free(s->fetch);
+    s->fetch = NULL;
+}
+
+static const char no_memory[] = "there is no memory left for the scrape";
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+    struct scrape *s = ctx;
+    (void)fd, (void)what;
+    const char *who = !s->fetch || s->paused ? "the scraper did not read" : "the service did not answer";
+    fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, who);
+    end_fetch(s);
+    settle(s);
+}
+
+static void
+on_gone(void *ctx)
+{
+    struct scrape *s = ctx;
+    end_fetch(s);
+    if (s->outcome == OUTCOME_OK)
+        s->outcome = OUTCOME_CLIENT_GONE;
+    s->stage = STAGE_OVER;
+    settle(s);
+}
+
+/* The answer. */
+
+/* Sends what is staged if it is worth it and the last piece has drained. */
+static void
+push(struct scrape *s)
+{
+    size_t len = evbuffer_get_length(s->staged);
+    if (s->head_only) {
+        s->bytes_out += len;
+        evbuffer_drain(s->staged, len);
+        return;
+    }
+    if (len < HOLD_BYTES || s->in_flight)
+        return;
+    if (s->stage == STAGE_HOLDING) {
+        s->stage = STAGE_STREAMING;
+        reply_start(s->reply, s->status);
+    }
+    s->in_flight = true;
+    s->bytes_out += len;
+    reply_send(s->reply, s->staged);
+}
+
+static void
+on_drained(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->in_flight = false;
+    push(s);
+    if (s->paused) {
+        s->paused = false;
+        fetch_resume(s->fetch);
+    }
+    /* What failed in there has no fetch's end to wait for if the fetch is over. */
+    settle(s);
+}
+
+static void
+on_done(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->stage = STAGE_OVER;
+    settle(s);
+}
+
+/* The whole body has come, and is whole: the rest goes out, and the end. */
+static void
+finish(struct scrape *s)
+{
+    s->bytes_out += evbuffer_get_length(s->staged);
+    if (s->stage == STAGE_HOLDING) {
+        reply_whole(s->reply, s->status, s->head_only ? NULL : s->staged, s->bytes_out);
+    } else {
+        if (evbuffer_get_length(s->staged))
+            reply_send(s->reply, s->staged);
+        reply_end(s->reply);
+    }
+    s->stage = STAGE_FLUSHING;
+}
+
+static const struct reply_events reply_events = {on_drained, on_gone, on_done};
+
+/* The service's side. */
+
+/* An answer that is no 200 goes through as it is: a scraper takes none of it for a success. */
+static enum fetch_pace
+pass_on(struct scrape *s, const struct evkeyvalq *headers)
+{
+    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
+    if (encoding)
+        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", encoding);
+    s->outcome = OUTCOME_PASSED_ON;
+    snprintf(s->reason, sizeof(s->reason), "endpoint %s: the service answered with status %d", s->endpoint->name,
+             s->status);
+    return FETCH_ON;
+}
+
+static enum fetch_pace
+on_head(void *ctx, int status, const struct evkeyvalq *headers)
+{
+    struct scrape *s = ctx;
+    struct evkeyvalq *out = reply_headers(s->reply);
+
+    s->status = status;
+    if (negotiate_response(headers, out))
+        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
+    if (!evhttp_find_header(out, "Content-Type") && status == 200)
+        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
+    if (status != 200)
+        return pass_on(s, headers);
+
+    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
+    if (encoding && strcasecmp(encoding, "identity") != 0) {
+        fail(s, OUTCOME_UPSTREAM_FAILED,
+             "endpoint %s: the service encoded its answer as \"%.40s\", which was not asked for", s->endpoint->name,
+             encoding);
+        return FETCH_STOP;
+    }
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    settings.content_type = evhttp_find_header(out, "Content-Type");
+    settings.shards = s->params.shards;
+    settings.max_line = s->endpoint->max_line;
+    int r = ss_filter_new(&s->filter, &settings);
+    if (r < 0)
+        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
+    if (r) {
+        fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: a body of type \"%.80s\" cannot be split", s->endpoint->name,
+             settings.content_type);
+        return FETCH_STOP;
+    }
+    return FETCH_ON;
+}
+
+static int
+stage_spans(void *ctx, const struct ss_span *spans, size_t n)
+{
+    struct scrape *s = ctx;
+    for (size_t i = 0; i < n; i++)
+        if (evbuffer_add(s->staged, spans[i].ptr, spans[i].len))
+            return -ENOMEM;
+    return 0;
+}
+
+/* A filter's answer that is not 0. */
+static void
+fail_filter(struct scrape *s, int r)
+{
+    char text[300];
+    const struct ss_filter_error *error = ss_filter_error(s->filter);
+
+    if (r < 0 || !error) {
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+        return;
+    }
+    ss_filter_error_text(error, text, sizeof(text));
+    switch (error->condition) {
+    case SS_BODY_CUT:
+        fail(s, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", s->endpoint->name, text);
+        break;
+    case SS_LINE_TOO_LONG:
+        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", s->endpoint->name, text);
+        break;
+    default:
+        fail(s, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", s->endpoint->name,
+             text);
+    }
+}
+
+static enum fetch_pace
+on_body(void *ctx, struct ss_span bytes)
+{
+    struct scrape *s = ctx;
+    struct ss_sink sink = {stage_spans, s};
+
+    if (s->in_flight && evbuffer_get_length(s->staged) >= HOLD_BYTES) {
+        s->paused = true;
+        return FETCH_PAUSE;
+    }
+    s->bytes_in += bytes.len;
+    if (s->bytes_in > s->endpoint->max_body) {
+        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: the service's body is larger than max_body", s->endpoint->name);
+        return FETCH_STOP;
+    }
+    int r = s->filter ? ss_filter_feed(s->filter, bytes, &sink) : stage_spans(s, &bytes, 1);
+    if (r) {
+        fail_filter(s, r);
+        return FETCH_STOP;
+    }
+    push(s);
+    return FETCH_ON;
+}
+
+/* The body has ended where the service says it ends: is that where it can end? */
+static void
+on_whole(struct scrape *s, bool by_close)
+{
+    struct ss_sink sink = {stage_spans, s};
+
+    if (s->filter) {
+        if (by_close && s->endpoint->strict_close && !ss_filter_ends_whole(s->filter)) {
+            fail(s, OUTCOME_UPSTREAM_CUT,
+                 "endpoint %s: the service closed the connection where its body cannot be at its end (strict_close)",
+                 s->endpoint->name);
+            return;
+        }
+        int r = ss_filter_end(s->filter, &sink);
+        if (r) {
+            fail_filter(s, r);
+            return;
+        }
+    }
+    finish(s);
+}
+
+static void
+on_end(void *ctx, enum fetch_result result, const char *reason)
+{
+    struct scrape *s = ctx;
+
+    if (s->stage == STAGE_HOLDING || s->stage == STAGE_STREAMING) {
+        if (result == FETCH_FAILED)
+            fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", s->endpoint->name, reason);
+        else if (result == FETCH_TIMED_OUT)
+            fail(s, OUTCOME_TIMEOUT, "endpoint %s: the service cannot be reached: %s", s->endpoint->name, reason);
+        else
+            on_whole(s, result == FETCH_CLOSED);
+    }
+    end_fetch(s);
+    settle(s);
+}
+
+static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+
+/* The beginning. */
+
+/* The upstream's URL with the rest of the scrape's query. */
+static char *
+make_url(const char *url, const char *query)
+{
+    char *out;
+    if (!query)
+        return strdup(url);
+    return asprintf(&out, "%s%c%s", url, strchr(url, '?') ? '&' : '?', query) < 0 ? NULL : out;
+}
+
+static void
+ask(struct scrape *s, const struct evkeyvalq *headers)
+{
+    char *url = make_url(s->endpoint->url, s->params.query);
+    struct fetch_request request = {url, s->endpoint->socket, headers};
+    if (!url || fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s))
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+    free(url);
+}
+
+static int
+set_deadline(struct scrape *s, int64_t ms)
+{
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    s->deadline = evtimer_new(s->server->base, on_deadline, s);
+    return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
+}
+
+/* Reads the request, and asks the service if it is sound. */
+static void
+read_request(struct scrape *s, struct evhttp_request *request)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    struct params_names names = {s->config->shard_param, s->config->shard_count_param, s->config->require_shard};
+    struct params_error params_error;
+    struct negotiate_error error;
+    struct evkeyvalq passed = TAILQ_HEAD_INITIALIZER(passed);
+    int64_t ms;
+
+    int r = params_parse(&s->params, query, &names, &params_error);
+    if (r > 0) {
+        fail(s, OUTCOME_BAD_REQUEST, "%s", params_error.reason);
+        return;
+    }
+    if (!r)
+        r = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"), s->endpoint->timeout,
+                              &ms, &error);
+    if (!r)
+        r = negotiate_request(headers, &passed, &error);
+    if (!r)
+        r = set_deadline(s, ms);
+    if (!r)
+        ask(s, &passed);
+    else if (r > 0)
+        fail(s, OUTCOME_BAD_REQUEST, "%s", error.reason);
+    else
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+    evhttp_clear_headers(&passed);
+}
+
+void
+scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
+{
+    struct scrape *s = calloc(1, sizeof(*s));
+    if (s)
+        s->staged = evbuffer_new();
+    if (!s || !s->staged || reply_new(&s->reply, request, &reply_events, s)) {
+        if (s && s->staged)
+            evbuffer_free(s->staged);
+        free(s);
+        http_reply(request, outcomes[OUTCOME_NO_MEMORY].status, no_memory);
+        return;
+    }
+    char *peer;
+    ev_uint16_t port;
+    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
+    snprintf(s->peer, sizeof(s->peer), "%s", peer);
+    s->server = server;
+    s->config = config_ref(server->config);
+    s->endpoint = endpoint;
+    s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    clock_gettime(CLOCK_MONOTONIC, &s->began);
+    server->in_flight++;
+    read_request(s, request);
+}
+
+/* The end. */
+
+static void
+log_scrape(const struct scrape *s)
+{
+    static const struct ss_filter_counts none;
+    const struct ss_filter_counts *counts = s->filter ? ss_filter_counts(s->filter) : &none;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
+
+    LOG_AT(s->server->log, outcomes[s->outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
+           log_text("outcome", outcomes[s->outcome].word), log_number("status", s->status), log_text("peer", s->peer),
+           log_text("shard", s->params.shard),
+           log_number("shard_count", s->params.shards ? ss_shards_count(s->params.shards) : 0),
+           log_number("bytes_in", (double)s->bytes_in), log_number("bytes_out", (double)s->bytes_out),
+           log_number("series_in", (double)counts->series_seen), log_number("series_out", (double)counts->series_kept),
+           log_number("families_in", (double)counts->families_seen),
+           log_number("families_out", (double)counts->families_kept), log_number("seconds", seconds),
+           log_text("reason", s->reason));
+}
+
+/* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
+static void
+settle(struct scrape *s)
+{
+    if (s->stage != STAGE_OVER || s->fetch)
+        return;
+    struct server *server = s->server;
+    log_scrape(s);
+    reply_free(s->reply);
+    ss_filter_free(s->filter);
+    if (s->deadline)
+        event_free(s->deadline);
+    evbuffer_free(s->staged);
+    params_deinit(&s->params);
+    config_unref(s->config);
+    free(s);
+    server_scrape_over(server);
+}

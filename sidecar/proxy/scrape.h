@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_SCRAPE_H
+#define PROXY_SCRAPE_H
+struct endpoint;
+struct evhttp_request;
+struct server;
+
+/* Answers a GET or HEAD of an endpoint's path; the scrape owns itself, and the request, until it is over. */
+void scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include "../service/http.h"
+#include "scrape.h"
+#include "upstream.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct endpoint *
+find_endpoint(const struct config *config, const char *path)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!strcmp(config->endpoints[i].path, path))
+            return &config->endpoints[i];
+    return NULL;
+}
+
+static void
+reply_not_found(struct server *s, struct evhttp_request *request, const char *path)
+{
+    char text[1024];
+    int n = snprintf(text, sizeof(text), "there is nothing at %.200s; here are:", path);
+    for (size_t i = 0; i < s->config->n_endpoints && n < (int)sizeof(text) - 200; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, " %.190s", s->config->endpoints[i].path);
+    http_reply(request, 404, text);
+}
+
+static void
+on_request(struct evhttp_request *request, void *ctx)
+{
+    struct server *s = ctx;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    const struct endpoint *endpoint = find_endpoint(s->config, path ? path : "");
+    enum evhttp_cmd_type method = evhttp_request_get_command(request);
+
+    if (!endpoint) {
+        reply_not_found(s, request, path ? path : "");
+    } else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
+        http_reply(request, 405, "a scrape is a GET");
+    } else if (s->draining) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+        http_reply(request, 503, "scrapeshard is shutting down");
+    } else {
+        scrape_begin(s, endpoint, request);
+    }
+}
+
+int
+server_init(struct server *s, struct event_base *base, const struct log *log, struct config *config)
+{
+    *s = (struct server){.base = base, .log = log};
+    int r = upstream_new(&s->upstream, base);
+    if (!r)
+        r = http_new(&s->http, base, on_request, s);
+    if (!r)
+        s->config = config_ref(config);
+    else
+        server_deinit(s);
+    return r;
+}
+
+int
+server_listen(struct server *s)
+{
+    char bound[160];
+    for (size_t i = 0; i < s->config->web_listen.n; i++) {
+        const char *address = s->config->web_listen.items[i];
+        int r = http_listen(s->http, s->base, address, bound, sizeof(bound));
+        if (r) {
+            log_error(s->log, "cannot listen for scrapes", log_text("address", address),
+                      log_text("reason", strerror(-r)));
+            return r;
+        }
+        log_info(s->log, "listening for scrapes", log_text("address", bound));
+    }
+    return 0;
+}
+
+void
+server_set_config(struct server *s, struct config *config)
+{
+    config_ref(config);
+    config_unref(s->config);
+    s->config = config;
+}
+
+void
+server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
+{
+    s->draining = true;
+    s->idle = idle;
+    s->idle_ctx = ctx;
+    if (!s->in_flight)
+        idle(ctx);
+}
+
+void
+server_scrape_over(struct server *s)
+{
+    if (!--s->in_flight && s->draining)
+        s->idle(s->idle_ctx);
+}
+
+void
+server_deinit(struct server *s)
+{
+    if (s->http)
+        evhttp_free(s->http);
+    upstream_free(s->upstream);
+    config_unref(s->config);
+}

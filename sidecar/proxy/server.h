@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_SERVER_H
+#define PROXY_SERVER_H
+/* The listener for scrapes: which endpoint, which method; and what all scrapes share. */
+#include "../service/config.h"
+#include "../service/log.h"
+
+#include <stdbool.h>
+
+struct event_base;
+struct evhttp;
+struct upstream;
+
+struct server {
+    struct event_base *base;
+    const struct log *log;
+    struct config *config; /* in force for the scrapes to come */
+    struct upstream *upstream;
+    struct evhttp *http;
+    size_t in_flight; /* scrapes begun and not over */
+    bool draining;
+    void (*idle)(void *ctx); /* told when draining and the last scrape is over */
+    void *idle_ctx;
+};
+
+/* 0: the server is the caller's; it takes a reference of config and borrows base and log. -ENOMEM. */
+int server_init(struct server *server, struct event_base *base, const struct log *log, struct config *config);
+
+/* Listens as configured, and logs where. 0, or a negative errno value, logged. */
+int server_listen(struct server *server);
+
+/* Puts another configuration in force. Scrapes that have begun end under theirs. */
+void server_set_config(struct server *server, struct config *config);
+
+/* Takes no new scrapes any more; idle() follows when none is in flight, perhaps at once. */
+void server_drain(struct server *server, void (*idle)(void *ctx), void *ctx);
+
+/* A scrape is over. */
+void server_scrape_over(struct server *server);
+
+void server_deinit(struct server *server);
+
+#endif

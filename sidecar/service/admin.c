@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin.h"
+
+#include "http.h"
+
+#include <event2/http.h>
+#include <stdio.h>
+#include <string.h>
+
+static void
+healthy(struct admin *admin, struct evhttp_request *request)
+{
+    (void)admin;
+    http_reply(request, 200, "scrapeshard is healthy");
+}
+
+static void
+ready(struct admin *admin, struct evhttp_request *request)
+{
+    if (admin->hooks.is_ready(admin->hooks.ctx))
+        http_reply(request, 200, "scrapeshard is ready");
+    else
+        http_reply(request, 503, "scrapeshard is shutting down");
+}
+
+static void
+reload(struct admin *admin, struct evhttp_request *request)
+{
+    char why[2048];
+    if (admin->hooks.reload(admin->hooks.ctx, why, sizeof(why)))
+        http_reply(request, 200, "the configuration was reloaded");
+    else
+        http_reply(request, 500, why);
+}
+
+enum { READ = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, ACT = EVHTTP_REQ_POST | EVHTTP_REQ_PUT };
+
+static const struct page {
+    const char *path;
+    unsigned methods;
+    const char *allow;
+    void (*answer)(struct admin *admin, struct evhttp_request *request);
+} pages[] = {
+    {"/-/healthy", READ, "GET, HEAD", healthy},
+    {"/-/ready", READ, "GET, HEAD", ready},
+    {"/-/reload", ACT, "POST, PUT", reload},
+};
+
+static void
+on_request(struct evhttp_request *request, void *ctx)
+{
+    struct admin *admin = ctx;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+
+    for (const struct page *p = pages; p < pages + sizeof(pages) / sizeof(pages[0]); p++) {
+        if (!path || strcmp(path, p->path) != 0)
+            continue;
+        if ((unsigned)evhttp_request_get_command(request) & p->methods) {
+            p->answer(admin, request);
+            return;
+        }
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", p->allow);
+        http_reply(request, 405, p->allow);
+        return;
+    }
+    http_reply(request, 404, "there is nothing here; here are: /-/healthy /-/ready /-/reload");
+}
+
+int
+admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks)
+{
+    *admin = (struct admin){.hooks = *hooks};
+    return http_new(&admin->http, base, on_request, admin);
+}
+
+void
+admin_deinit(struct admin *admin)
+{
+    if (admin->http)
+        evhttp_free(admin->http);
+}

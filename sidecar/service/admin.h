@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_ADMIN_H
+#define SERVICE_ADMIN_H
+/* The listener for those who operate: health, readiness, reload. */
+#include <stdbool.h>
+#include <stddef.h>
+
+struct event_base;
+struct evhttp;
+
+/* What the program behind it can tell and do. */
+struct admin_hooks {
+    /* Whether scrapes are taken; never whether the service answers them: that must not decide over the Pod. */
+    bool (*is_ready)(void *ctx);
+    /* Reads the configuration anew. True, or why not in words of at most size bytes with their NUL. */
+    bool (*reload)(void *ctx, char *why, size_t size);
+    void *ctx;
+};
+
+struct admin {
+    struct evhttp *http;
+    struct admin_hooks hooks;
+};
+
+/* 0: the admin is the caller's. -ENOMEM. */
+int admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks);
+
+void admin_deinit(struct admin *admin);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_CONFIG_H
+#define SERVICE_CONFIG_H
+/*
+ * The configuration: defaults, below them a file, above it the flags. All mistakes are collected, none hides another.
+ *
+ * A configuration that was read is not changed any more. It is counted, so that a scrape that began under one may end
+ * under it while the next is already in force.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct texts {
+    char **items;
+    size_t n;
+};
+
+/* The C types of config.def's types. */
+typedef char *config_text;
+typedef struct texts config_texts;
+typedef int64_t config_duration; /* milliseconds */
+typedef uint64_t config_bytes;
+typedef bool config_flag;
+typedef int config_choice;
+
+struct endpoint {
+    char *name;
+#define ENDPOINT(key, type, field, ...) config_##type field;
+#include "config.def"
+    /* Derived from upstream: what is asked for, and through which socket file (NULL: the network). */
+    char *url, *socket;
+};
+
+struct config {
+    unsigned references;
+#define GLOBAL(section, key, type, field, ...) config_##type field;
+#include "config.def"
+    struct endpoint *endpoints;
+    size_t n_endpoints;
+};
+
+/* What the command line says: assignments "section.key=value", applied in order above the file. */
+struct config_flags {
+    const char *file; /* NULL: none */
+    struct config_flag_value {
+        char *flag;    /* as the user wrote it, for messages */
+        char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */
+        char *value;
+    } * values;
+    size_t n;
+};
+
+/*
+ * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right".
+ *
+ * 0: *configp is the caller's, with one reference. 1: there were mistakes. -ENOMEM.
+ */
+int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
+
+struct config *config_ref(struct config *config);
+
+/* Gives a reference back; the last one frees. NULL is fine. */
+void config_unref(struct config *config);
+
+/* Names the settings whose change needs a restart and that differ between two configurations, or NULL. Static memory.
+ */
+const char *config_needs_restart(const struct config *before, const struct config *after);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <event2/util.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    /* evhttp has no limits of its own. Prometheus' heads are below 1 KiB; Go's server takes 1 MiB, nginx 8 KiB lines.
+     */
+    HEAD_MOST = 8 * 1024,
+    /* No body means anything here; one that fits is read and thrown away, so that the connection can be kept. */
+    BODY_MOST = 8 * 1024,
+    /* What a client may send ahead while its answer goes out. More than evhttp needs to see that a head is too long. */
+    READ_MOST = 16 * 1024,
+    /* Prometheus keeps idle connections for 5 minutes; the one who closes first should be it. */
+    IDLE_SECONDS = 320,
+};
+
+/* evhttp reads on while an answer goes out; without a mark a client could fill the memory meanwhile. */
+static struct bufferevent *
+new_connection(struct event_base *base, void *ctx)
+{
+    (void)ctx;
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (bev)
+        bufferevent_setwatermark(bev, EV_READ, 0, READ_MOST);
+    return bev;
+}
+
+int
+http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, void *ctx)
+{
+    struct evhttp *http = evhttp_new(base);
+    if (!http)
+        return -ENOMEM;
+    evhttp_set_max_headers_size(http, HEAD_MOST);
+    evhttp_set_max_body_size(http, BODY_MOST);
+    evhttp_set_timeout(http, IDLE_SECONDS);
+    evhttp_set_default_content_type(http, "text/plain; charset=utf-8");
+    /* All of them, so that the handler says which are right. */
+    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                                         EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+                                         EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_bevcb(http, new_connection, NULL);
+    evhttp_set_gencb(http, handler, ctx);
+    *httpp = http;
+    return 0;
+}
+
+/* A socket file that nobody listens on any more is in the way; anything else is not ours to remove. */
+static void
+remove_stale_socket(const struct sockaddr_un *sun)
+{
+    struct stat st;
+    if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) && errno == ECONNREFUSED)
+        unlink(sun->sun_path);
+    close(fd);
+}
+
+/* Reads the address; *any tells that it named only a port. */
+static int
+parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len, bool *any)
+{
+    char buffer[128];
+
+    memset(out, 0, sizeof(*out));
+    *any = address[0] == ':';
+    if (!strncmp(address, "unix:", 5)) {
+        struct sockaddr_un *sun = (struct sockaddr_un *)out;
+        if (address[5] != '/')
+            return -EINVAL;
+        if (strlen(address + 5) >= sizeof(sun->sun_path))
+            return -ENAMETOOLONG;
+        sun->sun_family = AF_UNIX;
+        strcpy(sun->sun_path, address + 5);
+        *len = sizeof(*sun);
+        remove_stale_socket(sun);
+        return 0;
+    }
+    /* libevent takes an address without a port too, and gives it port 0. */
+    const char *port = strrchr(address, ':');
+    if (!port || !port[1] || strspn(port + 1, "0123456789") != strlen(port + 1) || strlen(port + 1) > 5 ||
+        atoi(port + 1) > 65535)
+        return -EINVAL;
+    snprintf(buffer, sizeof(buffer), "%s%s", *any ? "[::]" : "", address);
+    int size = (int)sizeof(*out);
+    if (strlen(address) > 100 || evutil_parse_sockaddr_port(buffer, (struct sockaddr *)out, &size))
+        return -EINVAL;
+    *len = (socklen_t)size;
+    return 0;
+}
+
+static void
+name_bound(struct evconnlistener *listener, const char *address, char *bound, size_t size)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    char text[INET6_ADDRSTRLEN] = "";
+
+    snprintf(bound, size, "%s", address);
+    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&ss, &len))
+        return;
+    if (ss.ss_family == AF_INET) {
+        struct sockaddr_in *sin = (struct sockaddr_in *)&ss;
+        evutil_inet_ntop(AF_INET, &sin->sin_addr, text, sizeof(text));
+        snprintf(bound, size, "%s:%u", text, ntohs(sin->sin_port));
+    } else if (ss.ss_family == AF_INET6) {
+        struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&ss;
+        evutil_inet_ntop(AF_INET6, &sin6->sin6_addr, text, sizeof(text));
+        snprintf(bound, size, "[%s]:%u", text, ntohs(sin6->sin6_port));
+    }
+}
+
+int
+http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+    bool any;
+    int r = parse_address(address, &ss, &len, &any);
+    if (r)
+        return r;
+
+    const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+    struct evconnlistener *listener =
+        evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
+    if (!listener && any && errno == EAFNOSUPPORT) {
+        /* A kernel without IPv6. */
+        struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&ss)->sin6_port};
+        listener = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
+    }
+    if (!listener)
+        return errno ? -errno : -EINVAL;
+    name_bound(listener, address, bound, size);
+    if (!evhttp_bind_listener(http, listener)) {
+        evconnlistener_free(listener);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void
+http_reply(struct evhttp_request *request, int status, const char *text)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    struct evbuffer *body = evbuffer_new();
+    char length[24];
+
+    evhttp_remove_header(headers, "Content-Type");
+    evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    snprintf(length, sizeof(length), "%zu", strlen(text) + 1);
+    evhttp_add_header(headers, "Content-Length", length);
+    /* As an answer to HEAD evhttp would send a body too. */
+    if (body && evhttp_request_get_command(request) != EVHTTP_REQ_HEAD)
+        evbuffer_add_printf(body, "%s\n", text);
+    evhttp_send_reply(request, status, NULL, body);
+    if (body)
+        evbuffer_free(body);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_HTTP_H
+#define SERVICE_HTTP_H
+/* An evhttp server as both listeners need it: bounded, patient with idle keep-alive connections, text as answers. */
+#include <stddef.h>
+
+struct event_base;
+struct evhttp;
+struct evhttp_request;
+
+/* Asked for each request, whatever its method. */
+typedef void (*http_handler)(struct evhttp_request *request, void *ctx);
+
+/* 0: *httpp is the caller's, to be freed with evhttp_free(). -ENOMEM. */
+int http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, void *ctx);
+
+/*
+ * Listens on :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel choose. bound
+ * gets what it became, in the same form. 0, or a negative errno value: -EINVAL for what is no address.
+ */
+int http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size);
+
+/* Answers with a line of text, a LF added; as the answer to HEAD, without it. */
+void http_reply(struct evhttp_request *request, int status, const char *text);
+
+#endif
