@@ -95,15 +95,19 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
         remove_stale_socket(sun);
         return 0;
     }
-    /* libevent takes an address without a port too, and gives it port 0. */
-    const char *port = strrchr(address, ':');
-    if (!port || !port[1] || strspn(port + 1, "0123456789") != strlen(port + 1) || strlen(port + 1) > 5 ||
-        atoi(port + 1) > 65535)
+    /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
+    const char *colon = strrchr(address, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    int size = (int)sizeof(*out), port = digits && digits <= 5 && !colon[1 + digits] ? atoi(colon + 1) : -1;
+    if (port < 0 || port > 65535 || (size_t)(colon - address) >= sizeof(buffer))
         return -EINVAL;
-    snprintf(buffer, sizeof(buffer), "%s%s", *any ? "[::]" : "", address);
-    int size = (int)sizeof(*out);
-    if (strlen(address) > 100 || evutil_parse_sockaddr_port(buffer, (struct sockaddr *)out, &size))
+    snprintf(buffer, sizeof(buffer), "%.*s", (int)(colon - address), address);
+    if (evutil_parse_sockaddr_port(*any ? "[::]" : buffer, (struct sockaddr *)out, &size))
         return -EINVAL;
+    if (out->ss_family == AF_INET)
+        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)port);
     *len = (socklen_t)size;
     return 0;
 }
