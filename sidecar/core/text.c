@@ -154,6 +154,9 @@ take_sample(struct text *t, struct ss_span line)
     struct sample sample;
     uint64_t hash;
 
+    /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
+    if (t->current && begins_with(line.ptr, line.len, t->current))
+        return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
     t->current = recall(t, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
         return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
@@ -230,12 +233,13 @@ take_line(struct text *t, struct ss_span line)
         while (blanks < line.len && (line.ptr[blanks] == ' ' || line.ptr[blanks] == '\t'))
             blanks++;
     char first = blanks < line.len ? line.ptr[blanks] : '\n';
+    if (first != '#' && first != '\n')
+        return take_sample(t, line);
+    t->current = NULL;
     if (first == '#')
         return take_comment(t, line);
-    if (first == '\n')
-        return is_openmetrics(t) ? fail(t, SS_NO_EXPOSITION, "a blank line", line)
-                                 : give(t, (struct record){line, 0, RECORD_LOOSE, 0}, count_lfs(line));
-    return take_sample(t, line);
+    return is_openmetrics(t) ? fail(t, SS_NO_EXPOSITION, "a blank line", line)
+                             : give(t, (struct record){line, 0, RECORD_LOOSE, 0}, count_lfs(line));
 }
 
 /* A walk over the whole lines of some bytes. */
@@ -287,7 +291,6 @@ take_other(struct text *t, struct walk *w, size_t len)
 {
     if (len > t->max_line)
         return fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
-    t->current = NULL;
     int r = take_line(t, (struct ss_span){w->line, len});
     w->line += len;
     w->run = w->line;

@@ -50,6 +50,8 @@ static const struct {
      SPAN("a_name_that_is_longer_than_what_one_comparison_tells_and_goes_on{a=\"b\"} 1\n"
           "a_name_that_is_longer_than_what_one_comparison_tells_and_goes_off{a=\"b\"} 2\n"
           "a_name_that_is_longer_than_what_one_comparison_tells_and_goes_on{a=\"c\"} 3\n")},
+    {"a bad value behind a good one of the same name is the scraper's to refuse", TEXT,
+     SPAN("up 1\nup 2\0\nup x\nb 1\n")},
     {"values of all kinds", TEXT,
      SPAN("a 1\nb -1.5e+10\nc +Inf\nd -infinity\ne NaN\nf .5\ng 5.\nh{x=\"y\"}1\ni inf\nj 1e5 -1\n")},
     {"quoted names", TEXT1,
