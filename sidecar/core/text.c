@@ -22,13 +22,19 @@ enum ending {
     ENDING_SEEN,    /* OpenMetrics: nothing may follow */
 };
 
-/* How the samples of one name begin: the name with the byte behind it. */
+/*
+ * How the samples of one name begin: the name with the byte behind it. Compared as words at four places, which overlap
+ * in a short head; what they leave out of a long one, and one shorter than a word, as bytes.
+ */
 struct head {
     size_t len; /* 0: matches nothing */
     uint64_t hash;
-    uint64_t words[4], masks[4]; /* its first 32 bytes, and which bits of them count */
+    size_t places[4];
+    uint64_t words[4];
     char bytes[LIMIT_HEAD];
 };
+
+enum { HEAD_WORD = 8, HEAD_WORDS = 32 };
 
 struct text {
     const struct format *format;
@@ -109,33 +115,42 @@ hash_name(struct text *t, const struct name *name, uint64_t *hashp)
     return 0;
 }
 
-/* Whether the bytes at p begin like that head. */
+/* Whether a line begins like that head; a line is always longer than its own. */
 static inline bool
-begins_with(const char *p, size_t left, const struct head *head)
+begins_with(struct ss_span line, const struct head *head)
 {
-    uint64_t words[4], differ = 0;
+    uint64_t differ = 0;
 
-    if (left < sizeof(words))
-        return head->len && left >= head->len && !memcmp(p, head->bytes, head->len);
-    memcpy(words, p, sizeof(words));
-    for (size_t i = 0; i < 4; i++)
-        differ |= (words[i] ^ head->words[i]) & head->masks[i];
-    if (differ)
+    if (line.len <= head->len)
         return false;
-    return head->len <= sizeof(words) ? head->len != 0
-                                      : left >= head->len && !memcmp(p + 32, head->bytes + 32, head->len - 32);
+    if (head->len < HEAD_WORD)
+        return head->len && !memcmp(line.ptr, head->bytes, head->len);
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t word;
+        memcpy(&word, line.ptr + head->places[i], sizeof(word));
+        differ |= word ^ head->words[i];
+    }
+    return !differ && (head->len <= HEAD_WORDS || !memcmp(line.ptr + 16, head->bytes + 16, head->len - HEAD_WORDS));
 }
 
+/* NULL for one that is too long; its lines are read one by one. */
 static struct head *
 remember(struct text *t, struct ss_span beginning, uint64_t hash)
 {
+    if (beginning.len > LIMIT_HEAD)
+        return NULL;
     struct head *head = &t->heads[t->oldest];
     t->oldest = (t->oldest + 1) % LIMIT_HEADS;
     *head = (struct head){.len = beginning.len, .hash = hash};
     memcpy(head->bytes, beginning.ptr, beginning.len);
-    memcpy(head->words, head->bytes, sizeof(head->words));
-    for (size_t i = 0; i < sizeof(head->masks); i++)
-        ((unsigned char *)head->masks)[i] = i < beginning.len ? 0xff : 0;
+    if (beginning.len < HEAD_WORD)
+        return head;
+    size_t half = beginning.len < 16 ? 0 : 8;
+    size_t places[4] = {0, half, beginning.len - 8 - half, beginning.len - 8};
+    for (size_t i = 0; i < 4; i++) {
+        head->places[i] = places[i];
+        memcpy(&head->words[i], head->bytes + places[i], sizeof(uint64_t));
+    }
     return head;
 }
 
@@ -143,7 +158,7 @@ static struct head *
 recall(struct text *t, struct ss_span line)
 {
     for (size_t i = 0; i < LIMIT_HEADS; i++)
-        if (begins_with(line.ptr, line.len, &t->heads[i]))
+        if (begins_with(line, &t->heads[i]))
             return &t->heads[i];
     return NULL;
 }
@@ -155,7 +170,7 @@ take_sample(struct text *t, struct ss_span line)
     uint64_t hash;
 
     /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
-    if (t->current && begins_with(line.ptr, line.len, t->current))
+    if (t->current && begins_with(line, t->current))
         return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
     t->current = recall(t, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
@@ -167,7 +182,7 @@ take_sample(struct text *t, struct ss_span line)
     int r = hash_name(t, &sample.name, &hash);
     if (r)
         return r;
-    if (!t->current && sample.head_len && sample.head_len <= LIMIT_HEAD)
+    if (!t->current && sample.head_len)
         t->current = remember(t, (struct ss_span){line.ptr, sample.head_len}, hash);
     return give(t, (struct record){line, hash, 0, 1}, count_lfs(line));
 }
@@ -302,13 +317,13 @@ static size_t
 step_over(const struct text *t, struct walk *w, const char *base, size_t i, size_t n)
 {
     const struct head *head = t->current;
-    const size_t max_line = t->max_line;
-    const char *line = w->line, *end = w->end;
-    const size_t first = i;
+    const size_t max_line = t->max_line, first = i;
+    const char *line = w->line;
 
     for (; i < n; i++) {
         const char *next = base + t->ends[i];
-        if (!begins_with(line, (size_t)(end - line), head) || (size_t)(next - line) > max_line)
+        size_t len = (size_t)(next - line);
+        if (len > max_line || !begins_with((struct ss_span){line, len}, head))
             break;
         line = next;
     }
