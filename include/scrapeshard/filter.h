@@ -32,23 +32,22 @@ extern "C" {
 /* A condition of this body. Fatal errors of the process are negative errno values and never stand here. */
 enum ss_filter_condition {
     SS_NO_EXPOSITION = 1, /* a record that no parser of the format accepts */
-    SS_LINE_TOO_LONG,     /* a record longer than max_line */
+    SS_LINE_TOO_LONG,     /* a line longer than max_line; in protobuf, as much of a family before its name */
     SS_BODY_CUT,          /* the body ended inside a record or before its end marker */
-    SS_FORMAT_UNKNOWN,    /* a format that this release cannot split */
 };
 
 /* Where and why a body failed. */
 struct ss_filter_error {
     enum ss_filter_condition condition;
     uint64_t offset; /* bytes before the record that failed */
-    uint64_t line;   /* its line, from 1 */
+    uint64_t line;   /* its line, from 1; 0 in a format without lines */
     char reason[200];
 };
 
 struct ss_filter_settings {
     const char *content_type;       /* of the response; decides the format. NULL is text. Not kept. */
     const struct ss_shards *shards; /* what to let through, NULL: all. Borrowed while the filter lives. */
-    size_t max_line;                /* bytes of the longest record taken, its LF included */
+    size_t max_line;                /* bytes of the longest line taken, its LF included */
 };
 
 /* Text, all shards, lines of up to 1 MiB. */
@@ -63,7 +62,7 @@ struct ss_filter_counts {
 
 struct ss_filter;
 
-/* 0: *filterp is the caller's. SS_FORMAT_UNKNOWN: content_type names a format that cannot be split. -ENOMEM. */
+/* 0: *filterp is the caller's. -ENOMEM. */
 int ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings);
 
 /*
@@ -92,7 +91,7 @@ const char *ss_filter_error_text(const struct ss_filter_error *error, char *buff
 
 const struct ss_filter_counts *ss_filter_counts(const struct ss_filter *filter);
 
-/* The name of the format in use: "text", "openmetrics". Static. */
+/* The name of the format in use: "text", "openmetrics", "protobuf". Static. */
 const char *ss_filter_format(const struct ss_filter *filter);
 
 /* NULL is fine. */

@@ -96,9 +96,7 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
     settings.content_type = s->content_type;
     settings.shards = shards;
     int r = ss_filter_new(&filter, &settings);
-    if (r > 0)
-        return flags_refuse("--content-type: a body of type \"%s\" cannot be split", s->content_type);
-    if (r < 0) {
+    if (r) {
         fprintf(stderr, "scrapeshard: %s\n", strerror(-r));
         return EXIT_FAILED;
     }

@@ -33,9 +33,6 @@ int
 ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings)
 {
     const struct format *format = format_of(settings->content_type);
-    if (!format)
-        return SS_FORMAT_UNKNOWN;
-
     struct ss_filter *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
@@ -87,7 +84,9 @@ ss_filter_error(const struct ss_filter *f)
 const char *
 ss_filter_error_text(const struct ss_filter_error *error, char *buffer, size_t size)
 {
-    snprintf(buffer, size, "line %" PRIu64 ", byte %" PRIu64 ": %s", error->line, error->offset, error->reason);
+    int n = error->line ? snprintf(buffer, size, "line %" PRIu64 ", ", error->line) : 0;
+    if (n >= 0 && (size_t)n < size)
+        snprintf(buffer + n, size - (size_t)n, "byte %" PRIu64 ": %s", error->offset, error->reason);
     return buffer;
 }
 

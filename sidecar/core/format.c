@@ -10,7 +10,7 @@ static const struct {
 } formats[] = {
     {"text/plain", &format_text},
     {"application/openmetrics-text", &format_openmetrics},
-    {"application/vnd.google.protobuf", NULL},
+    {"application/vnd.google.protobuf", &format_protobuf},
 };
 
 const struct format *

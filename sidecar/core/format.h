@@ -30,8 +30,10 @@ struct format {
 extern const struct format format_text;  /* text/plain */
 extern const struct format format_guess; /* read as text, but may be OpenMetrics: a last # EOF goes to every shard */
 extern const struct format format_openmetrics; /* application/openmetrics-text */
+extern const struct format format_protobuf;    /* application/vnd.google.protobuf, delimited */
 
-/* The format of a response's Content-Type, by its media type alone, as Prometheus chooses. NULL: none we can split. */
+/* The format of a response's Content-Type, by its media type alone, as Prometheus chooses; format_guess for an unknown
+ * one. */
 const struct format *format_of(const char *content_type);
 
 #endif

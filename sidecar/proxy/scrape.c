@@ -289,14 +289,8 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     settings.content_type = evhttp_find_header(out, "Content-Type");
     settings.shards = s->params.shards;
     settings.max_line = s->endpoint->max_line;
-    int r = ss_filter_new(&s->filter, &settings);
-    if (r < 0)
+    if (ss_filter_new(&s->filter, &settings))
         return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
-    if (r) {
-        fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: a body of type \"%.80s\" cannot be split", s->endpoint->name,
-             settings.content_type);
-        return FETCH_STOP;
-    }
     return FETCH_ON;
 }
 

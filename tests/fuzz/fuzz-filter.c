@@ -14,6 +14,7 @@ static const char *const content_types[] = {
     "text/plain; version=0.0.4",
     "application/openmetrics-text; version=1.0.0",
     "text/html",
+    "application/vnd.google.protobuf",
 };
 
 enum { SHARDS = 3, MAX_LINE = 200 };
@@ -79,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    const char *type = content_types[data[0] % 3];
+    const char *type = content_types[data[0] % 4];
     struct ss_span body = {(const char *)data + 2, size - 2};
     struct result all = filter(body, type, NULL, 0);
     size_t kept = 0, series = 0, families = 0;

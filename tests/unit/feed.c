@@ -132,18 +132,23 @@ feed_all_ways(struct ss_span body, const struct question *question)
     return whole;
 }
 
-/* Walks the body line by line and finds each in exactly one shard, or, an end marker, in all. */
+size_t
+cut_line(struct ss_span body)
+{
+    struct cut cut = {0};
+    size_t len = cut_feed(&cut, body);
+    return len ? len : body.len;
+}
+
+/* Walks the body record by record and finds each in exactly one shard, or, an end marker, in all. */
 static void
-check_parts(struct ss_span body, const struct outcome *parts, uint32_t count)
+check_parts(struct ss_span body, size_t (*cut)(struct ss_span body), const struct outcome *parts, uint32_t count)
 {
     size_t *at = calloc(count, sizeof(*at));
 
     while (body.len) {
-        struct cut cut = {0};
-        size_t len = cut_feed(&cut, body);
+        size_t len = cut(body);
         uint32_t holders = 0;
-        if (!len)
-            len = body.len;
         for (uint32_t s = 0; s < count; s++) {
             if (parts[s].len - at[s] >= len && !memcmp(parts[s].bytes + at[s], body.ptr, len)) {
                 /* Of two equal lines in two shards, only the one whose turn it is counts; equal lines share a shard. */
@@ -153,7 +158,7 @@ check_parts(struct ss_span body, const struct outcome *parts, uint32_t count)
         }
         bool marker = body.len - len == 0 && len >= 5 && !memcmp(body.ptr, "# EOF", 5);
         if (holders != 1 && !(marker && holders == count))
-            fail_msg("%u of %u shards have the line \"%.*s\"", holders, count, (int)len, body.ptr);
+            fail_msg("%u of %u shards have the record \"%.*s\"", holders, count, (int)len, body.ptr);
         body.ptr += len;
         body.len -= len;
     }
@@ -163,7 +168,7 @@ check_parts(struct ss_span body, const struct outcome *parts, uint32_t count)
 }
 
 void
-check_union(struct ss_span body, const char *content_type)
+check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct ss_span body))
 {
     static const uint32_t counts[] = {1, 2, 7, 80};
 
@@ -180,7 +185,7 @@ check_union(struct ss_span body, const char *content_type)
                          parts[s].error.reason);
             assert_int_equal(parts[s].counts.bytes_kept, parts[s].len);
         }
-        check_parts(body, parts, count);
+        check_parts(body, cut, parts, count);
         for (uint32_t s = 0; s < count; s++)
             outcome_free(&parts[s]);
         free(parts);

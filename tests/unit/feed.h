@@ -27,8 +27,12 @@ struct question {
  */
 struct outcome feed_all_ways(struct ss_span body, const struct question *question);
 
-/* Fails the test unless the shards of every count in {1, 2, 7, 80} make the body up, each line in one of them. */
-void check_union(struct ss_span body, const char *content_type);
+/* Fails the test unless the shards of every count in {1, 2, 7, 80} make the body up, each of its records, as cut()
+   tells their lengths, in one of them. */
+void check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct ss_span body));
+
+/* The length of the first line of a text body. */
+size_t cut_line(struct ss_span body);
 
 void outcome_free(struct outcome *outcome);
 

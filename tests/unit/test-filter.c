@@ -82,7 +82,7 @@ test_union(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(whole_bodies) / sizeof(whole_bodies[0]); i++) {
         print_message("  %s\n", whole_bodies[i].name);
-        check_union(whole_bodies[i].body, whole_bodies[i].content_type);
+        check_union(whole_bodies[i].body, whole_bodies[i].content_type, cut_line);
     }
 }
 
@@ -287,7 +287,7 @@ test_long_body(void **state)
                                 i % 97, i % 5 ? "quoted\" one" : "odd one", i % 97, i % 60,
                                 "------------------------------------------------------------", i % 11 ? "x" : "\n\\\"",
                                 i);
-    check_union((struct ss_span){bytes, len}, TEXT);
+    check_union((struct ss_span){bytes, len}, TEXT, cut_line);
     free(bytes);
 }
 
