@@ -7,14 +7,19 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct reply {
     struct evhttp_request *request; /* NULL once it is over */
     struct evhttp_connection *connection;
+    int watched; /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
     const struct reply_events *events;
     void *ctx;
@@ -27,7 +32,11 @@ detach(struct reply *r)
     if (r->connection)
         evhttp_connection_set_closecb(r->connection, NULL, NULL);
     if (r->hangup)
-        event_del(r->hangup);
+        event_free(r->hangup);
+    if (r->watched >= 0)
+        close(r->watched);
+    r->hangup = NULL;
+    r->watched = -1;
     r->request = NULL;
     r->connection = NULL;
 }
@@ -48,18 +57,52 @@ on_close(struct evhttp_connection *connection, void *ctx)
     r->events->gone(r->ctx);
 }
 
-/* The scraper has closed its side. evhttp would see that only when it writes; and to let it read until then would end
-   the process at the first byte. */
+enum {
+    /* What a scraper may send ahead while it waits: some requests. One that sends more is not one, and behind so much
+       its leaving could not be seen. */
+    AHEAD_MOST = 64 * 1024,
+};
+
+/* Whether the peer has closed its side or reset the connection, or floods it. */
+static bool
+has_left(int fd, short what)
+{
+    int error = 0, ahead = 0;
+    socklen_t len = sizeof(error);
+    char byte;
+    return what & EV_CLOSED || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) || error ||
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || ioctl(fd, FIONREAD, &ahead) || ahead > AHEAD_MOST;
+}
+
 static void
 on_hangup(evutil_socket_t fd, short what, void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_connection *connection = r->connection;
-    (void)fd, (void)what;
 
+    if (!has_left(fd, what))
+        return;
     detach(r);
     evhttp_connection_free(connection);
     r->events->gone(r->ctx);
+}
+
+/*
+ * Watches for a scraper that leaves. evhttp would see that only when it writes; and to let it read until then would end
+ * the process at the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and
+ * only changes, for bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or
+ * states: so it is a second one.
+ */
+static int
+watch_hangup(struct reply *r)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
+    r->watched = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
+    if (r->watched < 0)
+        return -errno;
+    r->hangup =
+        event_new(bufferevent_get_base(bev), r->watched, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
+    return r->hangup && !event_add(r->hangup, NULL) ? 0 : -ENOMEM;
 }
 
 static void
@@ -90,13 +133,12 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->events = events;
     r->ctx = ctx;
 
-    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
-    r->hangup = event_new(bufferevent_get_base(bev), bufferevent_getfd(bev), EV_CLOSED, on_hangup, r);
-    if (!r->hangup || event_add(r->hangup, NULL)) {
-        if (r->hangup)
-            event_free(r->hangup);
-        free(r);
-        return -ENOMEM;
+    r->watched = -1;
+    int error = watch_hangup(r);
+    if (error) {
+        r->connection = NULL; /* it is still evhttp's */
+        reply_free(r);
+        return error;
     }
     evhttp_connection_set_closecb(r->connection, on_close, r);
     evhttp_request_set_on_complete_cb(request, on_complete, r);
@@ -146,12 +188,13 @@ void
 reply_break(struct reply *r)
 {
     struct evhttp_connection *connection = r->connection;
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
 
     if (!connection)
         return;
-    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_LINGER, &reset,
-               sizeof(reset));
+    /* evhttp would shut the connection down first, and its end would be the end of an HTTP/1.0 body, whatever SO_LINGER
+       says of the close behind it. To dissolve a TCP connection resets it at once (connect(2), AF_UNSPEC). */
+    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &unconnected, sizeof(unconnected));
     detach(r);
     evhttp_connection_free(connection);
 }
@@ -162,6 +205,6 @@ reply_free(struct reply *r)
     if (!r)
         return;
     reply_break(r);
-    event_free(r->hangup);
+    detach(r);
     free(r);
 }

@@ -23,7 +23,8 @@ struct reply_events {
     void (*done)(void *ctx);
 };
 
-/* Takes the request over from evhttp. 0: *replyp is the caller's. -ENOMEM: the request is still evhttp's. */
+/* Takes the request over from evhttp. 0: *replyp is the caller's. A negative errno value: the request is still
+   evhttp's. */
 int reply_new(struct reply **replyp, struct evhttp_request *request, const struct reply_events *events, void *ctx);
 
 /* The headers to be sent; until the head has gone out. */

@@ -8,7 +8,7 @@
  *        |                            | ask            ------ GET --------->|
  *        |                            | on_head        <----- head ---------|
  *        |                            | on_body        <----- bytes --------|
- *        |                            |   filter: spans of the shards asked for
+ *        |                            |   pipeline: gunzip, filter, gzip
  *        |                            |   staged until there is a piece to send
  *        |<-------- piece ------------| push           (head first)         |
  *        |                            |   wait until drained, meanwhile:    |
@@ -27,15 +27,15 @@
  */
 #include "scrape.h"
 
+#include "gzip.h"
 #include "negotiate.h"
 #include "params.h"
+#include "pipeline.h"
 #include "reply.h"
 #include "server.h"
 #include "upstream.h"
 
 #include "../service/http.h"
-
-#include <scrapeshard/filter.h>
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -105,8 +105,9 @@ struct scrape {
     struct reply *reply;
     struct fetch *fetch; /* NULL once it has ended */
     struct event *deadline;
-    struct ss_filter *filter; /* NULL before the head, and for an answer that is passed on as it is */
-    struct evbuffer *staged;
+    struct pipeline *pipeline; /* NULL before the head */
+    size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
+    int gzip_level;            /* for this scraper; below 0: none */
     enum stage stage;
     bool in_flight; /* a piece was sent and has not drained */
     bool paused;
@@ -139,14 +140,17 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
     }
     s->stage = STAGE_FLUSHING;
     s->status = outcomes[outcome].status;
-    evbuffer_drain(s->staged, evbuffer_get_length(s->staged));
-    evbuffer_add_printf(s->staged, "%s\n", s->reason);
-    s->bytes_out = evbuffer_get_length(s->staged);
+    s->bytes_out = strlen(s->reason) + 1;
 
     struct evkeyvalq *headers = reply_headers(s->reply);
     evhttp_clear_headers(headers);
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
-    reply_whole(s->reply, s->status, s->head_only ? NULL : s->staged, s->bytes_out);
+    struct evbuffer *text = s->head_only ? NULL : evbuffer_new();
+    if (text)
+        evbuffer_add_printf(text, "%s\n", s->reason);
+    reply_whole(s->reply, s->status, text, s->bytes_out);
+    if (text)
+        evbuffer_free(text);
 }
 
 static enum fetch_pace
@@ -189,25 +193,41 @@ on_gone(void *ctx)
 
 /* The answer. */
 
+static size_t
+staged(const struct scrape *s)
+{
+    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
+}
+
+/* The headers that only the pipeline can tell. */
+static void
+tell_encoding(struct scrape *s)
+{
+    if (s->gzip_level >= 0)
+        evhttp_add_header(reply_headers(s->reply), "Vary", "Accept-Encoding");
+    if (pipeline_is_gzip(s->pipeline))
+        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
+}
+
 /* Sends what is staged if it is worth it and the last piece has drained. */
 static void
 push(struct scrape *s)
 {
-    size_t len = evbuffer_get_length(s->staged);
-    if (s->head_only) {
-        s->bytes_out += len;
-        evbuffer_drain(s->staged, len);
-        return;
-    }
+    size_t len = staged(s);
     if (len < HOLD_BYTES || s->in_flight)
         return;
+    s->bytes_out += len;
+    if (s->head_only) {
+        evbuffer_drain(pipeline_out(s->pipeline), len);
+        return;
+    }
     if (s->stage == STAGE_HOLDING) {
         s->stage = STAGE_STREAMING;
+        tell_encoding(s);
         reply_start(s->reply, s->status);
     }
     s->in_flight = true;
-    s->bytes_out += len;
-    reply_send(s->reply, s->staged);
+    reply_send(s->reply, pipeline_out(s->pipeline));
 }
 
 static void
@@ -236,12 +256,15 @@ on_done(void *ctx)
 static void
 finish(struct scrape *s)
 {
-    s->bytes_out += evbuffer_get_length(s->staged);
+    struct evbuffer *rest = pipeline_out(s->pipeline);
+
+    s->bytes_out += staged(s);
     if (s->stage == STAGE_HOLDING) {
-        reply_whole(s->reply, s->status, s->head_only ? NULL : s->staged, s->bytes_out);
+        tell_encoding(s);
+        reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
-        if (evbuffer_get_length(s->staged))
-            reply_send(s->reply, s->staged);
+        if (staged(s))
+            reply_send(s->reply, rest);
         reply_end(s->reply);
     }
     s->stage = STAGE_FLUSHING;
@@ -251,17 +274,23 @@ static const struct reply_events reply_events = {on_drained, on_gone, on_done};
 
 /* The service's side. */
 
-/* An answer that is no 200 goes through as it is: a scraper takes none of it for a success. */
-static enum fetch_pace
-pass_on(struct scrape *s, const struct evkeyvalq *headers)
+/* Which of a service's encodings we asked for or can take all the same. */
+static bool
+is_gzip(const char *encoding)
 {
-    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
+    return encoding && (!strcasecmp(encoding, "gzip") || !strcasecmp(encoding, "x-gzip"));
+}
+
+/* An answer that is no 200 goes through as it is: a scraper takes none of it for a success. */
+static void
+pass_on(struct scrape *s, const char *encoding)
+{
+    s->gzip_level = -1;
     if (encoding)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", encoding);
     s->outcome = OUTCOME_PASSED_ON;
     snprintf(s->reason, sizeof(s->reason), "endpoint %s: the service answered with status %d", s->endpoint->name,
              s->status);
-    return FETCH_ON;
 }
 
 static enum fetch_pace
@@ -269,110 +298,92 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
     struct evkeyvalq *out = reply_headers(s->reply);
+    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
 
     s->status = status;
     if (negotiate_response(headers, out))
         return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
-    if (!evhttp_find_header(out, "Content-Type") && status == 200)
-        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
-    if (status != 200)
-        return pass_on(s, headers);
-
-    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
-    if (encoding && strcasecmp(encoding, "identity") != 0) {
+    if (status != 200) {
+        pass_on(s, encoding);
+    } else if (encoding && !is_gzip(encoding) && strcasecmp(encoding, "identity") != 0) {
         fail(s, OUTCOME_UPSTREAM_FAILED,
-             "endpoint %s: the service encoded its answer as \"%.40s\", which was not asked for", s->endpoint->name,
+             "endpoint %s: the service's answer is encoded as \"%.40s\", which was not asked for", s->endpoint->name,
              encoding);
         return FETCH_STOP;
+    } else if (!evhttp_find_header(out, "Content-Type")) {
+        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
     }
-    struct ss_filter_settings settings = ss_filter_settings_default();
-    settings.content_type = evhttp_find_header(out, "Content-Type");
-    settings.shards = s->params.shards;
-    settings.max_line = s->endpoint->max_line;
-    if (ss_filter_new(&s->filter, &settings))
+
+    struct pipeline_settings settings = {
+        .filtered = status == 200,
+        .content_type = evhttp_find_header(out, "Content-Type"),
+        .shards = s->params.shards,
+        .max_line = s->endpoint->max_line,
+        .max_body = s->endpoint->max_body,
+        .strict_close = s->endpoint->strict_close,
+        .gunzip = is_gzip(encoding),
+        .gzip_level = s->gzip_level,
+    };
+    if (pipeline_new(&s->pipeline, &settings))
         return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
     return FETCH_ON;
 }
 
-static int
-stage_spans(void *ctx, const struct ss_span *spans, size_t n)
-{
-    struct scrape *s = ctx;
-    for (size_t i = 0; i < n; i++)
-        if (evbuffer_add(s->staged, spans[i].ptr, spans[i].len))
-            return -ENOMEM;
-    return 0;
-}
-
-/* A filter's answer that is not 0. */
+/* A pipeline's answer that is not 0. */
 static void
-fail_filter(struct scrape *s, int r)
+fail_pipeline(struct scrape *s, int r)
 {
-    char text[300];
-    const struct ss_filter_error *error = ss_filter_error(s->filter);
-
-    if (r < 0 || !error) {
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
-        return;
-    }
-    ss_filter_error_text(error, text, sizeof(text));
-    switch (error->condition) {
-    case SS_BODY_CUT:
-        fail(s, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", s->endpoint->name, text);
+    const char *name = s->endpoint->name, *reason = pipeline_reason(s->pipeline);
+    switch (r) {
+    case PIPELINE_NO_EXPOSITION:
+        fail(s, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", name, reason);
         break;
-    case SS_LINE_TOO_LONG:
-        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", s->endpoint->name, text);
+    case PIPELINE_CUT:
+        fail(s, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", name, reason);
+        break;
+    case PIPELINE_TOO_LARGE:
+        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", name, reason);
+        break;
+    case PIPELINE_BAD_ENCODING:
+        fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name, reason);
         break;
     default:
-        fail(s, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", s->endpoint->name,
-             text);
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
     }
 }
 
+static bool
+is_full(const struct scrape *s)
+{
+    return s->in_flight && staged(s) >= HOLD_BYTES;
+}
+
+/* A piece of the body. After a pause the same bytes come again, and those that were used are not used twice. */
 static enum fetch_pace
 on_body(void *ctx, struct ss_span bytes)
 {
     struct scrape *s = ctx;
-    struct ss_sink sink = {stage_spans, s};
+    size_t skip = s->used < bytes.len ? s->used : bytes.len;
+    struct ss_span in = {bytes.ptr + skip, bytes.len - skip};
+    bool more = false;
 
-    if (s->in_flight && evbuffer_get_length(s->staged) >= HOLD_BYTES) {
-        s->paused = true;
-        return FETCH_PAUSE;
-    }
-    s->bytes_in += bytes.len;
-    if (s->bytes_in > s->endpoint->max_body) {
-        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: the service's body is larger than max_body", s->endpoint->name);
-        return FETCH_STOP;
-    }
-    int r = s->filter ? ss_filter_feed(s->filter, bytes, &sink) : stage_spans(s, &bytes, 1);
-    if (r) {
-        fail_filter(s, r);
-        return FETCH_STOP;
-    }
-    push(s);
-    return FETCH_ON;
-}
-
-/* The body has ended where the service says it ends: is that where it can end? */
-static void
-on_whole(struct scrape *s, bool by_close)
-{
-    struct ss_sink sink = {stage_spans, s};
-
-    if (s->filter) {
-        if (by_close && s->endpoint->strict_close && !ss_filter_ends_whole(s->filter)) {
-            fail(s, OUTCOME_UPSTREAM_CUT,
-                 "endpoint %s: the service closed the connection where its body cannot be at its end (strict_close)",
-                 s->endpoint->name);
-            return;
-        }
-        int r = ss_filter_end(s->filter, &sink);
+    s->paused = is_full(s);
+    while (!s->paused) {
+        int r = pipeline_feed(s->pipeline, &in, &more);
         if (r) {
-            fail_filter(s, r);
-            return;
+            fail_pipeline(s, r);
+            return FETCH_STOP;
+        }
+        push(s);
+        s->paused = more && is_full(s);
+        if (!more) {
+            s->used -= skip;
+            s->bytes_in += bytes.len;
+            return FETCH_ON;
         }
     }
-    finish(s);
+    s->used += (size_t)(in.ptr - bytes.ptr) - skip;
+    return FETCH_PAUSE;
 }
 
 static void
@@ -381,12 +392,15 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     struct scrape *s = ctx;
 
     if (s->stage == STAGE_HOLDING || s->stage == STAGE_STREAMING) {
+        int r = 0;
         if (result == FETCH_FAILED)
             fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", s->endpoint->name, reason);
         else if (result == FETCH_TIMED_OUT)
             fail(s, OUTCOME_TIMEOUT, "endpoint %s: the service cannot be reached: %s", s->endpoint->name, reason);
+        else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0)
+            fail_pipeline(s, r);
         else
-            on_whole(s, result == FETCH_CLOSED);
+            finish(s);
     }
     end_fetch(s);
     settle(s);
@@ -410,7 +424,7 @@ static void
 ask(struct scrape *s, const struct evkeyvalq *headers)
 {
     char *url = make_url(s->endpoint->url, s->params.query);
-    struct fetch_request request = {url, s->endpoint->socket, headers};
+    struct fetch_request request = {url, s->endpoint->socket, s->endpoint->upstream_encoding == ENCODING_GZIP, headers};
     if (!url || fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s))
         fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
     free(url);
@@ -429,6 +443,8 @@ static void
 read_request(struct scrape *s, struct evhttp_request *request)
 {
     const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    bool gzip =
+        s->config->compression == COMPRESSION_AUTO && gzip_accepted(evhttp_find_header(headers, "Accept-Encoding"));
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
     struct params_names names = {s->config->shard_param, s->config->shard_count_param, s->config->require_shard};
     struct params_error params_error;
@@ -436,6 +452,7 @@ read_request(struct scrape *s, struct evhttp_request *request)
     struct evkeyvalq passed = TAILQ_HEAD_INITIALIZER(passed);
     int64_t ms;
 
+    s->gzip_level = gzip ? s->config->compression_level : -1;
     int r = params_parse(&s->params, query, &names, &params_error);
     if (r > 0) {
         fail(s, OUTCOME_BAD_REQUEST, "%s", params_error.reason);
@@ -461,11 +478,7 @@ void
 scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
 {
     struct scrape *s = calloc(1, sizeof(*s));
-    if (s)
-        s->staged = evbuffer_new();
-    if (!s || !s->staged || reply_new(&s->reply, request, &reply_events, s)) {
-        if (s && s->staged)
-            evbuffer_free(s->staged);
+    if (!s || reply_new(&s->reply, request, &reply_events, s)) {
         free(s);
         http_reply(request, outcomes[OUTCOME_NO_MEMORY].status, no_memory);
         return;
@@ -488,9 +501,10 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 static void
 log_scrape(const struct scrape *s)
 {
-    static const struct ss_filter_counts none;
-    const struct ss_filter_counts *counts = s->filter ? ss_filter_counts(s->filter) : &none;
+    struct ss_filter_counts counts = {0};
     struct timespec now;
+    if (s->pipeline)
+        counts = pipeline_counts(s->pipeline);
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
 
@@ -499,9 +513,9 @@ log_scrape(const struct scrape *s)
            log_text("shard", s->params.shard),
            log_number("shard_count", s->params.shards ? ss_shards_count(s->params.shards) : 0),
            log_number("bytes_in", (double)s->bytes_in), log_number("bytes_out", (double)s->bytes_out),
-           log_number("series_in", (double)counts->series_seen), log_number("series_out", (double)counts->series_kept),
-           log_number("families_in", (double)counts->families_seen),
-           log_number("families_out", (double)counts->families_kept), log_number("seconds", seconds),
+           log_number("series_in", (double)counts.series_seen), log_number("series_out", (double)counts.series_kept),
+           log_number("families_in", (double)counts.families_seen),
+           log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
            log_text("reason", s->reason));
 }
 
@@ -514,10 +528,9 @@ settle(struct scrape *s)
     struct server *server = s->server;
     log_scrape(s);
     reply_free(s->reply);
-    ss_filter_free(s->filter);
+    pipeline_free(s->pipeline);
     if (s->deadline)
         event_free(s->deadline);
-    evbuffer_free(s->staged);
     params_deinit(&s->params);
     config_unref(s->config);
     free(s);

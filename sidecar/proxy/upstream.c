@@ -19,6 +19,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     /* What one read of a socket may bring. */
@@ -35,6 +36,9 @@ struct upstream {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
+    size_t n_unasked; /* fetches that have sent nothing yet, so that an idle connection may be chosen for them */
+    int *idle;        /* sockets of plain connections that wait to be used again */
+    size_t n_idle, idle_capacity;
 };
 
 /* How the length of an answer's body is told. */
@@ -46,6 +50,7 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers;
+    bool asked; /* its request has been sent */
     bool plain; /* http over TCP or a unix socket: what stands behind the body can be looked at */
 
     int status;
@@ -53,12 +58,63 @@ struct fetch {
     size_t head_bytes;
     bool head_done;
     enum framing framing;
-    char length[24]; /* the first Content-Length */
+    char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
     bool excess;     /* bytes stood behind the body */
 
     const char *refusal; /* why we stopped, or NULL */
     char error[CURL_ERROR_SIZE];
 };
+
+/* Idle connections. */
+
+static void
+mark_asked(struct fetch *f)
+{
+    f->upstream->n_unasked -= !f->asked;
+    f->asked = true;
+}
+
+static void
+add_idle(struct upstream *u, int fd)
+{
+    if (u->n_idle == u->idle_capacity) {
+        size_t capacity = u->idle_capacity ? 2 * u->idle_capacity : 8;
+        int *idle = realloc(u->idle, capacity * sizeof(*idle));
+        if (!idle) {
+            shutdown(fd, SHUT_RDWR); /* not to be watched, so not to be used */
+            return;
+        }
+        u->idle = idle;
+        u->idle_capacity = capacity;
+    }
+    u->idle[u->n_idle++] = fd;
+}
+
+static void
+remove_idle(struct upstream *u, int fd)
+{
+    for (size_t i = 0; i < u->n_idle; i++)
+        if (u->idle[i] == fd)
+            u->idle[i--] = u->idle[--u->n_idle];
+}
+
+/*
+ * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
+ * Bytes that come while nobody has asked are a lie about the last answer's length, or worse: such a connection is made
+ * one that libcurl takes for dead.
+ */
+static void
+sweep_idle(struct upstream *u)
+{
+    char bytes[4096];
+    for (size_t i = 0; u->n_unasked && i < u->n_idle; i++) {
+        bool unasked = false;
+        while (recv(u->idle[i], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+            unasked = true;
+        if (unasked)
+            shutdown(u->idle[i], SHUT_RDWR);
+    }
+}
 
 /* The loop. */
 
@@ -69,6 +125,7 @@ on_socket(evutil_socket_t fd, short what, void *ctx)
 {
     struct upstream *u = ctx;
     int running, action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    sweep_idle(u);
     curl_multi_socket_action(u->multi, fd, action, &running);
     collect_ended(u);
 }
@@ -79,6 +136,7 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
     struct upstream *u = ctx;
     int running;
     (void)fd, (void)what;
+    sweep_idle(u);
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     collect_ended(u);
 }
@@ -94,6 +152,7 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
         event_free(event);
     event = NULL;
     if (what != CURL_POLL_REMOVE) {
+        remove_idle(u, fd);
         short events =
             (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
         event = event_new(u->base, fd, events, on_socket, u);
@@ -102,6 +161,23 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
     }
     curl_multi_assign(u->multi, fd, event);
     return 0;
+}
+
+static int
+close_socket(void *ctx, curl_socket_t fd)
+{
+    remove_idle(ctx, fd);
+    return close(fd);
+}
+
+/* libcurl is about to send a request, whose answer is the only thing that may come now. */
+static int
+before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    struct fetch *f = ctx;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    mark_asked(f);
+    return CURL_PREREQFUNC_OK;
 }
 
 static int
@@ -144,6 +220,7 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
+    free(u->idle);
     free(u);
 }
 
@@ -272,20 +349,21 @@ on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
     return 0;
 }
 
-/* Whether more came than the length told: read already, or still to be read. Then the length was a lie, the body cut.
- */
+/* Whether more came than the length told: then the length was a lie, the body cut. Read already, or still to be read;
+   what comes later cannot be seen here, but sweep_idle() sees it. */
 static bool
-has_excess(struct fetch *f)
+has_excess(struct fetch *f, int fd)
+{
+    char byte;
+    return f->framing == FRAMING_LENGTH && (f->excess || (fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0));
+}
+
+/* The socket of a fetch that has ended, if its connection is plain and was kept; else -1. */
+static int
+kept_socket(struct fetch *f)
 {
     curl_socket_t fd;
-    char byte;
-
-    if (f->framing != FRAMING_LENGTH)
-        return false;
-    if (f->excess)
-        return true;
-    return f->plain && !curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) && fd != CURL_SOCKET_BAD &&
-           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return f->plain && !curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) ? fd : -1;
 }
 
 /* Whether a status never has a body, so that nothing need prove its end. */
@@ -300,10 +378,15 @@ tell_end(struct fetch *f, CURLcode code)
 {
     enum fetch_result result = FETCH_FAILED;
     const char *reason = f->refusal;
+    int fd = kept_socket(f);
 
+    if (fd >= 0)
+        add_idle(f->upstream, fd);
     if (code == CURLE_OPERATION_TIMEDOUT)
         result = FETCH_TIMED_OUT;
-    else if (code == CURLE_OK && has_excess(f))
+    else if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
+        reason = code ? "its head is larger than 64 KiB" : "its head was cut";
+    else if (code == CURLE_OK && has_excess(f, fd))
         reason = "it is longer than its Content-Length";
     else if (code == CURLE_OK)
         result = f->framing == FRAMING_CLOSE && !is_bodiless(f->status) ? FETCH_CLOSED : FETCH_WHOLE;
@@ -338,12 +421,12 @@ add_request_header(struct fetch *f, const char *line)
 }
 
 static bool
-add_request_headers(struct fetch *f, const struct evkeyvalq *headers)
+add_request_headers(struct fetch *f, const struct fetch_request *request)
 {
     const struct evkeyval *h;
     bool accept = false, agent = false;
 
-    TAILQ_FOREACH (h, headers, next) {
+    TAILQ_FOREACH (h, request->headers, next) {
         char *line;
         /* libcurl takes "Name:" for "leave it out" and "Name;" for one without a value. */
         if (asprintf(&line, *h->value ? "%s: %s" : "%s;", h->key, h->value) < 0)
@@ -355,8 +438,8 @@ add_request_headers(struct fetch *f, const struct evkeyvalq *headers)
         accept |= !strcasecmp(h->key, "Accept");
         agent |= !strcasecmp(h->key, "User-Agent");
     }
-    /* On loopback, compression would only cost the service its CPU. */
-    return add_request_header(f, "Accept-Encoding: identity") && (accept || add_request_header(f, "Accept:")) &&
+    return add_request_header(f, request->gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity") &&
+           (accept || add_request_header(f, "Accept:")) &&
            (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
 }
 
@@ -380,6 +463,10 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, f->upstream);
+    SET(CURLOPT_PREREQFUNCTION, before_request);
+    SET(CURLOPT_PREREQDATA, f);
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_HEADERDATA, f);
     SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -404,9 +491,10 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->upstream = upstream;
     f->events = events;
     f->ctx = ctx;
+    upstream->n_unasked++;
     f->plain = strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
-    if (!f->easy || !add_request_headers(f, request->headers) || !set_options(f, request) ||
+    if (!f->easy || !add_request_headers(f, request) || !set_options(f, request) ||
         curl_multi_add_handle(upstream->multi, f->easy)) {
         fetch_free(f);
         return -ENOMEM;
@@ -430,6 +518,7 @@ fetch_free(struct fetch *f)
         curl_multi_remove_handle(f->upstream->multi, f->easy);
         curl_easy_cleanup(f->easy);
     }
+    mark_asked(f);
     curl_slist_free_all(f->request_headers);
     evhttp_clear_headers(&f->headers);
     free(f);

@@ -42,6 +42,7 @@ struct fetch_events {
 struct fetch_request {
     const char *url;
     const char *socket;              /* file of a unix socket, or NULL */
+    bool gzip;                       /* ask for gzip, not for the plain body */
     const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
 };
 

@@ -25,6 +25,10 @@ typedef uint64_t config_bytes;
 typedef bool config_flag;
 typedef int config_choice;
 
+/* Choices by their index in config.def. */
+enum { COMPRESSION_AUTO, COMPRESSION_OFF };
+enum { ENCODING_IDENTITY, ENCODING_GZIP };
+
 struct endpoint {
     char *name;
 #define ENDPOINT(key, type, field, ...) config_##type field;

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_PIPELINE_H
+#define PROXY_PIPELINE_H
+/*
+ * What happens to a body between the service and the scraper, without a socket:
+ *
+ *     bytes --> [gunzip] --> filter --> [gzip] --> out
+ */
+#include <scrapeshard/filter.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct evbuffer;
+struct pipeline;
+
+/* Conditions of a body; positive, as opposed to negative errno values. */
+enum pipeline_condition {
+    PIPELINE_NO_EXPOSITION = 1,
+    PIPELINE_CUT,
+    PIPELINE_TOO_LARGE,
+    PIPELINE_BAD_ENCODING,
+};
+
+struct pipeline_settings {
+    bool filtered;                  /* false: the bytes go through as they are; the rest then means nothing */
+    const char *content_type;       /* not kept */
+    const struct ss_shards *shards; /* NULL: all. Borrowed while the pipeline lives. */
+    size_t max_line;
+    uint64_t max_body; /* of the bytes that come, and of what they mean */
+    bool strict_close;
+    bool gunzip;    /* the bytes come compressed */
+    int gzip_level; /* of what goes out, if it is not too little to be worth it; below 0: none */
+};
+
+/* 0: *pipelinep is the caller's. -ENOMEM. */
+int pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settings);
+
+/*
+ * Takes bytes from the front of *in. *morep tells that the next call, with what is left of *in, has more to do: a small
+ * piece may mean very much, and out may be full. 0, a condition, or -ENOMEM.
+ */
+int pipeline_feed(struct pipeline *pipeline, struct ss_span *in, bool *morep);
+
+/* Tells that the bytes are at their end; by_close: and that nothing but a closed connection said so. */
+int pipeline_end(struct pipeline *pipeline, bool by_close);
+
+/* Why a condition holds, in words. Borrowed. */
+const char *pipeline_reason(const struct pipeline *pipeline);
+
+/* What came through and has not been taken out. */
+struct evbuffer *pipeline_out(struct pipeline *pipeline);
+
+/* Whether what comes out is compressed; settled before the first byte may be sent. */
+bool pipeline_is_gzip(const struct pipeline *pipeline);
+
+/* Zeros when nothing is filtered. */
+struct ss_filter_counts pipeline_counts(const struct pipeline *pipeline);
+
+/* NULL is fine. */
+void pipeline_free(struct pipeline *pipeline);
+
+#endif
