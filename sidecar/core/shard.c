@@ -51,10 +51,17 @@ read_number(const char **p, const char *end, uint32_t *valuep)
 }
 
 /* The part of a text that an error message shows. */
-static int
+struct shown {
+    char text[44];
+};
+
+static struct shown
 shown(struct ss_span text)
 {
-    return text.len < 40 ? (int)text.len : 40;
+    struct shown s = {""};
+    for (size_t i = 0; i < text.len && i < sizeof(s.text) - 1; i++)
+        s.text[i] = (unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7f ? '?' : text.ptr[i];
+    return s;
 }
 
 int
@@ -64,10 +71,10 @@ ss_shard_count_parse(uint32_t *countp, struct ss_span text, struct ss_shards_err
     uint32_t count;
 
     if (!read_number(&p, end, &count) || p != end)
-        return refuse(error, "\"%.*s\" is no number; a number from 1 to %u is right", shown(text), text.ptr,
+        return refuse(error, "\"%s\" is no number; a number from 1 to %u is right", shown(text).text,
                       SS_SHARD_COUNT_MAX);
     if (count < 1 || count > SS_SHARD_COUNT_MAX)
-        return refuse(error, "%.*s is out of range; a number from 1 to %u is right", shown(text), text.ptr,
+        return refuse(error, "%s is out of range; a number from 1 to %u is right", shown(text).text,
                       SS_SHARD_COUNT_MAX);
     *countp = count;
     return 0;
@@ -113,8 +120,8 @@ shards_read(struct ss_shards *shards, struct ss_span text, struct ss_shards_erro
         if (*p++ != ',')
             break;
     }
-    return refuse(error, "\"%.*s\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right",
-                  shown(text), text.ptr);
+    return refuse(error, "\"%s\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right",
+                  shown(text).text);
 }
 
 int

@@ -450,6 +450,7 @@ set_options(struct fetch *f, const struct fetch_request *request)
     CURLcode r = CURLE_OK;
 #define SET(option, value) r = r ? r : curl_easy_setopt(e, option, value)
     SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_UNIX_SOCKET_PATH, request->socket);
     SET(CURLOPT_HTTPHEADER, f->request_headers);
     SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);

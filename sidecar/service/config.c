@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <ctype.h>
+#include "values.h"
+
 #include <errno.h>
 #include <ini.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum type { TYPE_text, TYPE_texts, TYPE_duration, TYPE_bytes, TYPE_flag, TYPE_choice };
+enum type {
+    TYPE_text,
+    TYPE_path,
+    TYPE_url,
+    TYPE_param,
+    TYPE_address,
+    TYPE_addresses,
+    TYPE_duration,
+    TYPE_bytes,
+    TYPE_flag,
+    TYPE_choice,
+};
 
 struct setting {
     const char *name;    /* section.key */
@@ -38,9 +49,11 @@ enum { SETTINGS = sizeof(settings) / sizeof(settings[0]), PLACE = 300 };
  */
 enum { LINE_MOST = 198, SECTION_MOST = 49 };
 
-/* Where an endpoint's settings were given, beside it. */
+/* Where the settings of one object, the program or an endpoint, were given. */
 struct origin {
-    int lines[SETTINGS]; /* in the file; 0: not there */
+    int section;                 /* its line in the file; 0: not there */
+    int lines[SETTINGS];         /* in the file; 0: not there */
+    const char *flags[SETTINGS]; /* above it, or NULL */
 };
 
 struct reader {
@@ -56,6 +69,7 @@ struct reader {
     int line;
     char *text; /* the line in hand */
     size_t text_size;
+    bool in_unknown_section;
 
     /* The values of this layer's lists replace those of the layer below: which lists were touched. */
     bool touched[SETTINGS];
@@ -86,96 +100,6 @@ copy(struct reader *r, const char *text)
 
 /* Values. */
 
-struct unit {
-    const char *name;
-    uint64_t scale;
-};
-
-/* The longest unit that text begins with. */
-static const struct unit *
-unit_at(const char *text, const struct unit *units)
-{
-    const struct unit *best = NULL;
-    for (; units->name; units++)
-        if (!strncmp(text, units->name, strlen(units->name)) && (!best || strlen(units->name) > strlen(best->name)))
-            best = units;
-    return best;
-}
-
-/* Reads numbers with units, one behind the other: "1m30s". */
-static bool
-read_scaled(const char *value, const struct unit *units, uint64_t most, uint64_t *out)
-{
-    uint64_t sum = 0;
-    do {
-        char *end;
-        if (!isdigit((unsigned char)*value))
-            return false;
-        errno = 0;
-        unsigned long long n = strtoull(value, &end, 10);
-        const struct unit *unit = unit_at(end, units);
-        if (errno || !unit || n > (most - sum) / unit->scale)
-            return false;
-        sum += n * unit->scale;
-        value = end + strlen(unit->name);
-    } while (*value);
-    *out = sum;
-    return true;
-}
-
-static const char *
-set_duration(config_duration *field, const char *value)
-{
-    static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
-    uint64_t ms;
-    if (!strcmp(value, "0"))
-        value = "0s";
-    if (!read_scaled(value, units, INT32_MAX, &ms))
-        return "is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s";
-    *field = (config_duration)ms;
-    return NULL;
-}
-
-static const char *
-set_bytes(config_bytes *field, const char *value)
-{
-    static const struct unit units[] = {{"", 1},           {"B", 1},           {"kB", 1000},      {"KB", 1000},
-                                        {"MB", 1000000},   {"GB", 1000000000}, {"KiB", 1u << 10}, {"MiB", 1u << 20},
-                                        {"GiB", 1u << 30}, {NULL, 0}};
-    if (!read_scaled(value, units, INT64_MAX, field))
-        return "is no size; a number with B, KiB, MiB or GiB is right, as in 256MiB";
-    return NULL;
-}
-
-static const char *
-set_flag(config_flag *field, const char *value)
-{
-    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (!strcmp(value, words[i])) {
-            *field = i % 2;
-            return NULL;
-        }
-    }
-    return "is no switch; true or false is right";
-}
-
-static const char *
-set_choice(config_choice *field, const char *value, const char *choices)
-{
-    size_t len = strlen(value);
-    for (int i = 0;; i++) {
-        size_t n = strcspn(choices, "|");
-        if (n == len && !strncmp(value, choices, n)) {
-            *field = i;
-            return NULL;
-        }
-        choices += n;
-        if (!*choices++)
-            return "is not among the choices";
-    }
-}
-
 static void
 texts_clear(struct texts *texts)
 {
@@ -198,6 +122,13 @@ texts_add(struct reader *r, struct texts *texts, const char *value)
         texts->n++;
 }
 
+/* Whether a type's values are kept as they were written. */
+static bool
+is_text(enum type type)
+{
+    return type <= TYPE_address;
+}
+
 /* Puts a value where its setting says, in a config or an endpoint. */
 static void
 assign(struct reader *r, const struct setting *s, void *object, const char *value)
@@ -207,30 +138,46 @@ assign(struct reader *r, const struct setting *s, void *object, const char *valu
 
     switch (s->type) {
     case TYPE_text:
-        free(*(config_text *)field);
-        *(config_text *)field = copy(r, value);
         break;
-    case TYPE_texts:
+    case TYPE_path:
+        wrong = value_check_path(value);
+        break;
+    case TYPE_url:
+        wrong = *value ? value_check_url(value) : NULL;
+        break;
+    case TYPE_param:
+        wrong = value_check_param(value);
+        break;
+    case TYPE_address:
+    case TYPE_addresses:
+        wrong = value_check_address(value);
+        break;
+    case TYPE_duration:
+        wrong = value_read_duration(field, value);
+        break;
+    case TYPE_bytes:
+        wrong = value_read_bytes(field, value);
+        break;
+    case TYPE_flag:
+        wrong = value_read_flag(field, value);
+        break;
+    case TYPE_choice:
+        wrong = value_read_choice(field, value, s->choices);
+        break;
+    }
+    if (s->type == TYPE_addresses) {
         if (!r->touched[s - settings])
             texts_clear(field);
         r->touched[s - settings] = true;
         texts_add(r, field, value);
-        break;
-    case TYPE_duration:
-        wrong = set_duration(field, value);
-        break;
-    case TYPE_bytes:
-        wrong = set_bytes(field, value);
-        break;
-    case TYPE_flag:
-        wrong = set_flag(field, value);
-        break;
-    case TYPE_choice:
-        wrong = set_choice(field, value, s->choices);
-        break;
+    } else if (is_text(s->type)) {
+        free(*(char **)field);
+        *(char **)field = copy(r, value);
     }
     if (wrong)
-        mistake(r, "%s: \"%s\" %s%s%s", s->name, value, wrong, s->choices ? ": " : "", s->choices ? s->choices : "");
+        /* Credentials in a URL are wrong, and not to be repeated. */
+        mistake(r, "%s: \"%s\" %s%s%s", s->name, s->type == TYPE_url && strchr(value, '@') ? "..." : value, wrong,
+                s->choices ? ": " : "", s->choices ? s->choices : "");
 }
 
 static const struct setting *
@@ -271,7 +218,7 @@ add_endpoint(struct reader *r, const char *name)
     }
 
     struct endpoint *e = &c->endpoints[c->n_endpoints];
-    r->endpoints[c->n_endpoints++] = (struct origin){{0}};
+    r->endpoints[c->n_endpoints++] = (struct origin){0};
     *e = (struct endpoint){.name = own};
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
         if (!strcmp(s->section, "endpoint"))
@@ -308,6 +255,28 @@ line_mistake(const char *text, size_t len)
     return NULL;
 }
 
+/* Takes note of a section's beginning: inih tells only of those with a key in them. */
+static void
+begin_section(struct reader *r, const char *text)
+{
+    char section[SECTION_MOST + 1];
+    snprintf(section, sizeof(section), "%.*s", (int)strcspn(text, "]"), text);
+
+    const char *name = endpoint_name(section);
+    r->in_unknown_section = !find_setting(name ? "endpoint" : section, NULL) || (name && !*name);
+    if (name && !*name) {
+        mistake(r, "an endpoint needs a name; [endpoint NAME] is right");
+    } else if (r->in_unknown_section) {
+        mistake(r, "there is no section [%s]; [web] [admin] [endpoint NAME] [sharding] [log] are right", section);
+    } else if (name) {
+        struct endpoint *e = find_endpoint(r->config, name);
+        if (!e)
+            e = add_endpoint(r, name);
+        if (e)
+            r->endpoints[e - r->config->endpoints].section = r->line;
+    }
+}
+
 /* Reads as fgets() does for inih; a bad line is reported and left away, and so are leading blanks, which would make the
    line go on with the one before. */
 static char *
@@ -320,10 +289,13 @@ read_line(char *out, int size, void *stream)
     r->line++;
     snprintf(r->place, sizeof(r->place), "%s:%d", r->path, r->line);
 
-    size_t blanks = strspn(r->text, " \t"), len = (size_t)n - blanks;
-    const char *text = r->text + blanks, *wrong = line_mistake(text, len);
+    size_t skip = r->line == 1 && !strncmp(r->text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    skip += strspn(r->text + skip, " \t");
+    const char *text = r->text + skip, *wrong = line_mistake(text, (size_t)n - skip);
     if (wrong)
         mistake(r, "%s", wrong);
+    else if (*text == '[')
+        begin_section(r, text + 1);
     snprintf(out, (size_t)size, "%s", wrong ? "\n" : text);
     return out;
 }
@@ -333,33 +305,28 @@ take_value(void *user, const char *section, const char *key, const char *value)
 {
     struct reader *r = user;
     const char *name = endpoint_name(section);
-    const struct setting *s = find_setting(name ? "endpoint" : section, NULL);
     void *object = r->config;
     struct origin *origin = &r->globals;
 
-    if (!s) {
-        mistake(r, "there is no section [%s]; [web] [admin] [endpoint NAME] [sharding] [log] are right", section);
+    if (r->in_unknown_section || r->out_of_memory)
+        return 1;
+    if (!*section) {
+        mistake(r, "the key %s stands in no section", key);
         return 1;
     }
-    s = find_setting(s->section, key);
+    const struct setting *s = find_setting(name ? "endpoint" : section, key);
     if (!s) {
         mistake(r, "there is no key %s in [%s]", key, section);
         return 1;
     }
     if (name) {
-        if (!*name) {
-            mistake(r, "an endpoint needs a name; [endpoint NAME] is right");
-            return 1;
-        }
         struct endpoint *e = find_endpoint(r->config, name);
-        if (!e && !(e = add_endpoint(r, name)))
-            return 1;
         object = e;
         origin = &r->endpoints[e - r->config->endpoints];
     }
 
     int *line = &origin->lines[s - settings];
-    if (*line && s->type != TYPE_texts) {
+    if (*line && s->type != TYPE_addresses) {
         mistake(r, "%s is given twice, before in line %d; once is right", key, *line);
         return 1;
     }
@@ -390,8 +357,17 @@ read_file(struct reader *r, const char *path)
 
 /* The flags. */
 
+/* Assigns a flag's value to an endpoint, or, where that is NULL, to the program. */
 static void
-take_upstream_flag(struct reader *r, const char *value)
+take_flag_value(struct reader *r, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
+{
+    struct origin *origin = e ? &r->endpoints[e - r->config->endpoints] : &r->globals;
+    origin->flags[s - settings] = flag->flag;
+    assign(r, s, e ? (void *)e : r->config, flag->value);
+}
+
+static void
+take_upstream_flag(struct reader *r, const struct config_flag_value *flag)
 {
     struct config *c = r->config;
     if (c->n_endpoints > 1) {
@@ -400,19 +376,19 @@ take_upstream_flag(struct reader *r, const char *value)
     }
     struct endpoint *e = c->n_endpoints ? c->endpoints : add_endpoint(r, "default");
     if (e)
-        assign(r, find_setting("endpoint", "upstream"), e, value);
+        take_flag_value(r, find_setting("endpoint", "upstream"), e, flag);
 }
 
 /* section.key or endpoint.NAME.key; a name may have dots in it. */
 static void
-take_flag(struct reader *r, const char *setting, const char *value)
+take_flag(struct reader *r, const struct config_flag_value *flag)
 {
-    const char *dot = strchr(setting, '.'), *last = strrchr(setting, '.');
+    const char *setting = flag->setting, *dot = strchr(setting, '.'), *last = strrchr(setting, '.');
     char section[64], name[64];
-    void *object = r->config;
+    struct endpoint *e = NULL;
 
     if (!strcmp(setting, "upstream.url")) {
-        take_upstream_flag(r, value);
+        take_upstream_flag(r, flag);
         return;
     }
     if (!dot || (size_t)(dot - setting) >= sizeof(section) || (size_t)(last - dot) >= sizeof(name)) {
@@ -428,11 +404,11 @@ take_flag(struct reader *r, const char *setting, const char *value)
     }
     if (of_endpoint) {
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
-        object = find_endpoint(r->config, name);
-        if (!object && !(object = add_endpoint(r, name)))
+        e = find_endpoint(r->config, name);
+        if (!e && !(e = add_endpoint(r, name)))
             return;
     }
-    assign(r, s, object, value);
+    take_flag_value(r, s, e, flag);
 }
 
 static void
@@ -441,69 +417,63 @@ take_flags(struct reader *r, const struct config_flags *flags)
     memset(r->touched, 0, sizeof(r->touched));
     for (size_t i = 0; i < flags->n; i++) {
         snprintf(r->place, sizeof(r->place), "%s", flags->values[i].flag);
-        take_flag(r, flags->values[i].setting, flags->values[i].value);
+        take_flag(r, &flags->values[i]);
     }
     r->place[0] = 0;
 }
 
 /* The whole. */
 
-/* Derives url and socket from upstream. */
+/* Puts a mistake where a setting was given, or where it would be: in its section. */
+static void
+place_at(struct reader *r, const struct endpoint *e, const char *key)
+{
+    const struct origin *o = e ? &r->endpoints[e - r->config->endpoints] : &r->globals;
+    const struct setting *s = find_setting(e ? "endpoint" : "sharding", key);
+    int line = o->lines[s - settings] ? o->lines[s - settings] : o->section;
+
+    if (o->flags[s - settings])
+        snprintf(r->place, sizeof(r->place), "%s", o->flags[s - settings]);
+    else if (line)
+        snprintf(r->place, sizeof(r->place), "%s:%d", r->path, line);
+    else
+        snprintf(r->place, sizeof(r->place), "[endpoint %s]", e ? e->name : "");
+}
+
+/* Derives url and socket from an upstream that was found right. */
 static void
 resolve_upstream(struct reader *r, struct endpoint *e)
 {
-    const char *u = e->upstream;
-    if (!strncmp(u, "unix:", 5)) {
-        const char *colon = strchr(u + 5, ':');
-        if (u[5] != '/' || !colon || colon[1] != '/') {
-            mistake(r, "upstream \"%s\" names no socket and path; unix:/SOCKET:/PATH is right", u);
-            return;
-        }
-        e->socket = strndup(u + 5, (size_t)(colon - u) - 5);
-        if (asprintf(&e->url, "http://localhost%s", colon + 1) < 0)
-            e->url = NULL;
-        r->out_of_memory |= !e->socket || !e->url;
+    const char *u = e->upstream, *colon = strchr(u + 5, ':');
+    if (strncmp(u, "unix:", 5) != 0) {
+        e->url = copy(r, u);
         return;
     }
-    size_t scheme = !strncmp(u, "http://", 7) ? 7 : !strncmp(u, "https://", 8) ? 8 : 0;
-    size_t host = strcspn(u + scheme, "/?#");
-    if (!scheme || !host || strpbrk(u, " \t\"<>#")) {
-        mistake(r, "upstream \"%s\" is no URL; http://HOST:PORT/PATH, https:// or unix:/SOCKET:/PATH is right", u);
-        return;
-    }
-    if (memchr(u + scheme, '@', host)) {
-        mistake(r, "upstream: credentials do not belong in a URL, where logs show them");
-        return;
-    }
-    e->url = copy(r, u);
-}
-
-static bool
-is_param_name(const char *name)
-{
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
-            return false;
-    return *name;
+    e->socket = strndup(u + 5, (size_t)(colon - u) - 5);
+    if (asprintf(&e->url, "http://localhost%s", colon + 1) < 0)
+        e->url = NULL;
+    r->out_of_memory |= !e->socket || !e->url;
 }
 
 static void
 check_endpoint(struct reader *r, struct endpoint *e)
 {
-    snprintf(r->place, sizeof(r->place), "[endpoint %s]", e->name);
+    place_at(r, e, "upstream");
     if (!*e->upstream)
         mistake(r, "upstream is missing; http://HOST:PORT/PATH is right");
-    else
+    else if (!value_check_url(e->upstream))
         resolve_upstream(r, e);
-    if (e->path[0] != '/' || strpbrk(e->path, " ?#"))
-        mistake(r, "path \"%s\" is no path; one that begins with / is right, as in /metrics", e->path);
+    place_at(r, e, "path");
     for (struct endpoint *other = r->config->endpoints; other < e; other++)
         if (!strcmp(other->path, e->path))
             mistake(r, "path %s is already that of [endpoint %s]", e->path, other->name);
+    place_at(r, e, "timeout");
     if (e->timeout < 1)
         mistake(r, "timeout 0s leaves no time for a scrape; 10s is usual");
+    place_at(r, e, "max_age");
     if (e->max_age)
         mistake(r, "max_age above 0s cannot be had yet: every scrape is fresh and streamed");
+    place_at(r, e, "max_line");
     if (e->max_line < 64 || e->max_line > e->max_body)
         mistake(r, "max_line is to be from 64B to max_body");
 }
@@ -512,14 +482,15 @@ static void
 check(struct reader *r)
 {
     struct config *c = r->config;
+    r->place[0] = 0;
     if (!c->n_endpoints)
         mistake(r, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(r, &c->endpoints[i]);
-    snprintf(r->place, sizeof(r->place), "[sharding]");
-    if (!is_param_name(c->shard_param) || !is_param_name(c->shard_count_param) ||
-        !strcmp(c->shard_param, c->shard_count_param))
-        mistake(r, "shard_param and shard_count_param are to be two different names of letters, digits, _ - .");
+    if (!strcmp(c->shard_param, c->shard_count_param)) {
+        place_at(r, NULL, "shard_param");
+        mistake(r, "shard_param and shard_count_param are the same; two different names are right");
+    }
 }
 
 int
@@ -563,9 +534,9 @@ free_texts(void *object, bool of_endpoint)
         void *field = (char *)object + s->offset;
         if (!strcmp(s->section, "endpoint") != of_endpoint)
             continue;
-        if (s->type == TYPE_text)
-            free(*(config_text *)field);
-        else if (s->type == TYPE_texts)
+        if (is_text(s->type))
+            free(*(char **)field);
+        else if (s->type == TYPE_addresses)
             texts_clear(field);
     }
 }
@@ -605,7 +576,7 @@ config_needs_restart(const struct config *before, const struct config *after)
         const void *a = (const char *)before + s->offset, *b = (const char *)after + s->offset;
         if (s->reload)
             continue;
-        if (s->type == TYPE_texts ? !texts_equal(a, b) : strcmp(*(char *const *)a, *(char *const *)b) != 0)
+        if (s->type == TYPE_addresses ? !texts_equal(a, b) : strcmp(*(char *const *)a, *(char *const *)b) != 0)
             return s->name;
     }
     return NULL;

@@ -19,7 +19,11 @@ struct texts {
 
 /* The C types of config.def's types. */
 typedef char *config_text;
-typedef struct texts config_texts;
+typedef char *config_path;
+typedef char *config_url;
+typedef char *config_param;
+typedef char *config_address;
+typedef struct texts config_addresses;
 typedef int64_t config_duration; /* milliseconds */
 typedef uint64_t config_bytes;
 typedef bool config_flag;

@@ -8,7 +8,6 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 #include <event2/util.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +95,6 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
         sun->sun_family = AF_UNIX;
         strcpy(sun->sun_path, address + 5);
         *len = sizeof(*sun);
-        remove_stale_socket(sun);
         return 0;
     }
     /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
@@ -114,6 +112,15 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
         ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)port);
     *len = (socklen_t)size;
     return 0;
+}
+
+bool
+http_is_address(const char *address)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+    bool any;
+    return !parse_address(address, &ss, &len, &any);
 }
 
 static void
@@ -146,6 +153,8 @@ http_listen(struct evhttp *http, struct event_base *base, const char *address, c
     int r = parse_address(address, &ss, &len, &any);
     if (r)
         return r;
+    if (ss.ss_family == AF_UNIX)
+        remove_stale_socket((struct sockaddr_un *)&ss);
 
     const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
     struct evconnlistener *listener =

@@ -2,6 +2,7 @@
 #ifndef SERVICE_HTTP_H
 #define SERVICE_HTTP_H
 /* An evhttp server as both listeners need it: bounded, patient with idle keep-alive connections, text as answers. */
+#include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
@@ -13,6 +14,9 @@ typedef void (*http_handler)(struct evhttp_request *request, void *ctx);
 
 /* 0: *httpp is the caller's, to be freed with evhttp_free(). -ENOMEM. */
 int http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, void *ctx);
+
+/* Whether http_listen() knows what is meant. */
+bool http_is_address(const char *address);
 
 /*
  * Listens on :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel choose. bound

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "values.h"
+
+#include "http.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit {
+    const char *name;
+    uint64_t scale;
+};
+
+/* The longest unit that text begins with. */
+static const struct unit *
+unit_at(const char *text, const struct unit *units)
+{
+    const struct unit *best = NULL;
+    for (; units->name; units++)
+        if (!strncmp(text, units->name, strlen(units->name)) && (!best || strlen(units->name) > strlen(best->name)))
+            best = units;
+    return best;
+}
+
+/* Reads numbers with units, one behind the other: "1m30s". */
+static bool
+read_scaled(const char *text, const struct unit *units, uint64_t most, uint64_t *out)
+{
+    uint64_t sum = 0;
+    do {
+        char *end;
+        if (!isdigit((unsigned char)*text))
+            return false;
+        errno = 0;
+        unsigned long long n = strtoull(text, &end, 10);
+        const struct unit *unit = unit_at(end, units);
+        if (errno || !unit || n > (most - sum) / unit->scale)
+            return false;
+        sum += n * unit->scale;
+        text = end + strlen(unit->name);
+    } while (*text);
+    *out = sum;
+    return true;
+}
+
+const char *
+value_read_duration(int64_t *ms, const char *text)
+{
+    static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+    uint64_t value = 0;
+    if (strcmp(text, "0") != 0 && !read_scaled(text, units, INT32_MAX, &value))
+        return "is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s";
+    *ms = (int64_t)value;
+    return NULL;
+}
+
+const char *
+value_read_bytes(uint64_t *bytes, const char *text)
+{
+    static const struct unit units[] = {{"", 1},           {"B", 1},           {"kB", 1000},      {"KB", 1000},
+                                        {"MB", 1000000},   {"GB", 1000000000}, {"KiB", 1u << 10}, {"MiB", 1u << 20},
+                                        {"GiB", 1u << 30}, {NULL, 0}};
+    if (!read_scaled(text, units, INT64_MAX, bytes))
+        return "is no size; a number with B, KiB, MiB or GiB is right, as in 256MiB";
+    return NULL;
+}
+
+const char *
+value_read_flag(bool *flag, const char *text)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!strcmp(text, words[i])) {
+            *flag = i % 2;
+            return NULL;
+        }
+    }
+    return "is no switch; true or false is right";
+}
+
+const char *
+value_read_choice(int *index, const char *text, const char *choices)
+{
+    size_t len = strlen(text);
+    for (int i = 0;; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == len && !strncmp(text, choices, n)) {
+            *index = i;
+            return NULL;
+        }
+        choices += n;
+        if (!*choices++)
+            return "is not among the choices";
+    }
+}
+
+const char *
+value_check_path(const char *text)
+{
+    return text[0] == '/' && !strpbrk(text, " \t?#") ? NULL
+                                                     : "is no path; one that begins with / is right, as in /metrics";
+}
+
+const char *
+value_check_url(const char *text)
+{
+    if (!strncmp(text, "unix:", 5)) {
+        const char *colon = strchr(text + 5, ':');
+        return text[5] == '/' && colon && colon[1] == '/' ? NULL
+                                                          : "names no socket and path; unix:/SOCKET:/PATH is right";
+    }
+    size_t scheme = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0;
+    size_t host = strcspn(text + scheme, "/?#");
+    if (!scheme || !host || strpbrk(text, " \t\"<>#"))
+        return "is no URL; http://HOST:PORT/PATH, https:// or unix:/SOCKET:/PATH is right";
+    if (memchr(text + scheme, '@', host))
+        return "has credentials in it, where logs show them";
+    return NULL;
+}
+
+const char *
+value_check_param(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
+            return "is no parameter; a name of letters, digits, _ - and . is right";
+    return *text ? NULL : "is no parameter; a name is right, as in shard";
+}
+
+const char *
+value_check_address(const char *text)
+{
+    if (!strcmp(text, "off") || http_is_address(text))
+        return NULL;
+    return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH is right";
+}

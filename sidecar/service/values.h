@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_VALUES_H
+#define SERVICE_VALUES_H
+/*
+ * The types of settings: how a value's text is read and what it is in C.
+ *
+ * Each reader answers NULL, or what is wrong, as the end of a sentence that begins with the value. A text type's value
+ * is only looked at.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+const char *value_read_duration(int64_t *ms, const char *text);  /* "1m30s" */
+const char *value_read_bytes(uint64_t *bytes, const char *text); /* "256MiB" */
+const char *value_read_flag(bool *flag, const char *text);
+const char *value_read_choice(int *index, const char *text, const char *choices); /* "a|b|c" */
+
+const char *value_check_path(const char *text);
+const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
+const char *value_check_param(const char *text);
+const char *value_check_address(const char *text); /* off too */
+
+#endif
