@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#define XXH_INLINE_ALL /* keys are short: a call would cost as much as the hash */
 #include <xxhash.h>
 
 struct ss_shards {

@@ -141,7 +141,8 @@ remember(struct text *t, struct ss_span beginning, uint64_t hash)
         return NULL;
     struct head *head = &t->heads[t->oldest];
     t->oldest = (t->oldest + 1) % LIMIT_HEADS;
-    *head = (struct head){.len = beginning.len, .hash = hash};
+    head->len = beginning.len;
+    head->hash = hash;
     memcpy(head->bytes, beginning.ptr, beginning.len);
     if (beginning.len < HEAD_WORD)
         return head;
@@ -332,6 +333,19 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
     return i;
 }
 
+/* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
+   on, and the line is the next to be stepped over. */
+static bool
+goes_on(struct text *t, struct ss_span line)
+{
+    struct head *head = recall(t, line);
+    if (!head || head->hash != t->current->hash || line.len > t->max_line ||
+        !sample_ends_in_value(line, is_openmetrics(t)))
+        return false;
+    t->current = head;
+    return true;
+}
+
 /* Takes the lines whose n ends the scanner found behind base. */
 static int
 take_batch(struct text *t, struct walk *w, const char *base, size_t n)
@@ -341,8 +355,13 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (t->current && (i = step_over(t, w, base, i, n)) == n)
             break;
+        size_t len = (size_t)(base + t->ends[i] - w->line);
+        if (t->current && goes_on(t, (struct ss_span){w->line, len})) {
+            i--;
+            continue;
+        }
         int r = give_run(t, w);
-        size_t len = settle_length(w, (size_t)(base + t->ends[i] - w->line));
+        len = settle_length(w, len);
         if (!r && len)
             r = take_other(t, w, len);
         if (r || w->scanned != scanned)
