@@ -6,7 +6,7 @@
  * they are of the same name, and the scanner steps over as many as there are.
  */
 #include "format.h"
-#include "limits.h"
+#include "head.h"
 #include "line.h"
 #include "sample.h"
 #include "scan.h"
@@ -22,31 +22,16 @@ enum ending {
     ENDING_SEEN,    /* OpenMetrics: nothing may follow */
 };
 
-/*
- * How the samples of one name begin: the name with the byte behind it. Compared as words at four places, which overlap
- * in a short head; what they leave out of a long one, and one shorter than a word, as bytes.
- */
-struct head {
-    size_t len; /* 0: matches nothing */
-    uint64_t hash;
-    size_t places[4];
-    uint64_t words[4];
-    char bytes[LIMIT_HEAD];
-};
-
-enum { HEAD_WORD = 8, HEAD_WORDS = 32 };
-
 struct text {
     const struct format *format;
     const struct scanner *scanner;
     const struct records *out; /* of the call in hand */
     struct ss_filter_error *error;
     size_t max_line;
-    struct line line;               /* the one that is not whole yet */
-    struct head heads[LIMIT_HEADS]; /* of the last names */
-    struct head *current;           /* of the last line, if it was a sample */
-    size_t oldest;                  /* which one is forgotten next */
-    uint64_t offset, lfs;           /* bytes and LFs before the line in hand */
+    struct line line;           /* the one that is not whole yet */
+    struct heads heads;         /* of the last names */
+    const struct head *current; /* of the last line, if it was a sample */
+    uint64_t offset, lfs;       /* bytes and LFs before the line in hand */
     enum ending ending;
     bool marker_lf; /* the pending # EOF had its LF */
     char *scratch;  /* for names with escapes */
@@ -115,55 +100,6 @@ hash_name(struct text *t, const struct name *name, uint64_t *hashp)
     return 0;
 }
 
-/* Whether a line begins like that head; a line is always longer than its own. */
-static inline bool
-begins_with(struct ss_span line, const struct head *head)
-{
-    uint64_t differ = 0;
-
-    if (line.len <= head->len)
-        return false;
-    if (head->len < HEAD_WORD)
-        return head->len && !memcmp(line.ptr, head->bytes, head->len);
-    for (size_t i = 0; i < 4; i++) {
-        uint64_t word;
-        memcpy(&word, line.ptr + head->places[i], sizeof(word));
-        differ |= word ^ head->words[i];
-    }
-    return !differ && (head->len <= HEAD_WORDS || !memcmp(line.ptr + 16, head->bytes + 16, head->len - HEAD_WORDS));
-}
-
-/* NULL for one that is too long; its lines are read one by one. */
-static struct head *
-remember(struct text *t, struct ss_span beginning, uint64_t hash)
-{
-    if (beginning.len > LIMIT_HEAD)
-        return NULL;
-    struct head *head = &t->heads[t->oldest];
-    t->oldest = (t->oldest + 1) % LIMIT_HEADS;
-    head->len = beginning.len;
-    head->hash = hash;
-    memcpy(head->bytes, beginning.ptr, beginning.len);
-    if (beginning.len < HEAD_WORD)
-        return head;
-    size_t half = beginning.len < 16 ? 0 : 8;
-    size_t places[4] = {0, half, beginning.len - 8 - half, beginning.len - 8};
-    for (size_t i = 0; i < 4; i++) {
-        head->places[i] = places[i];
-        memcpy(&head->words[i], head->bytes + places[i], sizeof(uint64_t));
-    }
-    return head;
-}
-
-static struct head *
-recall(struct text *t, struct ss_span line)
-{
-    for (size_t i = 0; i < LIMIT_HEADS; i++)
-        if (begins_with(line, &t->heads[i]))
-            return &t->heads[i];
-    return NULL;
-}
-
 static int
 take_sample(struct text *t, struct ss_span line)
 {
@@ -171,9 +107,9 @@ take_sample(struct text *t, struct ss_span line)
     uint64_t hash;
 
     /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
-    if (t->current && begins_with(line, t->current))
+    if (t->current && head_begins(line, t->current))
         return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
-    t->current = recall(t, line);
+    t->current = heads_recall(&t->heads, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
         return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
 
@@ -184,7 +120,7 @@ take_sample(struct text *t, struct ss_span line)
     if (r)
         return r;
     if (!t->current && sample.head_len)
-        t->current = remember(t, (struct ss_span){line.ptr, sample.head_len}, hash);
+        t->current = heads_remember(&t->heads, (struct ss_span){line.ptr, sample.head_len}, hash);
     return give(t, (struct record){line, hash, 0, 1}, count_lfs(line));
 }
 
@@ -324,7 +260,7 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
     for (; i < n; i++) {
         const char *next = base + t->ends[i];
         size_t len = (size_t)(next - line);
-        if (len > max_line || !begins_with((struct ss_span){line, len}, head))
+        if (len > max_line || !head_begins((struct ss_span){line, len}, head))
             break;
         line = next;
     }
@@ -338,7 +274,7 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
 static bool
 goes_on(struct text *t, struct ss_span line)
 {
-    struct head *head = recall(t, line);
+    const struct head *head = heads_recall(&t->heads, line);
     if (!head || head->hash != t->current->hash || line.len > t->max_line ||
         !sample_ends_in_value(line, is_openmetrics(t)))
         return false;

@@ -27,13 +27,13 @@
  */
 #include "scrape.h"
 
+#include "fetch.h"
 #include "gzip.h"
 #include "negotiate.h"
 #include "params.h"
 #include "pipeline.h"
 #include "reply.h"
 #include "server.h"
-#include "upstream.h"
 
 #include "../service/http.h"
 

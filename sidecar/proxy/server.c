@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "../service/http.h"
+#include "fetch.h"
 #include "scrape.h"
 #include "upstream.h"
 
@@ -55,7 +56,7 @@ int
 server_init(struct server *s, struct event_base *base, const struct log *log, struct config *config)
 {
     *s = (struct server){.base = base, .log = log};
-    int r = upstream_new(&s->upstream, base);
+    int r = upstream_new(&s->upstream, base, fetch_ended);
     if (!r)
         r = http_new(&s->http, base, on_request, s);
     if (!r)

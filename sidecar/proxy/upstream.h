@@ -1,65 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
-/*
- * Fetching from the services, over connections that are kept and used again.
- *
- * A fetch tells its story through fetch_events: head once, body any number of times, end once; or, cancelled by
- * fetch_free(), nothing any more.
- */
-#include <scrapeshard/span.h>
-
-#include <stdbool.h>
+/* The services' connections, kept and used again, on one event loop. What is fetched over them is fetch.h's. */
+#include <curl/curl.h>
 
 struct event_base;
-struct evkeyvalq;
-struct fetch;
 struct upstream;
 
-/* How a listener wants the fetch to go on. */
-enum fetch_pace {
-    FETCH_ON,
-    FETCH_PAUSE, /* body only: the same bytes come again after fetch_resume() */
-    FETCH_STOP,  /* end follows, with FETCH_FAILED */
-};
+/* Tells the owner of a transfer, its CURLOPT_PRIVATE, that it has ended; it may be taken out and freed in there. */
+typedef void (*upstream_ended)(void *owner, CURLcode code);
 
-/* How a fetch ended. */
-enum fetch_result {
-    FETCH_WHOLE,     /* its length or its last chunk proves it */
-    FETCH_CLOSED,    /* the connection was closed behind it; that proves nothing */
-    FETCH_FAILED,    /* reason tells why */
-    FETCH_TIMED_OUT, /* the service could not be connected to in time */
-};
+/* 0: *upstreamp is the caller's. -ENOMEM. */
+int upstream_new(struct upstream **upstreamp, struct event_base *base, upstream_ended ended);
 
-struct fetch_events {
-    /* A final status and its headers, borrowed until the fetch's end. */
-    enum fetch_pace (*head)(void *ctx, int status, const struct evkeyvalq *headers);
-    enum fetch_pace (*body)(void *ctx, struct ss_span bytes);
-    /* The fetch may be freed in there, and nowhere earlier among these. reason is borrowed for the call. */
-    void (*end)(void *ctx, enum fetch_result result, const char *reason);
-};
-
-struct fetch_request {
-    const char *url;
-    const char *socket;              /* file of a unix socket, or NULL */
-    bool gzip;                       /* ask for gzip, not for the plain body */
-    const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
-};
-
-/* All services' connections, on one event loop. 0: *upstreamp is the caller's. -ENOMEM. */
-int upstream_new(struct upstream **upstreamp, struct event_base *base);
-
-/* After its last fetch was freed. NULL is fine. */
+/* After its last transfer was taken out. NULL is fine. */
 void upstream_free(struct upstream *upstream);
 
-/* Begins a GET. 0: *fetchp is the caller's; its events come from the event loop, never from in here. -ENOMEM. */
-int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
-              const struct fetch_events *events, void *ctx);
+/* Begins a transfer; what comes of it comes from the event loop. 0 or -ENOMEM. */
+int upstream_add(struct upstream *upstream, CURL *easy);
 
-/* Goes on after FETCH_PAUSE; body() may be called from in here. */
-void fetch_resume(struct fetch *fetch);
+/* Takes a transfer out; its connection is kept only if it is at its end. */
+void upstream_remove(struct upstream *upstream, CURL *easy);
 
-/* Ends the fetch, its connection too if the answer was not at its end. Not from head() or body(). NULL is fine. */
-void fetch_free(struct fetch *fetch);
+/* A transfer that was added sends its request now, or was taken out before it could: it needs a connection no more. */
+void upstream_asked(struct upstream *upstream);
+
+/* A transfer has ended, and its connection, not encrypted, is kept: on it, nothing may come until the next request. */
+void upstream_keep(struct upstream *upstream, curl_socket_t fd);
+
+/* For CURLOPT_CLOSESOCKETFUNCTION, with the upstream as its data. */
+int upstream_close_socket(void *upstream, curl_socket_t fd);
 
 #endif

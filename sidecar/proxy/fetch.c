@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In the order of time, but for the beginning, which stands last: the head, the body, the end. */
+#include "fetch.h"
+
+#include "upstream.h"
+
+#include <scrapeshard/version.h>
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+enum {
+    /* What one read of a socket may bring. */
+    READ_BYTES = 128 * 1024,
+    /* The most of a head; Go's client takes 1 MiB, nginx 8 KiB. */
+    HEAD_MOST = 64 * 1024,
+    /* How long an idle connection is used again: longer than any usual scrape interval. */
+    IDLE_SECONDS = 330,
+};
+
+/* How the length of an answer's body is told. */
+enum framing { FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_CHUNKED };
+
+struct fetch {
+    struct upstream *upstream;
+    const struct fetch_events *events;
+    void *ctx;
+    CURL *easy;
+    struct curl_slist *request_headers;
+    bool added; /* to the upstream */
+    bool asked; /* its request has been sent */
+    bool plain; /* http over TCP or a unix socket: what stands behind the body can be looked at */
+
+    int status;
+    struct evkeyvalq headers;
+    size_t head_bytes;
+    bool head_done;
+    enum framing framing;
+    char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
+    bool excess;     /* bytes stood behind the body */
+
+    const char *refusal; /* why we stopped, or NULL */
+    char error[CURL_ERROR_SIZE];
+};
+
+/* The head. */
+
+static enum fetch_pace
+refuse(struct fetch *f, const char *why)
+{
+    f->refusal = why;
+    return FETCH_STOP;
+}
+
+/* What libcurl lets pass and we do not: two lengths, or a length and chunks, are how answers are smuggled. */
+static enum fetch_pace
+check_framing(struct fetch *f, const char *name, const char *value)
+{
+    if (!strcasecmp(name, "Transfer-Encoding")) {
+        if (strcasecmp(value, "chunked") != 0 || f->framing == FRAMING_CHUNKED)
+            return refuse(f, "its Transfer-Encoding is not chunked alone");
+        if (f->framing == FRAMING_LENGTH)
+            return refuse(f, "it has both a Content-Length and a Transfer-Encoding");
+        f->framing = FRAMING_CHUNKED;
+    } else if (!strcasecmp(name, "Content-Length")) {
+        if (f->framing == FRAMING_CHUNKED)
+            return refuse(f, "it has both a Content-Length and a Transfer-Encoding");
+        if (!*value || strspn(value, "0123456789") != strlen(value) || strlen(value) >= sizeof(f->length))
+            return refuse(f, "its Content-Length is no length");
+        if (f->framing == FRAMING_LENGTH && strcmp(f->length, value) != 0)
+            return refuse(f, "it has two Content-Lengths that differ");
+        f->framing = FRAMING_LENGTH;
+        strcpy(f->length, value);
+    }
+    return FETCH_ON;
+}
+
+/* "HTTP/1.1 200 OK": a head begins, perhaps behind one of an informational answer. */
+static enum fetch_pace
+begin_head(struct fetch *f, const char *line)
+{
+    if (f->status >= 200)
+        return refuse(f, "a second head follows its head");
+    evhttp_clear_headers(&f->headers);
+    f->framing = FRAMING_CLOSE;
+    const char *blank = strchr(line, ' ');
+    f->status = blank ? atoi(blank + 1) : 0;
+    if (f->status < 100 || f->status > 599)
+        return refuse(f, "its status is no HTTP status");
+    return FETCH_ON;
+}
+
+static enum fetch_pace
+take_header_line(struct fetch *f, char *line)
+{
+    if (!strncmp(line, "HTTP/", 5))
+        return begin_head(f, line);
+    if (!*line) {
+        if (f->status < 200)
+            return FETCH_ON;
+        f->head_done = true;
+        return f->events->head(f->ctx, f->status, &f->headers);
+    }
+    char *value = strchr(line, ':');
+    if (!value)
+        return FETCH_ON; /* libcurl has looked at it, and refused what is worse */
+    *value++ = 0;
+    value += strspn(value, " \t");
+    if (evhttp_add_header(&f->headers, line, value))
+        return FETCH_ON; /* a folded line of a kind that cannot be passed on */
+    return check_framing(f, line, value);
+}
+
+static size_t
+on_header(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct fetch *f = ctx;
+    size_t len = size * n, kept = len;
+    char line[4096], *text = line;
+    enum fetch_pace pace = FETCH_ON;
+
+    if (f->head_done)
+        return len; /* a trailer */
+    f->head_bytes += len;
+    if (f->head_bytes > HEAD_MOST)
+        pace = refuse(f, "its head is larger than 64 KiB");
+    while (kept && strchr(" \t\r\n", bytes[kept - 1]))
+        kept--;
+    if (kept >= sizeof(line))
+        text = malloc(kept + 1);
+    if (!text)
+        pace = refuse(f, "there is no memory for its head");
+    if (pace == FETCH_ON) {
+        memcpy(text, bytes, kept);
+        text[kept] = 0;
+        pace = take_header_line(f, text);
+    }
+    if (text != line)
+        free(text);
+    return pace == FETCH_STOP ? 0 : len;
+}
+
+/* The body and the end. */
+
+static size_t
+on_body(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct fetch *f = ctx;
+    switch (f->events->body(f->ctx, (struct ss_span){bytes, size * n})) {
+    case FETCH_ON:
+        return size * n;
+    case FETCH_PAUSE:
+        return CURL_WRITEFUNC_PAUSE;
+    default:
+        return 0;
+    }
+}
+
+/* libcurl drops what stands behind the told length and says so only here. */
+static int
+on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
+{
+    static const char excess[] = "Excess found";
+    struct fetch *f = ctx;
+    (void)easy;
+    if (type == CURLINFO_TEXT && len > sizeof(excess) && !memcmp(text, excess, sizeof(excess) - 1))
+        f->excess = true;
+    return 0;
+}
+
+/* Whether more came than the length told: then the length was a lie, the body cut. Read already, or still to be read;
+   what comes later cannot be seen here, but sweep_idle() sees it. */
+static bool
+has_excess(struct fetch *f, int fd)
+{
+    char byte;
+    return f->framing == FRAMING_LENGTH && (f->excess || (fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0));
+}
+
+/* The socket of a fetch that has ended, if its connection is plain and was kept; else -1. */
+static int
+kept_socket(struct fetch *f)
+{
+    curl_socket_t fd;
+    return f->plain && !curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) ? fd : -1;
+}
+
+/* Whether a status never has a body, so that nothing need prove its end. */
+static bool
+is_bodiless(int status)
+{
+    return status == 204 || status == 304;
+}
+
+void
+fetch_ended(void *owner, CURLcode code)
+{
+    struct fetch *f = owner;
+    enum fetch_result result = FETCH_FAILED;
+    const char *reason = f->refusal;
+    int fd = kept_socket(f);
+
+    if (fd >= 0)
+        upstream_keep(f->upstream, fd);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        result = FETCH_TIMED_OUT;
+    else if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
+        reason = code ? "its head is larger than 64 KiB" : "its head was cut";
+    else if (code == CURLE_OK && has_excess(f, fd))
+        reason = "it is longer than its Content-Length";
+    else if (code == CURLE_OK)
+        result = f->framing == FRAMING_CLOSE && !is_bodiless(f->status) ? FETCH_CLOSED : FETCH_WHOLE;
+    if (!reason)
+        reason = *f->error ? f->error : curl_easy_strerror(code);
+    f->events->end(f->ctx, result, reason);
+}
+
+/* The request. */
+
+static void
+mark_asked(struct fetch *f)
+{
+    if (f->added && !f->asked)
+        upstream_asked(f->upstream);
+    f->asked = true;
+}
+
+/* libcurl is about to send a request, whose answer is the only thing that may come now. */
+static int
+before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    struct fetch *f = ctx;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    mark_asked(f);
+    return CURL_PREREQFUNC_OK;
+}
+
+static bool
+add_request_header(struct fetch *f, const char *line)
+{
+    struct curl_slist *list = line ? curl_slist_append(f->request_headers, line) : NULL;
+    if (list)
+        f->request_headers = list;
+    return list;
+}
+
+static bool
+add_request_headers(struct fetch *f, const struct fetch_request *request)
+{
+    const struct evkeyval *h;
+    bool accept = false, agent = false;
+
+    TAILQ_FOREACH (h, request->headers, next) {
+        char *line;
+        /* libcurl takes "Name:" for "leave it out" and "Name;" for one without a value. */
+        if (asprintf(&line, *h->value ? "%s: %s" : "%s;", h->key, h->value) < 0)
+            line = NULL;
+        bool added = add_request_header(f, line);
+        free(line);
+        if (!added)
+            return false;
+        accept |= !strcasecmp(h->key, "Accept");
+        agent |= !strcasecmp(h->key, "User-Agent");
+    }
+    return add_request_header(f, request->gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity") &&
+           (accept || add_request_header(f, "Accept:")) &&
+           (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
+}
+
+static bool
+set_options(struct fetch *f, const struct fetch_request *request)
+{
+    CURL *e = f->easy;
+    CURLcode r = CURLE_OK;
+#define SET(option, value) r = r ? r : curl_easy_setopt(e, option, value)
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PATH_AS_IS, 1L);
+    SET(CURLOPT_UNIX_SOCKET_PATH, request->socket);
+    SET(CURLOPT_HTTPHEADER, f->request_headers);
+    SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    /* Nothing of the Pod's environment decides where we go, and nothing of the service's. */
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NOPROXY, "*");
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_HTTP09_ALLOWED, 0L);
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
+    SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, upstream_close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, f->upstream);
+    SET(CURLOPT_PREREQFUNCTION, before_request);
+    SET(CURLOPT_PREREQDATA, f);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, f);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, f);
+    SET(CURLOPT_VERBOSE, 1L);
+    SET(CURLOPT_DEBUGFUNCTION, on_debug);
+    SET(CURLOPT_DEBUGDATA, f);
+    SET(CURLOPT_ERRORBUFFER, f->error);
+    SET(CURLOPT_PRIVATE, f);
+#undef SET
+    return !r;
+}
+
+int
+fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
+          const struct fetch_events *events, void *ctx)
+{
+    struct fetch *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ENOMEM;
+    TAILQ_INIT(&f->headers);
+    f->upstream = upstream;
+    f->events = events;
+    f->ctx = ctx;
+    f->plain = strncmp(request->url, "https:", 6) != 0;
+    f->easy = curl_easy_init();
+    if (!f->easy || !add_request_headers(f, request) || !set_options(f, request) || upstream_add(upstream, f->easy)) {
+        fetch_free(f);
+        return -ENOMEM;
+    }
+    f->added = true;
+    *fetchp = f;
+    return 0;
+}
+
+void
+fetch_resume(struct fetch *f)
+{
+    curl_easy_pause(f->easy, CURLPAUSE_CONT);
+}
+
+void
+fetch_free(struct fetch *f)
+{
+    if (!f)
+        return;
+    if (f->easy) {
+        upstream_remove(f->upstream, f->easy);
+        curl_easy_cleanup(f->easy);
+    }
+    mark_asked(f);
+    curl_slist_free_all(f->request_headers);
+    evhttp_clear_headers(&f->headers);
+    free(f);
+}

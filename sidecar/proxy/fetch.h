@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_FETCH_H
+#define PROXY_FETCH_H
+/*
+ * One answer of a service, fetched over a connection that may have been used before.
+ *
+ * A fetch tells its story through fetch_events: head once, body any number of times, end once; or, cancelled by
+ * fetch_free(), nothing any more.
+ */
+#include <scrapeshard/span.h>
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+struct evkeyvalq;
+struct fetch;
+struct upstream;
+
+/* How a listener wants the fetch to go on. */
+enum fetch_pace {
+    FETCH_ON,
+    FETCH_PAUSE, /* body only: the same bytes come again after fetch_resume() */
+    FETCH_STOP,  /* end follows, with FETCH_FAILED */
+};
+
+/* How a fetch ended. */
+enum fetch_result {
+    FETCH_WHOLE,     /* its length or its last chunk proves it */
+    FETCH_CLOSED,    /* the connection was closed behind it; that proves nothing */
+    FETCH_FAILED,    /* reason tells why */
+    FETCH_TIMED_OUT, /* the service could not be connected to in time */
+};
+
+struct fetch_events {
+    /* A final status and its headers, borrowed until the fetch's end. */
+    enum fetch_pace (*head)(void *ctx, int status, const struct evkeyvalq *headers);
+    enum fetch_pace (*body)(void *ctx, struct ss_span bytes);
+    /* The fetch may be freed in there, and nowhere earlier among these. reason is borrowed for the call. */
+    void (*end)(void *ctx, enum fetch_result result, const char *reason);
+};
+
+struct fetch_request {
+    const char *url;
+    const char *socket;              /* file of a unix socket, or NULL */
+    bool gzip;                       /* ask for gzip, not for the plain body */
+    const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
+};
+
+/* Begins a GET. 0: *fetchp is the caller's; its events come from the event loop, never from in here. -ENOMEM. */
+int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
+              const struct fetch_events *events, void *ctx);
+
+/* Tells a fetch that its transfer has ended: for upstream_new(). */
+void fetch_ended(void *fetch, CURLcode code);
+
+/* Goes on after FETCH_PAUSE; body() may be called from in here. */
+void fetch_resume(struct fetch *fetch);
+
+/* Ends the fetch, its connection too if the answer was not at its end. Not from head() or body(). NULL is fine. */
+void fetch_free(struct fetch *fetch);
+
+#endif
