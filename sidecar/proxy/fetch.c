@@ -185,12 +185,14 @@ has_excess(struct fetch *f, int fd)
     return f->framing == FRAMING_LENGTH && (f->excess || (fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0));
 }
 
-/* The socket of a fetch that has ended, if its connection is plain and was kept; else -1. */
+/* The socket of a fetch that has ended, if its connection is plain and waits for the next request; else -1. */
 static int
 kept_socket(struct fetch *f)
 {
     curl_socket_t fd;
-    return f->plain && !curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) ? fd : -1;
+    if (!f->plain || curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) || fd == CURL_SOCKET_BAD)
+        return -1;
+    return upstream_keep(f->upstream, fd) ? fd : -1;
 }
 
 /* Whether a status never has a body, so that nothing need prove its end. */
@@ -208,8 +210,6 @@ fetch_ended(void *owner, CURLcode code)
     const char *reason = f->refusal;
     int fd = kept_socket(f);
 
-    if (fd >= 0)
-        upstream_keep(f->upstream, fd);
     if (code == CURLE_OPERATION_TIMEDOUT)
         result = FETCH_TIMED_OUT;
     else if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))

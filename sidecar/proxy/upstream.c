@@ -15,6 +15,15 @@
 enum {
     /* A service is asked over so many connections at once at the most; further scrapes wait for one. */
     HOST_CONNECTIONS = 8,
+    /* Idle connections kept, of all services. libcurl's own bound follows the transfers in flight, and closes what the
+       next burst of scrapes would use again. */
+    KEPT_CONNECTIONS = 256,
+};
+
+/* A few sockets. */
+struct sockets {
+    curl_socket_t *items;
+    size_t n, capacity;
 };
 
 struct upstream {
@@ -22,35 +31,56 @@ struct upstream {
     struct event *timer;
     CURLM *multi;
     upstream_ended ended;
-    size_t n_unasked; /* transfers that have sent nothing yet, so that an idle connection may be chosen for them */
-    int *idle;        /* sockets of plain connections that wait to be used again */
-    size_t n_idle, idle_capacity;
+    size_t n_unasked;    /* transfers that have sent nothing yet, so that an idle connection may be chosen for them */
+    struct sockets busy; /* that libcurl watches for a transfer */
+    struct sockets idle; /* of plain connections that wait to be used again */
 };
 
-/* Idle connections. */
-
-void
-upstream_keep(struct upstream *u, curl_socket_t fd)
+static bool
+sockets_have(const struct sockets *s, curl_socket_t fd)
 {
-    if (u->n_idle == u->idle_capacity) {
-        size_t capacity = u->idle_capacity ? 2 * u->idle_capacity : 8;
-        int *idle = realloc(u->idle, capacity * sizeof(*idle));
-        if (!idle) {
-            shutdown(fd, SHUT_RDWR); /* not to be watched, so not to be used */
-            return;
-        }
-        u->idle = idle;
-        u->idle_capacity = capacity;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i] == fd)
+            return true;
+    return false;
+}
+
+static bool
+sockets_add(struct sockets *s, curl_socket_t fd)
+{
+    if (sockets_have(s, fd))
+        return true;
+    if (s->n == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 8;
+        curl_socket_t *items = realloc(s->items, capacity * sizeof(*items));
+        if (!items)
+            return false;
+        s->items = items;
+        s->capacity = capacity;
     }
-    u->idle[u->n_idle++] = fd;
+    s->items[s->n++] = fd;
+    return true;
 }
 
 static void
-remove_idle(struct upstream *u, int fd)
+sockets_remove(struct sockets *s, curl_socket_t fd)
 {
-    for (size_t i = 0; i < u->n_idle; i++)
-        if (u->idle[i] == fd)
-            u->idle[i--] = u->idle[--u->n_idle];
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i] == fd)
+            s->items[i--] = s->items[--s->n];
+}
+
+/* Idle connections. */
+
+bool
+upstream_keep(struct upstream *u, curl_socket_t fd)
+{
+    /* In the turn in which one transfer ended, another may have taken the connection over. */
+    if (sockets_have(&u->busy, fd))
+        return false;
+    if (!sockets_add(&u->idle, fd))
+        shutdown(fd, SHUT_RDWR); /* not to be looked after, so not to be used */
+    return true;
 }
 
 /*
@@ -62,12 +92,12 @@ static void
 sweep_idle(struct upstream *u)
 {
     char bytes[4096];
-    for (size_t i = 0; u->n_unasked && i < u->n_idle; i++) {
+    for (size_t i = 0; u->n_unasked && i < u->idle.n; i++) {
         bool unasked = false;
-        while (recv(u->idle[i], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        while (recv(u->idle.items[i], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
             unasked = true;
         if (unasked)
-            shutdown(u->idle[i], SHUT_RDWR);
+            shutdown(u->idle.items[i], SHUT_RDWR);
     }
 }
 
@@ -118,8 +148,11 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
     if (event)
         event_free(event);
     event = NULL;
+    sockets_remove(&u->busy, fd);
     if (what != CURL_POLL_REMOVE) {
-        remove_idle(u, fd);
+        sockets_remove(&u->idle, fd);
+        if (!sockets_add(&u->busy, fd))
+            return -1;
         short events =
             (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
         event = event_new(u->base, fd, events, on_socket, u);
@@ -133,7 +166,9 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
 int
 upstream_close_socket(void *ctx, curl_socket_t fd)
 {
-    remove_idle(ctx, fd);
+    struct upstream *u = ctx;
+    sockets_remove(&u->idle, fd);
+    sockets_remove(&u->busy, fd);
     return close(fd);
 }
 
@@ -165,6 +200,7 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, upstream_ende
     curl_multi_setopt(u->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(u->multi, CURLMOPT_TIMERDATA, u);
     curl_multi_setopt(u->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS);
+    curl_multi_setopt(u->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     *upstreamp = u;
     return 0;
 }
@@ -178,7 +214,8 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
-    free(u->idle);
+    free(u->idle.items);
+    free(u->busy.items);
     free(u);
 }
 

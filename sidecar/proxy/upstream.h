@@ -3,6 +3,7 @@
 #define PROXY_UPSTREAM_H
 /* The services' connections, kept and used again, on one event loop. What is fetched over them is fetch.h's. */
 #include <curl/curl.h>
+#include <stdbool.h>
 
 struct event_base;
 struct upstream;
@@ -25,8 +26,9 @@ void upstream_remove(struct upstream *upstream, CURL *easy);
 /* A transfer that was added sends its request now, or was taken out before it could: it needs a connection no more. */
 void upstream_asked(struct upstream *upstream);
 
-/* A transfer has ended, and its connection, not encrypted, is kept: on it, nothing may come until the next request. */
-void upstream_keep(struct upstream *upstream, curl_socket_t fd);
+/* A transfer has ended, and its connection, not encrypted, is kept: on it, nothing may come until the next request.
+   False if another transfer has taken it over already. */
+bool upstream_keep(struct upstream *upstream, curl_socket_t fd);
 
 /* For CURLOPT_CLOSESOCKETFUNCTION, with the upstream as its data. */
 int upstream_close_socket(void *upstream, curl_socket_t fd);
