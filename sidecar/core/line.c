@@ -21,7 +21,7 @@ keyword_goes_on(const struct cut *cut, char c)
     case 'T':
         return c == "TYPE"[cut->word];
     default:
-        return c == "UNIT"[cut->word];
+        return cut->openmetrics && c == "UNIT"[cut->word];
     }
 }
 
@@ -124,7 +124,7 @@ void
 line_clear(struct line *line)
 {
     line->len = 0;
-    line->cut = (struct cut){0};
+    line->cut = (struct cut){.openmetrics = line->cut.openmetrics};
 }
 
 void

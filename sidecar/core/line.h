@@ -28,6 +28,7 @@ struct cut {
     bool escaped;       /* the last byte was an odd backslash, in CUT_QUOTED_NAME, CUT_SAMPLE and CUT_QUOTED */
     unsigned char word; /* letters of a keyword read, in CUT_KEYWORD */
     char first;         /* the keyword's first letter */
+    bool openmetrics;   /* UNIT is a keyword too */
 };
 
 /* Reads on. Returns how many bytes of in belong to the line, its LF included; 0 if it does not end in there. */
@@ -36,7 +37,7 @@ size_t cut_feed(struct cut *cut, struct ss_span in);
 /* Whether the bytes read so far end inside quotes. */
 bool cut_is_quoted(const struct cut *cut);
 
-/* A line that came in pieces. Zeroed is empty. */
+/* A line that came in pieces. Zeroed, but for cut.openmetrics, is empty. */
 struct line {
     struct cut cut;
     char *bytes;

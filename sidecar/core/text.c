@@ -220,18 +220,18 @@ give_run(struct text *t, struct walk *w)
 }
 
 /*
- * The length of the line in hand, which the scanner thinks to be len. In a comment quotes are but letters and may have
- * misled it: then it starts anew behind the line. 0: the line is not whole.
+ * The length of the line in hand, which the scanner thinks to be len. In a comment most quotes are but letters and may
+ * have misled it, so that the line is shorter: then it starts anew behind it. (Each such line costs a batch.)
  */
 static size_t
-settle_length(struct walk *w, size_t len)
+settle_length(const struct text *t, struct walk *w, size_t len)
 {
     if ((*w->line != '#' && *w->line != ' ' && *w->line != '\t') || !memchr(w->line, '"', len))
         return len;
-    struct cut c = {0};
-    size_t own = cut_feed(&c, (struct ss_span){w->line, (size_t)(w->end - w->line)});
+    struct cut c = {.openmetrics = is_openmetrics(t)};
+    size_t own = cut_feed(&c, (struct ss_span){w->line, len});
     if (own != len) {
-        w->scanned = own ? w->line + own : w->end;
+        w->scanned = w->line + own;
         w->carry = (struct scan_carry){.inside_lf = w->carry.inside_lf};
     }
     return own;
@@ -297,8 +297,8 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
             continue;
         }
         int r = give_run(t, w);
-        len = settle_length(w, len);
-        if (!r && len)
+        len = settle_length(t, w, len);
+        if (!r)
             r = take_other(t, w, len);
         if (r || w->scanned != scanned)
             return r;
@@ -416,6 +416,7 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     t->scanner = scanner_best();
     t->error = settings->error;
     t->max_line = settings->max_line;
+    t->line.cut.openmetrics = is_openmetrics(t);
     *statep = t;
     return 0;
 }

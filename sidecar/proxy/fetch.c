@@ -35,8 +35,6 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers;
-    bool added; /* to the upstream */
-    bool asked; /* its request has been sent */
     bool plain; /* http over TCP or a unix socket: what stands behind the body can be looked at */
 
     int status;
@@ -46,6 +44,7 @@ struct fetch {
     enum framing framing;
     char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
     bool excess;     /* bytes stood behind the body */
+    bool paused;
 
     const char *refusal; /* why we stopped, or NULL */
     char error[CURL_ERROR_SIZE];
@@ -95,6 +94,8 @@ begin_head(struct fetch *f, const char *line)
     f->status = blank ? atoi(blank + 1) : 0;
     if (f->status < 100 || f->status > 599)
         return refuse(f, "its status is no HTTP status");
+    if (f->status == 101)
+        return refuse(f, "it changes to another protocol");
     return FETCH_ON;
 }
 
@@ -111,11 +112,11 @@ take_header_line(struct fetch *f, char *line)
     }
     char *value = strchr(line, ':');
     if (!value)
-        return FETCH_ON; /* libcurl has looked at it, and refused what is worse */
+        return refuse(f, "a header of it cannot be read");
     *value++ = 0;
     value += strspn(value, " \t");
     if (evhttp_add_header(&f->headers, line, value))
-        return FETCH_ON; /* a folded line of a kind that cannot be passed on */
+        return refuse(f, "a header of it cannot be read");
     return check_framing(f, line, value);
 }
 
@@ -154,10 +155,15 @@ static size_t
 on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct fetch *f = ctx;
+    if (!f->head_done) {
+        refuse(f, "it has a body without a head");
+        return 0;
+    }
     switch (f->events->body(f->ctx, (struct ss_span){bytes, size * n})) {
     case FETCH_ON:
         return size * n;
     case FETCH_PAUSE:
+        f->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     default:
         return 0;
@@ -176,25 +182,6 @@ on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
     return 0;
 }
 
-/* Whether more came than the length told: then the length was a lie, the body cut. Read already, or still to be read;
-   what comes later cannot be seen here, but sweep_idle() sees it. */
-static bool
-has_excess(struct fetch *f, int fd)
-{
-    char byte;
-    return f->framing == FRAMING_LENGTH && (f->excess || (fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0));
-}
-
-/* The socket of a fetch that has ended, if its connection is plain and waits for the next request; else -1. */
-static int
-kept_socket(struct fetch *f)
-{
-    curl_socket_t fd;
-    if (!f->plain || curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &fd) || fd == CURL_SOCKET_BAD)
-        return -1;
-    return upstream_keep(f->upstream, fd) ? fd : -1;
-}
-
 /* Whether a status never has a body, so that nothing need prove its end. */
 static bool
 is_bodiless(int status)
@@ -202,19 +189,28 @@ is_bodiless(int status)
     return status == 204 || status == 304;
 }
 
-void
+/* The socket is free: at this moment, between this transfer and the next on the same connection, whatever there is to
+   be read stood behind the body. What comes later is cleared away before the connection is used again. */
+static bool
+fetch_freed(void *owner, curl_socket_t fd)
+{
+    struct fetch *f = owner;
+    if (!f->plain || !f->head_done || f->paused)
+        return false;
+    f->excess |= upstream_clear_socket(fd);
+    return true;
+}
+
+static void
 fetch_ended(void *owner, CURLcode code)
 {
     struct fetch *f = owner;
     enum fetch_result result = FETCH_FAILED;
     const char *reason = f->refusal;
-    int fd = kept_socket(f);
 
-    if (code == CURLE_OPERATION_TIMEDOUT)
-        result = FETCH_TIMED_OUT;
-    else if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
+    if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    else if (code == CURLE_OK && has_excess(f, fd))
+    else if (code == CURLE_OK && f->excess && f->framing == FRAMING_LENGTH)
         reason = "it is longer than its Content-Length";
     else if (code == CURLE_OK)
         result = f->framing == FRAMING_CLOSE && !is_bodiless(f->status) ? FETCH_CLOSED : FETCH_WHOLE;
@@ -223,25 +219,9 @@ fetch_ended(void *owner, CURLcode code)
     f->events->end(f->ctx, result, reason);
 }
 
+const struct upstream_hooks fetch_hooks = {fetch_ended, fetch_freed};
+
 /* The request. */
-
-static void
-mark_asked(struct fetch *f)
-{
-    if (f->added && !f->asked)
-        upstream_asked(f->upstream);
-    f->asked = true;
-}
-
-/* libcurl is about to send a request, whose answer is the only thing that may come now. */
-static int
-before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
-{
-    struct fetch *f = ctx;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
-    mark_asked(f);
-    return CURL_PREREQFUNC_OK;
-}
 
 static bool
 add_request_header(struct fetch *f, const char *line)
@@ -273,6 +253,15 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
     return add_request_header(f, request->gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity") &&
            (accept || add_request_header(f, "Accept:")) &&
            (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
+}
+
+static int
+before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    struct fetch *f = ctx;
+    (void)ip, (void)local_ip, (void)port;
+    upstream_use(f->upstream, local_port);
+    return CURL_PREREQFUNC_OK;
 }
 
 static bool
@@ -330,7 +319,6 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
         fetch_free(f);
         return -ENOMEM;
     }
-    f->added = true;
     *fetchp = f;
     return 0;
 }
@@ -338,6 +326,7 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
 void
 fetch_resume(struct fetch *f)
 {
+    f->paused = false;
     curl_easy_pause(f->easy, CURLPAUSE_CONT);
 }
 
@@ -350,7 +339,6 @@ fetch_free(struct fetch *f)
         upstream_remove(f->upstream, f->easy);
         curl_easy_cleanup(f->easy);
     }
-    mark_asked(f);
     curl_slist_free_all(f->request_headers);
     evhttp_clear_headers(&f->headers);
     free(f);

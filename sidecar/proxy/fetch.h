@@ -9,7 +9,6 @@
  */
 #include <scrapeshard/span.h>
 
-#include <curl/curl.h>
 #include <stdbool.h>
 
 struct evkeyvalq;
@@ -25,10 +24,9 @@ enum fetch_pace {
 
 /* How a fetch ended. */
 enum fetch_result {
-    FETCH_WHOLE,     /* its length or its last chunk proves it */
-    FETCH_CLOSED,    /* the connection was closed behind it; that proves nothing */
-    FETCH_FAILED,    /* reason tells why */
-    FETCH_TIMED_OUT, /* the service could not be connected to in time */
+    FETCH_WHOLE,  /* its length or its last chunk proves it */
+    FETCH_CLOSED, /* the connection was closed behind it; that proves nothing */
+    FETCH_FAILED, /* reason tells why */
 };
 
 struct fetch_events {
@@ -50,8 +48,8 @@ struct fetch_request {
 int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
               const struct fetch_events *events, void *ctx);
 
-/* Tells a fetch that its transfer has ended: for upstream_new(). */
-void fetch_ended(void *fetch, CURLcode code);
+/* For upstream_new(). */
+extern const struct upstream_hooks fetch_hooks;
 
 /* Goes on after FETCH_PAUSE; body() may be called from in here. */
 void fetch_resume(struct fetch *fetch);

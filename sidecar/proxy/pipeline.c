@@ -152,8 +152,8 @@ pipeline_end(struct pipeline *p, bool by_close)
         return 0;
     if (p->gunzip && !gunzip_is_whole(p->gunzip))
         return fail(p, PIPELINE_CUT, "the gzip stream ends before its end");
-    /* A gzip stream's end proves itself. */
-    if (by_close && !p->gunzip && p->strict_close && !ss_filter_ends_whole(p->filter))
+    /* A gzip stream's end proves nothing: another member might have followed. */
+    if (by_close && p->strict_close && !ss_filter_ends_whole(p->filter))
         return fail(p, PIPELINE_CUT,
                     "the service closed the connection where its body cannot be at its end (strict_close)");
     int r = from_filter(p, ss_filter_end(p->filter, &sink));

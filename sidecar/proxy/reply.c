@@ -41,14 +41,41 @@ detach(struct reply *r)
     r->connection = NULL;
 }
 
+/*
+ * Resets a TCP connection, by dissolving it (connect(2), AF_UNSPEC). evhttp's own way is to shut it down first, and for
+ * an HTTP/1.0 scraper that would be the end of the body, whatever SO_LINGER says of the close behind it.
+ */
+static void
+dissolve(struct evhttp_connection *connection)
+{
+    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
+    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &unconnected, sizeof(unconnected));
+}
+
+/* Whether a close of the socket, by whomever and be it the kernel at the process' end, is a reset. */
+static void
+set_reset_on_close(struct evhttp_connection *connection, bool reset)
+{
+    struct linger linger = {.l_onoff = reset, .l_linger = 0};
+    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_LINGER, &linger,
+               sizeof(linger));
+}
+
+/* Whether the end of the connection is the end of the body. */
+static bool
+ends_by_close(const struct reply *r)
+{
+    return r->request->major < 1 || (r->request->major == 1 && r->request->minor < 1);
+}
+
 /* evhttp ends the connection: an error of it, or a time-out. */
 static void
 on_close(struct evhttp_connection *connection, void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
-    (void)connection;
 
+    dissolve(connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
@@ -110,6 +137,8 @@ on_complete(struct evhttp_request *request, void *ctx)
 {
     struct reply *r = ctx;
     (void)request;
+    if (ends_by_close(r))
+        set_reset_on_close(r->connection, false);
     detach(r);
     r->events->done(r->ctx);
 }
@@ -163,12 +192,23 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     evhttp_send_reply(r->request, status, NULL, body);
 }
 
+bool
+reply_can_break(struct reply *r)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof(name);
+    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(r->connection));
+    return !ends_by_close(r) || (!getsockname(fd, (struct sockaddr *)&name, &len) && name.ss_family != AF_UNIX);
+}
+
 void
 reply_start(struct reply *r, int status)
 {
-    /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
-    if (r->request->major == 1 && r->request->minor == 0)
+    if (ends_by_close(r)) {
+        /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
         evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection");
+        set_reset_on_close(r->connection, true);
+    }
     evhttp_send_reply_start(r->request, status, NULL);
 }
 
@@ -188,13 +228,9 @@ void
 reply_break(struct reply *r)
 {
     struct evhttp_connection *connection = r->connection;
-    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
-
     if (!connection)
         return;
-    /* evhttp would shut the connection down first, and its end would be the end of an HTTP/1.0 body, whatever SO_LINGER
-       says of the close behind it. To dissolve a TCP connection resets it at once (connect(2), AF_UNSPEC). */
-    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &unconnected, sizeof(unconnected));
+    dissolve(connection);
     detach(r);
     evhttp_connection_free(connection);
 }

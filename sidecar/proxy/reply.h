@@ -7,6 +7,7 @@
  * Either whole at once, with its length (reply_whole), or streamed: reply_start(), then reply_send() and wait until
  * drained() before the next, then reply_end(). What cannot be brought to its end is broken: reply_break().
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 struct evbuffer;
@@ -34,10 +35,13 @@ struct evkeyvalq *reply_headers(struct reply *reply);
    body is NULL: evhttp would send it. */
 void reply_whole(struct reply *reply, int status, struct evbuffer *body, uint64_t length);
 
+/* Whether a streamed answer could be broken: on a unix socket, HTTP/1.0 knows no way to tell an end from a break. */
+bool reply_can_break(struct reply *reply);
+
 /* Sends the head of a body whose length nobody knows. */
 void reply_start(struct reply *reply, int status);
 
-/* Sends a piece, taking the bytes out of body, which has some. Not again before drained(). */
+/* Sends a piece, taking the bytes out of body, which has some. Not again before drained(), but for the last one. */
 void reply_send(struct reply *reply, struct evbuffer *body);
 
 void reply_end(struct reply *reply);

@@ -146,8 +146,13 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
     evhttp_clear_headers(headers);
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     struct evbuffer *text = s->head_only ? NULL : evbuffer_new();
-    if (text)
-        evbuffer_add_printf(text, "%s\n", s->reason);
+    if (!s->head_only && (!text || evbuffer_add_printf(text, "%s\n", s->reason) < 0)) {
+        if (text)
+            evbuffer_free(text);
+        reply_break(s->reply);
+        s->stage = STAGE_OVER;
+        return;
+    }
     reply_whole(s->reply, s->status, text, s->bytes_out);
     if (text)
         evbuffer_free(text);
@@ -165,6 +170,7 @@ end_fetch(struct scrape *s)
 {
     fetch_free(s->fetch);
     s->fetch = NULL;
+    s->paused = false;
 }
 
 static const char no_memory[] = "there is no memory left for the scrape";
@@ -174,6 +180,11 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
     (void)fd, (void)what;
+    if (s->stage == STAGE_OVER) {
+        end_fetch(s);
+        settle(s);
+        return;
+    }
     const char *who = !s->fetch || s->paused ? "the scraper did not read" : "the service did not answer";
     fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, who);
     end_fetch(s);
@@ -214,7 +225,7 @@ static void
 push(struct scrape *s)
 {
     size_t len = staged(s);
-    if (len < HOLD_BYTES || s->in_flight)
+    if (len < HOLD_BYTES || s->in_flight || s->stage == STAGE_OVER)
         return;
     s->bytes_out += len;
     if (s->head_only) {
@@ -222,6 +233,10 @@ push(struct scrape *s)
         return;
     }
     if (s->stage == STAGE_HOLDING) {
+        if (!reply_can_break(s->reply)) {
+            fail(s, OUTCOME_BAD_REQUEST, "an answer of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+            return;
+        }
         s->stage = STAGE_STREAMING;
         tell_encoding(s);
         reply_start(s->reply, s->status);
@@ -239,8 +254,10 @@ on_drained(void *ctx)
     if (s->paused) {
         s->paused = false;
         fetch_resume(s->fetch);
+        /* A transfer that is stopped while it is resumed tells no end. */
+        if (s->stage == STAGE_OVER)
+            end_fetch(s);
     }
-    /* What failed in there has no fetch's end to wait for if the fetch is over. */
     settle(s);
 }
 
@@ -257,17 +274,19 @@ static void
 finish(struct scrape *s)
 {
     struct evbuffer *rest = pipeline_out(s->pipeline);
+    bool holding = s->stage == STAGE_HOLDING;
 
     s->bytes_out += staged(s);
-    if (s->stage == STAGE_HOLDING) {
+    s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
+    if (holding) {
         tell_encoding(s);
         reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
+        /* The last piece need not have drained: reply_end() waits for both. */
         if (staged(s))
             reply_send(s->reply, rest);
         reply_end(s->reply);
     }
-    s->stage = STAGE_FLUSHING;
 }
 
 static const struct reply_events reply_events = {on_drained, on_gone, on_done};
@@ -375,6 +394,8 @@ on_body(void *ctx, struct ss_span bytes)
             return FETCH_STOP;
         }
         push(s);
+        if (s->stage != STAGE_HOLDING && s->stage != STAGE_STREAMING)
+            return FETCH_STOP;
         s->paused = more && is_full(s);
         if (!more) {
             s->used -= skip;
@@ -395,8 +416,6 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         int r = 0;
         if (result == FETCH_FAILED)
             fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", s->endpoint->name, reason);
-        else if (result == FETCH_TIMED_OUT)
-            fail(s, OUTCOME_TIMEOUT, "endpoint %s: the service cannot be reached: %s", s->endpoint->name, reason);
         else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0)
             fail_pipeline(s, r);
         else

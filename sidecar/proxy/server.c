@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server.h"
 
-#include "../service/http.h"
 #include "fetch.h"
 #include "scrape.h"
 #include "upstream.h"
@@ -55,10 +54,10 @@ on_request(struct evhttp_request *request, void *ctx)
 int
 server_init(struct server *s, struct event_base *base, const struct log *log, struct config *config)
 {
-    *s = (struct server){.base = base, .log = log};
-    int r = upstream_new(&s->upstream, base, fetch_ended);
+    *s = (struct server){.base = base, .log = log, .handler = {on_request, s}};
+    int r = upstream_new(&s->upstream, base, &fetch_hooks);
     if (!r)
-        r = http_new(&s->http, base, on_request, s);
+        r = http_new(&s->http, base, &s->handler);
     if (!r)
         s->config = config_ref(config);
     else
@@ -115,4 +114,5 @@ server_deinit(struct server *s)
         evhttp_free(s->http);
     upstream_free(s->upstream);
     config_unref(s->config);
+    *s = (struct server){.base = NULL};
 }

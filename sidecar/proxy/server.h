@@ -3,6 +3,7 @@
 #define PROXY_SERVER_H
 /* The listener for scrapes: which endpoint, which method; and what all scrapes share. */
 #include "../service/config.h"
+#include "../service/http.h"
 #include "../service/log.h"
 
 #include <stdbool.h>
@@ -17,6 +18,7 @@ struct server {
     struct config *config; /* in force for the scrapes to come */
     struct upstream *upstream;
     struct evhttp *http;
+    struct http_handler handler;
     size_t in_flight; /* scrapes begun and not over */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -30,9 +31,7 @@ struct upstream {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
-    upstream_ended ended;
-    size_t n_unasked;    /* transfers that have sent nothing yet, so that an idle connection may be chosen for them */
-    struct sockets busy; /* that libcurl watches for a transfer */
+    struct upstream_hooks hooks;
     struct sockets idle; /* of plain connections that wait to be used again */
 };
 
@@ -73,32 +72,46 @@ sockets_remove(struct sockets *s, curl_socket_t fd)
 /* Idle connections. */
 
 bool
-upstream_keep(struct upstream *u, curl_socket_t fd)
+upstream_clear_socket(curl_socket_t fd)
 {
-    /* In the turn in which one transfer ended, another may have taken the connection over. */
-    if (sockets_have(&u->busy, fd))
-        return false;
-    if (!sockets_add(&u->idle, fd))
-        shutdown(fd, SHUT_RDWR); /* not to be looked after, so not to be used */
-    return true;
+    char bytes[4096];
+    bool unasked = false;
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        unasked = true;
+    if (unasked)
+        shutdown(fd, SHUT_RDWR);
+    return unasked;
 }
 
-/*
- * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
- * Bytes that come while nobody has asked are a lie about the last answer's length, or worse: such a connection is made
- * one that libcurl takes for dead.
- */
+/* The local port of a socket; 0 for a unix socket. */
+static int
+local_port(curl_socket_t fd)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof(name);
+    if (getsockname(fd, (struct sockaddr *)&name, &len))
+        return 0;
+    if (name.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&name)->sin_port);
+    return name.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&name)->sin6_port) : 0;
+}
+
+void
+upstream_use(struct upstream *u, int port)
+{
+    for (size_t i = u->idle.n; i-- > 0;) {
+        int idle_port = local_port(u->idle.items[i]);
+        /* Of unix sockets nobody tells which: none is looked after any more until it is freed again. */
+        if (!idle_port || idle_port == port)
+            u->idle.items[i] = u->idle.items[--u->idle.n];
+    }
+}
+
 static void
 sweep_idle(struct upstream *u)
 {
-    char bytes[4096];
-    for (size_t i = 0; u->n_unasked && i < u->idle.n; i++) {
-        bool unasked = false;
-        while (recv(u->idle.items[i], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-            unasked = true;
-        if (unasked)
-            shutdown(u->idle.items[i], SHUT_RDWR);
-    }
+    for (size_t i = 0; i < u->idle.n; i++)
+        upstream_clear_socket(u->idle.items[i]);
 }
 
 /* The loop. */
@@ -113,7 +126,7 @@ collect_ended(struct upstream *u)
         CURLcode code = message->data.result;
         void *owner;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
-        u->ended(owner, code);
+        u->hooks.ended(owner, code);
     }
 }
 
@@ -122,7 +135,6 @@ on_socket(evutil_socket_t fd, short what, void *ctx)
 {
     struct upstream *u = ctx;
     int running, action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-    sweep_idle(u);
     curl_multi_socket_action(u->multi, fd, action, &running);
     collect_ended(u);
 }
@@ -133,9 +145,19 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
     struct upstream *u = ctx;
     int running;
     (void)fd, (void)what;
-    sweep_idle(u);
+    sweep_idle(u); /* transfers begin in here */
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     collect_ended(u);
+}
+
+/* A transfer needs its socket no more; the next to take it over, if its connection is kept, has not yet. */
+static void
+free_socket(struct upstream *u, CURL *easy, curl_socket_t fd)
+{
+    void *owner = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
+    if (owner && u->hooks.freed(owner, fd) && !sockets_add(&u->idle, fd))
+        shutdown(fd, SHUT_RDWR); /* not to be looked after, so not to be used */
 }
 
 static int
@@ -144,23 +166,19 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
     struct upstream *u = ctx;
     struct event *event = socket_ctx;
 
-    (void)easy;
     if (event)
         event_free(event);
     event = NULL;
-    sockets_remove(&u->busy, fd);
-    if (what != CURL_POLL_REMOVE) {
-        sockets_remove(&u->idle, fd);
-        if (!sockets_add(&u->busy, fd))
-            return -1;
-        short events =
-            (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-        event = event_new(u->base, fd, events, on_socket, u);
-        if (!event || event_add(event, NULL))
-            return -1;
+    curl_multi_assign(u->multi, fd, NULL);
+    sockets_remove(&u->idle, fd);
+    if (what == CURL_POLL_REMOVE) {
+        free_socket(u, easy, fd);
+        return 0;
     }
+    short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
+    event = event_new(u->base, fd, events, on_socket, u);
     curl_multi_assign(u->multi, fd, event);
-    return 0;
+    return event && !event_add(event, NULL) ? 0 : -1;
 }
 
 int
@@ -168,7 +186,6 @@ upstream_close_socket(void *ctx, curl_socket_t fd)
 {
     struct upstream *u = ctx;
     sockets_remove(&u->idle, fd);
-    sockets_remove(&u->busy, fd);
     return close(fd);
 }
 
@@ -182,13 +199,13 @@ set_timer(CURLM *multi, long ms, void *ctx)
 }
 
 int
-upstream_new(struct upstream **upstreamp, struct event_base *base, upstream_ended ended)
+upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks)
 {
     struct upstream *u = calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
     u->base = base;
-    u->ended = ended;
+    u->hooks = *hooks;
     u->timer = evtimer_new(base, on_timer, u);
     u->multi = curl_multi_init();
     if (!u->timer || !u->multi) {
@@ -215,7 +232,6 @@ upstream_free(struct upstream *u)
     if (u->timer)
         event_free(u->timer);
     free(u->idle.items);
-    free(u->busy.items);
     free(u);
 }
 
@@ -224,20 +240,11 @@ upstream_free(struct upstream *u)
 int
 upstream_add(struct upstream *u, CURL *easy)
 {
-    if (curl_multi_add_handle(u->multi, easy))
-        return -ENOMEM;
-    u->n_unasked++;
-    return 0;
+    return curl_multi_add_handle(u->multi, easy) ? -ENOMEM : 0;
 }
 
 void
 upstream_remove(struct upstream *u, CURL *easy)
 {
     curl_multi_remove_handle(u->multi, easy);
-}
-
-void
-upstream_asked(struct upstream *u)
-{
-    u->n_unasked--;
 }

@@ -8,11 +8,17 @@
 struct event_base;
 struct upstream;
 
-/* Tells the owner of a transfer, its CURLOPT_PRIVATE, that it has ended; it may be taken out and freed in there. */
-typedef void (*upstream_ended)(void *owner, CURLcode code);
+/* What the owner of a transfer, its CURLOPT_PRIVATE, is told. */
+struct upstream_hooks {
+    /* The transfer has ended; it may be taken out and freed in there. */
+    void (*ended)(void *owner, CURLcode code);
+    /* The transfer needs this socket no more, or not for now. Answers whether the socket's connection is plain and
+       idle: then it is looked after, for nothing may come over it until it is used again. */
+    bool (*freed)(void *owner, curl_socket_t fd);
+};
 
 /* 0: *upstreamp is the caller's. -ENOMEM. */
-int upstream_new(struct upstream **upstreamp, struct event_base *base, upstream_ended ended);
+int upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks);
 
 /* After its last transfer was taken out. NULL is fine. */
 void upstream_free(struct upstream *upstream);
@@ -23,12 +29,18 @@ int upstream_add(struct upstream *upstream, CURL *easy);
 /* Takes a transfer out; its connection is kept only if it is at its end. */
 void upstream_remove(struct upstream *upstream, CURL *easy);
 
-/* A transfer that was added sends its request now, or was taken out before it could: it needs a connection no more. */
-void upstream_asked(struct upstream *upstream);
+/*
+ * Reads away what came over a plain connection that nobody has asked anything on, and answers whether there was any.
+ *
+ * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
+ * But they are a lie about the last answer's length, or worse: such a connection is made one that libcurl takes for
+ * dead.
+ */
+bool upstream_clear_socket(curl_socket_t fd);
 
-/* A transfer has ended, and its connection, not encrypted, is kept: on it, nothing may come until the next request.
-   False if another transfer has taken it over already. */
-bool upstream_keep(struct upstream *upstream, curl_socket_t fd);
+/* A request is about to be sent over the connection with this local port: it is idle no more. libcurl does not always
+   ask for its socket to be watched: an answer may have come, and have been paused, before. */
+void upstream_use(struct upstream *upstream, int local_port);
 
 /* For CURLOPT_CLOSESOCKETFUNCTION, with the upstream as its data. */
 int upstream_close_socket(void *upstream, curl_socket_t fd);

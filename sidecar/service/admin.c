@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
-#include "http.h"
-
 #include <event2/http.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,8 +67,8 @@ on_request(struct evhttp_request *request, void *ctx)
 int
 admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks)
 {
-    *admin = (struct admin){.hooks = *hooks};
-    return http_new(&admin->http, base, on_request, admin);
+    *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin}};
+    return http_new(&admin->http, base, &admin->handler);
 }
 
 void

@@ -2,6 +2,8 @@
 #ifndef SERVICE_ADMIN_H
 #define SERVICE_ADMIN_H
 /* The listener for those who operate: health, readiness, reload. */
+#include "http.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +21,7 @@ struct admin_hooks {
 
 struct admin {
     struct evhttp *http;
+    struct http_handler handler;
     struct admin_hooks hooks;
 };
 

@@ -6,11 +6,15 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <event2/util.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,6 +32,8 @@ enum {
     WRITE_MOST = 256 * 1024,
     /* Prometheus keeps idle connections for 5 minutes; the one who closes first should be it. */
     IDLE_SECONDS = 320,
+    /* How long nobody is let in after accept(2) failed. */
+    ACCEPT_PAUSE_US = 200 * 1000,
 };
 
 /* evhttp reads on while an answer goes out; without a mark a client could fill the memory meanwhile. */
@@ -43,8 +49,40 @@ new_connection(struct event_base *base, void *ctx)
     return bev;
 }
 
+/*
+ * Whether a request has, or may have, a body that evhttp does not read, or not to the end that others see: it would
+ * take the rest for the next request.
+ */
+static bool
+is_odd(struct evhttp_request *request)
+{
+    enum evhttp_cmd_type method = evhttp_request_get_command(request);
+    const struct evkeyval *h;
+    int lengths = 0;
+
+    TAILQ_FOREACH (h, evhttp_request_get_input_headers(request), next) {
+        if (strpbrk(h->key, " \t") || !strcasecmp(h->key, "Transfer-Encoding"))
+            return true;
+        if (!strcasecmp(h->key, "Content-Length") && strcmp(h->value, "0") != 0)
+            lengths++;
+    }
+    return lengths > 1 || (lengths && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE));
+}
+
+static void
+on_request(struct evhttp_request *request, void *ctx)
+{
+    const struct http_handler *handler = ctx;
+    if (!is_odd(request)) {
+        handler->handle(request, handler->ctx);
+        return;
+    }
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
+}
+
 int
-http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, void *ctx)
+http_new(struct evhttp **httpp, struct event_base *base, const struct http_handler *handler)
 {
     struct evhttp *http = evhttp_new(base);
     if (!http)
@@ -58,7 +96,7 @@ http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, v
                                          EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
                                          EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
     evhttp_set_bevcb(http, new_connection, NULL);
-    evhttp_set_gencb(http, handler, ctx);
+    evhttp_set_gencb(http, on_request, (void *)(uintptr_t)handler);
     *httpp = http;
     return 0;
 }
@@ -144,6 +182,25 @@ name_bound(struct evconnlistener *listener, const char *address, char *bound, si
     }
 }
 
+static void
+accept_again(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    evconnlistener_enable(ctx);
+}
+
+/* accept(2) failed, most likely for want of descriptors, and would fail again at once: a pause lets others close
+ * theirs. */
+static void
+on_accept_error(struct evconnlistener *listener, void *ctx)
+{
+    const struct timeval pause = {0, ACCEPT_PAUSE_US};
+    (void)ctx;
+    if (!evconnlistener_disable(listener) &&
+        event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, accept_again, listener, &pause))
+        evconnlistener_enable(listener);
+}
+
 int
 http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size)
 {
@@ -171,6 +228,7 @@ http_listen(struct evhttp *http, struct event_base *base, const char *address, c
         evconnlistener_free(listener);
         return -ENOMEM;
     }
+    evconnlistener_set_error_cb(listener, on_accept_error);
     return 0;
 }
 

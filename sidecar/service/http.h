@@ -9,11 +9,14 @@ struct event_base;
 struct evhttp;
 struct evhttp_request;
 
-/* Asked for each request, whatever its method. */
-typedef void (*http_handler)(struct evhttp_request *request, void *ctx);
+/* Asked for each request, whatever its method, that has no body to be misread. */
+struct http_handler {
+    void (*handle)(struct evhttp_request *request, void *ctx);
+    void *ctx;
+};
 
-/* 0: *httpp is the caller's, to be freed with evhttp_free(). -ENOMEM. */
-int http_new(struct evhttp **httpp, struct event_base *base, http_handler handler, void *ctx);
+/* 0: *httpp is the caller's, to be freed with evhttp_free(); it borrows the handler. -ENOMEM. */
+int http_new(struct evhttp **httpp, struct event_base *base, const struct http_handler *handler);
 
 /* Whether http_listen() knows what is meant. */
 bool http_is_address(const char *address);

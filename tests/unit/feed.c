@@ -132,12 +132,24 @@ feed_all_ways(struct ss_span body, const struct question *question)
     return whole;
 }
 
+static size_t
+cut_first(struct ss_span body, bool openmetrics)
+{
+    struct cut cut = {.openmetrics = openmetrics};
+    size_t len = cut_feed(&cut, body);
+    return len ? len : body.len;
+}
+
 size_t
 cut_line(struct ss_span body)
 {
-    struct cut cut = {0};
-    size_t len = cut_feed(&cut, body);
-    return len ? len : body.len;
+    return cut_first(body, false);
+}
+
+size_t
+cut_openmetrics_line(struct ss_span body)
+{
+    return cut_first(body, true);
 }
 
 /* Walks the body record by record and finds each in exactly one shard, or, an end marker, in all. */

@@ -31,8 +31,9 @@ struct outcome feed_all_ways(struct ss_span body, const struct question *questio
    tells their lengths, in one of them. */
 void check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct ss_span body));
 
-/* The length of the first line of a text body. */
+/* The length of the first line of a body. */
 size_t cut_line(struct ss_span body);
+size_t cut_openmetrics_line(struct ss_span body);
 
 void outcome_free(struct outcome *outcome);
 

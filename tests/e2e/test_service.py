@@ -1,0 +1,894 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flags and files, listening, reload, the end, and what the log says of it all."""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BINARY, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, wait_until
+
+BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
+LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(20000))
+
+
+def run(*args, **options):
+    """(exit status, standard output, standard error) of a command that ends by itself."""
+    done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=20 * SLOW, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(text) writes a configuration file and gives its path; bytes are written as they are."""
+    path = tmp_path / "scrapeshard.ini"
+
+    def write(text):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+    return write
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+def endpoint(name, url, *more):
+    return "\n".join([f"[endpoint {name}]", f"upstream = {url}", *more, ""])
+
+
+class Gated:
+    """A service that answers when it is let; the beginning comes at once."""
+
+    def __init__(self, body=BODY, streams=False):
+        self.body, self.streams = body, streams
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, upstream, connection):
+        while upstream.read_request(connection):
+            whole = answer(self.body)
+            cut = len(whole) - 20 if self.streams else 0
+            connection.sendall(whole[:cut])
+            self.asked.set()
+            self.go_on.wait(20 * SLOW)
+            connection.sendall(whole[cut:])
+
+
+class Asking(threading.Thread):
+    """A scrape in another thread; result() is what get() returned."""
+
+    def __init__(self, sidecar, target="/metrics"):
+        super().__init__(daemon=True)
+        self.sidecar, self.target, self.got = sidecar, target, None
+        self.start()
+
+    def run(self):
+        try:
+            self.got = self.sidecar.get(self.target)
+        except (OSError, http.client.HTTPException) as error:
+            self.got = error
+
+    def result(self):
+        self.join(20 * SLOW)
+        assert self.got is not None, "the scrape does not end"
+        return self.got
+
+
+# The command line.
+
+
+def test_version():
+    status, out, err = run("--version")
+    assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*\n", out)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["serve", "--help"], ["check", "--help"], ["split", "--help"]])
+def test_help(args):
+    status, out, err = run(*args)
+    assert (status, err) == (0, "")
+    assert "scrapeshard" in out and "--help" in out
+    assert all(len(line) <= 120 for line in out.splitlines())
+
+
+def test_help_names_every_flag():
+    out = run("--help")[1]
+    for flag in ("config.file", "upstream.url", "web.listen-address", "admin.listen-address", "log.level", "log.format",
+                 "set"):
+        assert f"--{flag}=" in out
+
+
+@pytest.mark.parametrize("args, reason", [
+    (["--nonsense"], "--nonsense"),
+    (["--nonsense=3"], "--nonsense"),
+    (["--upstream.urls=http://a/"], "--upstream.urls"),
+    (["-x"], "x"),
+    (["--upstream.url"], "needs a value"),
+    (["--set", "sharding.key"], "sharding.key"),
+    (["nonsense"], "nonsense"),
+    (["serve", "nonsense"], "nonsense"),
+    (["--help=3"], "help"),
+    (["check"], "one file"),
+    (["check", "a", "b"], "one file"),
+    (["check", "--nonsense", "a"], "--nonsense"),
+], ids=" ".join)
+def test_wrong_command_line(args, reason):
+    status, out, err = run(*args)
+    assert (status, out) == (2, "")
+    assert reason in err and "--help" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("args, reason", [
+    ([], "upstream"),
+    (["--upstream.url=ftp://a/b"], "--upstream.url.*ftp://a/b|upstream.*ftp://a/b"),
+    (["--upstream.url=127.0.0.1:80"], "upstream"),
+    (["--upstream.url=http://user:secret@a/"], "credentials"),
+    (["--upstream.url=unix:relative:/m"], "unix:"),
+    (["--upstream.url=http://a/", "--log.level=loud"], "--log.level.*loud.*debug"),
+    (["--upstream.url=http://a/", "--log.format=xml"], "--log.format.*xml.*json"),
+    (["--upstream.url=http://a/", "--set", "sharding.kee=family"], "sharding.kee"),
+    (["--upstream.url=http://a/", "--set", "nonsense=3"], "--set nonsense"),
+    (["--upstream.url=http://a/", "--set", "endpoint.timeout=3s"], "endpoint.timeout"),
+    (["--upstream.url=http://a/", "--set", "endpoint.default.timeout=soon"], "soon"),
+    (["--upstream.url=http://a/", "--set", "endpoint.default.timeout=0s"], "timeout"),
+    (["--upstream.url=http://a/", "--set", "endpoint.default.path=metrics"], "path"),
+    (["--upstream.url=http://a/", "--set", "sharding.shard_param=shard_count"], "shard_param"),
+    (["--upstream.url=http://a/", "--set", "sharding.shard_param=a b"], "shard_param"),
+    (["--config.file=/nowhere/at.all"], "/nowhere/at.all"),
+])
+def test_cannot_begin(args, reason):
+    """Exit 1, before anything listens."""
+    status, out, err = run(*args, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off")
+    assert (status, out) == (1, "")
+    assert re.search(reason, err), err
+    assert "listening" not in err
+
+
+def test_credentials_are_not_repeated():
+    """A message about a secret is no place for it."""
+    err = run("--upstream.url=http://user:topsecret@a/")[2]
+    assert "credentials" in err and "topsecret" not in err
+
+
+def test_flag_with_a_separate_value(sidecar, service):
+    s = sidecar(None, "--upstream.url", service.url, "-log.level", "debug", "--set", "endpoint.default.path=/m")
+    assert s.get("/m")[2] == BODY
+
+
+# Checking a file.
+
+GOOD_FILE = """
+; a comment
+# another
+[web]
+  listen_address = 127.0.0.1:9464   ; behind a value
+listen_address = [::1]:9464
+\tlisten_address: unix:/run/scrapeshard.sock
+
+[admin]
+listen_address=off
+[endpoint app]
+path = /metrics
+upstream = http://127.0.0.1:8080/metrics?a=b;c
+timeout = 1m30s
+max_age = 0
+max_body = 1GiB
+max_line = 64KiB
+default_content_type = text/plain; version=0.0.4
+strict_close = off
+[endpoint other]
+path = /other
+   upstream = unix:/run/app.sock:/metrics
+[endpoint third]
+path = /third
+upstream = https://[::1]:8443/
+timeout = 500ms
+[sharding]
+key = family
+require_shard = yes
+shard_param = s
+[log]
+level = debug
+format = json
+"""
+
+
+@pytest.mark.parametrize("convert", [
+    lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text.lstrip(),
+    lambda text: text.rstrip(),
+], ids=["plain", "CRLF", "BOM", "no last LF"])
+def test_check_good(config, convert):
+    path = config(convert(GOOD_FILE))
+    status, out, err = run("check", path)
+    assert (status, err) == (0, "")
+    assert path in out and "3 endpoints" in out
+
+
+APP = "[endpoint app]\nupstream = http://127.0.0.1:1/metrics\n"
+
+BAD_LINES = [
+    # what follows a good section, which line of it is wrong (1: the first), what is said
+    ("[nonsense]\na = b\n", 1, r"\[nonsense\]"),
+    ("[nonsense]\n", 1, r"\[nonsense\]"),
+    ("[endpoint]\npath = /a\n", 1, "name"),
+    ("[endpoint ]\npath = /a\n", 1, "name"),
+    ("[endpoints x]\npath = /a\n", 1, r"\[endpoints x\]"),
+    ("[Log]\nlevel = info\n", 1, r"\[Log\]"),
+    ("[log]\nlevl = info\n", 2, "levl"),
+    ("[log]\nLevel = info\n", 2, "Level"),
+    ("[log]\n= info\n", 2, "key"),
+    ("[log]\nlevel = loud\n", 2, "loud.*debug"),
+    ("[log]\nlevel =\n", 2, "log.level"),
+    ("[log]\nlevel\n", 2, "neither"),
+    ("[log\nlevel = info\n", 1, "end"),
+    ("[" + "x" * 60 + "]\na = b\n", 1, "longer than"),
+    ("[log]\nlevel = info\nformat = json\nlevel = warn\n", 4, "twice.*line 4"),
+    ("[log]\n" + "\n" * 300 + "levl = info\n", 302, "levl"),
+    ("timeout = soon\n", 1, "soon.*10s"),
+    ("timeout = 10\n", 1, "10s"),
+    ("timeout = -1s\n", 1, "duration"),
+    ("timeout = 1.5s\n", 1, "duration"),
+    ("timeout = 10s later\n", 1, "duration"),
+    ("timeout = 99999999999h\n", 1, "duration"),
+    ("timeout =\n", 1, "duration"),
+    ("timeout = 0s\n", 1, "timeout"),
+    ("max_body = big\n", 1, "big.*MiB"),
+    ("max_body = 1MiBB\n", 1, "size"),
+    ("max_body = -1\n", 1, "size"),
+    ("max_body = 99999999999GiB\n", 1, "size"),
+    ("max_line = 1\n", 1, "max_line"),
+    ("max_line = 1GiB\n", 1, "max_line"),
+    ("strict_close = maybe\n", 1, "maybe.*true"),
+    ("path = metrics\n", 1, "/metrics"),
+    ("path = /a?b\n", 1, "path"),
+    ("path =\n", 1, "path"),
+    ("max_age = 1s\n", 1, "max_age"),
+    ("upstream = http://b/\n", 1, "twice"),
+    ("path = /a # b\n", 1, "path"),
+    ("[endpoint b]\nupstream = 127.0.0.1:80\npath = /b\n", 2, "http://"),
+    ("[endpoint b]\nupstream = ftp://a/b\npath = /b\n", 2, "http://"),
+    ("[endpoint b]\nupstream = http://\npath = /b\n", 2, "http://"),
+    ("[endpoint b]\nupstream = http://user:x@b/\npath = /b\n", 2, "credentials"),
+    ("[endpoint b]\nupstream = unix:/a\npath = /b\n", 2, "unix:/"),
+    ("[endpoint b]\nupstream = unix:a:/b\npath = /b\n", 2, "unix:/"),
+    ("[endpoint b]\nupstream = http://b/\npath = /metrics\n", 3, r"\[endpoint app\]"),
+    ("[endpoint b]\nupstream = http://b/\n", 1, r"\[endpoint app\]"),
+    ("[endpoint b]\npath = /b\n", 1, "upstream"),
+    ("[endpoint b]\n", 1, "upstream"),
+    ("[sharding]\nshard_param = shard_count\n", 2, "shard_param"),
+    ("[sharding]\nshard_param = a b\n", 2, "shard_param"),
+    ("[sharding]\nkey = nonsense\n", 2, "nonsense.*family"),
+    ("; " + "x" * 200 + "\n", 1, "longer than"),
+    ("default_content_type = " + "x" * 200 + "\n", 1, "longer than"),
+    ("timeout = 1s\0\n", 1, "NUL"),
+    ("# a\0b\n", 1, "NUL"),
+    ("[web]\nlisten_address = 9464\n", 2, "listen_address"),
+    ("[web]\nlisten_address = unix:relative\n", 2, "listen_address"),
+    ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, "listen_address"),
+    ("[admin]\nlisten_address = nonsense\n", 2, "listen_address"),
+]
+
+
+@pytest.mark.parametrize("text, line, reason", BAD_LINES, ids=[repr(b[0])[:50] for b in BAD_LINES])
+def test_check_names_the_line(config, text, line, reason):
+    path = config(APP + text)
+    status, out, err = run("check", path)
+    assert (status, out) == (1, ""), err
+    assert re.search(rf"(?m)^{re.escape(path)}:{line + 2}: .*{reason}", err), err
+
+
+def test_check_finds_every_mistake(config):
+    """None hides another."""
+    path = config("[endpoint app]\nupstream = http://a/\ntimeout = soon\nmax_body = big\n[log]\nlevl = 1\nlevel = 2\n"
+                  "junk\n[nonsense]\na = b\n")
+    status, _, err = run("check", path)
+    assert status == 1
+    assert re.findall(rf"(?m)^{re.escape(path)}:(\d+):", err) == ["3", "4", "6", "7", "8", "9"]
+
+
+def test_check_overlong_line_is_not_taken_in_part(config):
+    """Its head is no setting, and what it would have said is not said again by a second mistake."""
+    path = config(APP + "path = /" + "x" * 300 + "\n")
+    err = run("check", path)[2]
+    assert err.count("\n") == 1 and f"{path}:3: " in err
+
+
+@pytest.mark.parametrize("path, reason", [("/nowhere/at.all", "No such file"), ("/", "directory")])
+def test_check_unreadable(path, reason):
+    status, out, err = run("check", path)
+    assert (status, out) == (1, "")
+    assert path in err and reason in err
+
+
+def test_check_empty(config):
+    status, _, err = run("check", config(""))
+    assert status == 1 and "upstream" in err
+
+
+def test_check_with_a_flag(config):
+    path = config(APP)
+    assert run("check", "--set", "endpoint.app.timeout=3s", path)[0] == 0
+    status, _, err = run("check", "--set", "endpoint.app.timeout=soon", path)
+    assert status == 1 and re.match("--set endpoint.app.timeout: ", err)
+
+
+# Flag, file, default.
+
+
+def test_flag_wins_over_file(sidecar, config, service, upstream):
+    other = upstream(answering(answer(b"other 1\n")))
+    path = config(endpoint("app", other.url, "path = /file", "default_content_type = a/b") + "[log]\nlevel = error\n")
+    s = sidecar(service.url, "--set", "endpoint.app.path=/flag", "--log.level=info", config=path)
+    assert s.get("/flag")[2] == BODY
+    assert s.get("/file")[0] == 404
+    assert not other.requests
+    s.wait_line("msg=scrape")
+
+
+def test_file_wins_over_default(sidecar, config, upstream):
+    u = upstream(answering(answer(BODY, None)))
+    path = config(endpoint("app", u.url, "path = /m", "default_content_type = text/x-cured")
+                  + "[sharding]\nshard_param = part\nshard_count_param = of\nrequire_shard = true\n")
+    s = sidecar(config=path)
+    status, headers, body = s.get("/m?part=0&of=1")
+    assert (status, headers["Content-Type"], body) == (200, "text/x-cured", BODY)
+    assert s.get("/m")[0] == 400
+
+
+def test_listen_address_of_the_flag_replaces_those_of_the_file(sidecar, config, service):
+    """A list is replaced as a whole, not added to."""
+    path = config("[web]\nlisten_address = unix:/nowhere/a.sock\nlisten_address = unix:/nowhere/b.sock\n"
+                  + endpoint("app", service.url))
+    s = sidecar(config=path)
+    assert s.get()[2] == BODY
+    assert s.count("listening for scrapes") == 1
+
+
+def test_upstream_flag_with_many_endpoints_is_refused(config):
+    path = config(endpoint("a", "http://a/", "path = /a") + endpoint("b", "http://b/", "path = /b"))
+    status, _, err = run(f"--config.file={path}", "--upstream.url=http://c/")
+    assert status == 1 and "--upstream.url" in err and "2 endpoints" in err
+
+
+def test_many_endpoints(sidecar, config, upstream):
+    bodies = {name: b"of_service %d\n" % i for i, name in enumerate(("a", "b-2", "c.d", "e f"))}
+    services = {name: upstream(answering(answer(body))) for name, body in bodies.items()}
+    path = config("".join(endpoint(name, services[name].url, f"path = /{i}")
+                          for i, name in enumerate(bodies)))
+    s = sidecar(config=path)
+    for i, (name, body) in enumerate(bodies.items()):
+        assert s.get(f"/{i}")[2] == body
+        s.wait_line(rf'msg=scrape endpoint="?{re.escape(name)}"? ')
+    text = s.get("/metrics")[2]
+    assert all(b" /%d" % i in text for i in range(4))
+
+
+def test_endpoint_by_flags_alone(sidecar, service):
+    s = sidecar(service.url, "--set", f"endpoint.second.upstream={service.url}?second",
+                "--set", "endpoint.second.path=/second")
+    assert s.get("/second")[2] == BODY and s.get("/metrics")[2] == BODY
+    assert service.requests[0].startswith(b"GET /metrics?second ")
+
+
+def test_indented_keys_and_comments(sidecar, config, service):
+    """Blanks before a key do not make it part of the line before."""
+    path = config(f"  ; all of it\n[endpoint app]\n    upstream = {service.url} ; here\n\t path = /in/dent\n"
+                  "  # default_content_type = a/b\n")
+    assert sidecar(config=path).get("/in/dent")[2] == BODY
+
+
+# Listening.
+
+
+def unix_get(path, target="/metrics"):
+    """One scrape over a unix socket: (status, body)."""
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(path)
+        raw.settimeout(20 * SLOW)
+        raw.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        response = http.client.HTTPResponse(raw)
+        response.begin()
+        return response.status, response.read()
+
+
+def test_listen_on_ipv6(sidecar, service):
+    s = sidecar(service.url, listen="[::1]:0")
+    assert s.address.startswith("[::1]:")
+    connection = http.client.HTTPConnection("::1", s.port, timeout=20 * SLOW)
+    connection.request("GET", "/metrics")
+    assert connection.getresponse().read() == BODY
+    connection.close()
+    s.wait_line('msg=scrape .*peer="?::1')
+
+
+def test_listen_on_any_address(sidecar, service):
+    s = sidecar(service.url, listen=":0")
+    assert s.port and s.get()[2] == BODY
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_listen_on_a_unix_socket(sidecar, upstream, tmp_path, body):
+    path = str(tmp_path / "s")
+    s = sidecar(upstream(answering(answer(body))).url, listen=f"unix:{path}")
+    for _ in range(3):
+        assert unix_get(path) == (200, body)
+    assert unix_get(path, "/metrics?shard=1")[0] == 400
+
+
+def test_client_of_a_unix_socket_leaves(sidecar, upstream, tmp_path):
+    gated = Gated()
+    s = sidecar(upstream(gated).url, listen=f"unix:{tmp_path}/s")
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(f"{tmp_path}/s")
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert gated.asked.wait(10 * SLOW)
+    s.wait_line("outcome=client_gone", 5)
+    gated.go_on.set()
+
+
+def test_listen_on_several(sidecar, service, tmp_path):
+    s = sidecar(service.url, "--web.listen-address=127.0.0.1:0", f"--web.listen-address=unix:{tmp_path}/s")
+    s.wait_line("listening for scrapes.*unix:")
+    ports = [int(m[1]) for m in (re.search(r"listening for scrapes\S* address=127.0.0.1:(\d+)", line)
+                                 for line in s.lines) if m]
+    assert len(set(ports)) == 2
+    for port in ports:
+        assert s.get(port=port)[2] == BODY
+    assert unix_get(f"{tmp_path}/s") == (200, BODY)
+
+
+def test_stale_socket_file_is_removed(sidecar, service, tmp_path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    sidecar(service.url, listen=f"unix:{path}")
+    assert unix_get(path) == (200, BODY)
+
+
+def test_socket_file_in_use_is_left_alone(sidecar, service, tmp_path):
+    path = str(tmp_path / "s")
+    sidecar(service.url, listen=f"unix:{path}")
+    status, _, err = run(f"--upstream.url={service.url}", f"--web.listen-address=unix:{path}",
+                         "--admin.listen-address=off")
+    assert status == 1 and path in err
+    assert unix_get(path) == (200, BODY)
+
+
+def test_file_in_the_way_is_left_alone(service, tmp_path):
+    path = tmp_path / "s"
+    path.write_text("precious")
+    status, _, err = run(f"--upstream.url={service.url}", f"--web.listen-address=unix:{path}",
+                         "--admin.listen-address=off")
+    assert status == 1 and str(path) in err
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("flag", ["web", "admin"])
+def test_port_in_use(service, flag):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        flags = {"web": "127.0.0.1:0", "admin": "off", flag: address}
+        status, _, err = run(f"--upstream.url={service.url}", *(f"--{k}.listen-address={v}" for k, v in flags.items()))
+    assert status == 1 and address in err and "in use" in err
+
+
+@pytest.mark.parametrize("address", ["9464", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
+                                     "127.0.0.1:80x", "unix:", "unix:relative", "unix:/" + "x" * 200, "",
+                                     "192.0.2.1:9464", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
+def test_address_that_is_none(service, address):
+    status, out, err = run(f"--upstream.url={service.url}", f"--web.listen-address={address}",
+                           "--admin.listen-address=off")
+    assert (status, out) == (1, "")
+    assert address[:100] in err
+
+
+# The way to the service.
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_upstream_over_a_unix_socket(sidecar, upstream, tmp_path, body):
+    u = upstream(answering(answer(body)), path=f"{tmp_path}/u")
+    s = sidecar(u.url)
+    for _ in range(3):
+        assert s.get("/metrics?a=b")[::2] == (200, body)
+    assert u.connections == 1
+    assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\nHost: localhost\r\n")
+
+
+def test_two_sockets_are_two_services(sidecar, config, upstream, tmp_path):
+    """Though both are asked as http://localhost/metrics, neither answers for the other."""
+    one = upstream(answering(answer(b"one 1\n")), path=f"{tmp_path}/1")
+    two = upstream(answering(answer(b"two 2\n")), path=f"{tmp_path}/2")
+    s = sidecar(config=config(endpoint("a", one.url, "path = /a") + endpoint("b", two.url, "path = /b")))
+    for _ in range(3):
+        assert (s.get("/a")[2], s.get("/b")[2]) == (b"one 1\n", b"two 2\n")
+
+
+def test_proxy_of_the_environment_is_ignored(sidecar, upstream, service):
+    proxy = upstream(answering(answer(b"proxied 1\n")))
+    url = proxy.url.removesuffix("/metrics")
+    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
+    s = sidecar(service.url, env={**os.environ, **{name: url for name in names}, "no_proxy": ""})
+    assert s.get()[2] == BODY
+    assert not proxy.connections
+
+
+def test_netrc_is_ignored(sidecar, service, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    s = sidecar(service.url, env={**os.environ, "HOME": str(tmp_path)})
+    assert s.get()[2] == BODY
+    assert b"Authorization" not in service.requests[0]
+
+
+# Administration.
+
+
+@pytest.mark.parametrize("method, target, status, reason", [
+    ("GET", "/-/healthy", 200, b"healthy"),
+    ("HEAD", "/-/healthy", 200, b""),
+    ("GET", "/-/ready", 200, b"ready"),
+    ("GET", "/-/ready?x=y", 200, b"ready"),
+    ("POST", "/-/reload", 200, b"reloaded"),
+    ("PUT", "/-/reload", 200, b"reloaded"),
+    ("GET", "/nowhere", 404, b"/-/healthy"),
+    ("GET", "/-/", 404, b"/-/reload"),
+    ("POST", "/nowhere", 404, b"/-/healthy"),
+])
+def test_admin(sidecar, service, method, target, status, reason):
+    got, headers, body = sidecar(service.url).admin(target, method)
+    assert got == status and reason in body
+    assert headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("method, target, allow", [
+    ("POST", "/-/healthy", "GET, HEAD"), ("DELETE", "/-/ready", "GET, HEAD"), ("GET", "/-/reload", "POST, PUT"),
+    ("HEAD", "/-/reload", "POST, PUT"),
+])
+def test_admin_wrong_method(sidecar, service, method, target, allow):
+    status, headers, _ = sidecar(service.url).admin(target, method)
+    assert (status, headers["Allow"]) == (405, allow)
+
+
+def test_ready_does_not_ask_the_service(sidecar):
+    """A service that is down does not take the whole Pod out."""
+    s = sidecar(f"http://127.0.0.1:{free_port()}/metrics")
+    assert s.get()[0] == 502
+    assert s.admin("/-/ready")[0] == 200
+
+
+def test_admin_does_not_scrape_and_scrapes_do_not_administer(sidecar, service):
+    s = sidecar(service.url)
+    assert s.admin("/metrics?shard=0&shard_count=1")[2] != BODY
+    assert s.get("/-/healthy")[0] == 404
+    assert s.get("/-/reload", method="POST")[0] == 404
+
+
+def test_admin_off(process, service):
+    p = process([BINARY, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0",
+                 "--admin.listen-address=off"])
+    p.wait_line("listening for scrapes")
+    port = int(p.find(r"listening for scrapes\S* address=\S+:(\d+)")[1])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20 * SLOW)
+    connection.request("GET", "/metrics")
+    assert connection.getresponse().read() == BODY
+    connection.close()
+    assert not p.find("administration")
+
+
+# Reload.
+
+
+def hang_up(sidecar):
+    before = sidecar.count("msg=reloaded|reload failed")
+    sidecar.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: sidecar.count("msg=reloaded|reload failed") > before, "SIGHUP is not heard")
+
+
+def post(sidecar):
+    return sidecar.admin("/-/reload", "POST")
+
+
+@pytest.mark.parametrize("reload", [hang_up, post])
+def test_reload(sidecar, config, service, upstream, reload):
+    other = upstream(answering(answer(b"other 1\n")))
+    s = sidecar(config=config(endpoint("a", service.url, "path = /a")))
+    assert (s.get("/a")[2], s.get("/b")[0]) == (BODY, 404)
+    config(endpoint("b", other.url, "path = /b") + "[sharding]\nrequire_shard = true\n")
+    reload(s)
+    s.wait_line('msg=reloaded endpoints=1')
+    assert s.get("/a")[0] == 404 and s.get("/b")[0] == 400
+    assert s.get("/b?shard=0&shard_count=1")[2] == b"other 1\n"
+
+
+@pytest.mark.parametrize("reload", [hang_up, post])
+@pytest.mark.parametrize("bad", ["[log]\nlevel = loud\n", "junk\n", None], ids=["value", "junk", "gone"])
+def test_bad_file_changes_nothing(sidecar, config, service, reload, bad):
+    """And the operator hears why, by the answer and by the log."""
+    text = endpoint("a", service.url, "path = /a")
+    path = config(text)
+    s = sidecar(config=path)
+    assert s.get("/a")[2] == BODY
+    if bad is None:
+        os.unlink(path)
+    else:
+        config(endpoint("b", service.url, "path = /b") + bad)
+    answered = reload(s)
+    wait_until(lambda: s.find(f'level=error msg="reload failed" .*{re.escape(path)}'), "the log does not say why")
+    if answered:
+        assert answered[0] == 500 and path.encode() in answered[2]
+    assert s.get("/a")[2] == BODY and s.get("/b")[0] == 404
+    config(text + "strict_close = false\n")
+    assert post(s)[0] == 200
+    assert s.get("/a")[2] == BODY
+
+
+def test_reload_keeps_flags(sidecar, config, service):
+    s = sidecar(None, "--set", "endpoint.a.path=/flag", config=config(endpoint("a", service.url, "path = /file")))
+    config(endpoint("a", service.url, "path = /other"))
+    assert post(s)[0] == 200
+    assert s.get("/flag")[2] == BODY and s.get("/other")[0] == 404
+
+
+def test_reload_says_what_needs_a_restart(process, config, service, tmp_path):
+    """The address in force stays in force; nobody is left to believe that the new one was heard."""
+    def text(name):
+        return f"[web]\nlisten_address = unix:{tmp_path}/{name}\n" + endpoint("a", service.url)
+    p = process([BINARY, f"--config.file={config(text('1'))}", "--admin.listen-address=off"])
+    p.wait_line("listening for scrapes")
+    hang_up(p)
+    assert not p.find("needs a restart")
+    config(text("2"))
+    hang_up(p)
+    assert p.find('level=warn msg="a changed setting needs a restart" setting=web.listen_address')
+    assert unix_get(f"{tmp_path}/1") == (200, BODY)
+    assert not os.path.exists(f"{tmp_path}/2")
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+@pytest.mark.parametrize("after", ["same", "gone"])
+def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, streams, after):
+    """It ends under the configuration it began with, whatever becomes of its endpoint."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    text = endpoint("a", upstream(gated).url, "path = /a")
+    s = sidecar(config=config(text))
+    asking = Asking(s, "/a")
+    assert gated.asked.wait(10 * SLOW)
+    if after == "gone":
+        config(endpoint("b", service.url, "path = /b"))
+    for _ in range(3):
+        assert post(s)[0] == 200
+    gated.go_on.set()
+    assert asking.result()[::2] == (200, gated.body)
+    s.wait_line("msg=scrape endpoint=a outcome=ok")
+    assert s.get("/a" if after == "same" else "/b")[0] == 200
+
+
+def test_many_reloads_leave_nothing(sidecar, config, service):
+    s = sidecar(config=config(endpoint("a", service.url)))
+    for _ in range(20):
+        post(s)
+    memory, descriptors = s.memory(), s.descriptors()
+    for _ in range(200):
+        assert post(s)[0] == 200
+    assert s.descriptors() <= descriptors + 1
+    assert SLOW > 1 or s.memory() < memory + (1 << 20)
+
+
+# The end.
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_ends_at_once_when_idle(sidecar, service, sig):
+    s = sidecar(service.url)
+    with s.connect() as idle:
+        assert s.get()[2] == BODY
+        assert s.stop(sig) == 0
+        assert idle.recv(1) == b""
+    assert s.find("shutting down") and "scrapeshard ends" in s.lines[-1]
+
+
+def refused(sidecar):
+    """Whether a scrape that begins now is not taken: by the kernel, or by a 503 that keeps nobody."""
+    try:
+        status, headers, _ = sidecar.get("/metrics?new")
+    except ConnectionError:
+        return True
+    return status == 503 and headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+def test_drains(sidecar, upstream, streams):
+    """A scrape in flight comes to its end; no other begins, on new connections and on kept ones."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    u = upstream(gated)
+    s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
+    kept = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
+    kept.request("GET", "/metrics?shard=8&shard_count=8")
+    kept.getresponse().read()
+    asking = Asking(s)
+    assert gated.asked.wait(10 * SLOW)
+    s.process.send_signal(signal.SIGTERM)
+    s.wait_line('msg="shutting down" .*in_flight=1')
+    assert s.admin("/-/ready")[0] == 503
+    assert s.admin("/-/healthy")[0] == 200
+    assert refused(s)
+    try:
+        kept.request("GET", "/metrics?kept")
+        assert kept.getresponse().status == 503
+    except (ConnectionError, http.client.HTTPException):
+        pass
+    kept.close()
+    assert s.process.poll() is None
+    gated.go_on.set()
+    assert asking.result()[::2] == (200, gated.body)
+    assert s.stop(signal.SIGCONT) == 0
+    assert len(u.requests) == 1
+    assert s.find("msg=scrape .*outcome=ok")
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+def test_second_signal_ends_at_once(sidecar, upstream, streams):
+    """The scrape in flight fails, and is not taken for a success."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    s = sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=60s")
+    asking = Asking(s)
+    assert gated.asked.wait(10 * SLOW)
+    s.process.send_signal(signal.SIGTERM)
+    s.wait_line('msg="shutting down" .*in_flight=1')
+    start = time.monotonic()
+    assert s.stop(signal.SIGTERM, 10) == 0
+    assert time.monotonic() - start < 5 * SLOW
+    assert isinstance(asking.result(), (ConnectionError, http.client.HTTPException)), asking.got
+    gated.go_on.set()
+
+
+def test_drains_no_longer_than_the_deadline(sidecar, upstream):
+    gated = Gated()
+    s = sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=500ms")
+    asking = Asking(s)
+    assert gated.asked.wait(10 * SLOW)
+    assert s.stop(signal.SIGTERM, 10) == 0
+    assert asking.result()[0] == 504
+    gated.go_on.set()
+
+
+def test_broken_pipe_of_the_log_ends_nothing(service):
+    """Nobody reads standard error any more: scrapes go on."""
+    read, write = os.pipe()
+    p = subprocess.Popen([BINARY, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0",
+                          "--admin.listen-address=off"], stderr=write, stdout=subprocess.DEVNULL)
+    try:
+        os.close(write)
+        text = b""
+        while not (m := re.search(rb"listening for scrapes\S* address=\S+:(\d+)\n", text)):
+            piece = os.read(read, 4096)
+            assert piece, text
+            text += piece
+        os.close(read)
+        for _ in range(3):
+            connection = http.client.HTTPConnection("127.0.0.1", int(m[1]), timeout=20 * SLOW)
+            connection.request("GET", "/metrics")
+            assert connection.getresponse().read() == BODY
+            connection.close()
+        assert p.poll() is None
+    finally:
+        p.terminate()
+        assert p.wait(20 * SLOW) == 0
+
+
+# The log.
+
+
+class JsonSidecar(Sidecar):
+    """A sidecar whose log is JSON from its first line on."""
+
+    def __init__(self, upstream):
+        Process.__init__(self, [BINARY, f"--upstream.url={upstream}", "--web.listen-address=127.0.0.1:0",
+                                "--admin.listen-address=127.0.0.1:0", "--log.format=json"])
+        port = r'"listening for %s","address":"127\.0\.0\.1:(\d+)"'
+        self.port = int(self.wait_line(port % "scrapes")[1])
+        self.admin_port = int(self.wait_line(port % "administration")[1])
+
+
+@pytest.fixture
+def json_sidecar():
+    started = []
+
+    def start(url):
+        started.append(JsonSidecar(url))
+        return started[-1]
+    yield start
+    for s in started:
+        assert s.stop() == 0
+
+
+ODD = [b"odd\xff\xfe\xed\xa0\x80{ 1\n", b"\x01\x02\x1b[31m\x7f\n", b'"\\"\n\\u0000\n', "\u2028 é\n".encode(),
+       b"\t\r\n{", b"a\\", b"<html>\"quoted\"\\\n"]
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_json_is_valid_whatever_the_reason(json_sidecar, upstream, body):
+    s = json_sidecar(upstream(answering(answer(body))).url)
+    assert s.get("/metrics?shard=1%22%5C&shard_count=%00")[0] == 400
+    s.get()
+    s.get("/metrics?shard=0,1&shard_count=2")
+    wait_until(lambda: s.count('"msg":"scrape"') == 3, "not one line for each scrape")
+    s.stop()
+    for line in s.lines:
+        assert "\ufffd" not in line, "a byte that is no UTF-8"
+        fields = json.loads(line)
+        assert {"ts", "level", "msg"} <= fields.keys()
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields["ts"])
+        assert fields["level"] in ("debug", "info", "warn", "error")
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_logfmt_is_one_line_whatever_the_reason(sidecar, upstream, body):
+    s = sidecar(upstream(answering(answer(body))).url)
+    s.get()
+    s.wait_line("msg=scrape")
+    s.stop()
+    for line in s.lines:
+        assert re.match(r"ts=\S+ level=(debug|info|warn|error) msg=", line), line
+        assert re.fullmatch(r'(?:[a-z_]+=(?:[^\s"=\\]+|"(?:[^"\\]|\\.)*")(?: |$))+', line), line
+
+
+def test_one_line_for_each_scrape(json_sidecar, upstream):
+    """Who, which shard, bytes in and out, how it ended."""
+    s = json_sidecar(upstream(answering(answer(BODY))).url)
+    parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)]
+    s.get("/metrics")
+    s.get("/metrics?shard=3&shard_count=3")
+    s.get("/nowhere")
+    s.admin("/-/healthy")
+    wait_until(lambda: s.count('"msg":"scrape"') >= 5, "not one line for each scrape")
+    scrapes = [fields for fields in map(json.loads, s.lines) if fields["msg"] == "scrape"]
+    assert len(scrapes) == 5
+    for i, fields in enumerate(scrapes[:3]):
+        assert (fields["shard"], fields["shard_count"]) == (str(i), 3)
+        assert fields["bytes_out"] == len(parts[i])
+    for fields in scrapes[:4]:
+        assert (fields["outcome"], fields["status"], fields["level"]) == ("ok", 200, "info")
+        assert (fields["endpoint"], fields["peer"]) == ("default", "127.0.0.1")
+        assert fields["bytes_in"] == len(BODY)
+        assert fields["series_in"] == 2 and fields["families_in"] == 2
+        assert 0 < fields["seconds"] < 20 * SLOW
+    assert sum(f["series_out"] for f in scrapes[:3]) == 2
+    assert (scrapes[3]["bytes_out"], scrapes[3]["series_out"]) == (len(BODY), 2)
+    assert (scrapes[4]["outcome"], scrapes[4]["status"], scrapes[4]["level"]) == ("bad_request", 400, "warn")
+    assert "shard" in scrapes[4]["reason"]
+
+
+@pytest.mark.parametrize("script, status, outcome", [
+    (answer(BODY), 200, "ok"),
+    (answer(b"no\n", status="404 Not Found"), 404, "passed_on"),
+    (answer(b"<html>\n"), 502, "no_exposition"),
+    (answer(BODY, extra=["Content-Length: 3"]), 502, "upstream_failed"),
+    (b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\nConnection: close\r\n\r\nup 1\nu", 502,
+     "upstream_cut"),
+    (answer(b"a" * 2000000), 502, "too_large"),
+], ids=["ok", "passed_on", "no_exposition", "upstream_failed", "upstream_cut", "too_large"])
+def test_outcomes(sidecar, upstream, script, status, outcome):
+    def serve(u, connection):
+        u.read_request(connection)
+        connection.sendall(script)
+    s = sidecar(upstream(serve).url)
+    assert s.get()[0] == status
+    s.wait_line(f"msg=scrape .*outcome={outcome} status={status} ")
+
+
+def test_log_level_is_taken_by_a_reload(sidecar, config, service):
+    s = sidecar(config=config(endpoint("a", service.url)))
+    config(endpoint("a", service.url) + "[log]\nlevel = warn\nformat = json\n")
+    assert post(s)[0] == 200
+    assert s.get()[2] == BODY
+    assert s.get("/metrics?shard=1")[0] == 400
+    s.wait_line('"outcome":"bad_request"')
+    assert not s.find("outcome.{2,3}ok")

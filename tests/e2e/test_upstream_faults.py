@@ -1,0 +1,677 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Never a short success: services that lie, break off, hang or talk nonsense.
+
+A small answer is held back until the service's body has come to its end, so that every fault is still a status with a
+reason. A large one has gone out in part when the fault comes, and can only be broken.
+"""
+import gzip
+import http.client
+import re
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, wait_until
+
+SMALL = b"# TYPE up gauge\nup 1\n"
+LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
+REST = b'last_seen{zone="a\\"b"} 1234\n'
+BODY = SMALL + REST
+SHORT = ("--set", f"endpoint.default.timeout={800 * SLOW:.0f}ms")
+CHUNKED = "Transfer-Encoding: chunked"
+
+# Steps of a script that are no bytes.
+
+
+def CLOSE(connection):
+    raise ConnectionError
+
+
+def RESET(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise ConnectionError
+
+
+def HANG(connection):
+    """Says nothing until the sidecar has given up."""
+    connection.settimeout(20 * SLOW)
+    while connection.recv(4096):
+        pass
+    raise ConnectionError
+
+
+def drip(byte):
+    """A byte now and then, for ever: a timer that starts anew with every byte would never end it."""
+    def step(connection):
+        while True:
+            connection.sendall(byte)
+            time.sleep(0.05)
+    return step
+
+
+def GATE(connection):
+    """Goes on when the scraper has seen the beginning; Stage plays it."""
+
+
+def head(*lines, content_type=TEXT, status="HTTP/1.1 200 OK"):
+    return "\r\n".join([status, f"Content-Type: {content_type}", *lines]).encode() + b"\r\n\r\n"
+
+
+def chunk(body):
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def with_length(first):
+    """The beginning of an answer that tells how long it is: first, and REST."""
+    return head(f"Content-Length: {len(first + REST)}") + first
+
+
+def in_chunks(first):
+    return head(CHUNKED) + chunk(first)
+
+
+def by_close(first):
+    return head("Connection: close") + first
+
+
+class Stage:
+    """A sidecar before a service that plays a script for every request: bytes are sent, functions called."""
+
+    HEALTHY = [answer(BODY)]
+
+    def __init__(self, upstream, sidecar, *flags):
+        self.script = self.HEALTHY
+        self.go_on = threading.Event()
+        self.upstream = upstream(self._serve)
+        self.sidecar = sidecar(self.upstream.url, *flags)
+
+    def _serve(self, upstream, connection):
+        while upstream.read_request(connection):
+            for step in self.script:
+                if step is GATE:
+                    self.go_on.wait(20 * SLOW)
+                elif callable(step):
+                    step(connection)
+                else:
+                    connection.sendall(step)
+
+    def play(self, script):
+        """The script of the requests to come, with its gate shut."""
+        self.script = script
+        self.go_on.clear()
+
+    def passes(self, script, body=BODY, target="/metrics"):
+        self.play(script)
+        status, headers, got = self.sidecar.get(target)
+        assert (status, got) == (200, body)
+        return headers
+
+    def recovers(self):
+        self.passes(self.HEALTHY)
+
+    def fails(self, script, reason, status=502, target="/metrics"):
+        """A status with one line of text that matches reason, and a service that is well again is scraped again."""
+        self.play(script)
+        got_status, headers, body = self.sidecar.get(target)
+        text = body.decode(errors="replace")
+        assert got_status == status, text
+        assert headers["Content-Type"].startswith("text/plain")
+        assert re.fullmatch(r"[^\n]+\n", text), text
+        assert re.search(reason, text), text
+        self.recovers()
+
+    def breaks(self, script):
+        """A 200 that began cannot be taken for a whole one, in HTTP/1.1 and 1.0."""
+        self.play(script)
+        connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port, timeout=30 * SLOW)
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            connection.request("GET", "/metrics")
+            response = connection.getresponse()
+            assert response.status == 200 and len(response.read(1000)) == 1000
+            self.go_on.set()
+            response.read()
+        connection.close()
+
+        self.play(script)
+        with self.sidecar.connect() as raw:
+            raw.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert re.match(rb"HTTP/1.[01] 200 ", raw.recv(1000))
+            self.go_on.set()
+            with pytest.raises(ConnectionResetError):
+                while raw.recv(1 << 20):
+                    pass
+        self.recovers()
+
+
+@pytest.fixture
+def stage(upstream, sidecar):
+    return lambda *flags: Stage(upstream, sidecar, *flags)
+
+
+# In the body: every fault behind a small beginning that is held, and behind a large one that streams.
+
+FAULTS = [
+    # name, framing, what follows the beginning, status of the small one, its reason
+    *((f"cut after {n} more bytes", with_length, [REST[:n], CLOSE], 502, "closed")
+      for n in (0, 1, 9, 10, 16, 20, 23, 25, len(REST) - 1)),
+    ("reset", with_length, [RESET], 502, "reset"),
+    ("reset in a line", with_length, [REST[:12], RESET], 502, "reset"),
+    ("hang", with_length, [HANG], 504, "in time"),
+    ("hang in a line", with_length, [REST[:12], HANG], 504, "in time"),
+    ("drip", with_length, [drip(b"\n")], 504, "in time"),
+    ("longer than told", with_length, [REST + b"more 1\n"], 502, "longer than its Content-Length"),
+    ("told length ends in a line", with_length, [b'last_seen{zone="abcdefghij"} 1234\n'], 502,
+     "longer than its Content-Length"),
+    ("no last chunk", in_chunks, [CLOSE], 502, "closed"),
+    ("no last chunk behind another", in_chunks, [chunk(REST), CLOSE], 502, "closed"),
+    ("no last chunk, reset", in_chunks, [RESET], 502, "reset"),
+    ("cut in a chunk's size", in_chunks, [b"1", CLOSE], 502, "closed"),
+    ("cut behind a chunk's size", in_chunks, [b"1f\r\n", CLOSE], 502, "closed"),
+    ("cut in a chunk", in_chunks, [chunk(REST)[:12], CLOSE], 502, "closed"),
+    ("cut behind a chunk's bytes", in_chunks, [chunk(REST)[:-2], CLOSE], 502, "closed"),
+    ("cut in the last chunk", in_chunks, [b"0", CLOSE], 502, "closed"),
+    ("reset in a chunk", in_chunks, [chunk(REST)[:12], RESET], 502, "reset"),
+    ("hang in a chunk", in_chunks, [chunk(REST)[:12], HANG], 504, "in time"),
+    ("hang before the last chunk", in_chunks, [HANG], 504, "in time"),
+    ("drip of chunks", in_chunks, [drip(chunk(b"\n"))], 504, "in time"),
+    ("chunk size that is none", in_chunks, [b"zz\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("negative chunk size", in_chunks, [b"-1\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("empty chunk size", in_chunks, [b"\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("chunk size beyond 64 bits", in_chunks, [b"fffffffffffffffff1\r\n" + REST + b"\r\n" + LAST_CHUNK], 502,
+     "[Cc]hunk"),
+    ("chunk longer than told", in_chunks, [b"5\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("closed in a line", by_close, [REST[:23], CLOSE], 502, "strict_close"),
+    ("closed before a line's end", by_close, [REST[:-1], CLOSE], 502, "strict_close"),
+    ("closed in quotes", by_close, [b'a{b="c\n', CLOSE], 502, "strict_close|quotes"),
+    ("reset at a line's end", by_close, [RESET], 502, "reset"),
+    ("hang without a length", by_close, [HANG], 504, "in time"),
+    ("a page behind good lines", in_chunks, [chunk(b"<html>no</html>\n"), LAST_CHUNK], 502, "no exposition: line"),
+]
+
+
+def table(faults):
+    return pytest.mark.parametrize("framing, rest, status, reason", [f[1:] for f in faults], ids=[f[0] for f in faults])
+
+
+@table(FAULTS)
+def test_held(stage, framing, rest, status, reason):
+    stage(*(SHORT if status == 504 else ())).fails([framing(SMALL)] + rest, reason, status)
+
+
+@table(FAULTS)
+def test_streaming(stage, framing, rest, status, reason):
+    stage(*(SHORT if status == 504 else ())).breaks([framing(LARGE), GATE] + rest)
+
+
+@pytest.mark.parametrize("ending", [CLOSE, RESET])
+@pytest.mark.parametrize("whole", [
+    with_length(SMALL) + REST,
+    # What is missing behind the size of the last chunk proves nothing any more.
+    (in_chunks(SMALL) + chunk(REST) + LAST_CHUNK)[:-3],
+], ids=["length", "chunked"])
+def test_cut_at_every_byte(stage, whole, ending):
+    """In the head and in the body, wherever it is."""
+    s = stage()
+    for cut in range(len(whole)):
+        s.play([whole[:cut], ending])
+        status, _, body = s.sidecar.get()
+        assert status == 502 and body.count(b"\n") == 1, (cut, body)
+    s.recovers()
+
+
+# Before and in the head.
+
+HEADS = [
+    # name, script, status, reason
+    ("closed before the head", [CLOSE], 502, "(?i)empty reply"),
+    ("reset before the head", [RESET], 502, "reset"),
+    ("hang before the head", [HANG], 504, "in time"),
+    ("hang in the head", [b"HTTP/1.1 200 OK\r\nContent-", HANG], 504, "in time"),
+    ("drip in the head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", drip(b"a")], 504, "in time"),
+    ("drip of headers", [b"HTTP/1.1 200 OK\r\n", drip(b"X-Slow: a\r\n")], 504, "in time"),
+    ("hang behind an early head", [b"HTTP/1.1 103 Early Hints\r\n\r\n", HANG], 504, "in time"),
+    ("early head alone", [b"HTTP/1.1 103 Early Hints\r\n\r\n", CLOSE], 502, "failed"),
+    ("another protocol", [b"SSH-2.0-OpenSSH_9.2\r\n", CLOSE], 502, "HTTP/0.9|failed"),
+    ("garbage", [bytes(range(1, 256)) * 20, CLOSE], 502, "failed"),
+    ("garbage with NUL", [b"\0" * 1000, CLOSE], 502, "failed"),
+    ("HTTP/0.9", [BODY, CLOSE], 502, "HTTP/0.9"),
+    ("status that is no number", [b"HTTP/1.1 abc OK\r\nContent-Length: 5\r\n\r\nup 1\n", CLOSE], 502, "failed"),
+    ("many headers", [head(*(f"X-Header-{i:04d}: {'x' * 80}" for i in range(700)), "Content-Length: 5") + b"up 1\n"],
+     502, "64 KiB"),
+    ("long header", [head("X-Long: " + "x" * 70000, "Content-Length: 5") + b"up 1\n"], 502, "64 KiB"),
+    ("header without an end", [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 3000000, CLOSE], 502, "(?i)head"),
+    ("lengths that differ", [head(f"Content-Length: {len(BODY)}", "Content-Length: 21") + BODY], 502, "differ"),
+    ("lengths that differ, shorter first", [head("Content-Length: 21", f"Content-Length: {len(BODY)}") + BODY], 502,
+     "differ"),
+    ("lengths in one header", [head(f"Content-Length: {len(BODY)}, {len(BODY)}") + BODY, CLOSE], 502,
+     "(?i)content-length"),
+    ("negative length", [head("Content-Length: -1") + BODY, CLOSE], 502, "(?i)content-length"),
+    ("length that is no number", [head("Content-Length: 0x10") + BODY, CLOSE], 502, "(?i)content-length"),
+    ("length beyond 64 bits", [head("Content-Length: 99999999999999999999") + BODY[:-3], CLOSE], 502, "length|closed"),
+    ("length just beyond 64 bits", [head("Content-Length: 9223372036854775808") + BODY[:-3], CLOSE], 502,
+     "length|closed"),
+    ("length of 64 bits", [head("Content-Length: 9223372036854775807") + BODY[:-3], CLOSE], 502, "length|closed"),
+    ("length and chunks", [head(f"Content-Length: {len(BODY)}", CHUNKED) + chunk(BODY) + LAST_CHUNK], 502, "both"),
+    ("chunks and length", [head(CHUNKED, f"Content-Length: {len(BODY)}") + chunk(BODY) + LAST_CHUNK], 502, "both"),
+    ("chunks of chunks", [head(CHUNKED, CHUNKED) + chunk(chunk(BODY) + LAST_CHUNK) + LAST_CHUNK], 502,
+     "Transfer-Encoding"),
+    ("another transfer encoding", [head("Transfer-Encoding: gzip, chunked") + chunk(BODY) + LAST_CHUNK], 502,
+     "Transfer-Encoding"),
+    ("encoding that nobody knows", [head("Content-Encoding: zebra", f"Content-Length: {len(BODY)}") + BODY], 502,
+     "zebra"),
+    ("type that is none of ours", [answer(b"\0\1\2", "application/vnd.google.protobuf; proto=a; encoding=compact")],
+     502, "cannot be split|no exposition"),
+]
+
+
+@pytest.mark.parametrize("script, status, reason", [h[1:] for h in HEADS], ids=[h[0] for h in HEADS])
+def test_head(stage, script, status, reason):
+    stage(*(SHORT if status == 504 else ())).fails(script, reason, status)
+
+
+@pytest.mark.parametrize("cut", [5, 16, 25])
+@pytest.mark.parametrize("pieces", [1, 2], ids=["in one piece", "in two pieces"])
+def test_length_shorter_than_body(stage, cut, pieces):
+    """Whether the body comes with the head or behind it, what stands behind the told length shows the lie."""
+    first = head(f"Content-Length: {cut}")
+    script = [first + BODY] if pieces == 1 else [first, lambda _: time.sleep(0.05), BODY]
+    stage().fails(script, "longer than its Content-Length")
+
+
+def test_kept_connection_with_excess_is_not_used_again(stage):
+    """What stands behind an answer is not the head of the next one."""
+    s = stage()
+    s.recovers()
+    before = s.upstream.connections
+    s.fails([head("Content-Length: 5") + b"up 1\n" + answer(b"smuggled 1\n")], "longer")
+    assert s.upstream.connections > before
+
+
+def test_late_excess_is_not_the_next_answer(upstream, sidecar):
+    """Bytes that nobody asked for, on an idle connection, would make each scrape the answer to the one before."""
+    sent = threading.Event()
+
+    def serve(u, connection):
+        u.read_request(connection)
+        connection.sendall(answer(BODY))
+        if u.connections == 1:
+            s.wait_line("msg=scrape")
+            connection.sendall(answer(b"smuggled 1\n"))
+            sent.set()
+        HANG(connection)
+    u = upstream(serve)
+    s = sidecar(u.url)
+    assert s.get()[::2] == (200, BODY)
+    assert sent.wait(10 * SLOW)
+    status, _, body = s.get()
+    assert (status, body) == (200, BODY)
+    assert u.connections == 2
+
+
+def test_excess_is_not_the_answer_of_the_next_in_the_queue(upstream, sidecar):
+    """A connection goes to a scrape that waited for one in the very turn in which the one before has ended."""
+    go_on = threading.Event()
+
+    def serve(u, connection):
+        u.read_request(connection)
+        go_on.wait(20 * SLOW)
+        connection.sendall(head(f"Content-Length: {len(BODY)}"))
+        time.sleep(0.05)
+        connection.sendall(BODY + answer(b"smuggled 1\n"))
+        HANG(connection)
+    u = upstream(serve)
+    s = sidecar(u.url, "--set", f"endpoint.default.timeout={2000 * SLOW:.0f}ms")
+    clients = [http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW) for _ in range(24)]
+    for client in clients:
+        client.request("GET", "/metrics")
+    wait_until(lambda: len(u.requests) == 8, "not all connections are in use")
+    go_on.set()
+    answers = [(response.status, response.read()) for response in (client.getresponse() for client in clients)]
+    for client in clients:
+        client.close()
+    assert not [body for _, body in answers if b"smuggled" in body]
+    assert {status for status, _ in answers} == {502}, answers
+
+
+# What is unusual and right.
+
+GOOD = [
+    ("lengths that agree", [head(f"Content-Length: {len(BODY)}", f"Content-Length: {len(BODY)}") + BODY]),
+    ("closed behind a line", [by_close(SMALL) + REST, CLOSE]),
+    ("no Connection header, closed", [head() + BODY, CLOSE]),
+    ("HTTP/1.0, closed", [head(status="HTTP/1.0 200 OK") + BODY, CLOSE]),
+    ("HTTP/1.0 with a length", [head(f"Content-Length: {len(BODY)}", status="HTTP/1.0 200 OK") + BODY, CLOSE]),
+    ("HTTP/1.0 kept alive", [head(f"Content-Length: {len(BODY)}", "Connection: keep-alive",
+                                  status="HTTP/1.0 200 OK") + BODY]),
+    ("early hints", [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n" + answer(BODY)]),
+    ("early hints twice, apart", [b"HTTP/1.1 103 Early Hints\r\n\r\n", lambda _: time.sleep(0.02),
+                                  b"HTTP/1.1 102 Processing\r\n\r\n" + answer(BODY)]),
+    ("100 Continue unasked", [b"HTTP/1.1 100 Continue\r\n\r\n" + answer(BODY)]),
+    ("chunk extensions", [head(CHUNKED) + b"15;a=b;c=\"d\"\r\n" + SMALL + b"\r\n" + chunk(REST) + b"0;last\r\n\r\n"]),
+    ("chunk sizes with zeros", [head(CHUNKED) + b"0000015\r\n" + SMALL + b"\r\n" + chunk(REST) + b"000\r\n\r\n"]),
+    ("trailers", [in_chunks(SMALL) + chunk(REST) + b"0\r\nX-Sum: 1\r\nContent-Length: 2\r\nETag: a\r\n\r\n"]),
+    ("a chunk for every byte", [head(CHUNKED) + b"".join(chunk(BODY[i:i + 1]) for i in range(len(BODY))) + LAST_CHUNK]),
+    ("Chunked in capitals", [head("TRANSFER-ENCODING: Chunked") + chunk(BODY) + LAST_CHUNK]),
+    ("identity named", [answer(BODY, extra=["Content-Encoding: identity"])]),
+    ("reason phrase missing", [answer(BODY, status="200")]),
+    ("byte by byte", [answer(BODY)[i:i + 1] for i in range(len(answer(BODY)))]),
+]
+
+
+@pytest.mark.parametrize("script", [g[1] for g in GOOD], ids=[g[0] for g in GOOD])
+def test_unusual_but_right(stage, script):
+    s = stage()
+    for _ in range(2):
+        s.passes(script)
+    s.recovers()
+
+
+def test_trailers_are_not_headers(stage):
+    headers = stage().passes([in_chunks(SMALL) + chunk(REST) + b"0\r\nX-Sum: 1\r\n\r\n"])
+    assert "X-Sum" not in headers
+
+
+def test_early_hints_are_not_headers(stage):
+    headers = stage().passes([b"HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n" + answer(BODY)])
+    assert "X-Early" not in headers
+
+
+# The end by close alone.
+
+MARKED = BODY.replace(b"last_seen", b"last_seen_total") + b"# EOF\n"
+
+
+@pytest.mark.parametrize("strict", [True, False], ids=["strict", "lax"])
+@pytest.mark.parametrize("body, content_type, good", [
+    (BODY, TEXT, "both"),
+    (BODY[:-1], TEXT, "lax"),
+    (BODY[:-3], TEXT, "lax"),
+    (b"", TEXT, "lax"),
+    (BODY + b'a{b="c', TEXT, "none"),
+    (MARKED, OPENMETRICS, "both"),
+    (MARKED[:-1], OPENMETRICS, "both"),
+    (MARKED[:-2], OPENMETRICS, "none"),
+    (MARKED[:-6], OPENMETRICS, "none"),
+    (MARKED[:-8], OPENMETRICS, "none"),
+    (b"", OPENMETRICS, "none"),
+])
+def test_closed_without_a_length(stage, body, content_type, good, strict):
+    s = stage(*([] if strict else ["--set", "endpoint.default.strict_close=false"]))
+    script = [head(content_type=content_type) + body, CLOSE]
+    if good == "both" or (good == "lax" and not strict):
+        s.passes(script, body)
+        s.recovers()
+    else:
+        s.fails(script, "strict_close|# EOF|quotes|exposition")
+
+
+def test_openmetrics_without_end_fails_with_a_length(stage):
+    s = stage()
+    s.fails([answer(MARKED[:-6], OPENMETRICS)], "# EOF")
+    for shard in range(4):
+        s.fails([answer(MARKED[:-6], OPENMETRICS)], "# EOF", target=f"/metrics?shard={shard}&shard_count=4")
+
+
+# Nobody there.
+
+
+@pytest.mark.parametrize("url, reason", [
+    ("http://127.0.0.1:{port}/metrics", "(?i)connect"),
+    ("http://{label}.invalid/metrics", "(?i)resolve"),
+    ("unix:/nowhere/at.all:/metrics", "(?i)connect"),
+], ids=["connection refused", "name does not resolve", "no such socket"])
+def test_nobody_there(sidecar, url, reason):
+    """A label of more than 63 letters resolves nowhere, without asking anybody."""
+    s = sidecar(url.format(port=free_port(), label="x" * 70))
+    for _ in range(2):
+        status, _, body = s.get()
+        assert status == 502 and re.search(reason, body.decode()), body
+
+
+def test_service_comes_back(stage, sidecar, upstream):
+    port = free_port()
+    s = sidecar(f"http://127.0.0.1:{port}/metrics")
+    assert s.get()[0] == 502
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer(BODY, extra=["Connection: close"]))
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert s.get()[::2] == (200, BODY)
+        thread.join()
+
+
+# Too large.
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_max_body_held(stage, framing):
+    s = stage("--set", "endpoint.default.max_body=1KiB", "--set", "endpoint.default.max_line=1KiB")
+    fits = b"a 1\n" * 256
+    for body in (fits, fits + b"\n"):
+        script = [answer(body)] if framing == "length" else [head(CHUNKED) + chunk(body) + LAST_CHUNK]
+        if body is fits:
+            s.passes(script, fits)
+        else:
+            s.fails(script, "max_body")
+
+
+def test_max_body_streaming(stage):
+    most = len(LARGE) + 100
+    s = stage("--set", f"endpoint.default.max_body={most}B")
+    s.passes([in_chunks(LARGE) + chunk(b"#" * 99 + b"\n") + LAST_CHUNK], LARGE + b"#" * 99 + b"\n")
+    s.breaks([in_chunks(LARGE), GATE, chunk(b"#" * 100 + b"\n"), LAST_CHUNK])
+    s.breaks([in_chunks(LARGE), GATE, chunk(LARGE), LAST_CHUNK])
+
+
+def test_max_body_counts_what_is_not_kept(stage):
+    """A shard that keeps nothing is no way around it."""
+    s = stage("--set", "endpoint.default.max_body=1MiB")
+    for shard in range(4):
+        target = f"/metrics?shard={shard}&shard_count=4"
+        s.play([answer(LARGE)])
+        try:
+            assert s.sidecar.get(target)[0] == 502
+        except (http.client.IncompleteRead, ConnectionError):
+            pass
+    wait_until(lambda: s.sidecar.count("outcome=too_large") == 4, "not every shard's outcome is too_large")
+
+
+def test_fault_behind_a_pause(upstream, sidecar):
+    """Found when a fetch that was paused for a slow reader goes on: its end is the scrape's, not the deadline."""
+    u = upstream(answering(in_chunks(LARGE) + chunk(b"bad{\n") + LAST_CHUNK))
+    s = sidecar(u.url, "--set", "endpoint.default.timeout=8s")
+    for i in range(20):
+        with s.connect() as raw:
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_until(lambda: len(u.requests) == i + 1, "the service is not asked")
+            try:
+                while raw.recv(65536):
+                    pass
+            except ConnectionError:
+                pass
+    wait_until(lambda: s.count("msg=scrape .*outcome=no_exposition") == 20, "scrapes do not end", 4)
+
+
+def test_max_line(stage):
+    s = stage("--set", "endpoint.default.max_line=100B")
+    fits = b'a{b="' + b"x" * 90 + b'"} 1\n'
+    assert len(fits) == 100
+    s.passes([answer(fits)], fits)
+    s.fails([answer(b"x" + fits)], "max_line")
+    s.fails([answer(SMALL + b"#" * 5000)], "max_line")
+    s.fails([answer(b'a{b="' + b"\n" * 200 + b'"} 1\n')], "max_line")
+    s.breaks([in_chunks(LARGE), GATE, chunk(b"x" + fits), LAST_CHUNK])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
+def test_gzip_unasked(stage, encoding):
+    """It is decoded, and what is wrong with it fails the scrape; Accept-Encoding had asked for identity."""
+    s = stage()
+    body, extra = gzip.compress(BODY), [f"Content-Encoding: {encoding}"]
+    headers = s.passes([answer(body, extra=extra)])
+    assert "Content-Encoding" not in headers
+    for bad in (body[:-1], body[:-8], body[:20], b"", body[:-8] + bytes(8), BODY):
+        s.fails([answer(bad, extra=extra)], ".")
+
+
+# Connections that are kept.
+
+
+@pytest.mark.parametrize("ending", [CLOSE, RESET])
+def test_kept_connection_ends_at_the_next_request(upstream, sidecar, ending):
+    """The scraper sees nothing of it: the request goes over a new connection."""
+    def serve(u, connection):
+        if u.read_request(connection):
+            connection.sendall(answer(BODY))
+        if u.read_request(connection):
+            ending(connection)
+    u = upstream(serve)
+    s = sidecar(u.url)
+    for _ in range(4):
+        assert s.get()[::2] == (200, BODY)
+    assert (u.connections, len(u.requests)) == (4, 7)
+
+
+@pytest.mark.parametrize("ending", [CLOSE, RESET])
+def test_kept_connection_ends_while_idle(upstream, sidecar, ending):
+    closed = threading.Semaphore(0)
+
+    def serve(u, connection):
+        n = u.connections
+        u.read_request(connection)
+        connection.sendall(answer(BODY))
+        # A reset must not overtake the answer.
+        wait_until(lambda: s.count("msg=scrape") == n, "no line of log")
+        try:
+            with connection:
+                ending(connection)
+        finally:
+            closed.release()
+    u = upstream(serve)
+    s = sidecar(u.url)
+    for _ in range(3):
+        assert s.get()[::2] == (200, BODY)
+        assert closed.acquire(timeout=10 * SLOW)
+    assert u.connections == 3
+
+
+def test_kept_connection_breaks_in_mid_answer(upstream, sidecar):
+    """Where bytes came back it is no stale connection any more: the scrape fails, and is not tried twice."""
+    def serve(u, connection):
+        u.read_request(connection)
+        connection.sendall(answer(BODY))
+        u.read_request(connection)
+        connection.sendall(answer(BODY)[:-5])
+    u = upstream(serve)
+    s = sidecar(u.url)
+    assert [s.get()[0] for _ in range(4)] == [200, 502, 200, 502]
+    assert len(u.requests) == 4
+
+
+# No exposition.
+
+PAGES = [
+    (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "text/html; charset=utf-8"),
+    (b"<html>\n", TEXT),
+    (b'{"status": "up"}\n', "application/json"),
+    (b'{"status":"up","count":3}', TEXT),
+    (b'[\n  {"a": 1}\n]\n', TEXT),
+    (b"OK", TEXT),
+    (b"OK\n", "text/plain"),
+    (b"OK\n", None),
+    (b"up 1\nNot Found\n", TEXT),
+    (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", TEXT),
+    (b"<html>\n# EOF\n", OPENMETRICS),
+]
+
+
+@pytest.mark.parametrize("body, content_type", PAGES, ids=[f"{body[:12]} {ct}" for body, ct in PAGES])
+def test_no_exposition_fails_in_every_shard(stage, body, content_type):
+    s = stage()
+    for target in ["/metrics", *(f"/metrics?shard={i}&shard_count=4" for i in range(4))]:
+        s.fails([answer(body, content_type)], "no exposition", target=target)
+
+
+# What is no 200.
+
+STATUSES = [
+    ("404 Not Found", b"no such page\n", []),
+    ("500 Internal Server Error", b"panic: nil\nat line 3\n", ["X-Trace: 1"]),
+    ("500 Internal Server Error", b"", []),
+    ("301 Moved Permanently", b"elsewhere\n", ["Location: /other"]),
+    ("302 Found", b"", ["Location: http://127.0.0.1:1/metrics"]),
+    ("401 Unauthorized", b"who?\n", ['WWW-Authenticate: Basic realm="service"']),
+    ("403 Forbidden", b"\xff\0binary", []),
+    ("429 Too Many Requests", b"", ["Retry-After: 7"]),
+    ("503 Service Unavailable", b"starting\n", ["Retry-After: 30"]),
+    ("206 Partial Content", SMALL, []),
+    ("201 Created", SMALL, []),
+    ("203 Non-Authoritative Information", SMALL, []),
+]
+
+
+@pytest.mark.parametrize("target", ["/metrics", "/metrics?shard=0&shard_count=2"], ids=["whole", "shard"])
+@pytest.mark.parametrize("status, body, extra", STATUSES, ids=[s[0] for s in STATUSES])
+def test_status_is_passed_on(stage, status, body, extra, target):
+    s = stage()
+    s.play([answer(body, "text/x-reason", status, extra)])
+    got_status, headers, got = s.sidecar.get(target)
+    assert (got_status, got) == (int(status[:3]), body)
+    assert headers["Content-Type"] == "text/x-reason"
+    for line in extra:
+        name, _, value = line.partition(": ")
+        assert headers[name] == value
+    assert len(s.upstream.requests) == 1, "a redirect was followed"
+    wait_until(lambda: s.sidecar.find("outcome=passed_on"), "no line of log")
+    s.recovers()
+
+
+@pytest.mark.parametrize("script", [
+    [b"HTTP/1.1 204 No Content\r\n\r\n"],
+    [b"HTTP/1.1 204 No Content\r\nContent-Type: text/plain\r\nX-A: b\r\n\r\n", CLOSE],
+], ids=["kept", "closed"])
+def test_no_content(stage, script):
+    s = stage()
+    for _ in range(2):
+        s.play(script)
+        status, headers, body = s.sidecar.get()
+        assert (status, body) == (204, b"")
+        assert "Content-Length" not in headers and "Transfer-Encoding" not in headers
+    s.recovers()
+
+
+def test_large_error_page_is_passed_on_whole(stage):
+    s = stage()
+    s.play([answer(LARGE, status="500 Oops")])
+    assert s.sidecar.get()[::2] == (500, LARGE)
+    s.recovers()
+
+
+def test_error_page_that_is_cut(stage):
+    """Even of a failure nobody makes up the end."""
+    s = stage()
+    s.fails([b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nno su", CLOSE], "closed")
+
+
+def test_faults_leave_nothing_behind(stage):
+    """Descriptors and connections are given back, whatever the end was."""
+    s = stage()
+    s.recovers()
+    before = s.sidecar.descriptors()
+    for _ in range(10):
+        for _, framing, rest, status, reason in FAULTS:
+            if status == 502:
+                s.play([framing(SMALL)] + rest)
+                assert s.sidecar.get()[0] == 502
+    s.recovers()
+    wait_until(lambda: s.sidecar.descriptors() <= before + 2, f"descriptors stay open, {before} before")
