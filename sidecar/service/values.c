@@ -111,11 +111,11 @@ value_check_url(const char *text)
         return text[5] == '/' && colon && colon[1] == '/' ? NULL
                                                           : "names no socket and path; unix:/SOCKET:/PATH is right";
     }
-    size_t scheme = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0;
-    size_t host = strcspn(text + scheme, "/?#");
-    if (!scheme || !host || strpbrk(text, " \t\"<>#"))
+    const char *host = strstr(text, "://"), *at = strchr(text, '@');
+    if ((strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0) || strchr("/?#", host[3]) ||
+        strpbrk(text, " \t\"<>#"))
         return "is no URL; http://HOST:PORT/PATH, https:// or unix:/SOCKET:/PATH is right";
-    if (memchr(text + scheme, '@', host))
+    if (at && at < host + 3 + strcspn(host + 3, "/?"))
         return "has credentials in it, where logs show them";
     return NULL;
 }

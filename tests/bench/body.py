@@ -6,6 +6,8 @@ The same arguments give the same bytes. The default, 28,000 series in 433 famili
 """
 import argparse
 import random
+import re
+import struct
 import sys
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
@@ -40,6 +42,56 @@ def family(rng, index, series, openmetrics):
         yield f"{name}_count{{{l}}} {seen}\n"
 
 
+def varint(n):
+    out = bytearray()
+    while True:
+        out.append(n & 0x7f | (0x80 if n > 0x7f else 0))
+        n >>= 7
+        if not n:
+            return bytes(out)
+
+
+def field(number, value):
+    """A field of a message: bytes, a number, or a float (8 bytes)."""
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    if isinstance(value, float):
+        return varint(number << 3 | 1) + struct.pack("<d", value)
+    return varint(number << 3) + varint(value)
+
+
+def metric(labels_text, inner):
+    pairs = re.findall(r'(\w+)="([^"]*)"', labels_text)
+    return b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in pairs) + inner
+
+
+def as_protobuf(lines):
+    """The families of text lines as delimited MetricFamily messages, histograms as such."""
+    families = {}
+    for line in lines:
+        if line.startswith("# HELP"):
+            _, _, name, text = line.split(" ", 3)
+            families[name] = [text.strip(), None, []]
+        elif line.startswith("# TYPE"):
+            _, _, name, kind = line.split()
+            families[name][1] = kind
+        else:
+            families[name][2].append(line)
+    for name, (text, kind, samples) in families.items():
+        out = field(1, name.encode()) + field(2, text.encode()) + field(3, {"counter": 0, "gauge": 1, "histogram": 4}[kind])
+        step = 14 if kind == "histogram" else 1
+        for i in range(0, len(samples), step):
+            value = [float(s.rsplit(" ", 1)[1]) for s in samples[i:i + step]]
+            if kind == "histogram":
+                inner = field(1, int(value[13])) + field(2, value[12]) + b"".join(
+                    field(3, field(1, int(v)) + field(2, float(b))) for v, b in zip(value, BUCKETS))
+                inner = field(7, inner)
+            else:
+                inner = field(3 if kind == "counter" else 2, field(1, value[0]))
+            out += field(4, metric(samples[i].split("{", 1)[1].split(',le="')[0], inner))
+        yield varint(len(out)) + out
+
+
 def body(series=28000, families=433, openmetrics=False, seed=1):
     rng = random.Random(seed)
     weights = [rng.paretovariate(1.1) for _ in range(families)]
@@ -55,5 +107,9 @@ if __name__ == "__main__":
     args.add_argument("--series", type=int, default=28000)
     args.add_argument("--families", type=int, default=433)
     args.add_argument("--openmetrics", action="store_true")
+    args.add_argument("--protobuf", action="store_true")
     a = args.parse_args()
-    sys.stdout.writelines(body(a.series, a.families, a.openmetrics))
+    if a.protobuf:
+        sys.stdout.buffer.writelines(as_protobuf(body(a.series, a.families)))
+    else:
+        sys.stdout.writelines(body(a.series, a.families, a.openmetrics))

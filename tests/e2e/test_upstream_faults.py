@@ -48,7 +48,7 @@ def drip(byte):
     def step(connection):
         while True:
             connection.sendall(byte)
-            time.sleep(0.05)
+            time.sleep(0.05 * SLOW)
     return step
 
 

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents say is what the program does."""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+from conftest import BINARY, ROOT
+
+CONF = ROOT / "conf"
+DEF = (ROOT / "sidecar/service/config.def").read_text()
+KEYS = re.findall(r"^GLOBAL\((\w+), (\w+),", DEF, re.M) + [("endpoint", k) for k in re.findall(r"^ENDPOINT\((\w+),", DEF, re.M)]
+
+
+def run(*args, **options):
+    return subprocess.run(args, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_table_is_read():
+    assert ("endpoint", "upstream") in KEYS and ("log", "level") in KEYS and len(KEYS) > 15
+
+
+@pytest.mark.parametrize("name", ["minimal.ini", "scrapeshard.ini"])
+def test_conf_is_good(name):
+    r = run(BINARY, "check", CONF / name)
+    assert (r.returncode, r.stderr) == (0, "")
+
+
+def test_conf_has_every_key_with_its_default():
+    """The full file changes nothing: it says the defaults."""
+    sections, values = {}, {}
+    for line in (CONF / "scrapeshard.ini").read_text().splitlines():
+        if m := re.match(r"\[(\w+)", line):
+            section = m[1]
+        elif m := re.match(r"(\w+) = (.*)", line):
+            values[section, m[1]] = m[2]
+    assert set(values) == set(KEYS)
+    for section, key, default in re.findall(r'^GLOBAL\((\w+), (\w+), \w+, \w+, "([^"]*)"', DEF, re.M):
+        assert values[section, key] == default
+    for key, default in re.findall(r'^ENDPOINT\((\w+), \w+, \w+, "([^"]+)"', DEF, re.M):
+        assert values["endpoint", key] == default
+
+
+def test_version_is_one():
+    header = re.search(r'SS_VERSION "(.*)"', (ROOT / "include/scrapeshard/version.h").read_text())[1]
+    build = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
+    assert header == build
+    assert run(BINARY, "--version").stdout.startswith(f"scrapeshard {header}")
+
+
+def test_readme_names_what_is_there():
+    readme = (ROOT / "README.md").read_text()
+    for path in re.findall(r"\]\(([\w./]+)\)", readme) + ["contrib/quickstart", "tests/run", "tests/bench/run"]:
+        assert (ROOT / path).exists(), path
+        assert path in readme
+
+
+@pytest.mark.skipif("build/" not in BINARY, reason="the quickstart shows the ordinary build, once")
+def test_quickstart():
+    """The first command of the README shows the main job, and leaves nothing behind."""
+    r = run(ROOT / "contrib/quickstart", "--once", timeout=300)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert len(re.findall(r"shard=\d&shard_count=5 +\d+ bytes +[1-9]\d* series", r.stdout)) == 5
+    assert re.search(r"6\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
+    port = re.search(r"http://127.0.0.1:(\d+)/metrics answers", r.stdout)[1]
+    assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if _has(p, f"127.0.0.1:{port}")]
+
+
+def _has(path, text):
+    try:
+        return text.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def test_quickstart_refuses_junk():
+    r = run(ROOT / "contrib/quickstart", "--twice")
+    assert r.returncode == 2 and "usage" in r.stderr
+
+
+def test_scripts_are_executable():
+    for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run"]:
+        assert os.access(ROOT / path, os.X_OK), path
