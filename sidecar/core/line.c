@@ -94,6 +94,24 @@ cut_feed(struct cut *cut, struct ss_span in)
     return 0;
 }
 
+static int
+line_append(struct line *line, struct ss_span bytes)
+{
+    if (line->len + bytes.len > line->capacity) {
+        size_t capacity = line->capacity ? line->capacity : 512;
+        while (capacity < line->len + bytes.len)
+            capacity *= 2;
+        char *grown = realloc(line->bytes, capacity);
+        if (!grown)
+            return -ENOMEM;
+        line->bytes = grown;
+        line->capacity = capacity;
+    }
+    memcpy(line->bytes + line->len, bytes.ptr, bytes.len);
+    line->len += bytes.len;
+    return 0;
+}
+
 long
 line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep)
 {
@@ -105,19 +123,15 @@ line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep)
         n = max - line->len;
         *wholep = false;
     }
-    if (line->len + n > line->capacity) {
-        size_t capacity = line->capacity ? line->capacity : 512;
-        while (capacity < line->len + n)
-            capacity *= 2;
-        char *bytes = realloc(line->bytes, capacity);
-        if (!bytes)
-            return -ENOMEM;
-        line->bytes = bytes;
-        line->capacity = capacity;
-    }
-    memcpy(line->bytes + line->len, in.ptr, n);
-    line->len += n;
-    return (long)n;
+    return line_append(line, (struct ss_span){in.ptr, n}) ? -ENOMEM : (long)n;
+}
+
+int
+line_begin(struct line *line, struct ss_span bytes, bool quoted, bool escaped)
+{
+    line->cut.state = quoted ? CUT_QUOTED : CUT_SAMPLE;
+    line->cut.escaped = escaped;
+    return line_append(line, bytes);
 }
 
 void

@@ -50,6 +50,10 @@ struct line {
  */
 long line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep);
 
+/* Begins an empty line with bytes of a sample of which it is known how they end, so that they need not be read again. 0
+   or -ENOMEM. */
+int line_begin(struct line *line, struct ss_span bytes, bool quoted, bool escaped);
+
 /* Empties the line; its memory is kept for the next. */
 void line_clear(struct line *line);
 

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 enum {
-    /* The most bytes scanned at once: few enough to be still in the first cache when their lines are looked at. */
-    SCAN_BATCH = 4096,
+    /* The most bytes scanned at once: as many as are still in the first cache when their lines are looked at. */
+    SCAN_BATCH = 16 * 1024,
     /* Room for the ends of a batch; a scanner may write some too many behind those it counts. */
     SCAN_ENDS = SCAN_BATCH + 8,
 };

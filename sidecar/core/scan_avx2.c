@@ -70,16 +70,14 @@ read_block(const char *p, struct scan_carry *carry)
     return (struct block){lfs & ~inside, escaped};
 }
 
-/* Writes out the ends of a block that begins at an offset; always two at the least, which costs less than to ask. */
+/* Writes out the ends of a block that begins at an offset; always one, which costs less than to ask. */
 AVX2 static inline size_t
 write_ends(uint32_t *out, uint64_t ends, uint32_t offset)
 {
     size_t n = (size_t)__builtin_popcountll(ends);
     out[0] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-    ends = _blsr_u64(ends);
-    out[1] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-    if (__builtin_expect(n > 2, 0)) {
-        for (size_t i = 2; i < n; i++) {
+    if (__builtin_expect(n > 1, 0)) {
+        for (size_t i = 1; i < n; i++) {
             ends = _blsr_u64(ends);
             out[i] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
         }

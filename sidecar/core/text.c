@@ -194,12 +194,15 @@ take_line(struct text *t, struct ss_span line)
                              : give(t, (struct record){line, 0, RECORD_LOOSE, 0}, count_lfs(line));
 }
 
+enum { BATCH_LEAST = 128 };
+
 /* A walk over the whole lines of some bytes. */
 struct walk {
     const char *line;    /* where the next one begins */
     const char *run;     /* where the lines like the last sample began */
     uint64_t samples;    /* how many they are */
     const char *scanned; /* how far the scanner is */
+    size_t batch;        /* how much it does next */
     const char *end;
     struct scan_carry carry;
 };
@@ -219,6 +222,13 @@ give_run(struct text *t, struct walk *w)
                 w->carry.inside_lf ? count_lfs(bytes) : samples);
 }
 
+/* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
+static bool
+is_comment_like(struct ss_span line)
+{
+    return *line.ptr == '#' || *line.ptr == ' ' || *line.ptr == '\t';
+}
+
 /*
  * The length of the line in hand, which the scanner thinks to be len. In a comment most quotes are but letters and may
  * have misled it, so that the line is shorter: then it starts anew behind it. (Each such line costs a batch.)
@@ -226,12 +236,13 @@ give_run(struct text *t, struct walk *w)
 static size_t
 settle_length(const struct text *t, struct walk *w, size_t len)
 {
-    if ((*w->line != '#' && *w->line != ' ' && *w->line != '\t') || !memchr(w->line, '"', len))
+    if (!is_comment_like((struct ss_span){w->line, len}) || !memchr(w->line, '"', len))
         return len;
     struct cut c = {.openmetrics = is_openmetrics(t)};
     size_t own = cut_feed(&c, (struct ss_span){w->line, len});
     if (own != len) {
         w->scanned = w->line + own;
+        w->batch = BATCH_LEAST;
         w->carry = (struct scan_carry){.inside_lf = w->carry.inside_lf};
     }
     return own;
@@ -306,19 +317,22 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
     return 0;
 }
 
-/* Takes the whole lines of in, and moves it behind them. */
+/* Takes the whole lines of in, and moves it behind them. *carryp is how the line that is not whole ends, if a sample.
+ */
 static int
-take_lines(struct text *t, struct ss_span *in)
+take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
 {
-    struct walk w = {.line = in->ptr, .run = in->ptr, .scanned = in->ptr, .end = in->ptr + in->len};
+    struct walk w = {
+        .line = in->ptr, .run = in->ptr, .scanned = in->ptr, .batch = SCAN_BATCH, .end = in->ptr + in->len};
     int r = 0;
 
     while (w.scanned < w.end && !r) {
         const char *base = w.scanned;
         size_t left = (size_t)(w.end - base);
-        struct ss_span batch = {base, left < SCAN_BATCH ? left : SCAN_BATCH};
+        struct ss_span batch = {base, left < w.batch ? left : w.batch};
         size_t n = t->scanner->ends(batch, &w.carry, t->ends);
         w.scanned += batch.len;
+        w.batch = w.batch < SCAN_BATCH ? 2 * w.batch : SCAN_BATCH;
         r = take_batch(t, &w, base, n);
     }
     if (!r)
@@ -327,6 +341,7 @@ take_lines(struct text *t, struct ss_span *in)
         r = t->out->settle(t->out->ctx);
     in->len -= (size_t)(w.line - in->ptr);
     in->ptr = w.line;
+    *carryp = w.carry;
     return r;
 }
 
@@ -360,10 +375,18 @@ text_feed(void *state, struct ss_span in, const struct records *out)
 
     t->out = out;
     while (in.len && !r) {
-        if (!t->line.len)
-            r = take_lines(t, &in);
-        if (in.len && !r)
+        struct scan_carry carry;
+        if (t->line.len)
             r = fill_line(t, &in);
+        if (!in.len || r)
+            break;
+        r = take_lines(t, &in, &carry);
+        if (!in.len || r)
+            break;
+        if (is_comment_like(in) || in.len > t->max_line)
+            r = fill_line(t, &in);
+        else
+            return line_begin(&t->line, in, carry.quoted != 0, carry.escaped != 0);
     }
     return r;
 }
