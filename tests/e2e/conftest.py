@@ -139,6 +139,7 @@ class Peak:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
+        assert SLOW > 1 or self.bytes, "nothing was measured"
 
 
 class Upstream:
