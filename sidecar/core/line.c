@@ -2,7 +2,6 @@
 #include "line.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool
@@ -94,24 +93,6 @@ cut_feed(struct cut *cut, struct ss_span in)
     return 0;
 }
 
-static int
-line_append(struct line *line, struct ss_span bytes)
-{
-    if (line->len + bytes.len > line->capacity) {
-        size_t capacity = line->capacity ? line->capacity : 512;
-        while (capacity < line->len + bytes.len)
-            capacity *= 2;
-        char *grown = realloc(line->bytes, capacity);
-        if (!grown)
-            return -ENOMEM;
-        line->bytes = grown;
-        line->capacity = capacity;
-    }
-    memcpy(line->bytes + line->len, bytes.ptr, bytes.len);
-    line->len += bytes.len;
-    return 0;
-}
-
 long
 line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep)
 {
@@ -119,11 +100,11 @@ line_fill(struct line *line, struct ss_span in, size_t max, bool *wholep)
     size_t n = end ? end : in.len;
 
     *wholep = end != 0;
-    if (n > max - line->len) {
-        n = max - line->len;
+    if (n > max - line->bytes.len) {
+        n = max - line->bytes.len;
         *wholep = false;
     }
-    return line_append(line, (struct ss_span){in.ptr, n}) ? -ENOMEM : (long)n;
+    return bytes_add(&line->bytes, (struct ss_span){in.ptr, n}) ? -ENOMEM : (long)n;
 }
 
 int
@@ -131,18 +112,18 @@ line_begin(struct line *line, struct ss_span bytes, bool quoted, bool escaped)
 {
     line->cut.state = quoted ? CUT_QUOTED : CUT_SAMPLE;
     line->cut.escaped = escaped;
-    return line_append(line, bytes);
+    return bytes_add(&line->bytes, bytes);
 }
 
 void
 line_clear(struct line *line)
 {
-    line->len = 0;
+    line->bytes.len = 0;
     line->cut = (struct cut){.openmetrics = line->cut.openmetrics};
 }
 
 void
 line_deinit(struct line *line)
 {
-    free(line->bytes);
+    bytes_deinit(&line->bytes);
 }

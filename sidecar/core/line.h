@@ -7,6 +7,8 @@
  * A line ends at the first LF outside quotes; but quotes mean something only in a sample and in a quoted name behind
  * HELP, TYPE or UNIT: in the rest of a comment they are letters.
  */
+#include "bytes.h"
+
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -40,8 +42,7 @@ bool cut_is_quoted(const struct cut *cut);
 /* A line that came in pieces. Zeroed, but for cut.openmetrics, is empty. */
 struct line {
     struct cut cut;
-    char *bytes;
-    size_t len, capacity;
+    struct bytes bytes;
 };
 
 /*

@@ -9,6 +9,7 @@
  * A message is a record. A large one is given out in pieces as it comes, from the moment its name is known, so that its
  * size costs no memory; until then, and a small one until its end, it is held where a feed cuts it.
  */
+#include "bytes.h"
 #include "format.h"
 
 #include <errno.h>
@@ -37,11 +38,6 @@ enum place {
     PLACE_VARINT, /* a value that is skipped */
     PLACE_SKIP,
     PLACE_NAME,
-};
-
-struct bytes {
-    char *ptr;
-    size_t len, capacity;
 };
 
 struct protobuf {
@@ -74,25 +70,6 @@ fail(struct protobuf *p, enum ss_filter_condition condition, const char *reason)
     p->error->line = 0;
     snprintf(p->error->reason, sizeof(p->error->reason), "%s, in the family that begins here", reason);
     return (int)condition;
-}
-
-static int
-bytes_add(struct bytes *b, const char *ptr, size_t len)
-{
-    if (b->capacity - b->len < len) {
-        size_t capacity = b->capacity ? b->capacity : 256;
-        while (capacity - b->len < len)
-            capacity *= 2;
-        char *grown = realloc(b->ptr, capacity);
-        if (!grown)
-            return -ENOMEM;
-        b->ptr = grown;
-        b->capacity = capacity;
-    }
-    if (len)
-        memcpy(b->ptr + b->len, ptr, len);
-    b->len += len;
-    return 0;
 }
 
 static bool
@@ -190,7 +167,7 @@ take_name(struct protobuf *p)
     p->first_name.len = 0;
     p->hash = ss_hash_xxh64(ss_key_family((struct ss_span){p->name.ptr, p->name.len}));
     p->decided = true;
-    return bytes_add(&p->first_name, p->name.ptr, p->name.len);
+    return bytes_add(&p->first_name, (struct ss_span){p->name.ptr, p->name.len});
 }
 
 /* The value of a field, as much as is there. */
@@ -201,7 +178,7 @@ read_value(struct protobuf *p, const char **at, const char *end)
     if (p->place == PLACE_NAME) {
         if (p->name.len + n > p->max_held)
             return fail(p, SS_LINE_TOO_LONG, "a name longer than max_line");
-        int r = bytes_add(&p->name, *at, n);
+        int r = bytes_add(&p->name, (struct ss_span){*at, n});
         if (r)
             return r;
     }
@@ -333,7 +310,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
         if (r)
             return r;
         if (!done)
-            return bytes_add(&p->held, start, (size_t)(*at - start));
+            return bytes_add(&p->held, (struct ss_span){start, (size_t)(*at - start)});
     }
     for (;;) {
         size_t room = room_for_name(p), most = p->left < room ? p->left : room;
@@ -352,7 +329,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
             r = give_all(p, bytes, 0);
             start = *at;
         } else {
-            r = bytes_add(&p->held, bytes.ptr, bytes.len);
+            r = bytes_add(&p->held, bytes);
         }
         if (r || *at == end)
             return r;
@@ -402,9 +379,9 @@ static void
 protobuf_free(void *state)
 {
     struct protobuf *p = state;
-    free(p->name.ptr);
-    free(p->first_name.ptr);
-    free(p->held.ptr);
+    bytes_deinit(&p->name);
+    bytes_deinit(&p->first_name);
+    bytes_deinit(&p->held);
     free(p);
 }
 

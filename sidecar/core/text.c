@@ -360,7 +360,7 @@ fill_line(struct text *t, struct ss_span *in)
     if (!whole)
         return 0;
 
-    int r = take_line(t, (struct ss_span){t->line.bytes, t->line.len});
+    int r = take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
     if (!r)
         r = t->out->settle(t->out->ctx);
     line_clear(&t->line);
@@ -376,7 +376,7 @@ text_feed(void *state, struct ss_span in, const struct records *out)
     t->out = out;
     while (in.len && !r) {
         struct scan_carry carry;
-        if (t->line.len)
+        if (t->line.bytes.len)
             r = fill_line(t, &in);
         if (!in.len || r)
             break;
@@ -401,8 +401,8 @@ text_end(void *state, const struct records *out)
     t->out = out;
     if (cut_is_quoted(&t->line.cut))
         return fail(t, SS_BODY_CUT, "the body ends inside quotes", none);
-    if (t->line.len)
-        r = take_line(t, (struct ss_span){t->line.bytes, t->line.len});
+    if (t->line.bytes.len)
+        r = take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
     if (!r && t->ending == ENDING_PENDING)
         r = settle_marker(t, RECORD_EVERY);
     if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)
@@ -414,10 +414,10 @@ static bool
 text_ends_whole(const void *state)
 {
     const struct text *t = state;
-    bool marker = t->line.len == 5 && !memcmp(t->line.bytes, "# EOF", 5);
+    bool marker = t->line.bytes.len == 5 && !memcmp(t->line.bytes.ptr, "# EOF", 5);
     if (is_openmetrics(t))
         return marker || t->ending == ENDING_SEEN;
-    return t->offset > 0 && !t->line.len;
+    return t->offset > 0 && !t->line.bytes.len;
 }
 
 static void
