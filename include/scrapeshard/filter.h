@@ -47,10 +47,12 @@ struct ss_filter_error {
 struct ss_filter_settings {
     const char *content_type;       /* of the response; decides the format. NULL is text. Not kept. */
     const struct ss_shards *shards; /* what to let through, NULL: all. Borrowed while the filter lives. */
-    size_t max_line;                /* bytes of the longest line taken, its LF included */
+    enum ss_hash hash;
+    enum ss_placement placement;
+    size_t max_line; /* bytes of the longest line taken, its LF included */
 };
 
-/* Text, all shards, lines of up to 1 MiB. */
+/* Text, all shards, XXH64, modulo, lines of up to 1 MiB. */
 struct ss_filter_settings ss_filter_settings_default(void);
 
 /* What went by so far. A family that comes back after another one counts again. */
@@ -62,7 +64,7 @@ struct ss_filter_counts {
 
 struct ss_filter;
 
-/* 0: *filterp is the caller's. -ENOMEM. */
+/* 0: *filterp is the caller's. ENOTSUP (positive): the hash cannot be had, see ss_hasher_new(). -ENOMEM. */
 int ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings);
 
 /*

@@ -24,11 +24,32 @@ extern "C" {
  */
 struct ss_span ss_key_family(struct ss_span name);
 
-/* XXH64 of the key bytes, seed 0. */
-uint64_t ss_hash_xxh64(struct ss_span key);
+/* How a key is hashed. */
+enum ss_hash {
+    SS_HASH_XXH64, /* XXH64, seed 0 */
+    SS_HASH_MD5,   /* the last 8 bytes of the MD5, big endian, as Prometheus' hashmod takes them */
+};
 
-/* The shard of a hash among count shards (count >= 1): its low 32 bits modulo count. */
-uint32_t ss_place_modulo(uint64_t hash, uint32_t count);
+/* How a hash becomes a shard. */
+enum ss_placement {
+    SS_PLACE_MODULO, /* of SS_HASH_XXH64 the low 32 bits modulo the count, of SS_HASH_MD5 all 64 */
+    SS_PLACE_JUMP,   /* jump consistent hash of the 64 bits: from N to N+1 shards, 1/(N+1) of the keys move */
+};
+
+/* A hash function with what it needs. */
+struct ss_hasher;
+
+/* 0: *hasherp is the caller's. ENOTSUP (positive): this system's library does without MD5. -ENOMEM. */
+int ss_hasher_new(struct ss_hasher **hasherp, enum ss_hash hash);
+
+/* The hash of the key bytes. 0 or -ENOMEM. */
+int ss_hasher_hash(struct ss_hasher *hasher, struct ss_span key, uint64_t *hashp);
+
+/* NULL is fine. */
+void ss_hasher_free(struct ss_hasher *hasher);
+
+/* The shard of a hash, which was made by that function, among count shards (count >= 1). */
+uint32_t ss_place(enum ss_hash function, enum ss_placement placement, uint64_t hash, uint32_t count);
 
 /* A set of shards out of a count. */
 struct ss_shards;

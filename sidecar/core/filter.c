@@ -18,6 +18,7 @@
 struct ss_filter {
     const struct format *format;
     void *state;
+    struct ss_hasher *hasher;
     int failed;
     struct ss_filter_error error;
     struct selection selection;
@@ -38,14 +39,16 @@ ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *setti
         return -ENOMEM;
     f->format = format;
     f->selection.shards = settings->shards;
-    struct format_settings s = {settings->max_line, &f->error};
-    int r = format->begin(&f->state, format, &s);
-    if (r) {
-        free(f);
-        return r;
-    }
-    *filterp = f;
-    return 0;
+    f->selection.hash = settings->hash;
+    f->selection.placement = settings->placement;
+    int r = ss_hasher_new(&f->hasher, settings->hash);
+    if (!r)
+        r = format->begin(&f->state, format, &(struct format_settings){settings->max_line, f->hasher, &f->error});
+    if (r)
+        ss_filter_free(f);
+    else
+        *filterp = f;
+    return r;
 }
 
 int
@@ -107,6 +110,8 @@ ss_filter_free(struct ss_filter *f)
 {
     if (!f)
         return;
-    f->format->free(f->state);
+    if (f->state)
+        f->format->free(f->state);
+    ss_hasher_free(f->hasher);
     free(f);
 }

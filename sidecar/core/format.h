@@ -8,9 +8,11 @@
 
 #include <stdbool.h>
 
-/* What a format needs to know. error is where it tells why a body failed; borrowed, it outlives the state. */
+/* What a format needs to know. error is where it tells why a body failed. Both are borrowed and
+ * outlive the state. */
 struct format_settings {
     size_t max_line;
+    struct ss_hasher *hasher;
     struct ss_filter_error *error;
 };
 

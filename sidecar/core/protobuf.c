@@ -42,6 +42,7 @@ enum place {
 
 struct protobuf {
     struct ss_filter_error *error;
+    struct ss_hasher *hasher;
     const struct records *out; /* of the call in hand */
     size_t max_held;
 
@@ -155,6 +156,12 @@ take_tag(struct protobuf *p)
     }
 }
 
+static int
+hash_name(struct protobuf *p)
+{
+    return ss_hasher_hash(p->hasher, ss_key_family((struct ss_span){p->name.ptr, p->name.len}), &p->hash);
+}
+
 /* The name has come to its end. In a large message the first one decides at once. */
 static int
 take_name(struct protobuf *p)
@@ -165,9 +172,9 @@ take_name(struct protobuf *p)
     if (p->decided)
         return bytes_equal(&p->name, &p->first_name) ? 0 : fail(p, SS_NO_EXPOSITION, "a second name");
     p->first_name.len = 0;
-    p->hash = ss_hash_xxh64(ss_key_family((struct ss_span){p->name.ptr, p->name.len}));
     p->decided = true;
-    return bytes_add(&p->first_name, (struct ss_span){p->name.ptr, p->name.len});
+    int r = hash_name(p);
+    return r ? r : bytes_add(&p->first_name, (struct ss_span){p->name.ptr, p->name.len});
 }
 
 /* The value of a field, as much as is there. */
@@ -261,6 +268,7 @@ static int
 end_message(struct protobuf *p, struct ss_span bytes)
 {
     uint32_t flags = 0;
+    int r = 0;
 
     if (p->place != PLACE_TAG || p->varint_bytes)
         return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
@@ -269,8 +277,8 @@ end_message(struct protobuf *p, struct ss_span bytes)
     if (!p->named)
         flags = RECORD_LOOSE;
     else if (!p->decided)
-        p->hash = ss_hash_xxh64(ss_key_family((struct ss_span){p->name.ptr, p->name.len}));
-    return give_all(p, bytes, flags);
+        r = hash_name(p);
+    return r ? r : give_all(p, bytes, flags);
 }
 
 static int
@@ -393,6 +401,7 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     if (!p)
         return -ENOMEM;
     p->error = settings->error;
+    p->hasher = settings->hasher;
     p->max_held = settings->max_line;
     *statep = p;
     return 0;

@@ -17,7 +17,8 @@ selection_wants(struct selection *s, uint64_t hash)
     if (s->counts.families_seen && hash == s->last_hash)
         return s->last_kept;
     s->last_hash = hash;
-    s->last_kept = !s->shards || ss_shards_has(s->shards, ss_place_modulo(hash, ss_shards_count(s->shards)));
+    s->last_kept =
+        !s->shards || ss_shards_has(s->shards, ss_place(s->hash, s->placement, hash, ss_shards_count(s->shards)));
     s->counts.families_seen++;
     s->counts.families_kept += s->last_kept;
     return s->last_kept;

@@ -9,7 +9,9 @@
 
 struct selection {
     const struct ss_shards *shards; /* NULL: everything */
-    const struct ss_sink *sink;     /* of the call in hand */
+    enum ss_hash hash;
+    enum ss_placement placement;
+    const struct ss_sink *sink; /* of the call in hand */
     struct ss_filter_counts counts;
     uint64_t last_hash; /* of the last record with a key */
     bool last_kept;

@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose is it: hash, placement, and the set of shards a scrape asked for. */
+/* The set of shards a scrape asked for. */
 #include <scrapeshard/shard.h>
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL /* keys are short: a call would cost as much as the hash */
-#include <xxhash.h>
 
 struct ss_shards {
     uint32_t count;
     uint64_t bits[];
 };
-
-uint64_t
-ss_hash_xxh64(struct ss_span key)
-{
-    return XXH64(key.ptr, key.len, 0);
-}
-
-uint32_t
-ss_place_modulo(uint64_t hash, uint32_t count)
-{
-    return (uint32_t)hash % count;
-}
 
 __attribute__((format(printf, 2, 3))) static int
 refuse(struct ss_shards_error *error, const char *format, ...)

@@ -27,6 +27,7 @@ struct text {
     const struct scanner *scanner;
     const struct records *out; /* of the call in hand */
     struct ss_filter_error *error;
+    struct ss_hasher *hasher;
     size_t max_line;
     struct line line;           /* the one that is not whole yet */
     struct heads heads;         /* of the last names */
@@ -96,8 +97,7 @@ hash_name(struct text *t, const struct name *name, uint64_t *hashp)
         t->scratch = scratch;
         t->scratch_size = name->raw.len;
     }
-    *hashp = ss_hash_xxh64(ss_key_family(name_bytes(name, t->scratch)));
-    return 0;
+    return ss_hasher_hash(t->hasher, ss_key_family(name_bytes(name, t->scratch)), hashp);
 }
 
 static int
@@ -438,6 +438,7 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     t->format = format;
     t->scanner = scanner_best();
     t->error = settings->error;
+    t->hasher = settings->hasher;
     t->max_line = settings->max_line;
     t->line.cut.openmetrics = is_openmetrics(t);
     *statep = t;

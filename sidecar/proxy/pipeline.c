@@ -33,15 +33,21 @@ pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settin
         return -ENOMEM;
     filter.content_type = settings->content_type;
     filter.shards = settings->shards;
+    filter.hash = settings->hash;
+    filter.placement = settings->placement;
     filter.max_line = settings->max_line;
     p->max_body = settings->max_body;
     p->strict_close = settings->strict_close;
     p->gzip_level = settings->filtered ? settings->gzip_level : -1;
     p->out = evbuffer_new();
-    if (!p->out || (settings->filtered && ss_filter_new(&p->filter, &filter)) ||
-        (settings->filtered && settings->gunzip && gunzip_new(&p->gunzip))) {
+    int r = p->out ? 0 : -ENOMEM;
+    if (!r && settings->filtered)
+        r = ss_filter_new(&p->filter, &filter);
+    if (!r && settings->filtered && settings->gunzip)
+        r = gunzip_new(&p->gunzip);
+    if (r) {
         pipeline_free(p);
-        return -ENOMEM;
+        return r;
     }
     *pipelinep = p;
     return 0;

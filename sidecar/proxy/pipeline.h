@@ -26,6 +26,8 @@ struct pipeline_settings {
     bool filtered;                  /* false: the bytes go through as they are; the rest then means nothing */
     const char *content_type;       /* not kept */
     const struct ss_shards *shards; /* NULL: all. Borrowed while the pipeline lives. */
+    enum ss_hash hash;
+    enum ss_placement placement;
     size_t max_line;
     uint64_t max_body; /* of the bytes that come, and of what they mean */
     bool strict_close;
@@ -33,7 +35,7 @@ struct pipeline_settings {
     int gzip_level; /* of what goes out, if it is not too little to be worth it; below 0: none */
 };
 
-/* 0: *pipelinep is the caller's. -ENOMEM. */
+/* 0: *pipelinep is the caller's. ENOTSUP (positive): the hash cannot be had. -ENOMEM. */
 int pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settings);
 
 /*

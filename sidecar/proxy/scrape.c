@@ -337,6 +337,8 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
         .filtered = status == 200,
         .content_type = evhttp_find_header(out, "Content-Type"),
         .shards = s->params.shards,
+        .hash = (enum ss_hash)s->config->hash,
+        .placement = (enum ss_placement)s->config->placement,
         .max_line = s->endpoint->max_line,
         .max_body = s->endpoint->max_body,
         .strict_close = s->endpoint->strict_close,

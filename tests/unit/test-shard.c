@@ -33,31 +33,69 @@ open_vectors(const char *name)
     return f;
 }
 
+/* Reads a table of keys, hashes and places. */
 static void
-test_placement_vectors(void **state)
+check_vectors(const char *name, enum ss_hash function, enum ss_placement placement, int least)
 {
-    (void)state;
-    char line[512];
+    char line[1024];
     int rows = 0;
-    FILE *f = open_vectors("xxh64-modulo.tsv");
+    FILE *f = open_vectors(name);
+    struct ss_hasher *hasher;
 
+    assert_int_equal(ss_hasher_new(&hasher, function), 0);
     while (fgets(line, sizeof(line), f)) {
         if (line[0] == '#')
             continue;
-        char *rest = line, *field = strsep(&rest, "\t");
-        struct ss_span key = unescape(field);
-        uint64_t hash = ss_hash_xxh64(key);
+        line[strcspn(line, "\n")] = 0;
+        char *rest = line;
+        struct ss_span key = unescape(strsep(&rest, "\t"));
+        uint64_t hash;
+        assert_int_equal(ss_hasher_hash(hasher, key, &hash), 0);
         assert_int_equal(hash, strtoull(strsep(&rest, "\t"), NULL, 16));
         while (rest) {
             uint32_t count = (uint32_t)strtoul(strsep(&rest, ":"), NULL, 10);
-            assert_int_equal(ss_place_modulo(hash, count), strtoul(strsep(&rest, "\t\n"), NULL, 10));
-            if (rest && !*rest)
-                break;
+            assert_int_equal(ss_place(function, placement, hash, count), strtoul(strsep(&rest, "\t"), NULL, 10));
         }
         rows++;
     }
     fclose(f);
-    assert_true(rows > 100);
+    ss_hasher_free(hasher);
+    assert_true(rows >= least);
+}
+
+static void
+test_placement_vectors(void **state)
+{
+    (void)state;
+    check_vectors("xxh64-modulo.tsv", SS_HASH_XXH64, SS_PLACE_MODULO, 100);
+    check_vectors("xxh64-jump.tsv", SS_HASH_XXH64, SS_PLACE_JUMP, 100);
+    check_vectors("md5-modulo.tsv", SS_HASH_MD5, SS_PLACE_MODULO, 100);
+    check_vectors("md5-jump.tsv", SS_HASH_MD5, SS_PLACE_JUMP, 100);
+}
+
+/* From N to N+1 shards, jump moves about 1/(N+1) of the keys, and only to the new shard. */
+static void
+test_jump_moves_little(void **state)
+{
+    (void)state;
+    enum { KEYS = 100000 };
+    struct ss_hasher *hasher;
+    int moved = 0;
+
+    assert_int_equal(ss_hasher_new(&hasher, SS_HASH_XXH64), 0);
+    for (int i = 0; i < KEYS; i++) {
+        char key[32];
+        uint64_t hash;
+        snprintf(key, sizeof(key), "family_%d", i);
+        assert_int_equal(ss_hasher_hash(hasher, (struct ss_span){key, strlen(key)}, &hash), 0);
+        uint32_t before = ss_place(SS_HASH_XXH64, SS_PLACE_JUMP, hash, 80);
+        uint32_t after = ss_place(SS_HASH_XXH64, SS_PLACE_JUMP, hash, 81);
+        moved += before != after;
+        assert_true(before == after || after == 80);
+    }
+    ss_hasher_free(hasher);
+    /* 1/81 of them are 1235; five deviations of a binomial distribution, sqrt(1235), are 176. */
+    assert_in_range(moved, 1235 - 176, 1235 + 176);
 }
 
 static void
@@ -161,9 +199,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_placement_vectors),
-        cmocka_unit_test(test_family_vectors),
-        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_placement_vectors), cmocka_unit_test(test_jump_moves_little),
+        cmocka_unit_test(test_family_vectors),    cmocka_unit_test(test_shards),
         cmocka_unit_test(test_shard_count),
     };
     return cmocka_run_group_tests_name("shard", tests, NULL, NULL);

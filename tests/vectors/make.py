@@ -1,6 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes xxh64-modulo.tsv with an implementation that is not ours (python3-xxhash). Rows: key, XXH64, then count:shard."""
+"""Writes the tables of placement with implementations that are not ours: python3-xxhash and hashlib; jump after the paper.
+
+A row: the key, its hash, then count:shard for some counts.
+"""
+import hashlib
+import pathlib
 import random
 import sys
 
@@ -8,18 +13,47 @@ import xxhash
 
 COUNTS = [1, 2, 3, 4, 7, 8, 10, 80, 81, 1000, 65536]
 NAMED = ["up", "http_requests_total", "http_request_duration_seconds", "node_cpu_seconds_total", "kube_pod_info", "",
-         "métrique.été", "my.dotted.metric", "graphite.par4.bidder.srv00001.requests_per_second_p99", "foo\nbar", "a\\b"]
+         "métrique.été", "my.dotted.metric", "graphite.par4.bidder.srv00001.requests_per_second_p99", "foo\nbar", "a\\b",
+         "baz", "node_cpu_seconds_total;cpu0;idle", "up;;prometheus"]
+
+
+def xxh64(key):
+    return xxhash.xxh64_intdigest(key, seed=0)
+
+
+def md5(key):
+    return int.from_bytes(hashlib.md5(key).digest()[8:], "big")
+
+
+def jump(h, count):
+    """Lamping and Veach, 2014, in integers where they are exact."""
+    bucket, following = -1, 0
+    while following < count:
+        bucket = following
+        h = (h * 2862933555777941757 + 1) & 0xffffffffffffffff
+        following = int(float(bucket + 1) * (float(1 << 31) / float((h >> 33) + 1)))
+    return bucket
+
+
+TABLES = {
+    "xxh64-modulo": (xxh64, lambda h, n: (h & 0xffffffff) % n),
+    "xxh64-jump": (xxh64, jump),
+    "md5-modulo": (md5, lambda h, n: h % n),
+    "md5-jump": (md5, jump),
+}
 
 
 def main():
     rng = random.Random(2023)
     words = ["node", "http", "go", "process", "cache", "queue", "requests", "seconds", "bytes", "total", "cpu", "é", "日本"]
     names = NAMED + ["_".join(rng.choice(words) for _ in range(rng.randrange(1, 9))) for _ in range(120)]
-    print("# key (\\n and \\\\ escaped)\tXXH64\tcount:shard ... Written by make.py.")
-    for name in names:
-        h = xxhash.xxh64_intdigest(name.encode(), seed=0)
-        shown = name.replace("\\", "\\\\").replace("\n", "\\n")
-        print(shown, f"{h:016x}", *(f"{c}:{(h & 0xffffffff) % c}" for c in COUNTS), sep="\t")
+    for table, (function, place) in TABLES.items():
+        with open(pathlib.Path(__file__).with_name(table + ".tsv"), "w", encoding="utf-8") as out:
+            print("# key (\\n and \\\\ escaped)\thash\tcount:shard ... Written by make.py.", file=out)
+            for name in names:
+                h = function(name.encode())
+                shown = name.replace("\\", "\\\\").replace("\n", "\\n")
+                print(shown, f"{h:016x}", *(f"{c}:{place(h, c)}" for c in COUNTS), sep="\t", file=out)
 
 
 sys.exit(main())
