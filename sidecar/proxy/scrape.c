@@ -30,6 +30,7 @@
 #include "fetch.h"
 #include "gzip.h"
 #include "negotiate.h"
+#include "outcome.h"
 #include "params.h"
 #include "pipeline.h"
 #include "reply.h"
@@ -53,37 +54,6 @@
 enum {
     /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
     HOLD_BYTES = 64 * 1024,
-};
-
-/* How a scrape can end, and what the scraper and the log hear of it. */
-enum outcome {
-    OUTCOME_OK,
-    OUTCOME_PASSED_ON,
-    OUTCOME_BAD_REQUEST,
-    OUTCOME_UPSTREAM_FAILED,
-    OUTCOME_UPSTREAM_CUT,
-    OUTCOME_NO_EXPOSITION,
-    OUTCOME_TOO_LARGE,
-    OUTCOME_TIMEOUT,
-    OUTCOME_CLIENT_GONE,
-    OUTCOME_NO_MEMORY,
-};
-
-static const struct {
-    const char *word;
-    int status;
-    enum log_level level;
-} outcomes[] = {
-    [OUTCOME_OK] = {"ok", 200, LOG_INFO},
-    [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN},
-    [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN},
-    [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN},
-    [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN},
-    [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN},
-    [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN},
-    [OUTCOME_TIMEOUT] = {"timeout", 504, LOG_WARN},
-    [OUTCOME_CLIENT_GONE] = {"client_gone", 0, LOG_INFO},
-    [OUTCOME_NO_MEMORY] = {"no_memory", 503, LOG_ERROR},
 };
 
 enum stage {
@@ -214,7 +184,7 @@ staged(const struct scrape *s)
 static void
 tell_encoding(struct scrape *s)
 {
-    if (s->gzip_level >= 0)
+    if (s->config->compression == COMPRESSION_AUTO && s->outcome != OUTCOME_PASSED_ON)
         evhttp_add_header(reply_headers(s->reply), "Vary", "Accept-Encoding");
     if (pipeline_is_gzip(s->pipeline))
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
@@ -515,6 +485,7 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
     clock_gettime(CLOCK_MONOTONIC, &s->began);
     server->in_flight++;
     read_request(s, request);
+    settle(s);
 }
 
 /* The end. */

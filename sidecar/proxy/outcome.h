@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_OUTCOME_H
+#define PROXY_OUTCOME_H
+/* One small table that turns conditions of a scrape into what the scraper and the log hear of it. */
+#include "../service/log.h"
+
+/* How a scrape can end. */
+enum outcome {
+    OUTCOME_OK,
+    OUTCOME_PASSED_ON,
+    OUTCOME_BAD_REQUEST,
+    OUTCOME_UPSTREAM_FAILED,
+    OUTCOME_UPSTREAM_CUT,
+    OUTCOME_NO_EXPOSITION,
+    OUTCOME_TOO_LARGE,
+    OUTCOME_TIMEOUT,
+    OUTCOME_CLIENT_GONE,
+    OUTCOME_NO_MEMORY,
+};
+
+struct outcome_row {
+    const char *word;     /* in the log */
+    int status;           /* of the answer; 0: not ours to say */
+    enum log_level level; /* of the log's line */
+};
+
+extern const struct outcome_row outcomes[];
+
+#endif
