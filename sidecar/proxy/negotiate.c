@@ -135,6 +135,37 @@ negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to)
     return 0;
 }
 
+void
+negotiate_vary(struct evkeyvalq *headers)
+{
+    const struct evkeyval *h;
+    TAILQ_FOREACH (h, headers, next)
+        if (!strcasecmp(h->key, "Vary") && (list_has(h->value, "Accept-Encoding") || list_has(h->value, "*")))
+            return;
+    evhttp_add_header(headers, "Vary", "Accept-Encoding");
+}
+
+int
+negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp)
+{
+    const struct evkeyval *h;
+    char *joined = NULL;
+
+    TAILQ_FOREACH (h, headers, next) {
+        char *longer;
+        if (strcasecmp(h->key, name) != 0)
+            continue;
+        if (asprintf(&longer, "%s%s%s", joined ? joined : "", joined ? ", " : "", h->value) < 0) {
+            free(joined);
+            return -ENOMEM;
+        }
+        free(joined);
+        joined = longer;
+    }
+    *joinedp = joined;
+    return 0;
+}
+
 int
 negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct negotiate_error *error)
 {

@@ -22,6 +22,15 @@ int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, struct
 /* Copies the headers of the service's answer that still hold for a part of its body. 0 or -ENOMEM. */
 int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);
 
+/* Says in Vary that Accept-Encoding decides over an answer, unless it says so already. */
+void negotiate_vary(struct evkeyvalq *headers);
+
+/*
+ * The values of all headers of a name as one list, separated by ", ": RFC 9110, 5.3 says that they are one. *joinedp is
+ * the caller's to free, NULL if there is none. 0 or -ENOMEM.
+ */
+int negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp);
+
 /*
  * The milliseconds a scrape may take: the endpoint's timeout, or what X-Prometheus-Scrape-Timeout-Seconds leaves (NULL:
  * not there) less half a second, so that the scraper hears our reason and not its own timeout; of a header below a

@@ -69,8 +69,11 @@ begin_gzip(struct pipeline *p)
     int r = out ? gzip_new(&p->gzip, p->gzip_level) : -ENOMEM;
 
     p->gzip_level = -1;
-    if (r)
+    if (r) {
+        if (out)
+            evbuffer_free(out);
         return r;
+    }
     while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
         r = gzip_add(p->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
         evbuffer_drain(plain, part.iov_len);

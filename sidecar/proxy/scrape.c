@@ -28,12 +28,11 @@
 #include "scrape.h"
 
 #include "fetch.h"
-#include "gzip.h"
 #include "negotiate.h"
 #include "outcome.h"
-#include "params.h"
 #include "pipeline.h"
 #include "reply.h"
+#include "request.h"
 #include "server.h"
 
 #include "../service/http.h"
@@ -67,7 +66,7 @@ struct scrape {
     struct server *server;
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
-    struct params params;
+    struct request request;
     bool head_only;
     char peer[64];
     struct timespec began;
@@ -77,7 +76,6 @@ struct scrape {
     struct event *deadline;
     struct pipeline *pipeline; /* NULL before the head */
     size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
-    int gzip_level;            /* for this scraper; below 0: none */
     enum stage stage;
     bool in_flight; /* a piece was sent and has not drained */
     bool paused;
@@ -185,7 +183,7 @@ static void
 tell_encoding(struct scrape *s)
 {
     if (s->config->compression == COMPRESSION_AUTO && s->outcome != OUTCOME_PASSED_ON)
-        evhttp_add_header(reply_headers(s->reply), "Vary", "Accept-Encoding");
+        negotiate_vary(reply_headers(s->reply));
     if (pipeline_is_gzip(s->pipeline))
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
 }
@@ -274,7 +272,6 @@ is_gzip(const char *encoding)
 static void
 pass_on(struct scrape *s, const char *encoding)
 {
-    s->gzip_level = -1;
     if (encoding)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", encoding);
     s->outcome = OUTCOME_PASSED_ON;
@@ -282,42 +279,55 @@ pass_on(struct scrape *s, const char *encoding)
              s->status);
 }
 
+/* Begins the pipeline for an answer that has a body of this encoding; NULL: a plain one. */
 static enum fetch_pace
-on_head(void *ctx, int status, const struct evkeyvalq *headers)
+begin_body(struct scrape *s, const char *encoding)
 {
-    struct scrape *s = ctx;
-    struct evkeyvalq *out = reply_headers(s->reply);
-    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
-
-    s->status = status;
-    if (negotiate_response(headers, out))
-        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
-    if (status != 200) {
-        pass_on(s, encoding);
-    } else if (encoding && !is_gzip(encoding) && strcasecmp(encoding, "identity") != 0) {
+    if (s->status == 200 && encoding && !is_gzip(encoding) && strcasecmp(encoding, "identity") != 0) {
         fail(s, OUTCOME_UPSTREAM_FAILED,
              "endpoint %s: the service's answer is encoded as \"%.40s\", which was not asked for", s->endpoint->name,
              encoding);
         return FETCH_STOP;
-    } else if (!evhttp_find_header(out, "Content-Type")) {
-        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
     }
+    if (s->status != 200)
+        pass_on(s, encoding);
 
     struct pipeline_settings settings = {
-        .filtered = status == 200,
-        .content_type = evhttp_find_header(out, "Content-Type"),
-        .shards = s->params.shards,
+        .filtered = s->status == 200,
+        .content_type = evhttp_find_header(reply_headers(s->reply), "Content-Type"),
+        .shards = s->request.params.shards,
         .hash = (enum ss_hash)s->config->hash,
         .placement = (enum ss_placement)s->config->placement,
         .max_line = s->endpoint->max_line,
         .max_body = s->endpoint->max_body,
         .strict_close = s->endpoint->strict_close,
         .gunzip = is_gzip(encoding),
-        .gzip_level = s->gzip_level,
+        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
     };
     if (pipeline_new(&s->pipeline, &settings))
         return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
     return FETCH_ON;
+}
+
+static enum fetch_pace
+on_head(void *ctx, int status, const struct evkeyvalq *headers)
+{
+    struct scrape *s = ctx;
+    struct evkeyvalq *out = reply_headers(s->reply);
+    char *encoding;
+
+    s->status = status;
+    if (negotiate_response(headers, out) || negotiate_join(headers, "Content-Encoding", &encoding))
+        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
+    /* A blank one is as good as none: Prometheus 3 refuses both. */
+    const char *content_type = evhttp_find_header(out, "Content-Type");
+    if (status == 200 && (!content_type || !*content_type)) {
+        evhttp_remove_header(out, "Content-Type");
+        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
+    }
+    enum fetch_pace pace = begin_body(s, encoding);
+    free(encoding);
+    return pace;
 }
 
 /* A pipeline's answer that is not 0. */
@@ -401,68 +411,23 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
-/* The upstream's URL with the rest of the scrape's query. */
-static char *
-make_url(const char *url, const char *query)
+static int
+ask(struct scrape *s)
 {
-    char *out;
-    if (!query)
-        return strdup(url);
-    return asprintf(&out, "%s%c%s", url, strchr(url, '?') ? '&' : '?', query) < 0 ? NULL : out;
-}
-
-static void
-ask(struct scrape *s, const struct evkeyvalq *headers)
-{
-    char *url = make_url(s->endpoint->url, s->params.query);
-    struct fetch_request request = {url, s->endpoint->socket, s->endpoint->upstream_encoding == ENCODING_GZIP, headers};
-    if (!url || fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s))
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+    char *url = request_url(&s->request, s->endpoint);
+    struct fetch_request request = {url, s->endpoint->socket, s->endpoint->upstream_encoding == ENCODING_GZIP,
+                                    &s->request.headers};
+    int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
     free(url);
+    return r;
 }
 
 static int
-set_deadline(struct scrape *s, int64_t ms)
+set_deadline(struct scrape *s)
 {
-    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    struct timeval tv = {s->request.timeout / 1000, s->request.timeout % 1000 * 1000};
     s->deadline = evtimer_new(s->server->base, on_deadline, s);
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
-}
-
-/* Reads the request, and asks the service if it is sound. */
-static void
-read_request(struct scrape *s, struct evhttp_request *request)
-{
-    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    bool gzip =
-        s->config->compression == COMPRESSION_AUTO && gzip_accepted(evhttp_find_header(headers, "Accept-Encoding"));
-    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
-    struct params_names names = {s->config->shard_param, s->config->shard_count_param, s->config->require_shard};
-    struct params_error params_error;
-    struct negotiate_error error;
-    struct evkeyvalq passed = TAILQ_HEAD_INITIALIZER(passed);
-    int64_t ms;
-
-    s->gzip_level = gzip ? s->config->compression_level : -1;
-    int r = params_parse(&s->params, query, &names, &params_error);
-    if (r > 0) {
-        fail(s, OUTCOME_BAD_REQUEST, "%s", params_error.reason);
-        return;
-    }
-    if (!r)
-        r = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"), s->endpoint->timeout,
-                              &ms, &error);
-    if (!r)
-        r = negotiate_request(headers, &passed, &error);
-    if (!r)
-        r = set_deadline(s, ms);
-    if (!r)
-        ask(s, &passed);
-    else if (r > 0)
-        fail(s, OUTCOME_BAD_REQUEST, "%s", error.reason);
-    else
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
-    evhttp_clear_headers(&passed);
 }
 
 void
@@ -484,7 +449,17 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
     s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     clock_gettime(CLOCK_MONOTONIC, &s->began);
     server->in_flight++;
-    read_request(s, request);
+
+    char reason[320];
+    int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
+    if (!r)
+        r = set_deadline(s);
+    if (!r)
+        r = ask(s);
+    if (r > 0)
+        fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
+    else if (r)
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
     settle(s);
 }
 
@@ -502,8 +477,8 @@ log_scrape(const struct scrape *s)
 
     LOG_AT(s->server->log, outcomes[s->outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outcomes[s->outcome].word), log_number("status", s->status), log_text("peer", s->peer),
-           log_text("shard", s->params.shard),
-           log_number("shard_count", s->params.shards ? ss_shards_count(s->params.shards) : 0),
+           log_text("shard", s->request.params.shard),
+           log_number("shard_count", s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0),
            log_number("bytes_in", (double)s->bytes_in), log_number("bytes_out", (double)s->bytes_out),
            log_number("series_in", (double)counts.series_seen), log_number("series_out", (double)counts.series_kept),
            log_number("families_in", (double)counts.families_seen),
@@ -523,7 +498,7 @@ settle(struct scrape *s)
     pipeline_free(s->pipeline);
     if (s->deadline)
         event_free(s->deadline);
-    params_deinit(&s->params);
+    request_deinit(&s->request);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

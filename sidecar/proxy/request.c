@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request.h"
+
+#include "gzip.h"
+#include "negotiate.h"
+
+#include "../service/config.h"
+
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether this scraper gets its answer compressed. 0 or -ENOMEM. */
+static int
+read_encodings(struct request *r, const struct evkeyvalq *headers, const struct config *config)
+{
+    char *accepted;
+    int error = negotiate_join(headers, "Accept-Encoding", &accepted);
+    if (error)
+        return error;
+    r->gzip = config->compression == COMPRESSION_AUTO && gzip_accepted(accepted);
+    free(accepted);
+    return 0;
+}
+
+int
+request_read(struct request *r, struct evhttp_request *from, const struct config *config,
+             const struct endpoint *endpoint, char *reason, size_t size)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(from);
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(from));
+    const struct params_names names = {config->shard_param, config->shard_count_param, config->require_shard};
+    struct params_error params_error = {""};
+    struct negotiate_error error = {""};
+
+    *r = (struct request){.timeout = 0};
+    TAILQ_INIT(&r->headers);
+    int status = params_parse(&r->params, query, &names, &params_error);
+    if (!status)
+        status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"),
+                                   endpoint->timeout, &r->timeout, &error);
+    if (!status)
+        status = negotiate_request(headers, &r->headers, &error);
+    if (!status)
+        status = read_encodings(r, headers, config);
+    if (status) {
+        snprintf(reason, size, "%s", *params_error.reason ? params_error.reason : error.reason);
+        request_deinit(r);
+        *r = (struct request){.timeout = 0};
+        TAILQ_INIT(&r->headers);
+    }
+    return status;
+}
+
+char *
+request_url(const struct request *r, const struct endpoint *endpoint)
+{
+    char *url;
+    if (!r->params.query)
+        return strdup(endpoint->url);
+    if (asprintf(&url, "%s%c%s", endpoint->url, strchr(endpoint->url, '?') ? '&' : '?', r->params.query) < 0)
+        return NULL;
+    return url;
+}
+
+void
+request_deinit(struct request *r)
+{
+    params_deinit(&r->params);
+    if (r->headers.tqh_last)
+        evhttp_clear_headers(&r->headers);
+}
