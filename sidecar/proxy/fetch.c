@@ -35,7 +35,8 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers;
-    bool plain; /* http over TCP or a unix socket: what stands behind the body can be looked at */
+    bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
+    bool asked;     /* the request is being sent */
 
     int status;
     struct evkeyvalq headers;
@@ -43,7 +44,8 @@ struct fetch {
     bool head_done;
     enum framing framing;
     char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
-    bool excess;     /* bytes stood behind the body */
+    bool excess;     /* bytes stood behind the body's told length */
+    bool stray;      /* bytes stood behind its last chunk */
     bool paused;
 
     const char *refusal; /* why we stopped, or NULL */
@@ -170,15 +172,22 @@ on_body(char *bytes, size_t size, size_t n, void *ctx)
     }
 }
 
-/* libcurl drops what stands behind the told length and says so only here. */
+static bool
+begins_with(const char *text, size_t len, const char *beginning)
+{
+    return len >= strlen(beginning) && !memcmp(text, beginning, strlen(beginning));
+}
+
+/* libcurl drops what stands behind the told length, or the last chunk, and says so only here. */
 static int
 on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
 {
-    static const char excess[] = "Excess found";
     struct fetch *f = ctx;
     (void)easy;
-    if (type == CURLINFO_TEXT && len > sizeof(excess) && !memcmp(text, excess, sizeof(excess) - 1))
-        f->excess = true;
+    if (type == CURLINFO_TEXT) {
+        f->excess |= begins_with(text, len, "Excess found");
+        f->stray |= begins_with(text, len, "Leftovers after chunking");
+    }
     return 0;
 }
 
@@ -195,9 +204,11 @@ static bool
 fetch_freed(void *owner, curl_socket_t fd)
 {
     struct fetch *f = owner;
-    if (!f->plain || !f->head_done || f->paused)
+    if (!f->watchable || !f->head_done || f->paused)
         return false;
     f->excess |= upstream_clear_socket(fd);
+    if (f->stray)
+        shutdown(fd, SHUT_RDWR); /* who spoke out of turn is not asked again */
     return true;
 }
 
@@ -260,6 +271,7 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 {
     struct fetch *f = ctx;
     (void)ip, (void)local_ip, (void)port;
+    f->asked = true;
     upstream_use(f->upstream, local_port);
     return CURL_PREREQFUNC_OK;
 }
@@ -284,6 +296,9 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
+    /* What stands behind an answer must never become the next one. Of a connection over TCP that is looked after; a
+       unix socket has no port to be known by, and what TLS has read ahead cannot be seen. */
+    SET(CURLOPT_FORBID_REUSE, (long)!f->watchable);
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
     SET(CURLOPT_CLOSESOCKETFUNCTION, upstream_close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, f->upstream);
@@ -313,7 +328,7 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->upstream = upstream;
     f->events = events;
     f->ctx = ctx;
-    f->plain = strncmp(request->url, "https:", 6) != 0;
+    f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
     if (!f->easy || !add_request_headers(f, request) || !set_options(f, request) || upstream_add(upstream, f->easy)) {
         fetch_free(f);
@@ -321,6 +336,12 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     }
     *fetchp = f;
     return 0;
+}
+
+bool
+fetch_was_asked(const struct fetch *f)
+{
+    return f->asked;
 }
 
 void

@@ -51,6 +51,9 @@ int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fet
 /* For upstream_new(). */
 extern const struct upstream_hooks fetch_hooks;
 
+/* Whether the service has been asked; a fetch may have to wait for a connection. */
+bool fetch_was_asked(const struct fetch *fetch);
+
 /* Goes on after FETCH_PAUSE; body() may be called from in here. */
 void fetch_resume(struct fetch *fetch);
 

@@ -148,13 +148,11 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
     (void)fd, (void)what;
-    if (s->stage == STAGE_OVER) {
-        end_fetch(s);
-        settle(s);
-        return;
-    }
-    const char *who = !s->fetch || s->paused ? "the scraper did not read" : "the service did not answer";
-    fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, who);
+    const char *what_not = !s->fetch || s->paused       ? "the scraper did not read"
+                           : !fetch_was_asked(s->fetch) ? "no connection to the service was to be had"
+                                                        : "the service did not answer";
+    if (s->stage != STAGE_OVER)
+        fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, what_not);
     end_fetch(s);
     settle(s);
 }

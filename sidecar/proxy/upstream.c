@@ -32,7 +32,7 @@ struct upstream {
     struct event *timer;
     CURLM *multi;
     struct upstream_hooks hooks;
-    struct sockets idle; /* of plain connections that wait to be used again */
+    struct sockets idle; /* of connections that wait to be used again */
 };
 
 static bool
@@ -83,7 +83,7 @@ upstream_clear_socket(curl_socket_t fd)
     return unasked;
 }
 
-/* The local port of a socket; 0 for a unix socket. */
+/* The local port of a TCP socket; 0 for any other. */
 static int
 local_port(curl_socket_t fd)
 {
@@ -100,9 +100,7 @@ void
 upstream_use(struct upstream *u, int port)
 {
     for (size_t i = u->idle.n; i-- > 0;) {
-        int idle_port = local_port(u->idle.items[i]);
-        /* Of unix sockets nobody tells which: none is looked after any more until it is freed again. */
-        if (!idle_port || idle_port == port)
+        if (local_port(u->idle.items[i]) == port)
             u->idle.items[i] = u->idle.items[--u->idle.n];
     }
 }

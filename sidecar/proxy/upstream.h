@@ -30,7 +30,8 @@ int upstream_add(struct upstream *upstream, CURL *easy);
 void upstream_remove(struct upstream *upstream, CURL *easy);
 
 /*
- * Reads away what came over a plain connection that nobody has asked anything on, and answers whether there was any.
+ * Reads away what came over a connection without TLS that nobody has asked anything on, and answers whether there was
+ * any.
  *
  * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
  * But they are a lie about the last answer's length, or worse: such a connection is made one that libcurl takes for

@@ -2,6 +2,7 @@
 /* The INI file, by inih. */
 #include "config_build.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
@@ -50,6 +51,10 @@ line_mistake(const char *text, size_t len)
     size_t said = before_comment(text);
     if (strlen(text) != len)
         return "there is a NUL byte in the line";
+    for (size_t i = 0; i < len; i++)
+        if (iscntrl((unsigned char)text[i]) && text[i] != '\t' && strcmp(text + i, "\n") != 0 &&
+            strcmp(text + i, "\r\n") != 0)
+            return "there is a control character in the line";
     if (len > LINE_MOST)
         return "the line is longer than 198 bytes; a list may be several lines with the same key";
     if (*text == '[' && !memchr(text, ']', said))
@@ -131,6 +136,10 @@ take_value(void *user, const char *section, const char *key, const char *value)
     }
     if (name) {
         struct endpoint *e = builder_endpoint(b, name);
+        if (!e) {
+            builder_mistake(b, "there is no section [%s] before this line", section);
+            return 1;
+        }
         object = e;
         origin = &b->endpoints[e - b->config->endpoints];
     }

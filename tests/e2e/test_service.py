@@ -266,6 +266,8 @@ BAD_LINES = [
     ("[sharding]\nkey = nonsense\n", 2, "nonsense.*family"),
     ("; " + "x" * 200 + "\n", 1, "longer than"),
     ("default_content_type = " + "x" * 200 + "\n", 1, "longer than"),
+    ("\r[endpoint x]\n", 1, "control"),
+    ("\v[endpoint x]=\n", 1, "control"),
     ("timeout = 1s\0\n", 1, "NUL"),
     ("# a\0b\n", 1, "NUL"),
     ("[web]\nlisten_address = 9464\n", 2, "listen_address"),
@@ -497,7 +499,8 @@ def test_upstream_over_a_unix_socket(sidecar, upstream, tmp_path, body):
     s = sidecar(u.url)
     for _ in range(3):
         assert s.get("/metrics?a=b")[::2] == (200, body)
-    assert u.connections == 1
+    # Not kept: which of several unix sockets is being used again, and so must be silent, cannot be told.
+    assert u.connections == 3
     assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\nHost: localhost\r\n")
 
 

@@ -4,8 +4,10 @@
 A small answer is held back until the service's body has come to its end, so that every fault is still a status with a
 reason. A large one has gone out in part when the fault comes, and can only be broken.
 """
+import concurrent.futures
 import gzip
 import http.client
+import itertools
 import re
 import socket
 import struct
@@ -675,3 +677,29 @@ def test_faults_leave_nothing_behind(stage):
                 assert s.sidecar.get()[0] == 502
     s.recovers()
     wait_until(lambda: s.sidecar.descriptors() <= before + 2, f"descriptors stay open, {before} before")
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["TCP", "unix"])
+def test_stray_answer_on_an_idle_connection(sidecar, upstream, tmp_path, unix):
+    """What a service says unasked, on any of its connections, is nobody's answer."""
+    stray, both, said = threading.Event(), threading.Barrier(2), threading.Semaphore(0)
+
+    def serve(u, connection):
+        for i in itertools.count():
+            if not u.read_request(connection):
+                return
+            if not stray.is_set():
+                both.wait(10 * SLOW)  # two scrapes at once, so that there are two connections
+            connection.sendall(answer(BODY))
+            if i == 0 and not stray.is_set():
+                stray.wait(10 * SLOW)
+                connection.sendall(answer(b"smuggled 1\n"))
+                said.release()
+    s = sidecar(upstream(serve, str(tmp_path / "s") if unix else None).url)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert {r[2] for r in pool.map(lambda _: s.get(), range(2))} == {BODY}
+    stray.set()
+    for _ in range(0 if unix else 2):
+        assert said.acquire(timeout=10 * SLOW)
+    for _ in range(4):
+        assert s.get()[::2] == (200, BODY)
