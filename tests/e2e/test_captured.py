@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies captured from real services, the golden cases: for each, the shards make the body up."""
+import re
+import shlex
+import subprocess
+
+import pytest
+from conftest import BINARY, ROOT
+from exposition import COUNTS, protobuf_shard, text_shard
+
+CASES = ROOT / "tests/cases"
+CAPTURED = sorted(p.stem for p in CASES.glob("*.args") if re.search(r"-(text|openmetrics|protobuf)-\d+of\d+$", p.stem))
+
+
+def split(name, shard, count):
+    args = shlex.split((CASES / f"{name}.args").read_text())
+    rest = [a for a in args if not a.startswith("--shard")]
+    return subprocess.run([BINARY, "split", f"--shard={shard}", f"--shard-count={count}", *rest, CASES / f"{name}.in"],
+                          capture_output=True, check=True).stdout
+
+
+def test_there_are_some():
+    assert len(CAPTURED) >= 13
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+@pytest.mark.parametrize("count", COUNTS)
+def test_shards_make_the_body_up(name, count):
+    body = (CASES / f"{name}.in").read_bytes()
+    expected = protobuf_shard if "protobuf" in name else text_shard
+    shards = [split(name, s, count) for s in range(count)]
+    assert shards == [expected(body, s, count) for s in range(count)]
+    # And so does the expectation: each byte once, but for the end marker of OpenMetrics, which is everywhere.
+    markers = (count - 1) * len(b"# EOF\n") if "openmetrics" in name else 0
+    assert sum(map(len, shards)) == len(body) + markers
