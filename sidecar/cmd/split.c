@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A scrape without sockets: a body in, the body of some shards out. */
 #include "cmd.h"
-#include "flags.h"
+#include "settings.h"
 
 #include <scrapeshard/filter.h>
 
@@ -19,7 +19,10 @@ static const char usage[] =
     "wrong.\n";
 
 struct split {
+    struct settings settings; /* must be first: the flags of settings.h take it for all there is */
     const char *shard, *count, *content_type;
+    enum ss_hash hash;
+    enum ss_placement placement;
 };
 
 static int
@@ -36,6 +39,7 @@ take_text(void *ctx, const struct flag *flag, const char *value)
 static const struct flag flags[] = {
     {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
     {"shard-count", "N", "how many shards there are", take_text},
+    {"config.file", "FILE", "take [sharding] from a configuration", settings_take_file},
     {"content-type", "CT", "of the body; default text/plain; version=0.0.4", take_text},
     {NULL, NULL, NULL, NULL},
 };
@@ -94,6 +98,8 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
         return EXIT_FAILED;
     }
     settings.content_type = s->content_type;
+    settings.hash = s->hash;
+    settings.placement = s->placement;
     settings.shards = shards;
     int r = ss_filter_new(&filter, &settings);
     if (r) {
@@ -106,10 +112,28 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
     return status;
 }
 
+/* Takes what decides over shards from the configuration, if one was named. */
+static int
+read_config(struct split *s)
+{
+    struct config *config;
+    if (!s->settings.flags.file)
+        return 0;
+    int r = config_read(&config, &s->settings.flags, stderr);
+    if (r < 0)
+        fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
+    if (r)
+        return EXIT_FAILED;
+    s->hash = (enum ss_hash)config->hash;
+    s->placement = (enum ss_placement)config->placement;
+    config_unref(config);
+    return 0;
+}
+
 int
 cmd_split(int argc, char **argv)
 {
-    struct split s = {NULL, NULL, "text/plain; version=0.0.4"};
+    struct split s = {.content_type = "text/plain; version=0.0.4"};
     struct ss_shards_error error;
     struct ss_shards *shards;
     uint32_t count;
@@ -126,7 +150,10 @@ cmd_split(int argc, char **argv)
     int r = ss_shards_parse(&shards, (struct ss_span){s.shard, strlen(s.shard)}, count, &error);
     if (r)
         return flags_refuse("--shard: %s", r > 0 ? error.reason : strerror(-r));
-    int status = run(&s, shards, at < argc && strcmp(argv[at], "-") != 0 ? argv[at] : NULL);
+    int status = read_config(&s);
+    if (!status)
+        status = run(&s, shards, at < argc && strcmp(argv[at], "-") != 0 ? argv[at] : NULL);
+    settings_deinit(&s.settings);
     ss_shards_free(shards);
     return status;
 }

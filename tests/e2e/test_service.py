@@ -895,3 +895,15 @@ def test_log_level_is_taken_by_a_reload(sidecar, config, service):
     assert s.get("/metrics?shard=1")[0] == 400
     s.wait_line('"outcome":"bad_request"')
     assert not s.find("outcome.{2,3}ok")
+
+
+def test_split_takes_sharding_from_a_file(config):
+    """Of three shards, up is in shard 2 by md5 and in 1 by xxh64."""
+    path = config(APP + "[sharding]\nhash = md5\n")
+    body = "up 1\n"
+    for shard, kept in (("2", "up 1\n"), ("1", "")):
+        status, out, err = run("split", "--shard", shard, "--shard-count=3", f"--config.file={path}", input=body)
+        assert (status, out, err) == (0, kept, "")
+    status, out, err = run("split", "--shard=1", "--shard-count=3", input=body)
+    assert (status, out) == (0, "up 1\n")
+    assert run("split", "--shard=1", "--shard-count=3", f"--config.file={config('junk')}", input=body)[0] == 1
