@@ -221,8 +221,8 @@ fetch_ended(void *owner, CURLcode code)
 
     if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    else if (code == CURLE_OK && f->excess && f->framing == FRAMING_LENGTH)
-        reason = "it is longer than its Content-Length";
+    else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) /* only a last chunk proves itself */
+        reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
     else if (code == CURLE_OK)
         result = f->framing == FRAMING_CLOSE && !is_bodiless(f->status) ? FETCH_CLOSED : FETCH_WHOLE;
     if (!reason)

@@ -45,7 +45,6 @@ log_number(const char *key, double number)
             log_write(log, at, message, fields_, sizeof(fields_) / sizeof(fields_[0]));                                \
         }                                                                                                              \
     } while (0)
-#define log_debug(log, message, ...) LOG_AT(log, LOG_DEBUG, message, __VA_ARGS__)
 #define log_info(log, message, ...) LOG_AT(log, LOG_INFO, message, __VA_ARGS__)
 #define log_warn(log, message, ...) LOG_AT(log, LOG_WARN, message, __VA_ARGS__)
 #define log_error(log, message, ...) LOG_AT(log, LOG_ERROR, message, __VA_ARGS__)
