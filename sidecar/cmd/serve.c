@@ -54,6 +54,23 @@ struct program {
 
 /* Reload. */
 
+/* Leaves of each mistake its first line: a log is no place for the lines of a file, which are indented. */
+static void
+drop_excerpts(char *mistakes)
+{
+    char *to = mistakes;
+    for (char *line = mistakes; *line;) {
+        size_t n = strcspn(line, "\n");
+        n += line[n] != 0;
+        if (*line != ' ') {
+            memmove(to, line, n);
+            to += n;
+        }
+        line += n;
+    }
+    *to = 0;
+}
+
 /* Reads the configuration anew. The old one stays in force if the new one has mistakes; why gets them. */
 static bool
 reload(void *ctx, char *why, size_t size)
@@ -66,6 +83,8 @@ reload(void *ctx, char *why, size_t size)
     int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
     if (out)
         fclose(out);
+    if (mistakes)
+        drop_excerpts(mistakes);
     if (r) {
         snprintf(why, size, "the configuration stays as it was: %s", r < 0 ? strerror(-r) : mistakes);
         why[strcspn(why, "\n")] = 0;

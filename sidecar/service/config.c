@@ -3,6 +3,7 @@
 
 #include "values.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static void
 take_flag_value(struct builder *b, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
 {
     struct origin *origin = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
-    origin->flags[s - settings] = flag->flag;
+    origin->settings[s - settings] = b->place;
     builder_assign(b, s, e ? (void *)e : b->config, flag->value);
 }
 
@@ -29,6 +30,15 @@ take_upstream_flag(struct builder *b, const struct config_flag_value *flag)
     struct endpoint *e = c->n_endpoints ? c->endpoints : builder_add_endpoint(b, "default");
     if (e)
         take_flag_value(b, builder_setting("endpoint", "upstream"), e, flag);
+}
+
+/* Whether a file could have the name too, in its [endpoint NAME]. */
+static bool
+is_endpoint_name(const char *name)
+{
+    size_t len = strlen(name);
+    return len && len <= SECTION_MOST - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
+           !strstr(name, " ;") && !strstr(name, "\t;");
 }
 
 /* section.key or endpoint.NAME.key; a name may have dots in it. */
@@ -48,19 +58,39 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         return;
     }
     snprintf(section, sizeof(section), "%.*s", (int)(dot - setting), setting);
-    const struct setting *s = builder_setting(section, last + 1);
     bool of_endpoint = !strcmp(section, "endpoint");
-    if (!s || (of_endpoint ? last == dot : last != dot)) {
+    if (!builder_setting(section, NULL)) {
+        builder_unknown_section(b, section);
+        return;
+    }
+    if (of_endpoint ? last == dot : last != dot) {
         builder_mistake(b, "there is no setting %s; section.key or endpoint.NAME.key is right", setting);
+        return;
+    }
+    const struct setting *s = builder_setting(section, last + 1);
+    if (!s) {
+        builder_unknown_key(b, of_endpoint ? "endpoint NAME" : section, section, last + 1);
         return;
     }
     if (of_endpoint) {
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
         e = builder_endpoint(b, name);
+        if (!e && !is_endpoint_name(name)) {
+            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes without ] are right", name);
+            return;
+        }
         if (!e && !(e = builder_add_endpoint(b, name)))
             return;
     }
     take_flag_value(b, s, e, flag);
+}
+
+static bool
+has_control(const char *text)
+{
+    while (*text && (*text == '\t' || !iscntrl((unsigned char)*text)))
+        text++;
+    return *text;
 }
 
 static void
@@ -68,10 +98,14 @@ take_flags(struct builder *b, const struct config_flags *flags)
 {
     memset(b->touched, 0, sizeof(b->touched));
     for (size_t i = 0; i < flags->n; i++) {
-        snprintf(b->place, sizeof(b->place), "%s", flags->values[i].flag);
-        take_flag(b, &flags->values[i]);
+        const struct config_flag_value *flag = &flags->values[i];
+        builder_place_nowhere(b);
+        b->place.flag = flag->flag;
+        if (has_control(flag->setting) || has_control(flag->value))
+            builder_mistake(b, "there is a control character in it");
+        else
+            take_flag(b, flag);
     }
-    b->place[0] = 0;
 }
 
 /* The whole. */
@@ -94,22 +128,22 @@ resolve_upstream(struct builder *b, struct endpoint *e)
 static void
 check_endpoint(struct builder *b, struct endpoint *e)
 {
-    builder_place_at(b, e, "upstream");
+    builder_place_at(b, e, SETTING_ENDPOINT_upstream);
     if (!*e->upstream)
         builder_mistake(b, "upstream is missing; http://HOST:PORT/PATH is right");
     else if (!value_check_url(e->upstream))
         resolve_upstream(b, e);
-    builder_place_at(b, e, "path");
+    builder_place_at(b, e, SETTING_ENDPOINT_path);
     for (struct endpoint *other = b->config->endpoints; other < e; other++)
         if (!strcmp(other->path, e->path))
             builder_mistake(b, "path %s is already that of [endpoint %s]", e->path, other->name);
-    builder_place_at(b, e, "timeout");
+    builder_place_at(b, e, SETTING_ENDPOINT_timeout);
     if (e->timeout < 1)
         builder_mistake(b, "timeout 0s leaves no time for a scrape; 10s is usual");
-    builder_place_at(b, e, "max_age");
+    builder_place_at(b, e, SETTING_ENDPOINT_max_age);
     if (e->max_age)
         builder_mistake(b, "max_age above 0s cannot be had yet: every scrape is fresh and streamed");
-    builder_place_at(b, e, "max_line");
+    builder_place_at_either(b, e, SETTING_ENDPOINT_max_line, SETTING_ENDPOINT_max_body);
     if (e->max_line < 64 || e->max_line > e->max_body)
         builder_mistake(b, "max_line is to be from 64B to max_body");
 }
@@ -118,15 +152,21 @@ static void
 check(struct builder *b)
 {
     struct config *c = b->config;
-    b->place[0] = 0;
+    builder_place_nowhere(b);
     if (!c->n_endpoints)
         builder_mistake(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
-    if (!strcmp(c->shard_param, c->shard_count_param)) {
-        builder_place_at(b, NULL, "shard_param");
-        builder_mistake(b, "shard_param and shard_count_param are the same; two different names are right");
-    }
+    check_sharding(b);
+}
+
+static void
+builder_deinit(struct builder *b)
+{
+    for (size_t i = 0; i < SETTINGS; i++)
+        free(b->lists[i].items);
+    texts_clear(&b->lines);
+    free(b->endpoints);
 }
 
 int
@@ -138,15 +178,13 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
     if (!b.config)
         return -ENOMEM;
     b.config->references = 1;
-    for (const struct setting *s = settings; s < settings + SETTINGS; s++)
-        if (strcmp(s->section, "endpoint") != 0)
-            builder_assign(&b, s, b.config, s->fallback);
+    builder_assign_defaults(&b, b.config, false);
     if (flags->file)
         builder_read_file(&b);
     take_flags(&b, flags);
     if (!b.out_of_memory)
         check(&b);
-    free(b.endpoints);
+    builder_deinit(&b);
 
     if (b.out_of_memory || b.n_mistakes) {
         config_unref(b.config);
@@ -172,7 +210,7 @@ free_texts(void *object, bool of_endpoint)
             continue;
         if (setting_is_text(s->type))
             free(*(char **)field);
-        else if (s->type == TYPE_addresses)
+        else if (setting_is_list(s->type))
             texts_clear(field);
     }
 }

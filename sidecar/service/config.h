@@ -22,16 +22,21 @@ typedef char *config_text;
 typedef char *config_path;
 typedef char *config_url;
 typedef char *config_param;
+typedef char *config_separator;
 typedef char *config_address;
 typedef struct texts config_addresses;
+typedef struct texts config_labels;
+typedef struct texts config_patterns;
 typedef int64_t config_duration; /* milliseconds */
 typedef uint64_t config_bytes;
+typedef uint64_t config_count;
 typedef bool config_flag;
 typedef int config_choice;
 
 /* Choices by their index in config.def. */
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
+enum { KEY_FAMILY, KEY_DECLARED, KEY_NAME, KEY_LABELS };
 
 struct endpoint {
     char *name;
@@ -61,7 +66,8 @@ struct config_flags {
 };
 
 /*
- * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right".
+ * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right",
+ * followed, if it is in the file, by the line it is in and a caret below the place, both indented by four blanks.
  *
  * 0: *configp is the caller's, with one reference. 1: there were mistakes. -ENOMEM.
  */

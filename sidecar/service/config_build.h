@@ -10,10 +10,14 @@ enum type {
     TYPE_path,
     TYPE_url,
     TYPE_param,
+    TYPE_separator,
     TYPE_address,
     TYPE_addresses,
+    TYPE_labels,
+    TYPE_patterns,
     TYPE_duration,
     TYPE_bytes,
+    TYPE_count,
     TYPE_flag,
     TYPE_choice,
 };
@@ -39,35 +43,83 @@ enum {
 
 extern const struct setting settings[SETTINGS];
 
-/* Where the settings of one object, the program or an endpoint, were given. */
+/*
+ * Lines as Debian's inih takes them: at most 198 bytes with their LF, or it cuts them and hands on the head (its
+ * INI_MAX_LINE is 200). A section's name has at most 48.
+ */
+enum { LINE_MOST = 198, SECTION_MOST = 48 };
+
+/* Where something was given: by a flag, or in a line of the file (both from 1), or, all being 0, nowhere. */
+struct place {
+    const char *flag;
+    int line;
+    size_t column;
+};
+
+struct places {
+    struct place *items;
+    size_t n;
+};
+
+/* Where the settings of one object, the program or an endpoint, were given. A list's is that of its latest value. */
 struct origin {
-    int section;                 /* its line in the file; 0: not there */
-    int lines[SETTINGS];         /* in the file; 0: not there */
-    const char *flags[SETTINGS]; /* above it, or NULL */
+    struct place section, settings[SETTINGS];
 };
 
 struct builder {
     struct config *config;
     struct origin globals, *endpoints; /* as many as the config has */
+    struct places lists[SETTINGS];     /* where the values of the program's lists were given, one for one */
     FILE *mistakes;
     size_t n_mistakes;
     bool out_of_memory;
-    const char *path;       /* of the file, or NULL */
-    bool touched[SETTINGS]; /* lists that this source has begun; its values replace those of the source below */
-    char place[300];        /* where the value in hand stands, for mistakes */
+    const char *path;          /* of the file, or NULL */
+    struct texts lines;        /* of the file as far as it was read, as they stand */
+    bool touched[SETTINGS];    /* lists that this source has begun; its values replace those of the source below */
+    struct place place;        /* of what is in hand, for mistakes */
+    const struct endpoint *of; /* whose it is, where it has no place; or NULL */
 };
 
-/* Tells a mistake at the place in hand. */
+/* Mistakes, in config_mistake.c. */
+
+/* Tells a mistake at the place in hand, with its line of the file and a caret if it is there. */
 __attribute__((format(printf, 2, 3))) void builder_mistake(struct builder *b, const char *format, ...);
 
-/* Puts the mistakes to come where a setting of an endpoint, or of [sharding], was given, or where it would be. */
-void builder_place_at(struct builder *b, const struct endpoint *e, const char *key);
+/* The same in pieces: what is printed to b->mistakes in between is the message. */
+void builder_begin_mistake(struct builder *b);
+void builder_end_mistake(struct builder *b);
+
+/* Puts the mistakes to come nowhere. */
+void builder_place_nowhere(struct builder *b);
+
+/* Puts them where a setting (SETTING_...) of an endpoint or, if that is NULL, of the program was given, or would be. */
+void builder_place_at(struct builder *b, const struct endpoint *e, int setting);
+
+/* The same for the first of two that was given. */
+void builder_place_at_either(struct builder *b, const struct endpoint *e, int setting, int other);
+
+/* Puts them at a byte of the i-th value of one of the program's lists of whole texts (not of labels). */
+void builder_place_in(struct builder *b, int setting, size_t i, size_t offset);
+
+/* Names, in config_names.c. */
 
 /* The setting of a section; of a section at all if key is NULL. NULL if there is none. */
 const struct setting *builder_setting(const char *section, const char *key);
 
+/* Tell that there is no such section, or no such key in a section of that kind, and what was perhaps meant. */
+void builder_unknown_section(struct builder *b, const char *section);
+void builder_unknown_key(struct builder *b, const char *section, const char *kind, const char *key);
+
+/* The name in a section's "endpoint NAME"; NULL if it is none. */
+const char *endpoint_name(const char *section);
+
+/* Values, in config_build.c. */
+
 /* Puts a value where its setting says, in a config or an endpoint. */
 void builder_assign(struct builder *b, const struct setting *s, void *object, const char *value);
+
+/* Puts the defaults of config.def into a config or an endpoint. */
+void builder_assign_defaults(struct builder *b, void *object, bool of_endpoint);
 
 /* The endpoint of a name, or NULL; one added with defaults, or NULL for want of memory. */
 struct endpoint *builder_endpoint(struct builder *b, const char *name);
@@ -76,12 +128,20 @@ struct endpoint *builder_add_endpoint(struct builder *b, const char *name);
 /* Copies a text; NULL for want of memory. */
 char *builder_copy(struct builder *b, const char *text);
 
-/* Whether a type's values are kept as they were written. */
+/* Whether a type's values are kept as they were written; whether they add up in a list of such. */
 bool setting_is_text(enum type type);
+bool setting_is_list(enum type type);
 
+/* Takes a text over into the list. False, and out_of_memory, if it could not, or if it is NULL. */
+bool texts_take(struct builder *b, struct texts *texts, char *text);
 void texts_clear(struct texts *texts);
+
+/* Sources and checks. */
 
 /* Reads the file at b->path. */
 void builder_read_file(struct builder *b);
+
+/* Looks at [sharding] and [rules] as a whole, in config_sharding.c. */
+void check_sharding(struct builder *b);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,12 @@ struct unit {
     const char *name;
     uint64_t scale;
 };
+
+/* Each from the largest to the smallest; a scale's first name is the one that is written. */
+static const struct unit durations[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit sizes[] = {{"GiB", 1u << 30}, {"GB", 1000000000}, {"MiB", 1u << 20}, {"MB", 1000000},
+                                    {"KiB", 1u << 10}, {"kB", 1000},       {"KB", 1000},      {"B", 1},
+                                    {"", 1},           {NULL, 0}};
 
 /* The longest unit that text begins with. */
 static const struct unit *
@@ -48,9 +55,8 @@ read_scaled(const char *text, const struct unit *units, uint64_t most, uint64_t 
 const char *
 value_read_duration(int64_t *ms, const char *text)
 {
-    static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
     uint64_t value = 0;
-    if (strcmp(text, "0") != 0 && !read_scaled(text, units, INT32_MAX, &value))
+    if (strcmp(text, "0") != 0 && !read_scaled(text, durations, INT32_MAX, &value))
         return "is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s";
     *ms = (int64_t)value;
     return NULL;
@@ -59,12 +65,38 @@ value_read_duration(int64_t *ms, const char *text)
 const char *
 value_read_bytes(uint64_t *bytes, const char *text)
 {
-    static const struct unit units[] = {{"", 1},           {"B", 1},           {"kB", 1000},      {"KB", 1000},
-                                        {"MB", 1000000},   {"GB", 1000000000}, {"KiB", 1u << 10}, {"MiB", 1u << 20},
-                                        {"GiB", 1u << 30}, {NULL, 0}};
-    if (!read_scaled(text, units, INT64_MAX, bytes))
+    if (!read_scaled(text, sizes, INT64_MAX, bytes))
         return "is no size; a number with B, KiB, MiB or GiB is right, as in 256MiB";
     return NULL;
+}
+
+const char *
+value_read_count(uint64_t *count, const char *text)
+{
+    static const struct unit units[] = {{"", 1}, {NULL, 0}};
+    return read_scaled(text, units, INT64_MAX, count) ? NULL : "is no count; a number is right, as in 100000";
+}
+
+void
+value_write_duration(FILE *out, int64_t ms)
+{
+    if (!ms)
+        fputs("0s", out);
+    for (const struct unit *u = durations; u->name; u++) {
+        int64_t scale = (int64_t)u->scale;
+        if (ms >= scale)
+            fprintf(out, "%" PRId64 "%s", ms / scale, u->name);
+        ms %= scale;
+    }
+}
+
+void
+value_write_bytes(FILE *out, uint64_t bytes)
+{
+    const struct unit *u = sizes;
+    while (bytes < u->scale ? u->scale > 1 : bytes % u->scale != 0)
+        u++;
+    fprintf(out, "%" PRIu64 "%s", bytes / u->scale, u->name);
 }
 
 const char *
@@ -135,4 +167,13 @@ value_check_address(const char *text)
     if (!strcmp(text, "off") || http_is_address(text))
         return NULL;
     return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH is right";
+}
+
+const char *
+value_check_label(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalpha((unsigned char)*p) && *p != '_' && (p == text || !isdigit((unsigned char)*p)))
+            return "is no label; letters, digits and _ are right, and any other name in double quotes";
+    return *text ? NULL : "is an empty name; a label's name is right, as in job";
 }

@@ -9,9 +9,11 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 const char *value_read_duration(int64_t *ms, const char *text);  /* "1m30s" */
 const char *value_read_bytes(uint64_t *bytes, const char *text); /* "256MiB" */
+const char *value_read_count(uint64_t *count, const char *text); /* "100000" */
 const char *value_read_flag(bool *flag, const char *text);
 const char *value_read_choice(int *index, const char *text, const char *choices); /* "a|b|c" */
 
@@ -19,5 +21,10 @@ const char *value_check_path(const char *text);
 const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
 const char *value_check_param(const char *text);
 const char *value_check_address(const char *text); /* off too */
+const char *value_check_label(const char *text);   /* a name that needs no quotes */
+
+/* Write what the readers of the same name read, in the largest units that fit it. */
+void value_write_duration(FILE *out, int64_t ms);
+void value_write_bytes(FILE *out, uint64_t bytes);
 
 #endif

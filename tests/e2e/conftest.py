@@ -33,6 +33,12 @@ def wait_until(condition, message, timeout=10):
         time.sleep(0.01)
 
 
+def run(*args, **options):
+    """(exit status, standard output, standard error) of a command that ends by itself."""
+    done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=20 * SLOW, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
 class Process:
     """A child process whose standard error is collected line by line."""
 
@@ -217,6 +223,17 @@ def answering(*answers):
             connection.sendall(answers[min(i, len(answers) - 1)])
             i += 1
     return serve
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(text) writes a configuration file and gives its path; bytes are written as they are."""
+    path = tmp_path / "scrapeshard.ini"
+
+    def write(text):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+    return write
 
 
 @pytest.fixture

@@ -27,19 +27,42 @@ def test_conf_is_good(name):
     assert (r.returncode, r.stderr) == (0, "")
 
 
-def test_conf_has_every_key_with_its_default():
-    """The full file changes nothing: it says the defaults."""
-    sections, values = {}, {}
+def read_full_conf():
+    """({(section, key): value}, {(section, key): example of a list that is empty by default}, text with the examples)."""
+    values, examples, lines = {}, {}, []
     for line in (CONF / "scrapeshard.ini").read_text().splitlines():
         if m := re.match(r"\[(\w+)", line):
             section = m[1]
-        elif m := re.match(r"(\w+) = (.*)", line):
-            values[section, m[1]] = m[2]
-    assert set(values) == set(KEYS)
-    for section, key, default in re.findall(r'^GLOBAL\((\w+), (\w+), \w+, \w+, "([^"]*)"', DEF, re.M):
-        assert values[section, key] == default
-    for key, default in re.findall(r'^ENDPOINT\((\w+), \w+, \w+, "([^"]+)"', DEF, re.M):
-        assert values["endpoint", key] == default
+        elif m := re.match(r"(; )?(\w+) = (.*)", line):
+            (examples if m[1] else values)[section, m[2]] = m[3]
+            line = line.removeprefix("; ")
+        lines.append(line)
+    return values, examples, "\n".join(lines) + "\n"
+
+
+def test_conf_has_every_key_with_its_default():
+    """The full file changes nothing: it says the defaults. A list without a default has an example instead."""
+    values, examples, _ = read_full_conf()
+    assert not set(values) & set(examples)
+    assert set(values) | set(examples) == set(KEYS)
+    defaults = {(m[0], m[1]): m[2:] for m in re.findall(r'^GLOBAL\((\w+), (\w+), (\w+), \w+, "([^"]*)"', DEF, re.M)}
+    defaults |= {("endpoint", m[0]): m[1:] for m in re.findall(r'^ENDPOINT\((\w+), (\w+), \w+, "([^"]*)"', DEF, re.M)}
+    assert set(defaults) == set(KEYS)
+    for key, (kind, default) in defaults.items():
+        if kind in ("labels", "patterns"):
+            assert default == "" and key in examples
+        elif key != ("endpoint", "upstream"):
+            assert values[key] == (f'"{default}"' if kind == "separator" else default)
+
+
+def test_conf_examples_are_good():
+    """Without their comment sign they are a file without mistakes, and in effect."""
+    _, examples, text = read_full_conf()
+    r = run(BINARY, "check", "--print", "-", input=text)
+    assert (r.returncode, r.stderr) == (0, "")
+    for (_, key), example in examples.items():
+        for value in example.split(", ") if key == "source_labels" else [example]:
+            assert f"\n{key} = {value}\n" in r.stdout
 
 
 def test_version_is_one():

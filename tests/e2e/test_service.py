@@ -12,27 +12,10 @@ import time
 
 import pytest
 
-from conftest import BINARY, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, wait_until
+from conftest import BINARY, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, run, wait_until
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(20000))
-
-
-def run(*args, **options):
-    """(exit status, standard output, standard error) of a command that ends by itself."""
-    done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=20 * SLOW, **options)
-    return done.returncode, done.stdout, done.stderr
-
-
-@pytest.fixture
-def config(tmp_path):
-    """config(text) writes a configuration file and gives its path; bytes are written as they are."""
-    path = tmp_path / "scrapeshard.ini"
-
-    def write(text):
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return str(path)
-    return write
 
 
 @pytest.fixture
@@ -159,165 +142,6 @@ def test_credentials_are_not_repeated():
 def test_flag_with_a_separate_value(sidecar, service):
     s = sidecar(None, "--upstream.url", service.url, "-log.level", "debug", "--set", "endpoint.default.path=/m")
     assert s.get("/m")[2] == BODY
-
-
-# Checking a file.
-
-GOOD_FILE = """
-; a comment
-# another
-[web]
-  listen_address = 127.0.0.1:9464   ; behind a value
-listen_address = [::1]:9464
-\tlisten_address: unix:/run/scrapeshard.sock
-
-[admin]
-listen_address=off
-[endpoint app]
-path = /metrics
-upstream = http://127.0.0.1:8080/metrics?a=b;c
-timeout = 1m30s
-max_age = 0
-max_body = 1GiB
-max_line = 64KiB
-default_content_type = text/plain; version=0.0.4
-strict_close = off
-[endpoint other]
-path = /other
-   upstream = unix:/run/app.sock:/metrics
-[endpoint third]
-path = /third
-upstream = https://[::1]:8443/
-timeout = 500ms
-[sharding]
-key = family
-require_shard = yes
-shard_param = s
-[log]
-level = debug
-format = json
-"""
-
-
-@pytest.mark.parametrize("convert", [
-    lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text.lstrip(),
-    lambda text: text.rstrip(),
-], ids=["plain", "CRLF", "BOM", "no last LF"])
-def test_check_good(config, convert):
-    path = config(convert(GOOD_FILE))
-    status, out, err = run("check", path)
-    assert (status, err) == (0, "")
-    assert path in out and "3 endpoints" in out
-
-
-APP = "[endpoint app]\nupstream = http://127.0.0.1:1/metrics\n"
-
-BAD_LINES = [
-    # what follows a good section, which line of it is wrong (1: the first), what is said
-    ("[nonsense]\na = b\n", 1, r"\[nonsense\]"),
-    ("[nonsense]\n", 1, r"\[nonsense\]"),
-    ("[endpoint]\npath = /a\n", 1, "name"),
-    ("[endpoint ]\npath = /a\n", 1, "name"),
-    ("[endpoints x]\npath = /a\n", 1, r"\[endpoints x\]"),
-    ("[Log]\nlevel = info\n", 1, r"\[Log\]"),
-    ("[log]\nlevl = info\n", 2, "levl"),
-    ("[log]\nLevel = info\n", 2, "Level"),
-    ("[log]\n= info\n", 2, "key"),
-    ("[log]\nlevel = loud\n", 2, "loud.*debug"),
-    ("[log]\nlevel =\n", 2, "log.level"),
-    ("[log]\nlevel\n", 2, "neither"),
-    ("[log\nlevel = info\n", 1, "end"),
-    ("[" + "x" * 60 + "]\na = b\n", 1, "longer than"),
-    ("[log]\nlevel = info\nformat = json\nlevel = warn\n", 4, "twice.*line 4"),
-    ("[log]\n" + "\n" * 300 + "levl = info\n", 302, "levl"),
-    ("timeout = soon\n", 1, "soon.*10s"),
-    ("timeout = 10\n", 1, "10s"),
-    ("timeout = -1s\n", 1, "duration"),
-    ("timeout = 1.5s\n", 1, "duration"),
-    ("timeout = 10s later\n", 1, "duration"),
-    ("timeout = 99999999999h\n", 1, "duration"),
-    ("timeout =\n", 1, "duration"),
-    ("timeout = 0s\n", 1, "timeout"),
-    ("max_body = big\n", 1, "big.*MiB"),
-    ("max_body = 1MiBB\n", 1, "size"),
-    ("max_body = -1\n", 1, "size"),
-    ("max_body = 99999999999GiB\n", 1, "size"),
-    ("max_line = 1\n", 1, "max_line"),
-    ("max_line = 1GiB\n", 1, "max_line"),
-    ("strict_close = maybe\n", 1, "maybe.*true"),
-    ("path = metrics\n", 1, "/metrics"),
-    ("path = /a?b\n", 1, "path"),
-    ("path =\n", 1, "path"),
-    ("max_age = 1s\n", 1, "max_age"),
-    ("upstream = http://b/\n", 1, "twice"),
-    ("path = /a # b\n", 1, "path"),
-    ("[endpoint b]\nupstream = 127.0.0.1:80\npath = /b\n", 2, "http://"),
-    ("[endpoint b]\nupstream = ftp://a/b\npath = /b\n", 2, "http://"),
-    ("[endpoint b]\nupstream = http://\npath = /b\n", 2, "http://"),
-    ("[endpoint b]\nupstream = http://user:x@b/\npath = /b\n", 2, "credentials"),
-    ("[endpoint b]\nupstream = unix:/a\npath = /b\n", 2, "unix:/"),
-    ("[endpoint b]\nupstream = unix:a:/b\npath = /b\n", 2, "unix:/"),
-    ("[endpoint b]\nupstream = http://b/\npath = /metrics\n", 3, r"\[endpoint app\]"),
-    ("[endpoint b]\nupstream = http://b/\n", 1, r"\[endpoint app\]"),
-    ("[endpoint b]\npath = /b\n", 1, "upstream"),
-    ("[endpoint b]\n", 1, "upstream"),
-    ("[sharding]\nshard_param = shard_count\n", 2, "shard_param"),
-    ("[sharding]\nshard_param = a b\n", 2, "shard_param"),
-    ("[sharding]\nkey = nonsense\n", 2, "nonsense.*family"),
-    ("; " + "x" * 200 + "\n", 1, "longer than"),
-    ("default_content_type = " + "x" * 200 + "\n", 1, "longer than"),
-    ("\r[endpoint x]\n", 1, "control"),
-    ("\v[endpoint x]=\n", 1, "control"),
-    ("timeout = 1s\0\n", 1, "NUL"),
-    ("# a\0b\n", 1, "NUL"),
-    ("[web]\nlisten_address = 9464\n", 2, "listen_address"),
-    ("[web]\nlisten_address = unix:relative\n", 2, "listen_address"),
-    ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, "listen_address"),
-    ("[admin]\nlisten_address = nonsense\n", 2, "listen_address"),
-]
-
-
-@pytest.mark.parametrize("text, line, reason", BAD_LINES, ids=[repr(b[0])[:50] for b in BAD_LINES])
-def test_check_names_the_line(config, text, line, reason):
-    path = config(APP + text)
-    status, out, err = run("check", path)
-    assert (status, out) == (1, ""), err
-    assert re.search(rf"(?m)^{re.escape(path)}:{line + 2}: .*{reason}", err), err
-
-
-def test_check_finds_every_mistake(config):
-    """None hides another."""
-    path = config("[endpoint app]\nupstream = http://a/\ntimeout = soon\nmax_body = big\n[log]\nlevl = 1\nlevel = 2\n"
-                  "junk\n[nonsense]\na = b\n")
-    status, _, err = run("check", path)
-    assert status == 1
-    assert re.findall(rf"(?m)^{re.escape(path)}:(\d+):", err) == ["3", "4", "6", "7", "8", "9"]
-
-
-def test_check_overlong_line_is_not_taken_in_part(config):
-    """Its head is no setting, and what it would have said is not said again by a second mistake."""
-    path = config(APP + "path = /" + "x" * 300 + "\n")
-    err = run("check", path)[2]
-    assert err.count("\n") == 1 and f"{path}:3: " in err
-
-
-@pytest.mark.parametrize("path, reason", [("/nowhere/at.all", "No such file"), ("/", "directory")])
-def test_check_unreadable(path, reason):
-    status, out, err = run("check", path)
-    assert (status, out) == (1, "")
-    assert path in err and reason in err
-
-
-def test_check_empty(config):
-    status, _, err = run("check", config(""))
-    assert status == 1 and "upstream" in err
-
-
-def test_check_with_a_flag(config):
-    path = config(APP)
-    assert run("check", "--set", "endpoint.app.timeout=3s", path)[0] == 0
-    status, _, err = run("check", "--set", "endpoint.app.timeout=soon", path)
-    assert status == 1 and re.match("--set endpoint.app.timeout: ", err)
 
 
 # Flag, file, default.
@@ -632,6 +456,18 @@ def test_bad_file_changes_nothing(sidecar, config, service, reload, bad):
     assert s.get("/a")[2] == BODY
 
 
+def test_reload_logs_every_mistake_without_its_line(sidecar, config, service):
+    """A file's lines have no place in a log, nor in an answer: the first lines of its mistakes have."""
+    s = sidecar(config=config(endpoint("a", service.url)))
+    path = config(endpoint("a", service.url, "tiemout = 1s") + "[log]\n  level = loud\n")
+    answered = post(s)[2].decode()
+    line = s.wait_line('msg="reload failed"').string
+    assert f"{path}:3:1: there is no key tiemout" in line and f"{path}:5:11: log.level:" in line
+    assert f"{path}:3:1: there is no key tiemout" in answered
+    for said in (line, answered):
+        assert "tiemout = 1s" not in said and "^" not in said
+
+
 def test_reload_keeps_flags(sidecar, config, service):
     s = sidecar(None, "--set", "endpoint.a.path=/flag", config=config(endpoint("a", service.url, "path = /file")))
     config(endpoint("a", service.url, "path = /other"))
@@ -899,7 +735,7 @@ def test_log_level_is_taken_by_a_reload(sidecar, config, service):
 
 def test_split_takes_sharding_from_a_file(config):
     """Of three shards, up is in shard 2 by md5 and in 1 by xxh64."""
-    path = config(APP + "[sharding]\nhash = md5\n")
+    path = config(endpoint("app", "http://127.0.0.1:1/metrics") + "[sharding]\nhash = md5\n")
     body = "up 1\n"
     for shard, kept in (("2", "up 1\n"), ("1", "")):
         status, out, err = run("split", "--shard", shard, "--shard-count=3", f"--config.file={path}", input=body)

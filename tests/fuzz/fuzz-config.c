@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The INI reader: whatever stands in a file, it is a configuration or has mistakes that were told. */
+/* The INI reader: whatever stands in a file, it is a configuration, and the same again when printed and read, or has
+   mistakes that were told. */
 #include "config.h"
+#include "config_print.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,32 +11,67 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Reads a text as a file. 0, 1 after mistakes that were told, or -1 if there is no way to have such a file. */
+static int
+read_text(struct config **config, const void *text, size_t size)
 {
     char path[64], *mistakes = NULL;
     size_t len = 0;
-    struct config *config;
-    int fd = memfd_create("config", MFD_CLOEXEC);
-
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size)
-        return 0;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    struct config_flags flags = {path, NULL, 0};
+    int fd = memfd_create("config", MFD_CLOEXEC), r = -1;
     FILE *out = open_memstream(&mistakes, &len);
-    if (!out)
-        return 0;
-    int r = config_read(&config, &flags, out);
-    fclose(out);
-    if (r < 0 || !r != !len)
-        abort();
-    if (!r) {
-        for (size_t i = 0; i < config->n_endpoints; i++)
-            if (!config->endpoints[i].url || config->endpoints[i].path[0] != '/')
-                abort();
-        config_unref(config);
+
+    if (fd >= 0 && out && write(fd, text, size) == (ssize_t)size) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        struct config_flags flags = {path, NULL, 0};
+        r = config_read(config, &flags, out);
+        fclose(out);
+        if (r < 0 || !r != !len)
+            abort();
     }
     free(mistakes);
     close(fd);
+    return r;
+}
+
+/* What a configuration prints, of *len bytes, or NULL if not all of it has room in lines. */
+static char *
+print_text(const struct config *config, size_t *len)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, len);
+    if (!out)
+        abort();
+    int too_long = config_print(config, out);
+    fclose(out);
+    if (!too_long)
+        return text;
+    free(text);
+    return NULL;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct config *config, *same;
+    size_t len, same_len;
+
+    if (read_text(&config, data, size))
+        return 0;
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!config->endpoints[i].url || config->endpoints[i].path[0] != '/')
+            abort();
+
+    char *text = print_text(config, &len);
+    if (text) {
+        if (read_text(&same, text, len))
+            abort();
+        char *same_text = print_text(same, &same_len);
+        if (!same_text || strcmp(text, same_text) != 0)
+            abort();
+        free(same_text);
+        config_unref(same);
+    }
+    free(text);
+    config_unref(config);
     return 0;
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mistakes and their places: FILE:LINE:COLUMN: what is wrong; and below it the line, with a caret under the place. */
+#include "config_build.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes of a long line, and those before the place in them */
+
+static bool
+begins_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+/* Hides what stands between // and @ in each word: a mistake about a password is no place for it. */
+static void
+hide_credentials(char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, " \t"), end = n, from = 0;
+        while (end && text[end - 1] != '@')
+            end--;
+        for (size_t i = 0; i + 2 < end && !from; i++)
+            if (text[i] == '/' && text[i + 1] == '/')
+                from = i + 2;
+        for (; from + 1 < end; from++)
+            text[from] = '*';
+        text += n + (text[n] != 0);
+    }
+}
+
+/* Prints a line, or so much of it as is of use, and a caret under a byte of it. */
+static void
+print_excerpt(FILE *out, char *line, size_t at)
+{
+    size_t len = strlen(line);
+    while (len && strchr("\r\n", line[len - 1]))
+        len--;
+    size_t from = at > SHOWN_BEFORE && len > SHOWN ? at - SHOWN_BEFORE : 0;
+    size_t to = len - from > SHOWN ? from + SHOWN : len;
+    const char *cut = from ? "..." : "";
+
+    line[len] = 0;
+    hide_credentials(line);
+    if (!from && at >= 3 && !strncmp(line, "\xef\xbb\xbf", 3))
+        from = 3;
+    while (from < at && !begins_character(line[from]))
+        from++;
+    while (to < len && !begins_character(line[to]))
+        to++;
+    for (size_t i = from; i < to; i++)
+        if (iscntrl((unsigned char)line[i]))
+            line[i] = line[i] == '\t' ? ' ' : '?';
+
+    fprintf(out, "    %s%.*s%s\n    %s", cut, (int)(to - from), line + from, to < len ? "..." : "", *cut ? "   " : "");
+    for (size_t i = from; i < at; i++)
+        if (begins_character(line[i]))
+            fputc(' ', out);
+    fputs("^\n", out);
+}
+
+void
+builder_begin_mistake(struct builder *b)
+{
+    b->n_mistakes++;
+    if (b->place.flag)
+        fprintf(b->mistakes, "%s: ", b->place.flag);
+    else if (b->place.line)
+        fprintf(b->mistakes, "%s:%d:%zu: ", b->path, b->place.line, b->place.column);
+    else if (b->of)
+        fprintf(b->mistakes, "[endpoint %s]: ", b->of->name);
+}
+
+void
+builder_end_mistake(struct builder *b)
+{
+    fputc('\n', b->mistakes);
+    if (b->place.flag || !b->place.line || (size_t)b->place.line > b->lines.n)
+        return;
+    char *line = builder_copy(b, b->lines.items[b->place.line - 1]);
+    if (line)
+        print_excerpt(b->mistakes, line, b->place.column - 1);
+    free(line);
+}
+
+void
+builder_mistake(struct builder *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    builder_begin_mistake(b);
+    vfprintf(b->mistakes, format, args);
+    builder_end_mistake(b);
+    va_end(args);
+}
+
+void
+builder_place_nowhere(struct builder *b)
+{
+    b->place = (struct place){0};
+    b->of = NULL;
+}
+
+static const struct origin *
+origin_of(const struct builder *b, const struct endpoint *e)
+{
+    return e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
+}
+
+static bool
+is_given(const struct place *place)
+{
+    return place->flag || place->line;
+}
+
+void
+builder_place_at(struct builder *b, const struct endpoint *e, int setting)
+{
+    const struct origin *o = origin_of(b, e);
+    b->place = is_given(&o->settings[setting]) ? o->settings[setting] : o->section;
+    b->of = e;
+}
+
+void
+builder_place_at_either(struct builder *b, const struct endpoint *e, int setting, int other)
+{
+    builder_place_at(b, e, is_given(&origin_of(b, e)->settings[setting]) ? setting : other);
+}
+
+void
+builder_place_in(struct builder *b, int setting, size_t i, size_t offset)
+{
+    b->place = b->lists[setting].items[i];
+    b->of = NULL;
+    if (b->place.flag || !b->place.line)
+        return;
+    const char *text = b->lines.items[b->place.line - 1] + b->place.column - 1;
+    bool quoted = *text == '"';
+    size_t at = quoted;
+    for (; offset; offset--)
+        at += quoted && text[at] == '"' ? 2 : 1;
+    b->place.column += at;
+}

@@ -1,0 +1,506 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scrapeshard check: every mistake of a file with its place, and what a file comes to."""
+import re
+
+import pytest
+
+from conftest import ROOT, run
+
+GOOD_FILE = """
+; a comment
+# another
+[web]
+  listen_address = 127.0.0.1:9464   ; behind a value
+listen_address = [::1]:9464
+\tlisten_address: unix:/run/scrapeshard.sock
+
+[admin]
+listen_address=off
+[endpoint app]
+path = /metrics
+upstream = http://127.0.0.1:8080/metrics?a=b;c
+timeout = 1m30s
+max_age = 0
+max_body = 1GiB
+max_line = 64KiB
+default_content_type = text/plain; version=0.0.4
+strict_close = off
+max_series = 100000
+max_families = 0
+[endpoint other]
+path = /other
+   upstream = unix:/run/app.sock:/metrics
+[endpoint third]
+path = /third
+upstream = https://[::1]:8443/
+timeout = 500ms
+[sharding]
+key = family
+source_labels = __name__,instance , "a ; b"
+source_labels = job
+separator = "; "
+require_shard = yes
+shard_param = s
+[rules]
+keep = http_.*
+keep = "a ; ""b"" c"
+drop = (go|process)_.*
+[log]
+level = "debug" ; or "info"
+format = json
+"""
+
+GOOD_PRINTED = """\
+[web]
+listen_address = 127.0.0.1:9464
+listen_address = [::1]:9464
+listen_address = unix:/run/scrapeshard.sock
+compression = auto
+compression_level = 1
+
+[admin]
+listen_address = off
+
+[endpoint app]
+path = /metrics
+upstream = http://127.0.0.1:8080/metrics?a=b;c
+upstream_encoding = identity
+timeout = 1m30s
+max_age = 0s
+max_body = 1GiB
+max_line = 64KiB
+max_series = 100000
+max_families = 0
+default_content_type = text/plain; version=0.0.4
+strict_close = false
+
+[endpoint other]
+path = /other
+upstream = unix:/run/app.sock:/metrics
+upstream_encoding = identity
+timeout = 10s
+max_age = 0s
+max_body = 256MiB
+max_line = 1MiB
+max_series = 0
+max_families = 0
+default_content_type = text/plain; version=0.0.4; charset=utf-8
+strict_close = true
+
+[endpoint third]
+path = /third
+upstream = https://[::1]:8443/
+upstream_encoding = identity
+timeout = 500ms
+max_age = 0s
+max_body = 256MiB
+max_line = 1MiB
+max_series = 0
+max_families = 0
+default_content_type = text/plain; version=0.0.4; charset=utf-8
+strict_close = true
+
+[sharding]
+key = family
+source_labels = __name__
+source_labels = instance
+source_labels = "a ; b"
+source_labels = job
+separator = "; "
+hash = xxh64
+placement = modulo
+require_shard = true
+shard_param = s
+shard_count_param = shard_count
+
+[rules]
+keep = http_.*
+keep = "a ; ""b"" c"
+drop = (go|process)_.*
+; replicate =
+; colocate =
+; split =
+
+[log]
+level = debug
+format = json
+"""
+
+
+@pytest.mark.parametrize("convert", [
+    lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text.lstrip(),
+    lambda text: text.rstrip(),
+], ids=["plain", "CRLF", "BOM", "no last LF"])
+def test_good(config, convert):
+    path = config(convert(GOOD_FILE))
+    status, out, err = run("check", path)
+    assert (status, err) == (0, "")
+    assert path in out and "3 endpoints" in out
+
+
+APP = "[endpoint app]\nupstream = http://127.0.0.1:1/metrics\n"
+
+BAD_LINES = [
+    # what follows a good section, which line of it (1: the first) and column is wrong, what is said
+    ("[nonsense]\na = b\n", 1, 2, r"\[nonsense\]"),
+    ("[nonsense]\n", 1, 2, r"\[nonsense\]"),
+    ("[endpoint]\npath = /a\n", 1, 2, "name"),
+    ("[endpoint ]\npath = /a\n", 1, 2, "name"),
+    ("[endpoints x]\npath = /a\n", 1, 2, r"\[endpoints x\]"),
+    ("[Log]\nlevel = info\n", 1, 2, r"\[Log\]"),
+    ("[log]\nlevl = info\n", 2, 1, "levl"),
+    ("[log]\nLevel = info\n", 2, 1, "Level"),
+    ("[log]\n= info\n", 2, 1, "key"),
+    ("[log]\nlevel = loud\n", 2, 9, "loud.*debug"),
+    ("[log]\nlevel =\n", 2, 8, "log.level"),
+    ("[log]\nlevel\n", 2, 1, "neither"),
+    ("[log\nlevel = info\n", 1, 1, "end"),
+    ("[" + "x" * 60 + "]\na = b\n", 1, 1, "longer than"),
+    ("[log]\nlevel = info\nformat = json\nlevel = warn\n", 4, 1, "twice.*line 4"),
+    ("[log]\n" + "\n" * 300 + "levl = info\n", 302, 1, "levl"),
+    ("timeout = soon\n", 1, 11, "soon.*10s"),
+    ("timeout = 10\n", 1, 11, "10s"),
+    ("timeout = -1s\n", 1, 11, "duration"),
+    ("timeout = 1.5s\n", 1, 11, "duration"),
+    ("timeout = 10s later\n", 1, 11, "duration"),
+    ("timeout = 99999999999h\n", 1, 11, "duration"),
+    ("timeout =\n", 1, 10, "duration"),
+    ("timeout = 0s\n", 1, 11, "timeout"),
+    ("max_body = big\n", 1, 12, "big.*MiB"),
+    ("max_body = 1MiBB\n", 1, 12, "size"),
+    ("max_body = -1\n", 1, 12, "size"),
+    ("max_body = 99999999999GiB\n", 1, 12, "size"),
+    ("max_line = 1\n", 1, 12, "max_line"),
+    ("max_line = 1GiB\n", 1, 12, "max_line"),
+    ("strict_close = maybe\n", 1, 16, "maybe.*true"),
+    ("path = metrics\n", 1, 8, "/metrics"),
+    ("path = /a?b\n", 1, 8, "path"),
+    ("path =\n", 1, 7, "path"),
+    ("max_age = 1s\n", 1, 11, "max_age"),
+    ("upstream = http://b/\n", 1, 1, "twice"),
+    ("path = /a # b\n", 1, 8, "path"),
+    ("[endpoint b]\nupstream = 127.0.0.1:80\npath = /b\n", 2, 12, "http://"),
+    ("[endpoint b]\nupstream = ftp://a/b\npath = /b\n", 2, 12, "http://"),
+    ("[endpoint b]\nupstream = http://\npath = /b\n", 2, 12, "http://"),
+    ("[endpoint b]\nupstream = http://user:x@b/\npath = /b\n", 2, 12, "credentials"),
+    ("[endpoint b]\nupstream = unix:/a\npath = /b\n", 2, 12, "unix:/"),
+    ("[endpoint b]\nupstream = unix:a:/b\npath = /b\n", 2, 12, "unix:/"),
+    ("[endpoint b]\nupstream = http://b/\npath = /metrics\n", 3, 8, r"\[endpoint app\]"),
+    ("[endpoint b]\nupstream = http://b/\n", 1, 2, r"\[endpoint app\]"),
+    ("[endpoint b]\npath = /b\n", 1, 2, "upstream"),
+    ("[endpoint b]\n", 1, 2, "upstream"),
+    ("[sharding]\nshard_param = shard_count\n", 2, 15, "shard_param"),
+    ("[sharding]\nshard_param = a b\n", 2, 15, "shard_param"),
+    ("[sharding]\nkey = nonsense\n", 2, 7, "nonsense.*family"),
+    ("; " + "x" * 200 + "\n", 1, 199, "longer than"),
+    ("default_content_type = " + "x" * 200 + "\n", 1, 199, "longer than"),
+    ("\r[endpoint x]\n", 1, 1, "control"),
+    ("\v[endpoint x]=\n", 1, 1, "control"),
+    ("timeout = 1s\0\n", 1, 13, "NUL"),
+    ("# a\0b\n", 1, 4, "NUL"),
+    ("[web]\nlisten_address = 9464\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = unix:relative\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, 18, "listen_address"),
+    ("[admin]\nlisten_address = nonsense\n", 2, 18, "listen_address"),
+    ('[log]\nlevel = "info\n', 2, 9, "quotes"),
+    ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),
+    ("max_series = many\n", 1, 14, "count"),
+    ("max_families = 1k\n", 1, 16, "count"),
+    ("[sharding]\nkey = labels\nsource_labels = a\n", 2, 7, "yet"),
+    ("[sharding]\nkey = declared\n", 2, 7, "yet"),
+    ("[sharding]\nkey = name\n", 2, 7, "yet"),
+    ("[sharding]\nkey = labels\n", 2, 7, "source_labels"),
+    ("[sharding]\nseparator = ;\n", 2, 13, r'empty.*";"'),
+    ("[sharding]\nseparator =\n", 2, 12, r'empty.*";"'),
+    ("[sharding]\nsource_labels =\n", 2, 16, "empty name"),
+    ("[sharding]\nsource_labels = a, b-c, d\n", 2, 20, "b-c.*quotes"),
+    ("[sharding]\nsource_labels = a,,b\n", 2, 19, "empty name"),
+    ("[sharding]\nsource_labels = a, b ,\n", 2, 23, "empty name"),
+    ('[sharding]\nsource_labels = "a", ""\n', 2, 22, "empty name"),
+    ('[sharding]\nsource_labels = "a ; b, c\n', 2, 17, "quotes"),
+    ('[sharding]\nsource_labels = a, "b" c\n', 2, 20, "quotes"),
+    ("[sharding]\nsource_labels = 1a\n", 2, 17, "1a"),
+    ("[rules]\nkeep = a.*\nkeep =\n", 3, 7, "empty"),
+    ('[rules]\n\tdrop = ""\n', 2, 10, "empty"),
+    ("[rules]\nsplit = ; all of them\n", 2, 9, "empty"),
+]
+
+
+@pytest.mark.parametrize("text, line, column, reason", BAD_LINES, ids=[repr(b[0])[:50] for b in BAD_LINES])
+def test_names_the_place(config, text, line, column, reason):
+    path = config(APP + text)
+    status, out, err = run("check", path)
+    assert (status, out) == (1, ""), err
+    assert re.search(rf"(?m)^{re.escape(path)}:{line + 2}:{column}: .*{reason}", err), err
+
+
+def test_finds_every_mistake(config):
+    """None hides another."""
+    path = config("[endpoint app]\nupstream = http://a/\ntimeout = soon\nmax_body = big\n[log]\nlevl = 1\nlevel = 2\n"
+                  "junk\n[nonsense]\na = b\n")
+    status, _, err = run("check", path)
+    assert status == 1
+    assert re.findall(rf"(?m)^{re.escape(path)}:(\d+:\d+):", err) == ["3:11", "4:12", "6:1", "7:9", "8:1", "9:2"]
+
+
+def test_overlong_line_is_not_taken_in_part(config):
+    """Its head is no setting, and what it would have said is not said again by a second mistake."""
+    path = config(APP + "path = /" + "x" * 300 + "\n")
+    err = run("check", path)[2]
+    assert re.findall(r"(?m)^\S+: ", err) == [f"{path}:3:199: "]
+
+
+@pytest.mark.parametrize("path, reason", [("/nowhere/at.all", "No such file"), ("/", "directory")])
+def test_unreadable(path, reason):
+    status, out, err = run("check", path)
+    assert (status, out) == (1, "")
+    assert path in err and reason in err
+
+
+def test_empty(config):
+    status, _, err = run("check", config(""))
+    assert status == 1 and "upstream" in err
+
+
+def test_with_a_flag(config):
+    path = config(APP)
+    assert run("check", "--set", "endpoint.app.timeout=3s", path)[0] == 0
+    status, _, err = run("check", "--set", "endpoint.app.timeout=soon", path)
+    assert status == 1 and re.match("--set endpoint.app.timeout: ", err)
+
+
+# Whole messages.
+
+GOLDEN = {
+    "key": (APP + "  tiemout = 3s\n", """\
+FILE:3:3: there is no key tiemout in [endpoint app]; did you mean timeout?
+      tiemout = 3s
+      ^
+"""),
+    "key in capitals": (APP + "[log]\nLEVEL = info\n", """\
+FILE:4:1: there is no key LEVEL in [log]; did you mean level?
+    LEVEL = info
+    ^
+"""),
+    "key of another section": (APP + "[log]\nmax_age = 3s\n", """\
+FILE:4:1: there is no key max_age in [log]; max_age belongs in [endpoint NAME]
+    max_age = 3s
+    ^
+"""),
+    "key of two other sections": (APP + "listen_address = :80\n", """\
+FILE:3:1: there is no key listen_address in [endpoint app]; listen_address belongs in [web] or [admin]
+    listen_address = :80
+    ^
+"""),
+    "key like none": (APP + "[log]\nverbosity = 3\n", """\
+FILE:4:1: there is no key verbosity in [log]; its keys are level format
+    verbosity = 3
+    ^
+"""),
+    "key like none because it is long": (APP + "[log]\n" + "level" * 12 + " = 3\n", f"""\
+FILE:4:1: there is no key {"level" * 12} in [log]; its keys are level format
+    {"level" * 12} = 3
+    ^
+"""),
+    "section": (APP + " [shardign]\nkey = family\n", """\
+FILE:3:3: there is no section [shardign]; did you mean [sharding]?
+     [shardign]
+      ^
+"""),
+    "endpoint": (APP + "[endpiont b]\n", """\
+FILE:3:2: there is no section [endpiont b]; did you mean [endpoint NAME]?
+    [endpiont b]
+     ^
+"""),
+    "value behind tabs": (APP + "\ttimeout\t=\tsoon\t; a comment\n", """\
+FILE:3:12: endpoint.timeout: "soon" is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s
+     timeout = soon ; a comment
+               ^
+"""),
+    "value with a colon": (APP + "timeout:soon\n", """\
+FILE:3:9: endpoint.timeout: "soon" is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s
+    timeout:soon
+            ^
+"""),
+    "behind a byte order mark": ("\ufefflevel = info\n" + APP, """\
+FILE:1:4: the key level stands in no section; [section] is to come before it
+    level = info
+    ^
+"""),
+    "no last newline": (APP + "timeout = soon", """\
+FILE:3:11: endpoint.timeout: "soon" is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s
+    timeout = soon
+              ^
+"""),
+    "behind letters of two bytes": (APP + '[sharding]\nsource_labels = "é", été\n', """\
+FILE:4:23: sharding.source_labels: "été" is no label; letters, digits and _ are right, and any other name in double \
+quotes
+    source_labels = "é", été
+                         ^
+"""),
+    "separator taken for a comment": (APP + "[sharding]\nseparator = ;\n", """\
+FILE:4:13: sharding.separator: "" is empty, and " ;" begins a comment; ";" in double quotes is right, or "" for none
+    separator = ;
+                ^
+"""),
+    "pattern": (APP + "[rules]\nkeep = a\nkeep = \n", """\
+FILE:5:8: rules.keep: the pattern is empty; a regular expression is right, as in http_.*
+    keep = 
+           ^
+"""),
+    "found late": (APP + "[endpoint b]\npath = /metrics\nmax_body = 10B\n", """\
+FILE:3:2: upstream is missing; http://HOST:PORT/PATH is right
+    [endpoint b]
+     ^
+FILE:4:8: path /metrics is already that of [endpoint app]
+    path = /metrics
+           ^
+FILE:5:12: max_line is to be from 64B to max_body
+    max_body = 10B
+               ^
+"""),
+    "long line": (APP + "; " + "é" * 120 + "\n", f"""\
+FILE:3:199: the line is longer than 198 bytes; a list may be several lines with the same key
+    ...{"é" * 50}...
+       {" " * 35}^
+"""),
+    "control character": (APP + "path = /\x1b[2J\n", """\
+FILE:3:9: there is a control character in the line
+    path = /?[2J
+            ^
+"""),
+    "nowhere": ("", """\
+there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right
+"""),
+}
+
+
+@pytest.mark.parametrize("text, message", GOLDEN.values(), ids=GOLDEN)
+def test_whole_message(config, text, message):
+    path = config(text)
+    assert run("check", path) == (1, "", message.replace("FILE", path))
+
+
+@pytest.mark.parametrize("flag, message", [
+    ("log.levle=info", "there is no key levle in [log]; did you mean level?"),
+    ("log.timeout=3s", "there is no key timeout in [log]; timeout belongs in [endpoint NAME]"),
+    ("endpoint.app.tiemout=3s", "there is no key tiemout in [endpoint NAME]; did you mean timeout?"),
+    ("lgo.level=info", "there is no section [lgo]; did you mean [log]?"),
+    ("log.a.level=info", "there is no setting log.a.level; section.key or endpoint.NAME.key is right"),
+    ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes without ] are right'),
+    (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes without ] are right'),
+    ("endpoint.app.default_content_type=a\nb: c", "there is a control character in it"),
+    ("rules.keep=", "rules.keep: the pattern is empty; a regular expression is right, as in http_.*"),
+    ("sharding.source_labels=a,b-c", 'sharding.source_labels: "b-c" is no label; letters, digits and _ are right, and '
+                                     'any other name in double quotes'),
+    ("endpoint.app.max_body=10", "max_line is to be from 64B to max_body"),
+])
+def test_flag_has_no_line(config, flag, message):
+    name = flag.partition("=")[0]
+    assert run("check", "--set", flag, config(APP)) == (1, "", f"--set {name}: {message}\n")
+
+
+@pytest.mark.parametrize("line", [
+    "upstream = http://user:topsecret@a/", "upsteam = http://user:topsecret@a/", "path = http://user:topsecret@a/",
+    "max_age = 1s ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
+    "upstream = http://user:topsecret@b@a/",
+])
+def test_credentials_are_not_shown(config, line):
+    err = run("check", config("[endpoint app]\n" + line + "\n"))[2]
+    assert ":2:" in err and "*@a" in err and "topsecret" not in err
+
+
+def test_standard_input():
+    status, out, err = run("check", "-", input=APP)
+    assert (status, err) == (0, "") and "1 endpoint" in out
+    assert run("check", "-", input="junk\n")[2].startswith("/dev/stdin:1:1: the line is neither")
+
+
+# What a file comes to.
+
+
+def test_print_says_the_defaults(config):
+    """As the full file in conf/ does, which says them too."""
+    status, printed, err = run("check", "--print", config("[endpoint app]\nupstream = http://127.0.0.1:8080/metrics\n"))
+    assert (status, err) == (0, "")
+    full = [line for line in (ROOT / "conf/scrapeshard.ini").read_text().splitlines() if line and line[0] != ";"]
+    assert [line for line in printed.splitlines() if line and line[0] != ";"] == full
+    empty = ["source_labels", "keep", "drop", "replicate", "colocate", "split"]
+    assert re.findall(r"(?m)^; (\w+) =$", printed) == empty
+
+
+def test_print_says_the_file(config):
+    status, printed, err = run("check", "--print", config(GOOD_FILE))
+    assert (status, err) == (0, "")
+    assert printed == GOOD_PRINTED
+
+
+def again(config, printed):
+    """What a printed file comes to."""
+    status, out, err = run("check", "--print", config(printed))
+    assert (status, err) == (0, "")
+    return out
+
+
+def test_print_is_a_file(config):
+    assert again(config, GOOD_PRINTED) == GOOD_PRINTED
+
+
+VALUES = ["a", "a b", " a", "a ", "a ; b", "a\t; b", ";a", ";", '"', 'a"b', '"a"', '""', '" ; "', "\\", "# a", "[a]",
+          "a = b", "é ; ü", "'a ; b'", '\\" ;""', "a" * 150, ' ;"' * 40]
+
+
+@pytest.mark.parametrize("setting, value", [(s, v) for v in VALUES for s in (
+    "endpoint.app.default_content_type", "sharding.separator", "sharding.source_labels", "rules.keep")])
+def test_print_of_any_value(config, setting, value):
+    """A flag takes what a file takes, quotes too; what is printed is the same value."""
+    quoted = '"' + value.replace('"', '""') + '"'
+    status, printed, err = run("check", "--print", "--set", f"{setting}={quoted}", config(APP))
+    assert (status, err) == (0, "")
+    key = setting.rpartition(".")[2]
+    line = next(line for line in printed.splitlines() if line.startswith(key + " = ") or line.startswith(key + "="))
+    shown = line.partition("=")[2].strip()
+    assert shown in (value, quoted)
+    assert again(config, printed) == printed
+
+
+def test_print_takes_flags_in(config):
+    path = config(APP + "[rules]\nkeep = a\nkeep = b\ndrop = c\n")
+    flags = ["--set", "rules.keep=x", "--set", "rules.keep=y", "--set", "log.level=warn"]
+    printed = run("check", "--print", *flags, path)[1]
+    assert re.findall(r"(?m)^(\w+) = (\w+)$", printed.partition("[rules]")[2]) == [
+        ("keep", "x"), ("keep", "y"), ("drop", "c"), ("level", "warn"), ("format", "logfmt")]
+
+
+@pytest.mark.parametrize("given, shown", [
+    ("timeout = 90000ms", "1m30s"), ("timeout = 3601s1ms", "1h1s1ms"), ("timeout = 24h", "24h"),
+    ("timeout = 1ms", "1ms"),
+    ("max_age = 0", "0s"), ("max_body = 268435456", "256MiB"), ("max_body = 1500000", "1500kB"),
+    ("max_body = 3GiB1", "3221225473B"), ("max_body = 2GB", "2GB"), ("max_line = 64", "64B"), ("max_series = 007", "7"),
+    ("strict_close = 0", "false"),
+])
+def test_print_units(config, given, shown):
+    printed = run("check", "--print", config(APP + given + "\n"))[1]
+    assert f"\n{given.partition('=')[0]}= {shown}\n" in printed
+    assert again(config, printed) == printed
+
+
+@pytest.mark.parametrize("n", [189, 190, 191, 192])
+def test_print_of_what_a_line_can_just_hold(config, n):
+    """At the cost of the blanks around the =."""
+    printed = run("check", "--print", "--set", "rules.keep=" + "x" * n, config(APP))[1]
+    assert ("\nkeep = " if n < 191 else "\nkeep=") + "x" * n + "\n" in printed
+    assert again(config, printed) == printed
+
+
+def test_print_of_what_no_line_can_hold(config):
+    """Said, and not cut."""
+    status, printed, err = run("check", "--print", "--set", "rules.keep=" + "x" * 193, config(APP))
+    assert status == 1 and "too long" in err
+    assert "\n; keep: longer than a line of a file may be\n" in printed
+    assert run("check", config(printed))[0] == 0
+
+
+def test_print_tells_mistakes_alone(config):
+    status, out, err = run("check", "--print", config(APP + "timeout = soon\n"))
+    assert (status, out) == (1, "") and ":3:11: " in err
