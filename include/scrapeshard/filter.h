@@ -18,7 +18,7 @@
  * The filter splits, it does not judge: it refuses only what no scraper could read as an exposition, and it refuses
  * that for every shard alike.
  */
-#include <scrapeshard/shard.h>
+#include <scrapeshard/sharding.h>
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -34,6 +34,9 @@ enum ss_filter_condition {
     SS_NO_EXPOSITION = 1, /* a record that no parser of the format accepts */
     SS_LINE_TOO_LONG,     /* a line longer than max_line; in protobuf, as much of a family before its name */
     SS_BODY_CUT,          /* the body ended inside a record or before its end marker */
+    SS_TOO_MANY,          /* more series or families than max_series or max_families, or names than memory is for */
+    SS_RULE_FAILED,       /* a rule's pattern came to no end, so that nobody knows what it matches */
+    SS_KEY_IMPOSSIBLE,    /* a format in which the key cannot be honoured */
 };
 
 /* Where and why a body failed. */
@@ -41,21 +44,24 @@ struct ss_filter_error {
     enum ss_filter_condition condition;
     uint64_t offset; /* bytes before the record that failed */
     uint64_t line;   /* its line, from 1; 0 in a format without lines */
-    char reason[200];
+    char reason[300];
 };
 
 struct ss_filter_settings {
     const char *content_type;       /* of the response; decides the format. NULL is text. Not kept. */
     const struct ss_shards *shards; /* what to let through, NULL: all. Borrowed while the filter lives. */
-    enum ss_hash hash;
-    enum ss_placement placement;
-    size_t max_line; /* bytes of the longest line taken, its LF included */
+    struct ss_sharding *sharding;   /* NULL: the default. Borrowed while the filter lives. */
+    size_t max_line;                /* bytes of the longest line taken, its LF included */
+    uint64_t max_series;            /* of the whole body, whatever is let through; 0: any number */
+    uint64_t max_families;          /* likewise; families by their keys' names */
+    bool census;                    /* count by family, for ss_filter_largest() */
 };
 
-/* Text, all shards, XXH64, modulo, lines of up to 1 MiB. */
+/* Text, all shards, the default sharding, lines of up to 1 MiB, no other limits, no census. */
 struct ss_filter_settings ss_filter_settings_default(void);
 
-/* What went by so far. A family that comes back after another one counts again. */
+/* What went by so far. A family that comes back after another one counts again; under a key that parts families so
+   does each part. */
 struct ss_filter_counts {
     uint64_t bytes_seen, bytes_kept;
     uint64_t series_seen, series_kept;
@@ -64,7 +70,7 @@ struct ss_filter_counts {
 
 struct ss_filter;
 
-/* 0: *filterp is the caller's. ENOTSUP (positive): the hash cannot be had, see ss_hasher_new(). -ENOMEM. */
+/* 0: *filterp is the caller's. -ENOMEM. A content type in which the key cannot be honoured fails the first feed. */
 int ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings);
 
 /*
@@ -92,6 +98,18 @@ const struct ss_filter_error *ss_filter_error(const struct ss_filter *filter);
 const char *ss_filter_error_text(const struct ss_filter_error *error, char *buffer, size_t size);
 
 const struct ss_filter_counts *ss_filter_counts(const struct ss_filter *filter);
+
+struct ss_family_count {
+    struct ss_span name;
+    uint64_t series, bytes;
+};
+
+/*
+ * The families with the most series so far, largest first, of the whole body, whatever is let through. Writes at most n
+ * of them and answers how many; of a body with very many families, those that came late are not counted. Needs census,
+ * max_series or max_families. Names are borrowed from the filter.
+ */
+size_t ss_filter_largest(const struct ss_filter *filter, struct ss_family_count *out, size_t n);
 
 /* The name of the format in use: "text", "openmetrics", "protobuf". Static. */
 const char *ss_filter_format(const struct ss_filter *filter);

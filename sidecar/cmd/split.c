@@ -21,8 +21,7 @@ static const char usage[] =
 struct split {
     struct settings settings; /* must be first: the flags of settings.h take it for all there is */
     const char *shard, *count, *content_type;
-    enum ss_hash hash;
-    enum ss_placement placement;
+    struct config *config; /* NULL: none was named */
 };
 
 static int
@@ -39,7 +38,8 @@ take_text(void *ctx, const struct flag *flag, const char *value)
 static const struct flag flags[] = {
     {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
     {"shard-count", "N", "how many shards there are", take_text},
-    {"config.file", "FILE", "take [sharding] from a configuration", settings_take_file},
+    {"config.file", "FILE", "take [sharding] and [rules] from a configuration", settings_take_file},
+    {"set", "SECTION.KEY=VALUE", "any of its settings, as in sharding.key=name", settings_take_set},
     {"content-type", "CT", "of the body; default text/plain; version=0.0.4", take_text},
     {NULL, NULL, NULL, NULL},
 };
@@ -98,8 +98,7 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
         return EXIT_FAILED;
     }
     settings.content_type = s->content_type;
-    settings.hash = s->hash;
-    settings.placement = s->placement;
+    settings.sharding = s->config ? s->config->sharding : NULL;
     settings.shards = shards;
     int r = ss_filter_new(&filter, &settings);
     if (r) {
@@ -116,18 +115,13 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
 static int
 read_config(struct split *s)
 {
-    struct config *config;
-    if (!s->settings.flags.file)
+    if (!s->settings.flags.file && !s->settings.flags.n)
         return 0;
-    int r = config_read(&config, &s->settings.flags, stderr);
+    s->settings.flags.for_bodies_only = true;
+    int r = config_read(&s->config, &s->settings.flags, stderr);
     if (r < 0)
         fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
-    if (r)
-        return EXIT_FAILED;
-    s->hash = (enum ss_hash)config->hash;
-    s->placement = (enum ss_placement)config->placement;
-    config_unref(config);
-    return 0;
+    return r ? EXIT_FAILED : 0;
 }
 
 int
@@ -153,6 +147,7 @@ cmd_split(int argc, char **argv)
     int status = read_config(&s);
     if (!status)
         status = run(&s, shards, at < argc && strcmp(argv[at], "-") != 0 ? argv[at] : NULL);
+    config_unref(s.config);
     settings_deinit(&s.settings);
     ss_shards_free(shards);
     return status;

@@ -3,11 +3,12 @@
  * The conductor.
  *
  *     bytes --> format: records (span, hash of the key) --> selection: spans of the wanted shards --> sink
+ *                 keyer: which bytes are the key?
  *
  * The format is chosen once, by the response's Content-Type. Everything after the first failure is refused with the
  * same failure.
  */
-#include "format.h"
+#include "body.h"
 #include "select.h"
 
 #include <errno.h>
@@ -16,11 +17,7 @@
 #include <stdlib.h>
 
 struct ss_filter {
-    const struct format *format;
-    void *state;
-    struct ss_hasher *hasher;
-    int failed;
-    struct ss_filter_error error;
+    struct body body;
     struct selection selection;
 };
 
@@ -33,17 +30,12 @@ ss_filter_settings_default(void)
 int
 ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *settings)
 {
-    const struct format *format = format_of(settings->content_type);
     struct ss_filter *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
-    f->format = format;
+    int r = body_init(&f->body, settings, false);
     f->selection.shards = settings->shards;
-    f->selection.hash = settings->hash;
-    f->selection.placement = settings->placement;
-    int r = ss_hasher_new(&f->hasher, settings->hash);
-    if (!r)
-        r = format->begin(&f->state, format, &(struct format_settings){settings->max_line, f->hasher, &f->error});
+    f->selection.sharding = f->body.keyer.sharding;
     if (r)
         ss_filter_free(f);
     else
@@ -51,37 +43,46 @@ ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *setti
     return r;
 }
 
+static int
+take_record(void *ctx, const struct record *record)
+{
+    return selection_take(ctx, record);
+}
+
+static int
+settle_records(void *ctx)
+{
+    return selection_settle(ctx);
+}
+
 int
 ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *sink)
 {
-    if (f->failed)
-        return f->failed;
-    struct records records = selection_records(&f->selection);
+    struct records records = {take_record, settle_records, &f->selection};
     f->selection.sink = sink;
-    f->selection.counts.bytes_seen += bytes.len;
-    return f->failed = f->format->feed(f->state, bytes, &records);
+    if (!f->body.failed)
+        f->selection.counts.bytes_seen += bytes.len;
+    return body_feed(&f->body, bytes, &records);
 }
 
 int
 ss_filter_end(struct ss_filter *f, const struct ss_sink *sink)
 {
-    if (f->failed)
-        return f->failed;
-    struct records records = selection_records(&f->selection);
+    struct records records = {take_record, settle_records, &f->selection};
     f->selection.sink = sink;
-    return f->failed = f->format->end(f->state, &records);
+    return body_end(&f->body, &records);
 }
 
 bool
 ss_filter_ends_whole(const struct ss_filter *f)
 {
-    return f->format->ends_whole(f->state);
+    return f->body.format->ends_whole(f->body.state);
 }
 
 const struct ss_filter_error *
 ss_filter_error(const struct ss_filter *f)
 {
-    return f->error.condition ? &f->error : NULL;
+    return f->body.error.condition ? &f->body.error : NULL;
 }
 
 const char *
@@ -99,10 +100,16 @@ ss_filter_counts(const struct ss_filter *f)
     return &f->selection.counts;
 }
 
+size_t
+ss_filter_largest(const struct ss_filter *f, struct ss_family_count *out, size_t n)
+{
+    return n ? families_largest(&f->body.keyer.families, out, n) : 0;
+}
+
 const char *
 ss_filter_format(const struct ss_filter *f)
 {
-    return f->format->name;
+    return f->body.format->name;
 }
 
 void
@@ -110,8 +117,7 @@ ss_filter_free(struct ss_filter *f)
 {
     if (!f)
         return;
-    if (f->state)
-        f->format->free(f->state);
-    ss_hasher_free(f->hasher);
+    body_deinit(&f->body);
+    selection_deinit(&f->selection);
     free(f);
 }

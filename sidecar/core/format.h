@@ -8,12 +8,15 @@
 
 #include <stdbool.h>
 
-/* What a format needs to know. error is where it tells why a body failed. Both are borrowed and
- * outlive the state. */
+struct keyer;
+
+/* What a format needs to know. error is where it tells why a body failed; both it and the keyer are borrowed and
+   outlive the state. */
 struct format_settings {
     size_t max_line;
-    struct ss_hasher *hasher;
+    struct keyer *keyer;
     struct ss_filter_error *error;
+    bool whole_frames; /* protobuf families that part are one frame each, however large */
 };
 
 /*

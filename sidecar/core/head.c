@@ -2,15 +2,16 @@
 #include "head.h"
 
 const struct head *
-heads_remember(struct heads *heads, struct ss_span beginning, uint64_t hash)
+heads_remember(struct heads *heads, struct ss_span beginning, struct ss_span name, const struct fate *fate)
 {
     if (beginning.len > LIMIT_HEAD)
         return NULL;
     struct head *head = &heads->items[heads->oldest];
     heads->oldest = (heads->oldest + 1) % LIMIT_HEADS;
     head->len = beginning.len;
-    head->hash = hash;
+    head->fate = *fate;
     memcpy(head->bytes, beginning.ptr, beginning.len);
+    head->name = (struct ss_span){head->bytes + (name.ptr - beginning.ptr), name.len};
     if (beginning.len < HEAD_WORD)
         return head;
     size_t half = beginning.len < 16 ? 0 : 8;
@@ -29,4 +30,11 @@ heads_recall(const struct heads *heads, struct ss_span line)
         if (head_begins(line, &heads->items[i]))
             return &heads->items[i];
     return NULL;
+}
+
+void
+heads_clear(struct heads *heads)
+{
+    for (size_t i = 0; i < LIMIT_HEADS; i++)
+        heads->items[i].len = 0;
 }

@@ -2,6 +2,7 @@
 #ifndef CORE_HEAD_H
 #define CORE_HEAD_H
 /* How the samples of one name begin, remembered so that the next ones need not be read. */
+#include "keyer.h"
 #include "limits.h"
 
 #include <scrapeshard/span.h>
@@ -16,7 +17,8 @@
  */
 struct head {
     size_t len; /* 0: matches nothing */
-    uint64_t hash;
+    struct fate fate;
+    struct ss_span name; /* in bytes */
     size_t places[4];
     uint64_t words[4];
     char bytes[LIMIT_HEAD];
@@ -51,7 +53,12 @@ head_begins(struct ss_span line, const struct head *head)
 /* The one that a line begins with, or NULL. Borrowed until it is forgotten. */
 const struct head *heads_recall(const struct heads *heads, struct ss_span line);
 
-/* Remembers one with its key's hash, and forgets the oldest. NULL if it is too long: its lines are read one by one. */
-const struct head *heads_remember(struct heads *heads, struct ss_span beginning, uint64_t hash);
+/* Remembers one, given the place of the name in it and the name's fate, and forgets the oldest. NULL if it is too long:
+   its lines are read one by one. */
+const struct head *heads_remember(struct heads *heads, struct ss_span beginning, struct ss_span name,
+                                  const struct fate *fate);
+
+/* Forgets all. */
+void heads_clear(struct heads *heads);
 
 #endif

@@ -11,6 +11,15 @@ enum {
     LIMIT_HEAD = 256,
     /* Beginnings remembered at once: a histogram's three names, and one more. */
     LIMIT_HEADS = 4,
+    /* Names whose verdict is remembered from scrape to scrape, 100 bytes each: more than almost every service has. */
+    LIMIT_RULINGS = 4096,
+    /* Families that are counted one by one where nothing but curiosity asks for it. */
+    LIMIT_CENSUS = 8192,
+    /* Bytes of names and metadata that are kept through a body where the key needs them: a hundred thousand families.
+     */
+    LIMIT_NAMES = 32 * 1024 * 1024,
+    /* Bytes of a protobuf family that are looked at together where its metrics part. */
+    LIMIT_FRAME = 256 * 1024,
 };
 
 #endif

@@ -7,10 +7,16 @@
  *     name = 1, help = 2, metric = 4, unit = 5: length-delimited; type = 3: varint
  *
  * A message is a record. A large one is given out in pieces as it comes, from the moment its name is known, so that its
- * size costs no memory; until then, and a small one until its end, it is held where a feed cuts it.
+ * size costs no memory; until then, and a small one until its end, it is held where a feed cuts it. One whose metrics
+ * part is given out as frames (frame.h).
  */
 #include "bytes.h"
 #include "format.h"
+#include "frame.h"
+#include "keyer.h"
+#include "limits.h"
+#include "sharding.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,11 +30,9 @@ enum {
     /* Prometheus reads lengths with Go's MaxVarintLen32. */
     LENGTH_BYTES = 5,
     TAG_BYTES = 5,
-    VARINT_BYTES = 10,
 };
 
 enum { FIELD_NAME = 1, FIELD_HELP = 2, FIELD_TYPE = 3, FIELD_METRIC = 4, FIELD_UNIT = 5 };
-enum { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
 
 /* What the next byte belongs to. */
 enum place {
@@ -42,9 +46,10 @@ enum place {
 
 struct protobuf {
     struct ss_filter_error *error;
-    struct ss_hasher *hasher;
+    struct keyer *keyer;
     const struct records *out; /* of the call in hand */
     size_t max_held;
+    bool whole_frames;
 
     enum place place;
     uint64_t varint;
@@ -55,8 +60,10 @@ struct protobuf {
 
     struct bytes name, first_name;
     bool named, metrics; /* what the message has had */
-    bool decided;        /* it is being given out, as hash */
-    uint64_t hash;
+    bool decided;        /* it is being given out, by its fate */
+    struct fate fate;
+    struct framer framer;
+    size_t frame_at;   /* of what is held, when it is looked at next */
     uint64_t series;   /* metrics not yet given out */
     uint64_t position; /* bytes of the body in the feeds before */
     uint64_t offset;   /* of the message's first byte, its length, in the body */
@@ -69,7 +76,7 @@ fail(struct protobuf *p, enum ss_filter_condition condition, const char *reason)
     p->error->condition = condition;
     p->error->offset = p->offset;
     p->error->line = 0;
-    snprintf(p->error->reason, sizeof(p->error->reason), "%s, in the family that begins here", reason);
+    snprintf(p->error->reason, sizeof(p->error->reason), "%.240s, in the family that begins here", reason);
     return (int)condition;
 }
 
@@ -90,7 +97,7 @@ read_varint(struct protobuf *p, const char **at, const char *end, unsigned most,
         unsigned char byte = (unsigned char)*(*at)++;
         if (p->varint_bytes == most)
             return fail(p, SS_NO_EXPOSITION, "an overlong number");
-        if (p->varint_bytes < VARINT_BYTES - 1 || byte < 2)
+        if (p->varint_bytes < WIRE_VARINT_BYTES - 1 || byte < 2)
             p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes;
         p->varint_bytes++;
         if (byte < 0x80) {
@@ -156,10 +163,25 @@ take_tag(struct protobuf *p)
     }
 }
 
-static int
-hash_name(struct protobuf *p)
+static struct ss_span
+name_of(const struct protobuf *p)
 {
-    return ss_hasher_hash(p->hasher, ss_key_family((struct ss_span){p->name.ptr, p->name.len}), &p->hash);
+    return (struct ss_span){p->name.ptr, p->name.len};
+}
+
+/* Fails with what the keyer says, if r is a condition. */
+static int
+keyer_failed(struct protobuf *p, int r)
+{
+    return r > 0 && !p->error->condition ? fail(p, (enum ss_filter_condition)r, p->keyer->reason) : r;
+}
+
+static int
+decide(struct protobuf *p)
+{
+    p->decided = true;
+    p->frame_at = LIMIT_FRAME;
+    return keyer_failed(p, keyer_sample(p->keyer, name_of(p), &p->fate));
 }
 
 /* The name has come to its end. In a large message the first one decides at once. */
@@ -172,9 +194,8 @@ take_name(struct protobuf *p)
     if (p->decided)
         return bytes_equal(&p->name, &p->first_name) ? 0 : fail(p, SS_NO_EXPOSITION, "a second name");
     p->first_name.len = 0;
-    p->decided = true;
-    int r = hash_name(p);
-    return r ? r : bytes_add(&p->first_name, (struct ss_span){p->name.ptr, p->name.len});
+    int r = decide(p);
+    return r ? r : bytes_add(&p->first_name, name_of(p));
 }
 
 /* The value of a field, as much as is there. */
@@ -224,7 +245,7 @@ read_fields(struct protobuf *p, const char **at, const char *end)
                 r = read_value(p, at, end);
             break;
         case PLACE_VARINT:
-            r = read_varint(p, at, end, VARINT_BYTES, &done);
+            r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done) {
                 take_varint(p);
@@ -244,7 +265,18 @@ read_fields(struct protobuf *p, const char **at, const char *end)
 static int
 give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
-    struct record record = {bytes, p->hash, flags, p->series};
+    static const uint32_t fate_flags[] = {
+        [FATE_HASHED] = 0,
+        [FATE_EVERY] = RECORD_EVERY,
+        [FATE_DROPPED] = RECORD_DROPPED,
+        [FATE_SPLIT] = 0,
+    };
+    struct record record = {.bytes = bytes, .flags = flags, .series = p->series};
+    if (!flags) {
+        record.flags = fate_flags[p->fate.kind];
+        record.hash = p->fate.hash;
+        record.family = p->fate.family;
+    }
     p->series = 0;
     return bytes.len ? p->out->take(p->out->ctx, &record) : 0;
 }
@@ -263,6 +295,37 @@ give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
     return r ? r : give(p, bytes, flags);
 }
 
+/* Gives out what is held of a family that parts, as far as its fields are whole. */
+static int
+give_frame(struct protobuf *p, bool last)
+{
+    struct ss_span held = {p->held.ptr, p->held.len};
+    size_t taken = 0;
+    int r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, name_of(p), held, last, p->out, &taken));
+    if (r)
+        return r;
+    if (last && taken != held.len)
+        return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
+    memmove(p->held.ptr, held.ptr + taken, held.len - taken);
+    p->held.len -= taken;
+    if (p->held.len > p->max_held)
+        return fail(p, SS_LINE_TOO_LONG, "a metric longer than max_line");
+    p->frame_at = p->held.len > LIMIT_FRAME / 2 ? 2 * p->held.len : LIMIT_FRAME;
+    return 0;
+}
+
+/* Bytes of a family that parts, which have come. */
+static int
+add_to_frame(struct protobuf *p, struct ss_span bytes, bool last)
+{
+    int r = bytes_add(&p->held, bytes);
+    if (!r && (last || (p->held.len >= p->frame_at && !p->whole_frames)))
+        r = give_frame(p, last);
+    if (last)
+        framer_end(&p->framer);
+    return r;
+}
+
 /* The message is at its end. */
 static int
 end_message(struct protobuf *p, struct ss_span bytes)
@@ -277,8 +340,10 @@ end_message(struct protobuf *p, struct ss_span bytes)
     if (!p->named)
         flags = RECORD_LOOSE;
     else if (!p->decided)
-        r = hash_name(p);
-    return r ? r : give_all(p, bytes, flags);
+        r = decide(p);
+    if (r)
+        return r;
+    return p->named && fate_is_by_series(&p->fate) ? add_to_frame(p, bytes, true) : give_all(p, bytes, flags);
 }
 
 static int
@@ -334,7 +399,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
             return r;
         }
         if (p->decided) {
-            r = give_all(p, bytes, 0);
+            r = fate_is_by_series(&p->fate) ? add_to_frame(p, bytes, false) : give_all(p, bytes, 0);
             start = *at;
         } else {
             r = bytes_add(&p->held, bytes);
@@ -359,6 +424,8 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
     int r = 0;
 
     p->out = out;
+    if (in.len && !ss_sharding_takes_protobuf(p->keyer->sharding))
+        return fail(p, SS_KEY_IMPOSSIBLE, "a key that cannot be honoured in protobuf: a histogram is one metric in it");
     while (at < end && !r) {
         if (is_between(p))
             p->offset = p->position + (uint64_t)(at - in.ptr);
@@ -390,6 +457,7 @@ protobuf_free(void *state)
     bytes_deinit(&p->name);
     bytes_deinit(&p->first_name);
     bytes_deinit(&p->held);
+    framer_deinit(&p->framer);
     free(p);
 }
 
@@ -401,8 +469,9 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     if (!p)
         return -ENOMEM;
     p->error = settings->error;
-    p->hasher = settings->hasher;
+    p->keyer = settings->keyer;
     p->max_held = settings->max_line;
+    p->whole_frames = settings->whole_frames;
     *statep = p;
     return 0;
 }

@@ -21,101 +21,19 @@ skip_blanks(struct cursor *c)
         c->p++;
 }
 
-enum { NAME_START = 1, NAME_REST = 2 };
-
-/* [a-zA-Z_:] may begin a name, and [0-9] go on with it. */
-static const unsigned char name_letters[256] = {
-    ['a' ... 'z'] = NAME_START | NAME_REST,
-    ['A' ... 'Z'] = NAME_START | NAME_REST,
-    ['_'] = NAME_START | NAME_REST,
-    [':'] = NAME_START | NAME_REST,
-    ['0' ... '9'] = NAME_REST,
-};
-
 static bool
 is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-/* Reads [a-zA-Z_:][a-zA-Z0-9_:]*, perhaps nothing. */
+/* Reads the letters of a name, perhaps none. */
 static struct ss_span
 read_word(struct cursor *c)
 {
     const char *start = c->p;
-    const char *p = start, *end = c->end;
-    if (p < end && name_letters[(unsigned char)*p] & NAME_START)
-        while (p < end && name_letters[(unsigned char)*p])
-            p++;
-    c->p = p;
-    return (struct ss_span){start, (size_t)(p - start)};
-}
-
-/* Reads a quoted string; the cursor stands on its first quote. False if it has no end. */
-static bool
-read_quoted(struct cursor *c, struct name *name)
-{
-    const char *start = ++c->p;
-    name->escaped = false;
-    for (; c->p < c->end && *c->p != '"'; c->p++) {
-        if (*c->p == '\\') {
-            name->escaped = true;
-            c->p++;
-        }
-    }
-    if (c->p >= c->end)
-        return false;
-    name->raw = (struct ss_span){start, (size_t)(c->p++ - start)};
-    return true;
-}
-
-/*
- * Reads labels up to and with the closing brace; the cursor stands behind the opening one. If name is given, the first
- * quoted string that is neither a label's name nor its value is put there: the name of a sample that begins with a
- * brace. first_end is where that string ends if nothing stands before it. Answers false for what are no labels.
- */
-static bool
-read_labels(struct cursor *c, struct name *name, const char **first_end)
-{
-    bool value_next = false, first = true;
-
-    for (;;) {
-        struct name quoted;
-        skip_blanks(c);
-        switch (peek(c)) {
-        case '}':
-            c->p++;
-            return !value_next;
-        case ',':
-            c->p++;
-            break;
-        case '"':
-            if (!read_quoted(c, &quoted))
-                return false;
-            const char *end = c->p;
-            skip_blanks(c);
-            if (value_next) {
-                value_next = false;
-            } else if (peek(c) == '=') {
-                c->p++;
-                value_next = true;
-            } else if (name && !name->raw.ptr) {
-                *name = quoted;
-                if (first)
-                    *first_end = end;
-            }
-            break;
-        default:
-            if (value_next || !read_word(c).len)
-                return false;
-            skip_blanks(c);
-            if (peek(c) != '=')
-                return false;
-            c->p++;
-            value_next = true;
-        }
-        first = false;
-    }
+    c->p = name_end(start, c->end);
+    return (struct ss_span){start, (size_t)(c->p - start)};
 }
 
 static bool
@@ -211,42 +129,69 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
     return false;
 }
 
+size_t
+sample_labels(struct ss_span line, size_t head_len, bool openmetrics)
+{
+    struct cursor c = {line.ptr + head_len - 1, line.ptr + line.len};
+    if (peek(&c) == ',')
+        return head_len;
+    if (!openmetrics)
+        skip_blanks(&c);
+    return peek(&c) == '{' ? (size_t)(c.p - line.ptr) + 1 : 0;
+}
+
+/* Reads labels up to and with the closing brace; the cursor stands behind the opening one. Without a name so far, the
+   sample's is among them. */
+static const char *
+read_labels(struct cursor *c, struct sample *sample, const char *line)
+{
+    struct labels labels = labels_of_text(c->p, c->end);
+    struct label label;
+
+    sample->labels = (size_t)(c->p - line);
+    while (labels_next(&labels, &label))
+        ;
+    if (labels.broken)
+        return "no metric name and labels";
+    c->p = labels.p;
+    if (sample->name.raw.len)
+        return NULL;
+    if (!labels.metric.raw.ptr)
+        return "no metric name in braces";
+    sample->name = labels.metric;
+    /* The byte behind a quoted name must tell that it is no label's name. */
+    const char *end = labels.metric_end;
+    if (end && (*end == ',' || *end == '}'))
+        sample->head_len = (size_t)(end - line) + 1;
+    return NULL;
+}
+
 const char *
 sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
-    const char *first_end = NULL;
 
     *sample = (struct sample){0};
     if (!openmetrics)
         skip_blanks(&c);
     sample->name.raw = read_word(&c);
-    bool braced = !sample->name.raw.len;
-    if (braced) {
-        if (peek(&c) != '{')
-            return "no metric name";
-        sample->name.raw.ptr = NULL;
-    } else {
+    if (sample->name.raw.len) {
         sample->head_len = (size_t)(c.p - line.ptr) + 1;
+        sample->labels = sample_labels(line, sample->head_len, openmetrics);
         if (peek(&c) == '{' && sample_ends_in_value(line, openmetrics))
             return NULL;
         if (!openmetrics)
             skip_blanks(&c);
+    } else if (peek(&c) != '{') {
+        return "no metric name";
     }
     if (peek(&c) == '{') {
         c.p++;
-        if (!read_labels(&c, braced ? &sample->name : NULL, &first_end))
-            return "no metric name and labels";
-        if (!sample->name.raw.ptr)
-            return "no metric name in braces";
+        const char *what = read_labels(&c, sample, line.ptr);
+        if (what)
+            return what;
     }
-    if (!skip_to_value(&c, openmetrics) || !is_value(c, openmetrics))
-        return "no value";
-
-    /* The byte behind a quoted name must tell that it is no label's name. */
-    if (braced && first_end && (*first_end == ',' || *first_end == '}'))
-        sample->head_len = (size_t)(first_end - line.ptr) + 1;
-    return NULL;
+    return skip_to_value(&c, openmetrics) && is_value(c, openmetrics) ? NULL : "no value";
 }
 
 static bool
@@ -271,48 +216,36 @@ skip_gap(struct cursor *c, bool openmetrics)
 }
 
 const char *
-comment_read(struct ss_span line, bool openmetrics, enum comment_kind *kindp, struct name *namep)
+comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
 
+    *comment = (struct comment){.kind = COMMENT_PLAIN};
     if (line.len >= 5 && !memcmp(line.ptr, "# EOF", 5) && (line.len == 5 || (line.len == 6 && line.ptr[5] == '\n'))) {
-        *kindp = COMMENT_EOF;
+        comment->kind = COMMENT_EOF;
         return NULL;
     }
-    *kindp = COMMENT_PLAIN;
     if (!openmetrics)
         skip_blanks(&c);
     c.p++;
-    if (!skip_gap(&c, openmetrics) ||
-        !(skip_word(&c, "HELP") || skip_word(&c, "TYPE") || (openmetrics && skip_word(&c, "UNIT"))) ||
-        !skip_gap(&c, openmetrics))
+    if (!skip_gap(&c, openmetrics))
+        return openmetrics ? "a comment that is no metadata" : NULL;
+    bool is_type = skip_word(&c, "TYPE");
+    if (!(is_type || skip_word(&c, "HELP") || (openmetrics && skip_word(&c, "UNIT"))) || !skip_gap(&c, openmetrics))
         return openmetrics ? "a comment that is no metadata" : NULL;
 
-    *kindp = COMMENT_META;
-    *namep = (struct name){{NULL, 0}, false};
-    if (peek(&c) == '"')
-        return read_quoted(&c, namep) ? NULL : "a quoted name without its end";
-    namep->raw = read_word(&c);
-    return namep->raw.len ? NULL : "metadata without a metric name";
-}
-
-struct ss_span
-name_bytes(const struct name *name, char *scratch)
-{
-    if (!name->escaped)
-        return name->raw;
-
-    char *out = scratch;
-    for (size_t i = 0; i < name->raw.len; i++) {
-        char c = name->raw.ptr[i];
-        if (c == '\\' && i + 1 < name->raw.len) {
-            char next = name->raw.ptr[i + 1];
-            if (next == '\\' || next == '"' || next == 'n') {
-                c = next == 'n' ? '\n' : next;
-                i++;
-            }
-        }
-        *out++ = c;
+    comment->kind = COMMENT_META;
+    if (peek(&c) == '"') {
+        if (!(c.p = quoted_read(c.p, c.end, &comment->name)))
+            return "a quoted name without its end";
+    } else if (!(comment->name.raw = read_word(&c)).len) {
+        return "metadata without a metric name";
     }
-    return (struct ss_span){scratch, (size_t)(out - scratch)};
+    if (is_type && c.p < c.end) {
+        c.p++; /* exactly one blank */
+        comment->type = (struct ss_span){c.p, (size_t)(c.end - c.p)};
+        if (comment->type.len && c.end[-1] == '\n')
+            comment->type.len--;
+    }
+    return NULL;
 }

@@ -1,31 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "select.h"
 
-static int
-selection_settle(void *ctx)
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct waiting_line {
+    struct ss_span bytes;
+    struct waiting_line *next;
+};
+
+/* Out. */
+
+int
+selection_settle(struct selection *s)
 {
-    struct selection *s = ctx;
     size_t n = s->n;
     s->n = 0;
     return n ? s->sink->take(s->sink->ctx, s->spans, n) : 0;
 }
 
-/* The verdict on a record with a key; the same key as before has the same verdict as before. */
-static bool
-selection_wants(struct selection *s, uint64_t hash)
-{
-    if (s->counts.families_seen && hash == s->last_hash)
-        return s->last_kept;
-    s->last_hash = hash;
-    s->last_kept =
-        !s->shards || ss_shards_has(s->shards, ss_place(s->hash, s->placement, hash, ss_shards_count(s->shards)));
-    s->counts.families_seen++;
-    s->counts.families_kept += s->last_kept;
-    return s->last_kept;
-}
-
 static int
-selection_keep(struct selection *s, struct ss_span bytes)
+keep(struct selection *s, struct ss_span bytes)
 {
     s->counts.bytes_kept += bytes.len;
     if (s->n) {
@@ -44,28 +40,175 @@ selection_keep(struct selection *s, struct ss_span bytes)
     return 0;
 }
 
-static int
-selection_take(void *ctx, const struct record *record)
+/* Whether a shard that is asked for has the hash; the same hash as before has the same answer as before. */
+static bool
+has_hash(struct selection *s, uint64_t hash)
 {
-    struct selection *s = ctx;
-    bool wanted;
+    if (s->last_hash != hash || !s->asked) {
+        s->asked = true;
+        s->last_hash = hash;
+        s->last_wanted = ss_shards_has(s->shards, ss_sharding_place(s->sharding, hash, ss_shards_count(s->shards)));
+    }
+    return s->last_wanted;
+}
 
-    if (record->flags & RECORD_EVERY)
-        wanted = true;
-    else if (record->flags & RECORD_LOOSE)
-        wanted = !s->shards || ss_shards_has(s->shards, 0);
+static bool
+wants(struct selection *s, const struct record *record)
+{
+    if (record->flags & RECORD_DROPPED)
+        return false;
+    if (!s->shards || record->flags & RECORD_EVERY)
+        return true;
+    return record->flags & RECORD_LOOSE ? ss_shards_has(s->shards, 0) : has_hash(s, record->hash);
+}
+
+/* Metadata. */
+
+static int
+let_wait(struct selection *s, const struct record *record)
+{
+    if (record->meta >= s->n_waiting) {
+        uint32_t n = record->meta < 64 ? 128 : 2 * record->meta;
+        struct waiting *waiting = realloc(s->waiting, n * sizeof(*waiting));
+        if (!waiting)
+            return -ENOMEM;
+        memset(waiting + s->n_waiting, 0, (n - s->n_waiting) * sizeof(*waiting));
+        s->waiting = waiting;
+        s->n_waiting = n;
+    }
+    if (s->arena.bytes > LIMIT_NAMES)
+        return SS_TOO_MANY;
+    struct waiting_line *line = arena_take(&s->arena, sizeof(*line));
+    struct ss_span bytes = s->borrows ? record->bytes : arena_copy(&s->arena, record->bytes);
+    if (!line || !bytes.ptr)
+        return -ENOMEM;
+    *line = (struct waiting_line){bytes, NULL};
+
+    struct waiting *waiting = &s->waiting[record->meta];
+    if (waiting->last)
+        waiting->last->next = line;
     else
-        wanted = selection_wants(s, record->hash);
+        waiting->first = line;
+    waiting->last = line;
+    return 0;
+}
 
+/* Keeps the metadata that wait for a sample of this family. */
+static int
+keep_waiting(struct selection *s, uint32_t meta)
+{
+    if (meta >= s->n_waiting)
+        return 0;
+    struct waiting_line *line = s->waiting[meta].first;
+    s->waiting[meta] = (struct waiting){NULL, NULL};
+    for (; line; line = line->next) {
+        int r = keep(s, line->bytes);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* Frames. */
+
+static int
+frame_add(struct frame *f, struct ss_span bytes)
+{
+    f->bytes += bytes.len;
+    if (f->n && f->spans[f->n - 1].ptr + f->spans[f->n - 1].len == bytes.ptr) {
+        f->spans[f->n - 1].len += bytes.len;
+        return 0;
+    }
+    if (f->n == f->capacity) {
+        size_t capacity = f->n ? 2 * f->n : 64;
+        struct ss_span *spans = realloc(f->spans, capacity * sizeof(*spans));
+        if (!spans)
+            return -ENOMEM;
+        f->spans = spans;
+        f->capacity = capacity;
+    }
+    f->spans[f->n++] = bytes;
+    return 0;
+}
+
+/* Gives the frame out with its new length, if any of its metrics is wanted. */
+static int
+frame_close(struct selection *s)
+{
+    struct frame *f = &s->frame;
+    f->open = false;
+    if (!f->wanted)
+        return 0;
+    size_t len = wire_put_varint(f->length, f->bytes);
+    int r = keep(s, (struct ss_span){f->length, len});
+    for (size_t i = 0; i < f->n && !r; i++)
+        r = keep(s, f->spans[i]);
+    /* The next frame writes its length to the same place. */
+    return r ? r : selection_settle(s);
+}
+
+static int
+take_frame(struct selection *s, const struct record *record)
+{
+    struct frame *f = &s->frame;
+    /* Asked for everything, the body goes through as it is. */
+    if (!s->shards)
+        return record->flags & RECORD_AGAIN || !record->bytes.len ? 0 : keep(s, record->bytes);
+    if (record->flags & RECORD_OPEN) {
+        f->family_wanted = f->family_wanted && !record->bytes.len;
+        f->open = true;
+        f->wanted = false;
+        f->n = f->bytes = 0;
+        return 0;
+    }
+    if (record->flags & RECORD_FIELD)
+        f->wanted |= f->family_wanted && !(record->flags & RECORD_AGAIN);
+    return record->flags & RECORD_CLOSE ? frame_close(s) : frame_add(f, record->bytes);
+}
+
+/* In. */
+
+/* A family that goes on counts once. What names no family has neither a number nor a hash. */
+static void
+count_families(struct selection *s, const struct record *record, bool wanted)
+{
+    uint64_t family = record->family ? record->family : record->hash;
+    if (!family)
+        return;
+    if (family != s->last_family) {
+        s->last_family = family;
+        s->family_counted = false;
+        s->counts.families_seen++;
+    }
+    s->counts.families_kept += wanted && !s->family_counted;
+    s->family_counted |= wanted;
+}
+
+int
+selection_take(struct selection *s, const struct record *record)
+{
+    if (record->flags & (RECORD_OPEN | RECORD_FIELD | RECORD_CLOSE))
+        return take_frame(s, record);
+    if (record->flags & RECORD_META && s->shards)
+        return let_wait(s, record);
+    bool wanted = wants(s, record);
+    count_families(s, record, wanted);
     s->counts.series_seen += record->series;
     if (!wanted)
         return 0;
     s->counts.series_kept += record->series;
-    return selection_keep(s, record->bytes);
+    if (s->frame.open) {
+        s->frame.wanted = s->frame.family_wanted = true;
+        return frame_add(&s->frame, record->bytes);
+    }
+    int r = record->meta ? keep_waiting(s, record->meta) : 0;
+    return r ? r : keep(s, record->bytes);
 }
 
-struct records
-selection_records(struct selection *selection)
+void
+selection_deinit(struct selection *s)
 {
-    return (struct records){selection_take, selection_settle, selection};
+    arena_deinit(&s->arena);
+    free(s->waiting);
+    free(s->frame.spans);
 }

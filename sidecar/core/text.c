@@ -2,197 +2,18 @@
 /*
  * The text formats: 0.0.4, 1.0.0 and OpenMetrics, which cut and name their lines alike.
  *
- * Lines are cut first and read whole, without a state. The lines that begin like the one before are not read at all:
- * they are of the same name, and the scanner steps over as many as there are.
+ * Lines are cut first and read whole, without a state (text_line.c). The lines that begin like the one before are not
+ * read at all: they are of the same name, and the scanner steps over as many as there are.
  */
-#include "format.h"
-#include "head.h"
-#include "line.h"
+#include "text.h"
+
 #include "sample.h"
-#include "scan.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum ending {
-    ENDING_OPEN,
-    ENDING_PENDING, /* format_guess: a # EOF stood there; is it the last line? */
-    ENDING_SEEN,    /* OpenMetrics: nothing may follow */
-};
-
-struct text {
-    const struct format *format;
-    const struct scanner *scanner;
-    const struct records *out; /* of the call in hand */
-    struct ss_filter_error *error;
-    struct ss_hasher *hasher;
-    size_t max_line;
-    struct line line;           /* the one that is not whole yet */
-    struct heads heads;         /* of the last names */
-    const struct head *current; /* of the last line, if it was a sample */
-    uint64_t offset, lfs;       /* bytes and LFs before the line in hand */
-    enum ending ending;
-    bool marker_lf; /* the pending # EOF had its LF */
-    char *scratch;  /* for names with escapes */
-    size_t scratch_size;
-    uint32_t ends[SCAN_ENDS];
-};
-
 static const char too_long[] = "a line longer than max_line";
-
-static bool
-is_openmetrics(const struct text *t)
-{
-    return t->format == &format_openmetrics;
-}
-
-static int
-fail(struct text *t, enum ss_filter_condition condition, const char *what, struct ss_span line)
-{
-    struct ss_filter_error *e = t->error;
-    e->condition = condition;
-    e->offset = t->offset;
-    e->line = t->lfs + 1;
-
-    int n = snprintf(e->reason, sizeof(e->reason), "%s", what);
-    if (line.len && n >= 0) {
-        char *out = e->reason + n, *end = e->reason + sizeof(e->reason) - 8;
-        out += sprintf(out, ": ");
-        for (size_t i = 0; i < line.len && i < 48 && line.ptr[i] != '\n' && out < end; i++) {
-            unsigned char c = (unsigned char)line.ptr[i];
-            out += sprintf(out, c < 0x20 || c == 0x7f ? "\\x%02x" : "%c", c);
-        }
-    }
-    return (int)condition;
-}
-
-/* Hands on a record that begins at the line in hand, and steps over it. lfs: how many LFs are in it. */
-static int
-give(struct text *t, struct record record, uint64_t lfs)
-{
-    int r = t->out->take(t->out->ctx, &record);
-    t->offset += record.bytes.len;
-    t->lfs += lfs;
-    return r;
-}
-
-static uint64_t
-count_lfs(struct ss_span bytes)
-{
-    uint64_t n = 0;
-    for (const char *p = bytes.ptr, *end = p + bytes.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
-        n++;
-    return n;
-}
-
-static int
-hash_name(struct text *t, const struct name *name, uint64_t *hashp)
-{
-    if (name->escaped && t->scratch_size < name->raw.len) {
-        char *scratch = realloc(t->scratch, name->raw.len);
-        if (!scratch)
-            return -ENOMEM;
-        t->scratch = scratch;
-        t->scratch_size = name->raw.len;
-    }
-    return ss_hasher_hash(t->hasher, ss_key_family(name_bytes(name, t->scratch)), hashp);
-}
-
-static int
-take_sample(struct text *t, struct ss_span line)
-{
-    struct sample sample;
-    uint64_t hash;
-
-    /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
-    if (t->current && head_begins(line, t->current))
-        return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
-    t->current = heads_recall(&t->heads, line);
-    if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
-        return give(t, (struct record){line, t->current->hash, 0, 1}, count_lfs(line));
-
-    const char *what = sample_read(line, is_openmetrics(t), &sample);
-    if (what)
-        return fail(t, SS_NO_EXPOSITION, what, line);
-    int r = hash_name(t, &sample.name, &hash);
-    if (r)
-        return r;
-    if (!t->current && sample.head_len)
-        t->current = heads_remember(&t->heads, (struct ss_span){line.ptr, sample.head_len}, hash);
-    return give(t, (struct record){line, hash, 0, 1}, count_lfs(line));
-}
-
-/* A # EOF in a body that is not known to be OpenMetrics: whose it is depends on whether anything follows. */
-static int
-settle_marker(struct text *t, uint32_t flags)
-{
-    t->ending = ENDING_OPEN;
-    return give(t, (struct record){{"# EOF\n", t->marker_lf ? 6 : 5}, 0, flags, 0}, t->marker_lf);
-}
-
-static int
-take_marker(struct text *t, struct ss_span line)
-{
-    if (is_openmetrics(t)) {
-        t->ending = ENDING_SEEN;
-        return give(t, (struct record){line, 0, RECORD_EVERY, 0}, count_lfs(line));
-    }
-    if (t->format == &format_guess) {
-        t->ending = ENDING_PENDING;
-        t->marker_lf = line.len == 6;
-        return 0;
-    }
-    return give(t, (struct record){line, 0, RECORD_LOOSE, 0}, 1);
-}
-
-static int
-take_comment(struct text *t, struct ss_span line)
-{
-    enum comment_kind kind;
-    struct name name;
-    struct record record = {line, 0, RECORD_LOOSE, 0};
-    const char *what = comment_read(line, is_openmetrics(t), &kind, &name);
-    if (what)
-        return fail(t, SS_NO_EXPOSITION, what, line);
-
-    if (kind == COMMENT_EOF)
-        return take_marker(t, line);
-    if (kind == COMMENT_META) {
-        int r = hash_name(t, &name, &record.hash);
-        if (r)
-            return r;
-        record.flags = 0;
-    }
-    return give(t, record, count_lfs(line));
-}
-
-/* Takes one whole line; at the body's end it may lack its LF. */
-static int
-take_line(struct text *t, struct ss_span line)
-{
-    if (t->ending == ENDING_SEEN)
-        return fail(t, SS_NO_EXPOSITION, "text after # EOF", line);
-    if (t->ending == ENDING_PENDING) {
-        int r = settle_marker(t, RECORD_LOOSE);
-        if (r)
-            return r;
-    }
-
-    size_t blanks = 0;
-    if (!is_openmetrics(t))
-        while (blanks < line.len && (line.ptr[blanks] == ' ' || line.ptr[blanks] == '\t'))
-            blanks++;
-    char first = blanks < line.len ? line.ptr[blanks] : '\n';
-    if (first != '#' && first != '\n')
-        return take_sample(t, line);
-    t->current = NULL;
-    if (first == '#')
-        return take_comment(t, line);
-    return is_openmetrics(t) ? fail(t, SS_NO_EXPOSITION, "a blank line", line)
-                             : give(t, (struct record){line, 0, RECORD_LOOSE, 0}, count_lfs(line));
-}
 
 enum { BATCH_LEAST = 128 };
 
@@ -218,8 +39,8 @@ give_run(struct text *t, struct walk *w)
     w->samples = 0;
     if (!bytes.len)
         return 0;
-    return give(t, (struct record){bytes, t->current->hash, 0, samples},
-                w->carry.inside_lf ? count_lfs(bytes) : samples);
+    const struct fate *fate = &t->current->fate;
+    return text_give_fated(t, bytes, fate, fate->hash, samples, w->carry.inside_lf ? count_lfs(bytes) : samples);
 }
 
 /* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
@@ -253,8 +74,8 @@ static int
 take_other(struct text *t, struct walk *w, size_t len)
 {
     if (len > t->max_line)
-        return fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
-    int r = take_line(t, (struct ss_span){w->line, len});
+        return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
+    int r = text_take_line(t, (struct ss_span){w->line, len});
     w->line += len;
     w->run = w->line;
     return r;
@@ -280,13 +101,33 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
     return i;
 }
 
+/* The same where each series has a hash of its own. 0, or why it came to an end. */
+static int
+give_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
+{
+    const struct head *head = t->current;
+    size_t i = *ip;
+    int r = 0;
+
+    for (; i < n && !r; i++) {
+        struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
+        if (line.len > t->max_line || !head_begins(line, head))
+            break;
+        r = text_give_like(t, line, head, w->carry.inside_lf ? count_lfs(line) : 1);
+        w->line += line.len;
+    }
+    w->run = w->line;
+    *ip = i;
+    return r;
+}
+
 /* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
    on, and the line is the next to be stepped over. */
 static bool
 goes_on(struct text *t, struct ss_span line)
 {
     const struct head *head = heads_recall(&t->heads, line);
-    if (!head || head->hash != t->current->hash || line.len > t->max_line ||
+    if (!head || !fates_are_one(&head->fate, &t->current->fate) || line.len > t->max_line ||
         !sample_ends_in_value(line, is_openmetrics(t)))
         return false;
     t->current = head;
@@ -300,7 +141,14 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
     const char *scanned = w->scanned;
 
     for (size_t i = 0; i < n; i++) {
-        if (t->current && (i = step_over(t, w, base, i, n)) == n)
+        if (t->current && fate_is_by_series(&t->current->fate)) {
+            int r = give_series(t, w, base, &i, n);
+            if (r)
+                return r;
+        } else if (t->current) {
+            i = step_over(t, w, base, i, n);
+        }
+        if (i == n)
             break;
         size_t len = (size_t)(base + t->ends[i] - w->line);
         if (t->current && goes_on(t, (struct ss_span){w->line, len})) {
@@ -354,13 +202,13 @@ fill_line(struct text *t, struct ss_span *in)
     if (n < 0)
         return (int)n;
     if (!whole && (size_t)n < in->len)
-        return fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
+        return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
     in->ptr += n;
     in->len -= (size_t)n;
     if (!whole)
         return 0;
 
-    int r = take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
+    int r = text_take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
     if (!r)
         r = t->out->settle(t->out->ctx);
     line_clear(&t->line);
@@ -400,13 +248,13 @@ text_end(void *state, const struct records *out)
 
     t->out = out;
     if (cut_is_quoted(&t->line.cut))
-        return fail(t, SS_BODY_CUT, "the body ends inside quotes", none);
+        return text_fail(t, SS_BODY_CUT, "the body ends inside quotes", none);
     if (t->line.bytes.len)
-        r = take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
-    if (!r && t->ending == ENDING_PENDING)
-        r = settle_marker(t, RECORD_EVERY);
+        r = text_take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
+    if (!r)
+        r = text_give_held(t);
     if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)
-        return fail(t, SS_BODY_CUT, "the body ends without # EOF", none);
+        return text_fail(t, SS_BODY_CUT, "the body ends without # EOF", none);
     return r ? r : out->settle(out->ctx);
 }
 
@@ -417,7 +265,7 @@ text_ends_whole(const void *state)
     bool marker = t->line.bytes.len == 5 && !memcmp(t->line.bytes.ptr, "# EOF", 5);
     if (is_openmetrics(t))
         return marker || t->ending == ENDING_SEEN;
-    return t->offset > 0 && !t->line.bytes.len;
+    return t->offset + t->block.lines.len > 0 && !t->line.bytes.len;
 }
 
 static void
@@ -425,7 +273,10 @@ text_free(void *state)
 {
     struct text *t = state;
     line_deinit(&t->line);
-    free(t->scratch);
+    bytes_deinit(&t->scratch);
+    bytes_deinit(&t->block.name);
+    bytes_deinit(&t->block.type);
+    bytes_deinit(&t->block.lines);
     free(t);
 }
 
@@ -438,8 +289,9 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     t->format = format;
     t->scanner = scanner_best();
     t->error = settings->error;
-    t->hasher = settings->hasher;
+    t->keyer = settings->keyer;
     t->max_line = settings->max_line;
+    t->blocks = is_openmetrics(t) && keyer_has_rules(t->keyer);
     t->line.cut.openmetrics = is_openmetrics(t);
     *statep = t;
     return 0;

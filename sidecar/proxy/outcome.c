@@ -9,6 +9,7 @@ const struct outcome_row outcomes[] = {
     [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN},
     [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN},
     [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN},
+    [OUTCOME_UNDECIDED] = {"undecided", 502, LOG_WARN},
     [OUTCOME_TIMEOUT] = {"timeout", 504, LOG_WARN},
     [OUTCOME_CLIENT_GONE] = {"client_gone", 0, LOG_INFO},
     [OUTCOME_NO_MEMORY] = {"no_memory", 503, LOG_ERROR},

@@ -21,7 +21,7 @@ struct pipeline {
     uint64_t max_body, bytes_in, bytes_meant;
     bool strict_close;
     struct evbuffer *out;
-    char reason[300];
+    char reason[380];
 };
 
 int
@@ -33,9 +33,11 @@ pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settin
         return -ENOMEM;
     filter.content_type = settings->content_type;
     filter.shards = settings->shards;
-    filter.hash = settings->hash;
-    filter.placement = settings->placement;
+    filter.sharding = settings->sharding;
     filter.max_line = settings->max_line;
+    filter.max_series = settings->max_series;
+    filter.max_families = settings->max_families;
+    filter.census = true;
     p->max_body = settings->max_body;
     p->strict_close = settings->strict_close;
     p->gzip_level = settings->filtered ? settings->gzip_level : -1;
@@ -112,7 +114,11 @@ from_filter(struct pipeline *p, int r)
     case SS_BODY_CUT:
         return PIPELINE_CUT;
     case SS_LINE_TOO_LONG:
+    case SS_TOO_MANY:
         return PIPELINE_TOO_LARGE;
+    case SS_RULE_FAILED:
+    case SS_KEY_IMPOSSIBLE:
+        return PIPELINE_UNDECIDED;
     default:
         return PIPELINE_NO_EXPOSITION;
     }

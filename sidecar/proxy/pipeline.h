@@ -20,15 +20,16 @@ enum pipeline_condition {
     PIPELINE_CUT,
     PIPELINE_TOO_LARGE,
     PIPELINE_BAD_ENCODING,
+    PIPELINE_UNDECIDED, /* nobody can tell which shard some of it belongs to */
 };
 
 struct pipeline_settings {
     bool filtered;                  /* false: the bytes go through as they are; the rest then means nothing */
     const char *content_type;       /* not kept */
     const struct ss_shards *shards; /* NULL: all. Borrowed while the pipeline lives. */
-    enum ss_hash hash;
-    enum ss_placement placement;
+    struct ss_sharding *sharding;   /* likewise */
     size_t max_line;
+    uint64_t max_series, max_families; /* 0: any number */
     uint64_t max_body; /* of the bytes that come, and of what they mean */
     bool strict_close;
     bool gunzip;    /* the bytes come compressed */

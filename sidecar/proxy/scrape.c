@@ -83,7 +83,7 @@ struct scrape {
     enum outcome outcome;
     int status; /* sent, or to be */
     uint64_t bytes_in, bytes_out;
-    char reason[320]; /* why it failed */
+    char reason[480]; /* why it failed */
 };
 
 static void settle(struct scrape *s);
@@ -294,9 +294,10 @@ begin_body(struct scrape *s, const char *encoding)
         .filtered = s->status == 200,
         .content_type = evhttp_find_header(reply_headers(s->reply), "Content-Type"),
         .shards = s->request.params.shards,
-        .hash = (enum ss_hash)s->config->hash,
-        .placement = (enum ss_placement)s->config->placement,
+        .sharding = s->config->sharding,
         .max_line = s->endpoint->max_line,
+        .max_series = s->endpoint->max_series,
+        .max_families = s->endpoint->max_families,
         .max_body = s->endpoint->max_body,
         .strict_close = s->endpoint->strict_close,
         .gunzip = is_gzip(encoding),
@@ -342,6 +343,9 @@ fail_pipeline(struct scrape *s, int r)
         break;
     case PIPELINE_TOO_LARGE:
         fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", name, reason);
+        break;
+    case PIPELINE_UNDECIDED:
+        fail(s, OUTCOME_UNDECIDED, "endpoint %s: the service's answer cannot be sharded: %s", name, reason);
         break;
     case PIPELINE_BAD_ENCODING:
         fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name, reason);

@@ -153,7 +153,7 @@ check(struct builder *b)
 {
     struct config *c = b->config;
     builder_place_nowhere(b);
-    if (!c->n_endpoints)
+    if (!c->n_endpoints && !b->for_bodies_only)
         builder_mistake(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
@@ -172,7 +172,7 @@ builder_deinit(struct builder *b)
 int
 config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes)
 {
-    struct builder b = {.mistakes = mistakes, .path = flags->file};
+    struct builder b = {.mistakes = mistakes, .path = flags->file, .for_bodies_only = flags->for_bodies_only};
 
     b.config = calloc(1, sizeof(*b.config));
     if (!b.config)
@@ -228,6 +228,8 @@ config_unref(struct config *config)
         free(e->socket);
     }
     free(config->endpoints);
+    ss_sharding_free(config->sharding);
+    ss_rules_free(config->rules);
     free_texts(config, false);
     free(config);
 }

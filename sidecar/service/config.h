@@ -7,6 +7,8 @@
  * A configuration that was read is not changed any more. It is counted, so that a scrape that began under one may end
  * under it while the next is already in force.
  */
+#include <scrapeshard/sharding.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,10 +35,9 @@ typedef uint64_t config_count;
 typedef bool config_flag;
 typedef int config_choice;
 
-/* Choices by their index in config.def. */
+/* Choices by their index in config.def; those of [sharding] are in the order of the library's. */
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
-enum { KEY_FAMILY, KEY_DECLARED, KEY_NAME, KEY_LABELS };
 
 struct endpoint {
     char *name;
@@ -52,11 +53,15 @@ struct config {
 #include "config.def"
     struct endpoint *endpoints;
     size_t n_endpoints;
+    /* Made of [sharding] and [rules]. */
+    struct ss_rules *rules;
+    struct ss_sharding *sharding;
 };
 
 /* What the command line says: assignments "section.key=value", applied in order above the file. */
 struct config_flags {
-    const char *file; /* NULL: none */
+    const char *file;     /* NULL: none */
+    bool for_bodies_only; /* no service is asked: there need be no endpoint */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */
         char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */

@@ -73,6 +73,7 @@ struct builder {
     FILE *mistakes;
     size_t n_mistakes;
     bool out_of_memory;
+    bool for_bodies_only;      /* see struct config_flags */
     const char *path;          /* of the file, or NULL */
     struct texts lines;        /* of the file as far as it was read, as they stand */
     bool touched[SETTINGS];    /* lists that this source has begun; its values replace those of the source below */
@@ -141,7 +142,7 @@ void texts_clear(struct texts *texts);
 /* Reads the file at b->path. */
 void builder_read_file(struct builder *b);
 
-/* Looks at [sharding] and [rules] as a whole, in config_sharding.c. */
+/* Looks at [sharding] and [rules] as a whole, and makes the config's sharding of them, in config_sharding.c. */
 void check_sharding(struct builder *b);
 
 #endif

@@ -18,11 +18,18 @@
 
 enum { MOST_ROUNDS = 2000, FEED = 16 * 1024 };
 
+static const char *content_type = "text/plain";
+
 struct contest {
     const char *name;
-    uint64_t (*run)(struct ss_span body, const char *content_type, uint32_t count, size_t feed); /* bytes or lines */
-    uint32_t count;                                                                              /* shards */
-    size_t feed; /* bytes given at once */
+    uint64_t (*run)(struct ss_span body, const struct contest *contest); /* bytes or lines */
+    uint32_t count;                                                      /* shards */
+    size_t feed;                                                         /* bytes given at once */
+    enum ss_key key;
+    enum ss_hash hash;
+    int rules; /* of each kind */
+    bool census;
+    struct ss_sharding *sharding;
     double seconds[MOST_ROUNDS];
     uint64_t kept;
 };
@@ -54,9 +61,9 @@ read_file(const char *path, size_t *lenp)
 }
 
 static uint64_t
-memchr_lines(struct ss_span body, const char *content_type, uint32_t count, size_t feed)
+memchr_lines(struct ss_span body, const struct contest *contest)
 {
-    (void)content_type, (void)count, (void)feed;
+    (void)contest;
     uint64_t n = 0;
     for (const char *p = body.ptr, *end = p + body.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
         n++;
@@ -82,7 +89,7 @@ copy_take(void *ctx, const struct ss_span *spans, size_t n)
 }
 
 static uint64_t
-filter_body(struct ss_span body, const char *content_type, uint32_t count, size_t feed)
+filter_body(struct ss_span body, const struct contest *contest)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct ss_shards_error error;
@@ -91,14 +98,16 @@ filter_body(struct ss_span body, const char *content_type, uint32_t count, size_
     struct copy copy = {0};
     struct ss_sink sink = {copy_take, &copy};
 
-    if (ss_shards_parse(&shards, (struct ss_span){"0", 1}, count, &error))
+    if (ss_shards_parse(&shards, (struct ss_span){"0", 1}, contest->count, &error))
         exit(1);
     settings.content_type = content_type;
     settings.shards = shards;
+    settings.sharding = contest->sharding;
+    settings.census = contest->census;
     if (ss_filter_new(&filter, &settings))
         exit(1);
     while (body.len) {
-        struct ss_span piece = {body.ptr, body.len < feed ? body.len : feed};
+        struct ss_span piece = {body.ptr, body.len < contest->feed ? body.len : contest->feed};
         if (ss_filter_feed(filter, piece, &sink))
             exit(1);
         body.ptr += piece.len;
@@ -112,11 +121,11 @@ filter_body(struct ss_span body, const char *content_type, uint32_t count, size_
 }
 
 static uint64_t
-igzip_body(struct ss_span body, const char *content_type, uint32_t count, size_t feed)
+igzip_body(struct ss_span body, const struct contest *contest)
 {
+    const size_t feed = contest->feed;
     static uint8_t level_buffer[ISAL_DEF_LVL1_DEFAULT], out[64 * 1024];
     struct isal_zstream z;
-    (void)content_type, (void)count;
     isal_deflate_init(&z);
     z.gzip_flag = IGZIP_GZIP;
     z.level = 1;
@@ -136,6 +145,46 @@ igzip_body(struct ss_span body, const char *content_type, uint32_t count, size_t
     return z.total_out;
 }
 
+/* Rules that match some of the names that body.py makes, and many that match none. */
+static struct ss_rules *
+make_rules(int n)
+{
+    static const struct {
+        const char *before, *behind; /* of a number */
+    } patterns[] = {
+        [SS_ACTION_DROP] = {"banner_", "_.*"},           [SS_ACTION_KEEP] = {"(?:[a-z]+_)+(?:", "_)?.*"},
+        [SS_ACTION_REPLICATE] = {".*_", "_build_info"},  [SS_ACTION_COLOCATE] = {"(kafka_[a-z]+)_", "_.*"},
+        [SS_ACTION_SPLIT] = {"worker_giant_", "_bytes"},
+    };
+    struct ss_rules *rules;
+    struct ss_rule_error error;
+    if (ss_rules_new(&rules))
+        exit(1);
+    for (int action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
+        for (int i = 0; i < n; i++) {
+            char pattern[80];
+            int len = snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].before, i, patterns[action].behind);
+            if (ss_rules_add(rules, (enum ss_action)action, (struct ss_span){pattern, (size_t)len}, &error))
+                exit(1);
+        }
+    }
+    return rules;
+}
+
+static void
+make_sharding(struct contest *c)
+{
+    const struct ss_span labels[] = {{"handler", 7}, {"pool", 4}};
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    settings.key = c->key;
+    settings.hash = c->hash;
+    settings.source_labels = labels;
+    settings.n_source_labels = 2;
+    settings.rules = c->rules ? make_rules(c->rules) : NULL;
+    if (ss_sharding_new(&c->sharding, &settings))
+        exit(1);
+}
+
 static int
 by_value(const void *a, const void *b)
 {
@@ -152,6 +201,18 @@ main(int argc, char **argv)
         {.name = "N=80, 16 KiB", .run = filter_body, .count = 80, .feed = FEED},
         {.name = "N=8, 16 KiB", .run = filter_body, .count = 8, .feed = FEED},
         {.name = "N=1, 16 KiB", .run = filter_body, .count = 1, .feed = FEED},
+        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .census = true},
+        {.name = "md5", .run = filter_body, .count = 80, .feed = FEED, .hash = SS_HASH_MD5},
+        {.name = "rules", .run = filter_body, .count = 80, .feed = FEED, .rules = 10},
+        {.name = "declared", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_DECLARED},
+        {.name = "name", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_NAME},
+        {.name = "labels", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_LABELS},
+        {.name = "labels, md5",
+         .run = filter_body,
+         .count = 80,
+         .feed = FEED,
+         .key = SS_KEY_LABELS,
+         .hash = SS_HASH_MD5},
         {.name = "igzip", .run = igzip_body, .feed = FEED},
     };
     enum { CONTESTS = sizeof(contests) / sizeof(contests[0]) };
@@ -160,15 +221,18 @@ main(int argc, char **argv)
     if (argc < 2)
         return 2;
     body.ptr = read_file(argv[1], &body.len);
-    const char *content_type = argc > 2 ? argv[2] : "text/plain";
+    if (argc > 2)
+        content_type = argv[2];
     int rounds = argc > 3 ? atoi(argv[3]) : 300;
     if (rounds < 1 || rounds > MOST_ROUNDS)
         return 2;
 
+    for (size_t c = 0; c < CONTESTS; c++)
+        make_sharding(&contests[c]);
     for (int i = 0; i < rounds; i++) {
         for (size_t c = 0; c < CONTESTS; c++) {
             double start = cpu_now();
-            contests[c].kept = contests[c].run(body, content_type, contests[c].count, contests[c].feed);
+            contests[c].kept = contests[c].run(body, &contests[c]);
             contests[c].seconds[i] = cpu_now() - start;
         }
     }

@@ -206,10 +206,12 @@ BAD_LINES = [
     ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),
     ("max_series = many\n", 1, 14, "count"),
     ("max_families = 1k\n", 1, 16, "count"),
-    ("[sharding]\nkey = labels\nsource_labels = a\n", 2, 7, "yet"),
-    ("[sharding]\nkey = declared\n", 2, 7, "yet"),
-    ("[sharding]\nkey = name\n", 2, 7, "yet"),
     ("[sharding]\nkey = labels\n", 2, 7, "source_labels"),
+    ("[rules]\ndrop = a|(b\n", 2, 12, "missing closing parenthesis"),
+    ("[rules]\nkeep = x\nkeep = \"y ; [\"\n", 3, 14, "missing terminating ]"),
+    ("[rules]\ncolocate = job_.*\n", 2, 12, "group"),
+    ("[rules]\nsplit = ab\\C\n", 2, 13, "is disabled"),
+    ("[rules]\ncolocate = " + "(a)" * 17 + "\n", 2, 12, "16 groups"),
     ("[sharding]\nseparator = ;\n", 2, 13, r'empty.*";"'),
     ("[sharding]\nseparator =\n", 2, 12, r'empty.*";"'),
     ("[sharding]\nsource_labels =\n", 2, 16, "empty name"),
@@ -446,7 +448,7 @@ def test_print_is_a_file(config):
     assert again(config, GOOD_PRINTED) == GOOD_PRINTED
 
 
-VALUES = ["a", "a b", " a", "a ", "a ; b", "a\t; b", ";a", ";", '"', 'a"b', '"a"', '""', '" ; "', "\\", "# a", "[a]",
+VALUES = ["a", "a b", " a", "a ", "a ; b", "a\t; b", ";a", ";", '"', 'a"b', '"a"', '""', '" ; "', "\\\\", "# a", "[a]",
           "a = b", "é ; ü", "'a ; b'", '\\" ;""', "a" * 150, ' ;"' * 40]
 
 

@@ -22,7 +22,7 @@ read_text(struct config **config, const void *text, size_t size)
 
     if (fd >= 0 && out && write(fd, text, size) == (ssize_t)size) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        struct config_flags flags = {path, NULL, 0};
+        struct config_flags flags = {.file = path};
         r = config_read(config, &flags, out);
         fclose(out);
         if (r < 0 || !r != !len)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_FRAME_H
+#define CORE_FRAME_H
+/*
+ * A protobuf family whose metrics part: it is given out field by field, so that each shard gets a family of its own
+ * metrics and of all that is said about them. A large one is several frames, which say again what was said before them.
+ */
+#include "bytes.h"
+#include "keyer.h"
+#include "record.h"
+
+/* Zeroed is the beginning of a family; to be freed with framer_deinit(). */
+struct framer {
+    bool begun;
+    struct bytes said; /* fields that are no metrics, of the frames before */
+};
+
+/*
+ * Gives the whole fields of bytes out as a frame. bytes go on where those of the call before were left; the first are
+ * the message's length. last: they go to the message's end. *takenp is how many bytes the whole fields have.
+ *
+ * 0; a condition, with keyer->reason; or what the records answer.
+ */
+int framer_give(struct framer *framer, struct keyer *keyer, const struct fate *fate, struct ss_span name,
+                struct ss_span bytes, bool last, const struct records *out, size_t *takenp);
+
+/* The family is at its end: ready for the next. */
+void framer_end(struct framer *framer);
+
+void framer_deinit(struct framer *framer);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The waist, kept: the records of a body, by their lengths, for they say it without a gap. */
+#include "body.h"
+#include "select.h"
+
+#include <scrapeshard/index.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct entry {
+    size_t len;
+    uint64_t hash, series;
+    uint32_t flags, family, meta;
+};
+
+struct ss_index {
+    struct body body;
+    struct bytes bytes;
+    struct entry *entries;
+    size_t n, capacity;
+};
+
+int
+ss_index_new(struct ss_index **indexp, const struct ss_filter_settings *settings)
+{
+    struct ss_index *x = calloc(1, sizeof(*x));
+    if (!x)
+        return -ENOMEM;
+    int r = body_init(&x->body, settings, true);
+    if (r)
+        ss_index_free(x);
+    else
+        *indexp = x;
+    return r;
+}
+
+static bool
+goes_on(const struct entry *entry, const struct record *record)
+{
+    const uint32_t frame = RECORD_OPEN | RECORD_FIELD | RECORD_CLOSE;
+    return entry->hash == record->hash && entry->flags == record->flags && entry->family == record->family &&
+           entry->meta == record->meta && !(entry->flags & frame);
+}
+
+static int
+take_record(void *ctx, const struct record *record)
+{
+    struct ss_index *x = ctx;
+    if (x->n && goes_on(&x->entries[x->n - 1], record)) {
+        x->entries[x->n - 1].len += record->bytes.len;
+        x->entries[x->n - 1].series += record->series;
+        return 0;
+    }
+    if (x->n == x->capacity) {
+        size_t capacity = x->capacity ? 2 * x->capacity : 256;
+        struct entry *entries = realloc(x->entries, capacity * sizeof(*entries));
+        if (!entries)
+            return -ENOMEM;
+        x->entries = entries;
+        x->capacity = capacity;
+    }
+    x->entries[x->n++] =
+        (struct entry){record->bytes.len, record->hash, record->series, record->flags, record->family, record->meta};
+    return 0;
+}
+
+static int
+settle_records(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+int
+ss_index_feed(struct ss_index *x, struct ss_span bytes)
+{
+    struct records records = {take_record, settle_records, x};
+    int r = x->body.failed;
+    if (!r)
+        r = bytes_add(&x->bytes, bytes);
+    return r ? r : body_feed(&x->body, bytes, &records);
+}
+
+int
+ss_index_end(struct ss_index *x)
+{
+    struct records records = {take_record, settle_records, x};
+    int r = body_end(&x->body, &records);
+    if (!r && x->bytes.len) {
+        /* It may live for long, and half of its memory may be room to grow. */
+        char *fitted = realloc(x->bytes.ptr, x->bytes.len);
+        if (fitted) {
+            x->bytes.ptr = fitted;
+            x->bytes.capacity = x->bytes.len;
+        }
+    }
+    return r;
+}
+
+int
+ss_index_select(const struct ss_index *x, const struct ss_shards *shards, const struct ss_sink *sink,
+                struct ss_filter_counts *counts)
+{
+    struct selection selection = {.shards = shards, .sharding = x->body.keyer.sharding, .sink = sink, .borrows = true};
+    const char *at = x->bytes.ptr;
+    int r = 0;
+
+    for (const struct entry *e = x->entries; e < x->entries + x->n && !r; e++) {
+        r = selection_take(&selection,
+                           &(struct record){{at, e->len}, e->hash, e->flags, e->family, e->meta, e->series});
+        at += e->len;
+    }
+    if (!r)
+        r = selection_settle(&selection);
+    *counts = selection.counts;
+    counts->bytes_seen = x->bytes.len;
+    selection_deinit(&selection);
+    return r;
+}
+
+static enum ss_index_fate
+fate_of(uint32_t flags)
+{
+    return flags & RECORD_LOOSE              ? SS_INDEX_LOOSE
+           : flags & RECORD_EVERY            ? SS_INDEX_EVERY
+           : flags & RECORD_DROPPED          ? SS_INDEX_DROPPED
+           : flags & ~(uint32_t)RECORD_LOOSE ? SS_INDEX_META
+                                             : SS_INDEX_HASHED;
+}
+
+void
+ss_index_visit(const struct ss_index *x, void (*visit)(void *ctx, const struct ss_index_part *part), void *ctx)
+{
+    for (const struct entry *e = x->entries; e < x->entries + x->n; e++) {
+        struct ss_index_part part = {{"", 0}, fate_of(e->flags), e->hash, e->series, e->len};
+        if (e->family)
+            part.family = x->body.keyer.families.names.items[e->family].name;
+        if (e->len)
+            visit(ctx, &part);
+    }
+}
+
+bool
+ss_index_ends_whole(const struct ss_index *x)
+{
+    return x->body.format->ends_whole(x->body.state);
+}
+
+const struct ss_filter_error *
+ss_index_error(const struct ss_index *x)
+{
+    return x->body.error.condition ? &x->body.error : NULL;
+}
+
+size_t
+ss_index_largest(const struct ss_index *x, struct ss_family_count *out, size_t n)
+{
+    return n ? families_largest(&x->body.keyer.families, out, n) : 0;
+}
+
+const char *
+ss_index_format(const struct ss_index *x)
+{
+    return x->body.format->name;
+}
+
+struct ss_span
+ss_index_body(const struct ss_index *x)
+{
+    return (struct ss_span){x->bytes.ptr, x->bytes.len};
+}
+
+size_t
+ss_index_memory(const struct ss_index *x)
+{
+    return sizeof(*x) + x->bytes.capacity + x->capacity * sizeof(*x->entries) + families_bytes(&x->body.keyer.families);
+}
+
+void
+ss_index_free(struct ss_index *x)
+{
+    if (!x)
+        return;
+    body_deinit(&x->body);
+    bytes_deinit(&x->bytes);
+    free(x->entries);
+    free(x);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "labels.h"
+
+#include "wire.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+struct ss_span
+name_bytes(const struct name *name, char *scratch)
+{
+    if (!name->escaped)
+        return name->raw;
+
+    char *out = scratch;
+    for (size_t i = 0; i < name->raw.len; i++) {
+        char c = name->raw.ptr[i];
+        if (c == '\\' && i + 1 < name->raw.len) {
+            char next = name->raw.ptr[i + 1];
+            if (next == '\\' || next == '"' || next == 'n') {
+                c = next == 'n' ? '\n' : next;
+                i++;
+            }
+        }
+        *out++ = c;
+    }
+    return (struct ss_span){scratch, (size_t)(out - scratch)};
+}
+
+/* Text. */
+
+enum { NAME_START = 1, NAME_REST = 2 };
+
+/* [a-zA-Z_:] may begin a name, and [0-9] go on with it. */
+static const unsigned char name_letters[256] = {
+    ['a' ... 'z'] = NAME_START | NAME_REST,
+    ['A' ... 'Z'] = NAME_START | NAME_REST,
+    ['_'] = NAME_START | NAME_REST,
+    [':'] = NAME_START | NAME_REST,
+    ['0' ... '9'] = NAME_REST,
+};
+
+const char *
+name_end(const char *p, const char *end)
+{
+    if (p < end && name_letters[(unsigned char)*p] & NAME_START)
+        while (p < end && name_letters[(unsigned char)*p])
+            p++;
+    return p;
+}
+
+/* The next quote or backslash, or end. */
+static inline const char *
+quote_or_backslash(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        int found = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
+        if (found)
+            return p + __builtin_ctz((unsigned)found);
+    }
+#endif
+    while (p < end && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+const char *
+quoted_read(const char *p, const char *end, struct name *name)
+{
+    const char *start = ++p;
+    name->escaped = false;
+    for (p = quote_or_backslash(p, end); p < end && *p == '\\'; p = quote_or_backslash(p + 2, end)) {
+        name->escaped = true;
+        if (end - p < 2)
+            return NULL;
+    }
+    if (p >= end)
+        return NULL;
+    name->raw = (struct ss_span){start, (size_t)(p - start)};
+    return p + 1;
+}
+
+static const char *
+skip_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return p;
+}
+
+struct labels
+labels_of_text(const char *behind_brace, const char *end)
+{
+    return (struct labels){.p = behind_brace, .end = end, .first = true};
+}
+
+static bool
+break_off(struct labels *l)
+{
+    l->broken = true;
+    return false;
+}
+
+/* Reads the value behind a label's name. */
+static bool
+read_value(struct labels *l, const char *p, struct label *label)
+{
+    p = skip_blanks(p + 1, l->end);
+    if (p == l->end || *p != '"' || !(p = quoted_read(p, l->end, &label->value)))
+        return break_off(l);
+    l->p = p;
+    return true;
+}
+
+bool
+labels_next(struct labels *l, struct label *label)
+{
+    for (;; l->first = false) {
+        const char *p = l->p, *end = l->end, *behind;
+        while (p < end && (*p == ',' || *p == ' ' || *p == '\t')) {
+            l->first &= *p != ',';
+            p++;
+        }
+        if (p == end)
+            return break_off(l);
+        if (*p == '}') {
+            l->p = p + 1;
+            return false;
+        }
+        if (*p == '"') {
+            if (!(behind = quoted_read(p, end, &label->name)))
+                return break_off(l);
+        } else {
+            behind = name_end(p, end);
+            if (behind == p)
+                return break_off(l);
+            label->name = (struct name){{p, (size_t)(behind - p)}, false};
+        }
+        l->p = skip_blanks(behind, end);
+        if (l->p < end && *l->p == '=') {
+            l->first = false;
+            return read_value(l, l->p, label);
+        }
+        if (*p != '"')
+            return break_off(l);
+        if (!l->metric.raw.ptr) {
+            l->metric = label->name;
+            l->metric_end = l->first ? behind : NULL;
+        }
+    }
+}
+
+/* Protobuf. */
+
+enum { FIELD_LABEL = 1, FIELD_NAME = 1, FIELD_VALUE = 2 };
+
+static bool
+read_pair(struct ss_span pair, struct label *label)
+{
+    struct wire wire = {.left = pair};
+    struct wire_field field;
+
+    *label = (struct label){.name = {{"", 0}, false}, .value = {{"", 0}, false}};
+    while (wire_next(&wire, &field)) {
+        if (field.number == FIELD_NAME && field.type == WIRE_BYTES)
+            label->name.raw = field.value;
+        else if (field.number == FIELD_VALUE && field.type == WIRE_BYTES)
+            label->value.raw = field.value;
+    }
+    return !wire.broken;
+}
+
+bool
+label_pairs_next(struct label_pairs *pairs, struct label *label)
+{
+    struct wire wire = {.left = pairs->left};
+    struct wire_field field;
+
+    while (wire_next(&wire, &field)) {
+        if (field.number != FIELD_LABEL || field.type != WIRE_BYTES)
+            continue;
+        pairs->left = wire.left;
+        pairs->broken = !read_pair(field.value, label);
+        return !pairs->broken;
+    }
+    pairs->left = wire.left;
+    pairs->broken = wire.broken;
+    return false;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys that are made of labels, series by series. */
+#include "keyer.h"
+#include "sharding.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A series whose labels are gone through, in whatever format. */
+struct series {
+    bool protobuf;
+    struct labels labels;
+    struct label_pairs pairs;
+    size_t size; /* at least the bytes of all its labels */
+};
+
+static bool
+next_label(struct series *s, struct label *label)
+{
+    return s->protobuf ? label_pairs_next(&s->pairs, label) : labels_next(&s->labels, label);
+}
+
+static bool
+is_broken(const struct series *s)
+{
+    return s->protobuf ? s->pairs.broken : s->labels.broken;
+}
+
+static int
+fail_labels(struct keyer *k, const struct series *s)
+{
+    snprintf(k->reason, sizeof(k->reason),
+             s->protobuf ? "a metric whose labels cannot be read" : "no metric name and labels");
+    return SS_NO_EXPOSITION;
+}
+
+/* What a name or value means; with escapes, written behind what is in the scratch already. NULL: there is no memory. */
+static struct ss_span
+meaning(struct keyer *k, const struct name *name, size_t size)
+{
+    struct bytes *scratch = &k->scratch;
+    if (!name->escaped)
+        return name->raw;
+    /* At once for all of the series, so that what was written is not moved. */
+    if (scratch->capacity < size) {
+        char *grown = realloc(scratch->ptr, size);
+        if (!grown)
+            return (struct ss_span){NULL, 0};
+        scratch->ptr = grown;
+        scratch->capacity = size;
+    }
+    struct ss_span meant = name_bytes(name, scratch->ptr + scratch->len);
+    scratch->len += meant.len;
+    return meant;
+}
+
+static bool
+spans_equal(struct ss_span a, struct ss_span b)
+{
+    return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
+}
+
+/* Finds the source labels' values, as far as they are there. */
+static int
+find_labels(struct keyer *k, struct ss_span name, struct series *s)
+{
+    const struct ss_sharding_settings *settings = &k->sharding->settings;
+    size_t n = settings->n_source_labels, missing = n;
+    struct label label;
+
+    memset(k->found, 0, n * sizeof(*k->found));
+    k->scratch.len = 0;
+    if (k->sharding->name_label >= 0) {
+        k->found[k->sharding->name_label] = name;
+        missing--;
+    }
+    while (missing && next_label(s, &label)) {
+        struct ss_span meant = meaning(k, &label.name, s->size);
+        if (!meant.ptr)
+            return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+            if (k->found[i].ptr || !spans_equal(meant, settings->source_labels[i]))
+                continue;
+            k->found[i] = meaning(k, &label.value, s->size);
+            if (!k->found[i].ptr)
+                return -ENOMEM;
+            missing--;
+        }
+    }
+    return is_broken(s) ? fail_labels(k, s) : 0;
+}
+
+/* Joins the values. */
+static int
+hash_found(struct keyer *k, uint64_t *hashp)
+{
+    const struct ss_sharding_settings *settings = &k->sharding->settings;
+    if (settings->n_source_labels == 1) {
+        struct ss_span value = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
+        return keyer_hash(k, value, hashp);
+    }
+    int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
+    return r ? r : keyer_hash(k, (struct ss_span){k->key.ptr, k->key.len}, hashp);
+}
+
+/* Labels that must not part a histogram or a summary; and an empty one is as good as none. */
+static bool
+counts_in_split(struct ss_span name, struct ss_span value)
+{
+    return value.len && !spans_equal(name, (struct ss_span){"le", 2}) &&
+           !spans_equal(name, (struct ss_span){"quantile", 8});
+}
+
+/* Takes a label of a split series in, so that they stand sorted by name; their order is the format's, not the
+   series'. */
+static int
+insert_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t n)
+{
+    if (n == k->labels_capacity) {
+        size_t capacity = n ? 2 * n : 16;
+        struct key_label *labels = realloc(k->labels, capacity * sizeof(*labels));
+        if (!labels)
+            return -ENOMEM;
+        k->labels = labels;
+        k->labels_capacity = capacity;
+    }
+    size_t at = n;
+    for (; at > 0; at--) {
+        struct ss_span other = k->labels[at - 1].name;
+        int order = memcmp(other.ptr, name.ptr, other.len < name.len ? other.len : name.len);
+        if (order < 0 || (!order && other.len <= name.len))
+            break;
+        k->labels[at] = k->labels[at - 1];
+    }
+    k->labels[at] = (struct key_label){name, value};
+    return 0;
+}
+
+static int
+collect_labels(struct keyer *k, struct series *s, size_t *np)
+{
+    struct label label;
+    k->scratch.len = 0;
+    *np = 0;
+    while (next_label(s, &label)) {
+        struct ss_span name = meaning(k, &label.name, s->size), value = meaning(k, &label.value, s->size);
+        if (!name.ptr || !value.ptr)
+            return -ENOMEM;
+        if (!counts_in_split(name, value))
+            continue;
+        int r = insert_label(k, name, value, *np);
+        if (r)
+            return r;
+        ++*np;
+    }
+    return is_broken(s) ? fail_labels(k, s) : 0;
+}
+
+/* The key of a split series: its family, and name and value of each label, each behind a byte that UTF-8 has not. */
+static int
+hash_split(struct keyer *k, struct ss_span name, struct series *s, uint64_t *hashp)
+{
+    const struct ss_span border = {"\xff", 1};
+    size_t n;
+    int r = collect_labels(k, s, &n);
+    k->key.len = 0;
+    if (!r)
+        r = bytes_add(&k->key, ss_key_family(name));
+    for (size_t i = 0; i < n && !r; i++) {
+        const struct ss_span parts[] = {border, k->labels[i].name, border, k->labels[i].value};
+        for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && !r; p++)
+            r = bytes_add(&k->key, parts[p]);
+    }
+    return r ? r : keyer_hash(k, (struct ss_span){k->key.ptr, k->key.len}, hashp);
+}
+
+static int
+hash_series(struct keyer *k, const struct fate *fate, struct ss_span name, struct series *s, uint64_t *hashp)
+{
+    if (fate->kind == FATE_SPLIT)
+        return hash_split(k, name, s, hashp);
+    int r = find_labels(k, name, s);
+    return r ? r : hash_found(k, hashp);
+}
+
+int
+keyer_hash_text(struct keyer *k, const struct fate *fate, struct ss_span name, struct ss_span line, size_t labels,
+                uint64_t *hashp)
+{
+    const char *none = "}";
+    struct series s = {.size = line.len};
+    s.labels = labels ? labels_of_text(line.ptr + labels, line.ptr + line.len) : labels_of_text(none, none + 1);
+    return hash_series(k, fate, name, &s, hashp);
+}
+
+int
+keyer_hash_metric(struct keyer *k, const struct fate *fate, struct ss_span name, struct ss_span metric, uint64_t *hashp)
+{
+    struct series s = {.protobuf = true, .pairs = {metric, false}, .size = metric.len};
+    return hash_series(k, fate, name, &s, hashp);
+}
