@@ -3,25 +3,30 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+
+int
+bytes_reserve(struct bytes *b, size_t len)
+{
+    if (b->capacity - b->len >= len)
+        return 0;
+    size_t capacity = b->capacity ? b->capacity : 512;
+    while (capacity - b->len < len)
+        capacity *= 2;
+    char *grown = realloc(b->ptr, capacity);
+    if (!grown)
+        return -ENOMEM;
+    b->ptr = grown;
+    b->capacity = capacity;
+    return 0;
+}
 
 int
 bytes_add(struct bytes *b, struct ss_span added)
 {
-    if (b->capacity - b->len < added.len) {
-        size_t capacity = b->capacity ? b->capacity : 512;
-        while (capacity - b->len < added.len)
-            capacity *= 2;
-        char *grown = realloc(b->ptr, capacity);
-        if (!grown)
-            return -ENOMEM;
-        b->ptr = grown;
-        b->capacity = capacity;
-    }
-    if (added.len)
-        memcpy(b->ptr + b->len, added.ptr, added.len);
-    b->len += added.len;
-    return 0;
+    int r = bytes_reserve(b, added.len);
+    if (!r)
+        bytes_put(b, added);
+    return r;
 }
 
 void

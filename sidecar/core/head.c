@@ -12,6 +12,8 @@ heads_remember(struct heads *heads, struct ss_span beginning, struct ss_span nam
     head->fate = *fate;
     memcpy(head->bytes, beginning.ptr, beginning.len);
     head->name = (struct ss_span){head->bytes + (name.ptr - beginning.ptr), name.len};
+    char last = beginning.ptr[beginning.len - 1];
+    head->labels = last == '{' || last == ',' ? beginning.len : 0;
     if (beginning.len < HEAD_WORD)
         return head;
     size_t half = beginning.len < 16 ? 0 : 8;

@@ -19,6 +19,7 @@ struct head {
     size_t len; /* 0: matches nothing */
     struct fate fate;
     struct ss_span name; /* in bytes */
+    size_t labels;       /* where the lines' labels begin; 0: that is to be looked for */
     size_t places[4];
     uint64_t words[4];
     char bytes[LIMIT_HEAD];

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "labels.h"
 
+#include "find.h"
 #include "wire.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 struct ss_span
 name_bytes(const struct name *name, char *scratch)
@@ -30,42 +27,24 @@ name_bytes(const struct name *name, char *scratch)
 
 /* Text. */
 
-enum { NAME_START = 1, NAME_REST = 2 };
-
-/* [a-zA-Z_:] may begin a name, and [0-9] go on with it. */
-static const unsigned char name_letters[256] = {
-    ['a' ... 'z'] = NAME_START | NAME_REST,
-    ['A' ... 'Z'] = NAME_START | NAME_REST,
-    ['_'] = NAME_START | NAME_REST,
-    [':'] = NAME_START | NAME_REST,
-    ['0' ... '9'] = NAME_REST,
-};
+/* [a-zA-Z_:] may begin a name. */
+static bool
+begins_name(char c)
+{
+    unsigned char letter = (unsigned char)(c | ' ');
+    return (letter >= 'a' && letter <= 'z') || c == '_' || c == ':';
+}
 
 const char *
 name_end(const char *p, const char *end)
 {
-    if (p < end && name_letters[(unsigned char)*p] & NAME_START)
-        while (p < end && name_letters[(unsigned char)*p])
-            p++;
-    return p;
+    return p < end && begins_name(*p) ? find_no_name(p + 1, end) : p;
 }
 
-/* The next quote or backslash, or end. */
-static inline const char *
+static const char *
 quote_or_backslash(const char *p, const char *end)
 {
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    for (; end - p >= 16; p += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        int found = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
-        if (found)
-            return p + __builtin_ctz((unsigned)found);
-    }
-#endif
-    while (p < end && *p != '"' && *p != '\\')
-        p++;
-    return p;
+    return find_any(p, end, '"', '\\', '"');
 }
 
 const char *

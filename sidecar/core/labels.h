@@ -37,6 +37,19 @@ struct labels labels_of_text(const char *behind_brace, const char *end);
 /* The next one, which points into the line. False: there is none, or labels->broken. */
 bool labels_next(struct labels *labels, struct label *label);
 
+/* Some labels of a line, and their values as they are found; each ptr is NULL before. */
+struct wanted_labels {
+    const struct ss_span *names;
+    struct ss_span *values;
+    size_t n, missing; /* as many as have no value yet */
+};
+
+/*
+ * Finds the values of labels that begin at an offset of the line and are written as all exporters write them: one
+ * behind the other, without blanks and without escapes. False: they are not written so, and nothing is known of them.
+ */
+bool labels_find(struct ss_span line, size_t at, struct wanted_labels *wanted);
+
 /* Steps over letters of a name: [a-zA-Z_:][a-zA-Z0-9_:]*, perhaps none. Returns where they end. */
 const char *name_end(const char *p, const char *end);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "line.h"
 
+#include "find.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -42,6 +44,13 @@ cut_body(struct cut *cut, char c)
     }
 }
 
+/* Steps in a body over bytes that mean nothing there. */
+static const char *
+skip_body(const struct cut *cut, const char *p, const char *end)
+{
+    return cut->escaped ? p : find_any(p, end, '"', '\\', '\n');
+}
+
 /* The head of a line, a byte at a time: is it a sample, a comment, or a comment with a name that may be quoted? */
 static enum cut_state
 cut_head(struct cut *cut, char c)
@@ -80,15 +89,17 @@ cut_is_quoted(const struct cut *cut)
 size_t
 cut_feed(struct cut *cut, struct ss_span in)
 {
-    for (size_t i = 0; i < in.len; i++) {
-        char c = in.ptr[i];
-        if (c == '\n' && !cut_is_quoted(cut))
-            return i + 1;
+    const char *end = in.ptr + in.len;
+    for (const char *p = in.ptr; p < end; p++) {
         if (cut->state == CUT_COMMENT) {
-            const char *lf = memchr(in.ptr + i, '\n', in.len - i);
+            const char *lf = memchr(p, '\n', (size_t)(end - p));
             return lf ? (size_t)(lf - in.ptr) + 1 : 0;
         }
-        cut->state = cut->state < CUT_QUOTED_NAME ? cut_head(cut, c) : cut_body(cut, c);
+        if (cut->state >= CUT_QUOTED_NAME && (p = skip_body(cut, p, end)) == end)
+            break;
+        if (*p == '\n' && !cut_is_quoted(cut))
+            return (size_t)(p - in.ptr) + 1;
+        cut->state = cut->state < CUT_QUOTED_NAME ? cut_head(cut, *p) : cut_body(cut, *p);
     }
     return 0;
 }

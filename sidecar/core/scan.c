@@ -24,15 +24,48 @@ portable_ends(struct ss_span in, struct scan_carry *carry, uint32_t *ends)
     return n;
 }
 
-const struct scanner scanner_portable = {"portable", portable_ends};
+size_t
+scan_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
+           const char *limit)
+{
+    size_t i = 0;
+    (void)limit;
+    for (; i < n; i++) {
+        const char *next = base + ends[i];
+        if (!head_begins((struct ss_span){line, (size_t)(next - line)}, head))
+            break;
+        line = next;
+    }
+    return i;
+}
+
+const struct scanner scanner_portable = {"portable", portable_ends, scan_alike};
+
+bool
+scanner_runs(const struct scanner *scanner)
+{
+#ifdef __x86_64__
+    bool common = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+    if (scanner == &scanner_avx2)
+        return common && __builtin_cpu_supports("avx2");
+    /* VBMI2 is not needed for itself: processors without it run slower when they use registers of 512 bits. */
+    if (scanner == &scanner_avx512)
+        return common && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
+#endif
+    return scanner != NULL;
+}
 
 const struct scanner *
 scanner_best(void)
 {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") &&
-        __builtin_cpu_supports("popcnt"))
+    if (scanner_runs(&scanner_avx512))
+        return &scanner_avx512;
+    if (scanner_runs(&scanner_avx2))
         return &scanner_avx2;
+#endif
+#ifdef __aarch64__
+    return &scanner_neon;
 #endif
     return &scanner_portable;
 }

@@ -1,45 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Sixty-four bytes a step: a bit for each LF, quote and backslash; the regions between quotes by a carry-less
- * multiplication, and the ends written out without a branch on how many there are, as simdjson does (Langdale and
- * Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 28, 2019, sections 3.1.1 and 3.1.4).
- */
-#include "scan.h"
-
 #ifdef __x86_64__
+#include "scan_x86.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 #define AVX2 __attribute__((target("avx2,pclmul,bmi,popcnt")))
 
-enum { BLOCK = 64 };
+enum { VECTOR = 32 };
+
+AVX2 static inline __m256i
+load(const char *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+AVX2 static inline uint64_t
+bits(__m256i low, __m256i high)
+{
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 | (uint32_t)_mm256_movemask_epi8(low);
+}
 
 AVX2 static inline uint64_t
 equals(__m256i low, __m256i high, char c)
 {
     __m256i want = _mm256_set1_epi8(c);
-    uint32_t a = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want));
-    uint32_t b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, want));
-    return (uint64_t)b << 32 | a;
-}
-
-/* The bytes that a backslash takes the meaning from; backslashes are rare, so one by one. */
-static uint64_t
-escaped_bytes(uint64_t backslashes, uint64_t *carry)
-{
-    uint64_t escaped = *carry;
-    backslashes &= ~escaped;
-    *carry = 0;
-    while (backslashes) {
-        uint64_t slash = backslashes & (~backslashes + 1);
-        uint64_t next = slash << 1;
-        if (!next)
-            *carry = 1;
-        escaped |= next;
-        backslashes &= ~(slash | next);
-    }
-    return escaped;
+    return bits(_mm256_cmpeq_epi8(low, want), _mm256_cmpeq_epi8(high, want));
 }
 
 struct block {
@@ -50,39 +35,17 @@ struct block {
 AVX2 static inline struct block
 read_block(const char *p, struct scan_carry *carry)
 {
-    __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
-    uint64_t lfs = equals(low, high, '\n');
-    uint64_t quotes = equals(low, high, '"');
-    uint64_t backslashes = equals(low, high, '\\');
+    __m256i low = load(p), high = load(p + VECTOR), backslash = _mm256_set1_epi8('\\');
+    uint64_t lfs = equals(low, high, '\n'), quotes = equals(low, high, '"'), escaped = 0;
+    __m256i low_slashes = _mm256_cmpeq_epi8(low, backslash), high_slashes = _mm256_cmpeq_epi8(high, backslash);
 
-    uint64_t escaped = 0;
-
-    if (__builtin_expect((backslashes | carry->escaped) != 0, 0)) {
-        escaped = escaped_bytes(backslashes, &carry->escaped);
+    if (__builtin_expect(_mm256_movemask_epi8(_mm256_or_si256(low_slashes, high_slashes)) | (int)carry->escaped, 0)) {
+        escaped = scan_escaped(bits(low_slashes, high_slashes), &carry->escaped);
         quotes &= ~escaped;
     }
-
-    __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)quotes), _mm_set1_epi8(-1), 0);
-    uint64_t inside = (uint64_t)_mm_cvtsi128_si64(product) ^ carry->quoted;
-    carry->quoted = (uint64_t)((int64_t)inside >> 63);
+    uint64_t inside = inside_quotes(quotes, carry);
     carry->inside_lf |= lfs & inside;
     return (struct block){lfs & ~inside, escaped};
-}
-
-/* Writes out the ends of a block that begins at an offset; always one, which costs less than to ask. */
-AVX2 static inline size_t
-write_ends(uint32_t *out, uint64_t ends, uint32_t offset)
-{
-    size_t n = (size_t)__builtin_popcountll(ends);
-    out[0] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-    if (__builtin_expect(n > 1, 0)) {
-        for (size_t i = 1; i < n; i++) {
-            ends = _blsr_u64(ends);
-            out[i] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-        }
-    }
-    return n;
 }
 
 AVX2 static size_t
@@ -105,6 +68,31 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     return n;
 }
 
-const struct scanner scanner_avx2 = {"avx2", avx2_ends};
+/* All ones, and then zeros: from 32 - n on, a mask of n bytes. */
+static const char ones_zeros[2 * VECTOR] = {[0 ... VECTOR - 1] = -1};
+
+/* A line with the same bytes as the head is longer than it: its LF would stand where the head has none, or has one
+   inside quotes, and there the line would not end either. */
+AVX2 static size_t
+avx2_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
+           const char *limit)
+{
+    size_t len = head->len, behind = len > VECTOR ? len - VECTOR : 0, i = 0;
+    if (len > 2 * VECTOR)
+        return scan_alike(head, line, base, ends, n, limit);
+    __m256i first = load(head->bytes), last = load(head->bytes + behind);
+    __m256i mask = load(ones_zeros + VECTOR - (len < VECTOR ? len : VECTOR));
+
+    for (; i < n && limit - line >= 2 * VECTOR; i++) {
+        __m256i differ =
+            _mm256_or_si256(_mm256_xor_si256(load(line), first), _mm256_xor_si256(load(line + behind), last));
+        if (!_mm256_testz_si256(differ, mask))
+            return i;
+        line = base + ends[i];
+    }
+    return i + scan_alike(head, line, base, ends + i, n - i, limit);
+}
+
+const struct scanner scanner_avx2 = {"avx2", avx2_ends, avx2_alike};
 
 #endif

@@ -44,13 +44,8 @@ meaning(struct keyer *k, const struct name *name, size_t size)
     if (!name->escaped)
         return name->raw;
     /* At once for all of the series, so that what was written is not moved. */
-    if (scratch->capacity < size) {
-        char *grown = realloc(scratch->ptr, size);
-        if (!grown)
-            return (struct ss_span){NULL, 0};
-        scratch->ptr = grown;
-        scratch->capacity = size;
-    }
+    if (!scratch->len && bytes_reserve(scratch, size))
+        return (struct ss_span){NULL, 0};
     struct ss_span meant = name_bytes(name, scratch->ptr + scratch->len);
     scratch->len += meant.len;
     return meant;
@@ -62,31 +57,43 @@ spans_equal(struct ss_span a, struct ss_span b)
     return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
 }
 
+/* Nothing is found yet but the sample's name. */
+static struct wanted_labels
+begin_search(struct keyer *k, struct ss_span name)
+{
+    const struct ss_sharding_settings *settings = &k->sharding->settings;
+    struct wanted_labels wanted = {settings->source_labels, k->found, settings->n_source_labels,
+                                   settings->n_source_labels};
+    for (size_t i = 0; i < wanted.n; i++)
+        wanted.values[i].ptr = NULL;
+    for (size_t i = 0; i < wanted.n && k->sharding->has_name_label; i++) {
+        if (spans_equal(wanted.names[i], (struct ss_span){"__name__", 8})) {
+            wanted.values[i] = name;
+            wanted.missing--;
+        }
+    }
+    k->scratch.len = 0;
+    return wanted;
+}
+
 /* Finds the source labels' values, as far as they are there. */
 static int
 find_labels(struct keyer *k, struct ss_span name, struct series *s)
 {
-    const struct ss_sharding_settings *settings = &k->sharding->settings;
-    size_t n = settings->n_source_labels, missing = n;
+    struct wanted_labels wanted = begin_search(k, name);
     struct label label;
 
-    memset(k->found, 0, n * sizeof(*k->found));
-    k->scratch.len = 0;
-    if (k->sharding->name_label >= 0) {
-        k->found[k->sharding->name_label] = name;
-        missing--;
-    }
-    while (missing && next_label(s, &label)) {
+    while (wanted.missing && next_label(s, &label)) {
         struct ss_span meant = meaning(k, &label.name, s->size);
         if (!meant.ptr)
             return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-            if (k->found[i].ptr || !spans_equal(meant, settings->source_labels[i]))
+        for (size_t i = 0; i < wanted.n; i++) {
+            if (wanted.values[i].ptr || !spans_equal(meant, wanted.names[i]))
                 continue;
-            k->found[i] = meaning(k, &label.value, s->size);
-            if (!k->found[i].ptr)
+            wanted.values[i] = meaning(k, &label.value, s->size);
+            if (!wanted.values[i].ptr)
                 return -ENOMEM;
-            missing--;
+            wanted.missing--;
         }
     }
     return is_broken(s) ? fail_labels(k, s) : 0;
@@ -101,6 +108,9 @@ hash_found(struct keyer *k, uint64_t *hashp)
         struct ss_span value = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
         return keyer_hash(k, value, hashp);
     }
+    for (size_t i = 0; i < settings->n_source_labels; i++)
+        if (!k->found[i].ptr)
+            k->found[i].len = 0;
     int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
     return r ? r : keyer_hash(k, (struct ss_span){k->key.ptr, k->key.len}, hashp);
 }
@@ -190,6 +200,11 @@ keyer_hash_text(struct keyer *k, const struct fate *fate, struct ss_span name, s
                 uint64_t *hashp)
 {
     const char *none = "}";
+    if (fate->kind == FATE_LABELS && labels) {
+        struct wanted_labels wanted = begin_search(k, name);
+        if (!wanted.missing || labels_find(line, labels, &wanted))
+            return hash_found(k, hashp);
+    }
     struct series s = {.size = line.len};
     s.labels = labels ? labels_of_text(line.ptr + labels, line.ptr + line.len) : labels_of_text(none, none + 1);
     return hash_series(k, fate, name, &s, hashp);

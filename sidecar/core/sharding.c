@@ -35,8 +35,7 @@ copy_settings(struct ss_sharding *s)
         labels[i] = arena_copy(&s->arena, own->source_labels[i]);
         if (!labels[i].ptr)
             return -ENOMEM;
-        if (is_label(labels[i], "__name__"))
-            s->name_label = (int)i;
+        s->has_name_label |= is_label(labels[i], "__name__");
     }
     own->source_labels = labels;
     own->separator = arena_copy(&s->arena, own->separator);
@@ -50,7 +49,6 @@ ss_sharding_new(struct ss_sharding **shardingp, const struct ss_sharding_setting
     if (!s)
         return -ENOMEM;
     s->settings = *settings;
-    s->name_label = -1;
     for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++)
         s->has_rules |= rules_have(settings->rules, action);
     s->splits = rules_have(settings->rules, SS_ACTION_SPLIT);
@@ -104,15 +102,19 @@ ss_sharding_free(struct ss_sharding *s)
 int
 sharding_join(const struct ss_sharding *s, const struct ss_span *parts, size_t n, struct bytes *key)
 {
-    int r = 0;
+    struct ss_span separator = s->settings.separator;
+    size_t len = n * separator.len;
+    for (size_t i = 0; i < n; i++)
+        len += parts[i].len;
     key->len = 0;
-    for (size_t i = 0; i < n && !r; i++) {
+    if (bytes_reserve(key, len))
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
         if (i)
-            r = bytes_add(key, s->settings.separator);
-        if (!r)
-            r = bytes_add(key, parts[i]);
+            bytes_put(key, separator);
+        bytes_put(key, parts[i]);
     }
-    return r;
+    return 0;
 }
 
 static int

@@ -12,7 +12,7 @@ struct ss_sharding {
     struct ss_hasher *hasher;
     struct arena arena;
     bool has_rules, splits;
-    int name_label; /* which of the source labels is __name__, or -1 */
+    bool has_name_label; /* __name__ is one of the source labels */
     struct names ruled;
     struct ruling *rulings;                /* by the name's number in ruled; NULL: there are no rules */
     struct bytes explained, explained_key; /* what ss_explain() lends out */

@@ -85,20 +85,26 @@ take_other(struct text *t, struct walk *w, size_t len)
 static size_t
 step_over(const struct text *t, struct walk *w, const char *base, size_t i, size_t n)
 {
-    const struct head *head = t->current;
-    const size_t max_line = t->max_line, first = i;
+    const uint32_t *ends = t->ends + i;
     const char *line = w->line;
+    size_t most = n - i, alike = 0;
 
-    for (; i < n; i++) {
-        const char *next = base + t->ends[i];
-        size_t len = (size_t)(next - line);
-        if (len > max_line || !head_begins((struct ss_span){line, len}, head))
+    /* Where a line may be longer than max_line and yet end in a batch, each is asked for; else only the first, for it
+       may have begun before this batch. */
+    do {
+        if ((size_t)(base + ends[alike] - line) > t->max_line)
             break;
-        line = next;
-    }
-    w->samples += i - first;
-    w->line = line;
-    return i;
+        size_t step = t->max_line >= SCAN_BATCH ? most : 1;
+        size_t found = t->scanner->alike(t->current, line, base, ends + alike, step, w->end);
+        alike += found;
+        if (found < step)
+            break;
+        line = base + ends[alike - 1];
+    } while (alike < most);
+    w->samples += alike;
+    if (alike)
+        w->line = base + ends[alike - 1];
+    return i + alike;
 }
 
 /* The same where each series has a hash of its own. 0, or why it came to an end. */

@@ -100,7 +100,9 @@ give_sample(struct text *t, struct ss_span line, const struct fate *fate, struct
 int
 text_give_like(struct text *t, struct ss_span line, const struct head *head, uint64_t lfs)
 {
-    size_t labels = fate_is_by_series(&head->fate) ? sample_labels(line, head->len, is_openmetrics(t)) : 0;
+    size_t labels = head->labels;
+    if (!labels && fate_is_by_series(&head->fate))
+        labels = sample_labels(line, head->len, is_openmetrics(t));
     return give_sample(t, line, &head->fate, head->name, labels, lfs);
 }
 

@@ -13,13 +13,7 @@
 
 #include <cmocka.h>
 
-/* Memory whose last byte stands before a page that nobody may touch. */
-struct guarded {
-    char *map;
-    size_t size; /* of the map */
-};
-
-static struct guarded
+struct guarded
 guarded_new(size_t len)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -30,14 +24,19 @@ guarded_new(size_t len)
     return g;
 }
 
-/* Puts bytes right before the guard page. */
-static struct ss_span
+struct ss_span
 guarded_put(const struct guarded *g, struct ss_span bytes)
 {
     char *at = g->map + g->size - (size_t)sysconf(_SC_PAGESIZE) - bytes.len;
     if (bytes.len)
         memcpy(at, bytes.ptr, bytes.len);
     return (struct ss_span){at, bytes.len};
+}
+
+void
+guarded_free(struct guarded *g)
+{
+    munmap(g->map, g->size);
 }
 
 static int
@@ -128,7 +127,7 @@ feed_all_ways(struct ss_span body, const struct question *question)
         check_same(&whole, &other, cut ? cut : 1, cut ? body.len : 1);
         outcome_free(&other);
     }
-    munmap(memory.map, memory.size);
+    guarded_free(&memory);
     return whole;
 }
 

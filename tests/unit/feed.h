@@ -4,6 +4,18 @@
 /* Bodies through the filter, cut in every way, from memory that ends where the bytes end. */
 #include <scrapeshard/filter.h>
 
+/* Memory whose last byte stands before a page that nobody may touch. */
+struct guarded {
+    char *map;
+    size_t size; /* of the map */
+};
+
+struct guarded guarded_new(size_t len);
+
+/* Puts at most so many bytes right before the guard page. */
+struct ss_span guarded_put(const struct guarded *guarded, struct ss_span bytes);
+void guarded_free(struct guarded *guarded);
+
 /* What came of one body. */
 struct outcome {
     int result; /* of the feed or end that failed, or 0 */

@@ -25,13 +25,28 @@ random_bytes(char *out, size_t max)
     return len;
 }
 
-static void
-test_scanners_agree(void **state)
+/* All that this processor can run but the portable one. */
+static const struct scanner *
+next_scanner(size_t *i)
 {
-    (void)state;
+    static const struct scanner *const scanners[] = {
 #ifdef __x86_64__
-    if (scanner_best() == &scanner_portable)
-        skip();
+        &scanner_avx2,
+        &scanner_avx512,
+#endif
+#ifdef __aarch64__
+        &scanner_neon,
+#endif
+        NULL,
+    };
+    while (scanners[*i] && !scanner_runs(scanners[*i]))
+        ++*i;
+    return scanners[*i] ? scanners[(*i)++] : NULL;
+}
+
+static void
+check_ends(const struct scanner *scanner)
+{
     static char bytes[SCAN_BATCH];
     static uint32_t ends[SCAN_ENDS], wanted[SCAN_ENDS];
 
@@ -41,7 +56,7 @@ test_scanners_agree(void **state)
         while (at < len) {
             size_t n = 1 + (size_t)rand() % (len - at);
             struct ss_span in = {bytes + at, n};
-            size_t found = scanner_avx2.ends(in, &carry, ends);
+            size_t found = scanner->ends(in, &carry, ends);
             size_t right = scanner_portable.ends(in, &wanted_carry, wanted);
             assert_int_equal(found, right);
             assert_memory_equal(ends, wanted, found * sizeof(*ends));
@@ -51,7 +66,62 @@ test_scanners_agree(void **state)
             at += n;
         }
     }
-#endif
+}
+
+static void
+test_scanners_agree(void **state)
+{
+    size_t i = 0;
+    (void)state;
+    for (const struct scanner *s; (s = next_scanner(&i)) != NULL;)
+        check_ends(s);
+}
+
+/* Heads of every length, and lines of which some begin like them, some a byte away from it, up to the last byte that
+   may be read. */
+static void
+check_alike(const struct scanner *scanner)
+{
+    static char bytes[4 * LIMIT_HEAD];
+    static uint32_t ends[SCAN_ENDS];
+
+    for (size_t len = 2; len <= LIMIT_HEAD; len++) {
+        struct heads heads = {0};
+        const struct fate fate = {.kind = FATE_HASHED};
+        char name[LIMIT_HEAD];
+        memset(name, 'n', len);
+        name[len - 1] = '{';
+        const struct head *head =
+            heads_remember(&heads, (struct ss_span){name, len}, (struct ss_span){name, len - 1}, &fate);
+        for (int round = 0; round < 40; round++) {
+            size_t size = 0, n = 0, lines = 1 + (size_t)rand() % 3;
+            while (n < lines && size + len + 8 < sizeof(bytes)) {
+                memcpy(bytes + size, name, len);
+                if (rand() % 4 == 0)
+                    bytes[size + (size_t)rand() % len] = 'x';
+                size += len;
+                size_t more = (size_t)rand() % 7;
+                memset(bytes + size, '1', more);
+                size += more;
+                bytes[size++] = '\n';
+                ends[n++] = (uint32_t)size;
+            }
+            struct guarded memory = guarded_new(size);
+            const char *base = guarded_put(&memory, (struct ss_span){bytes, size}).ptr;
+            assert_int_equal(scanner->alike(head, base, base, ends, n, base + size),
+                             scanner_portable.alike(head, base, base, ends, n, base + size));
+            guarded_free(&memory);
+        }
+    }
+}
+
+static void
+test_scanners_count_alike(void **state)
+{
+    size_t i = 0;
+    (void)state;
+    for (const struct scanner *s; (s = next_scanner(&i)) != NULL;)
+        check_alike(s);
 }
 
 /* Of a line that is a sample, the cutter of single lines says the same as the scanner. */
@@ -82,6 +152,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scanners_agree),
+        cmocka_unit_test(test_scanners_count_alike),
         cmocka_unit_test(test_cutter_agrees),
     };
     srand(1);
