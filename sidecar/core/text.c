@@ -10,6 +10,7 @@
 #include "sample.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,9 +290,10 @@ text_free(void *state)
 static int
 text_begin(void **statep, const struct format *format, const struct format_settings *settings)
 {
-    struct text *t = calloc(1, sizeof(*t));
+    struct text *t = malloc(sizeof(*t));
     if (!t)
         return -ENOMEM;
+    memset(t, 0, offsetof(struct text, ends)); /* what the scanner writes there needs no zeros first */
     t->format = format;
     t->scanner = scanner_best();
     t->error = settings->error;

@@ -67,10 +67,14 @@ give_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
 uint64_t
 count_lfs(struct ss_span bytes)
 {
+    const char *p = bytes.ptr, *last = bytes.ptr + bytes.len - 1;
     uint64_t n = 0;
-    for (const char *p = bytes.ptr, *end = p + bytes.len; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+    if (!bytes.len)
+        return 0;
+    /* Of most there is one, and it is the last byte. */
+    for (; (p = memchr(p, '\n', (size_t)(last - p))) != NULL; p++)
         n++;
-    return n;
+    return n + (*last == '\n');
 }
 
 /* What a name means; one with escapes is borrowed from the scratch. ptr is NULL if there is no memory. */
