@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "settings.h"
 
+#include "../proxy/outcome.h"
 #include "../proxy/server.h"
 #include "../service/admin.h"
 #include "../service/http.h"
@@ -47,6 +48,7 @@ struct program {
     struct config *config;
     struct event_base *base;
     struct log log;
+    struct telemetry telemetry;
     struct server server;
     struct admin admin;
     struct event *signals[SIGNALS];
@@ -85,6 +87,9 @@ reload(void *ctx, char *why, size_t size)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
+    if (!r && (r = telemetry_set_config(&p->telemetry, config)))
+        config_unref(config);
+    telemetry_reloaded(&p->telemetry, !r);
     if (r) {
         snprintf(why, size, "the configuration stays as it was: %s", r < 0 ? strerror(-r) : mistakes);
         why[strcspn(why, "\n")] = 0;
@@ -110,6 +115,14 @@ is_ready(void *ctx)
 {
     struct program *p = ctx;
     return !p->server.draining;
+}
+
+static const struct telemetry *
+telemetry(void *ctx)
+{
+    struct program *p = ctx;
+    server_tell(&p->server);
+    return &p->telemetry;
 }
 
 /* Signals. */
@@ -168,7 +181,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, p};
+    struct admin_hooks hooks = {is_ready, reload, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;
@@ -187,7 +200,10 @@ static int
 start(struct program *p)
 {
     p->base = event_base_new();
-    int r = p->base ? server_init(&p->server, p->base, &p->log, p->config) : -ENOMEM;
+    telemetry_init(&p->telemetry, outcome_word);
+    int r = p->base ? server_init(&p->server, p->base, &p->log, &p->telemetry, p->config) : -ENOMEM;
+    if (!r)
+        r = telemetry_set_config(&p->telemetry, p->config);
     if (!r)
         r = watch_signals(p);
     if (r) {
@@ -239,6 +255,7 @@ cmd_serve(int argc, char **argv)
 
     admin_deinit(&p.admin);
     server_deinit(&p.server);
+    telemetry_deinit(&p.telemetry);
     for (int i = 0; i < SIGNALS; i++)
         if (p.signals[i])
             event_free(p.signals[i]);

@@ -212,11 +212,31 @@ fetch_freed(void *owner, curl_socket_t fd)
     return true;
 }
 
+/* How a fetch failed, by what libcurl says of it. */
+static enum fetch_result
+failure(CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return FETCH_UNREACHABLE;
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return FETCH_BROKEN;
+    default:
+        return FETCH_FAILED;
+    }
+}
+
 static void
 fetch_ended(void *owner, CURLcode code)
 {
     struct fetch *f = owner;
-    enum fetch_result result = FETCH_FAILED;
+    enum fetch_result result = f->refusal ? FETCH_FAILED : failure(code);
     const char *reason = f->refusal;
 
     if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))

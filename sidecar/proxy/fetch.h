@@ -24,9 +24,11 @@ enum fetch_pace {
 
 /* How a fetch ended. */
 enum fetch_result {
-    FETCH_WHOLE,  /* its length or its last chunk proves it */
-    FETCH_CLOSED, /* the connection was closed behind it; that proves nothing */
-    FETCH_FAILED, /* reason tells why */
+    FETCH_WHOLE,       /* its length or its last chunk proves it */
+    FETCH_CLOSED,      /* the connection was closed behind it; that proves nothing */
+    FETCH_FAILED,      /* it, and those behind it, fail the fetch; reason tells why */
+    FETCH_UNREACHABLE, /* there was no connection */
+    FETCH_BROKEN,      /* the connection ended too early */
 };
 
 struct fetch_events {

@@ -2,15 +2,21 @@
 #include "outcome.h"
 
 const struct outcome_row outcomes[] = {
-    [OUTCOME_OK] = {"ok", 200, LOG_INFO},
-    [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN},
-    [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN},
-    [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN},
-    [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN},
-    [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN},
-    [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN},
-    [OUTCOME_UNDECIDED] = {"undecided", 502, LOG_WARN},
-    [OUTCOME_TIMEOUT] = {"timeout", 504, LOG_WARN},
-    [OUTCOME_CLIENT_GONE] = {"client_gone", 0, LOG_INFO},
-    [OUTCOME_NO_MEMORY] = {"no_memory", 503, LOG_ERROR},
+    [OUTCOME_OK] = {"ok", 200, LOG_INFO, UPSTREAM_ERROR_NONE},
+    [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN, UPSTREAM_ERROR_STATUS},
+    [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN, UPSTREAM_ERROR_NONE},
+    [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN, UPSTREAM_ERROR_HTTP},
+    [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN, UPSTREAM_ERROR_CUT},
+    [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN, UPSTREAM_ERROR_EXPOSITION},
+    [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN, UPSTREAM_ERROR_TOO_LARGE},
+    [OUTCOME_UNDECIDED] = {"undecided", 502, LOG_WARN, UPSTREAM_ERROR_NONE},
+    [OUTCOME_TIMEOUT] = {"timeout", 504, LOG_WARN, UPSTREAM_ERROR_TIMEOUT},
+    [OUTCOME_CLIENT_GONE] = {"client_gone", 0, LOG_INFO, UPSTREAM_ERROR_NONE},
+    [OUTCOME_NO_MEMORY] = {"no_memory", 503, LOG_ERROR, UPSTREAM_ERROR_NONE},
 };
+
+const char *
+outcome_word(size_t outcome)
+{
+    return outcome < OUTCOMES ? outcomes[outcome].word : NULL;
+}

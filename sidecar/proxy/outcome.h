@@ -3,6 +3,7 @@
 #define PROXY_OUTCOME_H
 /* One small table that turns conditions of a scrape into what the scraper and the log hear of it. */
 #include "../service/log.h"
+#include "../service/telemetry.h"
 
 /* How a scrape can end. */
 enum outcome {
@@ -17,14 +18,19 @@ enum outcome {
     OUTCOME_TIMEOUT,
     OUTCOME_CLIENT_GONE,
     OUTCOME_NO_MEMORY,
+    OUTCOMES
 };
 
 struct outcome_row {
-    const char *word;     /* in the log */
-    int status;           /* of the answer; 0: not ours to say */
-    enum log_level level; /* of the log's line */
+    const char *word;          /* in the log, and in metrics */
+    int status;                /* of the answer; 0: not ours to say */
+    enum log_level level;      /* of the log's line */
+    enum upstream_error error; /* what the service did, if nothing better is known */
 };
 
 extern const struct outcome_row outcomes[];
+
+/* For telemetry_init(). */
+const char *outcome_word(size_t outcome);
 
 #endif

@@ -18,7 +18,7 @@ struct pipeline {
     struct gunzip *gunzip;    /* NULL: they do not come compressed */
     struct gzip *gzip;        /* NULL: they do not go out compressed, or not yet */
     int gzip_level;
-    uint64_t max_body, bytes_in, bytes_meant;
+    uint64_t max_body, max_series, bytes_in, bytes_meant;
     bool strict_close;
     struct evbuffer *out;
     char reason[380];
@@ -39,6 +39,7 @@ pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settin
     filter.max_families = settings->max_families;
     filter.census = true;
     p->max_body = settings->max_body;
+    p->max_series = settings->max_series;
     p->strict_close = settings->strict_close;
     p->gzip_level = settings->filtered ? settings->gzip_level : -1;
     p->out = evbuffer_new();
@@ -114,8 +115,10 @@ from_filter(struct pipeline *p, int r)
     case SS_BODY_CUT:
         return PIPELINE_CUT;
     case SS_LINE_TOO_LONG:
+        return PIPELINE_LINE_TOO_LONG;
     case SS_TOO_MANY:
-        return PIPELINE_TOO_LARGE;
+        return p->max_series && ss_filter_counts(p->filter)->series_seen > p->max_series ? PIPELINE_TOO_MANY_SERIES
+                                                                                         : PIPELINE_TOO_MANY_FAMILIES;
     case SS_RULE_FAILED:
     case SS_KEY_IMPOSSIBLE:
         return PIPELINE_UNDECIDED;

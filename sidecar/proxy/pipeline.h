@@ -19,6 +19,9 @@ enum pipeline_condition {
     PIPELINE_NO_EXPOSITION = 1,
     PIPELINE_CUT,
     PIPELINE_TOO_LARGE,
+    PIPELINE_LINE_TOO_LONG,
+    PIPELINE_TOO_MANY_SERIES,
+    PIPELINE_TOO_MANY_FAMILIES,
     PIPELINE_BAD_ENCODING,
     PIPELINE_UNDECIDED, /* nobody can tell which shard some of it belongs to */
 };
@@ -30,7 +33,7 @@ struct pipeline_settings {
     struct ss_sharding *sharding;   /* likewise */
     size_t max_line;
     uint64_t max_series, max_families; /* 0: any number */
-    uint64_t max_body; /* of the bytes that come, and of what they mean */
+    uint64_t max_body;                 /* of the bytes that come, and of what they mean */
     bool strict_close;
     bool gunzip;    /* the bytes come compressed */
     int gzip_level; /* of what goes out, if it is not too little to be worth it; below 0: none */

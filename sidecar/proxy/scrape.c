@@ -17,7 +17,7 @@
  *        |                            | on_end         <----- the end ------|
  *        |<-------- the rest ---------| finish         checked to the last byte
  *        |                            | on_done                             |
- *        |                            | settle         one line of log      |
+ *        |                            | settle, tell   log and telemetry    |
  *
  * An answer that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a failure, wherever
  * it was, is still a status. A longer one has gone out in part, and can only be broken. fail() knows which; every road
@@ -81,7 +81,8 @@ struct scrape {
     bool paused;
 
     enum outcome outcome;
-    int status; /* sent, or to be */
+    enum upstream_error error; /* what the service did */
+    int status;                /* sent, or to be */
     uint64_t bytes_in, bytes_out;
     char reason[480]; /* why it failed */
 };
@@ -100,6 +101,7 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
     vsnprintf(s->reason, sizeof(s->reason), format, args);
     va_end(args);
     s->outcome = outcome;
+    s->error = outcomes[outcome].error;
 
     if (s->stage != STAGE_HOLDING) {
         reply_break(s->reply);
@@ -148,11 +150,16 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
     (void)fd, (void)what;
-    const char *what_not = !s->fetch || s->paused       ? "the scraper did not read"
-                           : !fetch_was_asked(s->fetch) ? "no connection to the service was to be had"
-                                                        : "the service did not answer";
-    if (s->stage != STAGE_OVER)
+    bool slow_reader = !s->fetch || s->paused, asked = slow_reader || fetch_was_asked(s->fetch);
+    const char *what_not = slow_reader ? "the scraper did not read"
+                           : !asked    ? "no connection to the service was to be had"
+                                       : "the service did not answer";
+    if (s->stage != STAGE_OVER) {
         fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, what_not);
+        s->error = slow_reader ? UPSTREAM_ERROR_NONE : asked ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
+        if (slow_reader)
+            telemetry_limit_hit(s->server->telemetry, LIMIT_SLOW_READER);
+    }
     end_fetch(s);
     settle(s);
 }
@@ -273,6 +280,7 @@ pass_on(struct scrape *s, const char *encoding)
     if (encoding)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", encoding);
     s->outcome = OUTCOME_PASSED_ON;
+    s->error = outcomes[OUTCOME_PASSED_ON].error;
     snprintf(s->reason, sizeof(s->reason), "endpoint %s: the service answered with status %d", s->endpoint->name,
              s->status);
 }
@@ -285,6 +293,7 @@ begin_body(struct scrape *s, const char *encoding)
         fail(s, OUTCOME_UPSTREAM_FAILED,
              "endpoint %s: the service's answer is encoded as \"%.40s\", which was not asked for", s->endpoint->name,
              encoding);
+        s->error = UPSTREAM_ERROR_ENCODING;
         return FETCH_STOP;
     }
     if (s->status != 200)
@@ -329,6 +338,16 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     return pace;
 }
 
+/* The limit that a pipeline's answer speaks of. */
+static enum limit
+limit_of(int r)
+{
+    return r == PIPELINE_TOO_LARGE         ? LIMIT_BODY
+           : r == PIPELINE_LINE_TOO_LONG   ? LIMIT_LINE
+           : r == PIPELINE_TOO_MANY_SERIES ? LIMIT_SERIES
+                                           : LIMIT_FAMILIES;
+}
+
 /* A pipeline's answer that is not 0. */
 static void
 fail_pipeline(struct scrape *s, int r)
@@ -342,13 +361,18 @@ fail_pipeline(struct scrape *s, int r)
         fail(s, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", name, reason);
         break;
     case PIPELINE_TOO_LARGE:
+    case PIPELINE_LINE_TOO_LONG:
+    case PIPELINE_TOO_MANY_SERIES:
+    case PIPELINE_TOO_MANY_FAMILIES:
         fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", name, reason);
+        telemetry_limit_hit(s->server->telemetry, limit_of(r));
         break;
     case PIPELINE_UNDECIDED:
         fail(s, OUTCOME_UNDECIDED, "endpoint %s: the service's answer cannot be sharded: %s", name, reason);
         break;
     case PIPELINE_BAD_ENCODING:
         fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name, reason);
+        s->error = UPSTREAM_ERROR_ENCODING;
         break;
     default:
         fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
@@ -398,12 +422,15 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
 
     if (s->stage == STAGE_HOLDING || s->stage == STAGE_STREAMING) {
         int r = 0;
-        if (result == FETCH_FAILED)
+        if (result >= FETCH_FAILED) {
             fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", s->endpoint->name, reason);
-        else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0)
+            if (result != FETCH_FAILED)
+                s->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_CUT;
+        } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
             fail_pipeline(s, r);
-        else
+        } else {
             finish(s);
+        }
     }
     end_fetch(s);
     settle(s);
@@ -467,8 +494,9 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 
 /* The end. */
 
+/* Tells how it went, to the log and to telemetry. */
 static void
-log_scrape(const struct scrape *s)
+tell(const struct scrape *s)
 {
     struct ss_filter_counts counts = {0};
     struct timespec now;
@@ -486,6 +514,16 @@ log_scrape(const struct scrape *s)
            log_number("families_in", (double)counts.families_seen),
            log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
            log_text("reason", s->reason));
+    telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
+                                               .endpoint = s->endpoint->name,
+                                               .outcome = s->outcome,
+                                               .ok = s->outcome == OUTCOME_OK,
+                                               .error = s->error,
+                                               .seconds = seconds,
+                                               .bytes_in = s->bytes_in,
+                                               .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                               .counts = counts,
+                                           });
 }
 
 /* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
@@ -495,7 +533,7 @@ settle(struct scrape *s)
     if (s->stage != STAGE_OVER || s->fetch)
         return;
     struct server *server = s->server;
-    log_scrape(s);
+    tell(s);
     reply_free(s->reply);
     pipeline_free(s->pipeline);
     if (s->deadline)

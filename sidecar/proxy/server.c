@@ -52,9 +52,10 @@ on_request(struct evhttp_request *request, void *ctx)
 }
 
 int
-server_init(struct server *s, struct event_base *base, const struct log *log, struct config *config)
+server_init(struct server *s, struct event_base *base, const struct log *log, struct telemetry *telemetry,
+            struct config *config)
 {
-    *s = (struct server){.base = base, .log = log, .handler = {on_request, s}};
+    *s = (struct server){.base = base, .log = log, .telemetry = telemetry, .handler = {on_request, s}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
     if (!r)
         r = http_new(&s->http, base, &s->handler);
@@ -105,6 +106,13 @@ server_scrape_over(struct server *s)
 {
     if (!--s->in_flight && s->draining)
         s->idle(s->idle_ctx);
+}
+
+void
+server_tell(const struct server *s)
+{
+    s->telemetry->scrapes_in_flight = (double)s->in_flight;
+    s->telemetry->upstream_connections = upstream_opened(s->upstream);
 }
 
 void

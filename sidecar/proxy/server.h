@@ -5,6 +5,7 @@
 #include "../service/config.h"
 #include "../service/http.h"
 #include "../service/log.h"
+#include "../service/telemetry.h"
 
 #include <stdbool.h>
 
@@ -15,6 +16,7 @@ struct upstream;
 struct server {
     struct event_base *base;
     const struct log *log;
+    struct telemetry *telemetry;
     struct config *config; /* in force for the scrapes to come */
     struct upstream *upstream;
     struct evhttp *http;
@@ -25,8 +27,9 @@ struct server {
     void *idle_ctx;
 };
 
-/* 0: the server is the caller's; it takes a reference of config and borrows base and log. -ENOMEM. */
-int server_init(struct server *server, struct event_base *base, const struct log *log, struct config *config);
+/* 0: the server is the caller's; it takes a reference of config and borrows the rest. -ENOMEM. */
+int server_init(struct server *server, struct event_base *base, const struct log *log, struct telemetry *telemetry,
+                struct config *config);
 
 /* Listens as configured, and logs where. 0, or a negative errno value, logged. */
 int server_listen(struct server *server);
@@ -39,6 +42,9 @@ void server_drain(struct server *server, void (*idle)(void *ctx), void *ctx);
 
 /* A scrape is over. */
 void server_scrape_over(struct server *server);
+
+/* Brings up to date what telemetry has of the server. */
+void server_tell(const struct server *server);
 
 void server_deinit(struct server *server);
 

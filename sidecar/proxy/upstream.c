@@ -33,6 +33,7 @@ struct upstream {
     CURLM *multi;
     struct upstream_hooks hooks;
     struct sockets idle; /* of connections that wait to be used again */
+    uint64_t opened;     /* connections */
 };
 
 static bool
@@ -244,5 +245,14 @@ upstream_add(struct upstream *u, CURL *easy)
 void
 upstream_remove(struct upstream *u, CURL *easy)
 {
+    long opened = 0;
+    if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
+        u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);
+}
+
+uint64_t
+upstream_opened(const struct upstream *u)
+{
+    return u->opened;
 }

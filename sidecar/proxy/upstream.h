@@ -4,6 +4,7 @@
 /* The services' connections, kept and used again, on one event loop. What is fetched over them is fetch.h's. */
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct event_base;
 struct upstream;
@@ -28,6 +29,9 @@ int upstream_add(struct upstream *upstream, CURL *easy);
 
 /* Takes a transfer out; its connection is kept only if it is at its end. */
 void upstream_remove(struct upstream *upstream, CURL *easy);
+
+/* How many connections were opened, by transfers that were taken out. */
+uint64_t upstream_opened(const struct upstream *upstream);
 
 /*
  * Reads away what came over a connection without TLS that nobody has asked anything on, and answers whether there was

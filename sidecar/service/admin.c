@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
+#include "telemetry.h"
+
 #include <event2/http.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +33,20 @@ reload(struct admin *admin, struct evhttp_request *request)
         http_reply(request, 500, why);
 }
 
+static void
+metrics(struct admin *admin, struct evhttp_request *request)
+{
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
+    bool openmetrics = exposition_wants_openmetrics(accept);
+    char *text;
+    size_t len;
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Vary", "Accept");
+    if (telemetry_write(admin->hooks.telemetry(admin->hooks.ctx), openmetrics, &text, &len))
+        http_reply(request, 503, "there is no memory left for the metrics");
+    else
+        http_reply_body(request, 200, exposition_content_type(openmetrics), text, len);
+}
+
 enum { READ = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, ACT = EVHTTP_REQ_POST | EVHTTP_REQ_PUT };
 
 static const struct page {
@@ -41,6 +57,7 @@ static const struct page {
 } pages[] = {
     {"/-/healthy", READ, "GET, HEAD", healthy},
     {"/-/ready", READ, "GET, HEAD", ready},
+    {"/metrics", READ, "GET, HEAD", metrics},
     {"/-/reload", ACT, "POST, PUT", reload},
 };
 
@@ -61,7 +78,7 @@ on_request(struct evhttp_request *request, void *ctx)
         http_reply(request, 405, p->allow);
         return;
     }
-    http_reply(request, 404, "there is nothing here; here are: /-/healthy /-/ready /-/reload");
+    http_reply(request, 404, "there is nothing here; here are: /metrics /-/healthy /-/ready /-/reload");
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_ADMIN_H
 #define SERVICE_ADMIN_H
-/* The listener for those who operate: health, readiness, reload. */
+/* The listener for those who operate: health, readiness, reload, our own metrics. */
 #include "http.h"
 
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 
 struct event_base;
 struct evhttp;
+struct telemetry;
 
 /* What the program behind it can tell and do. */
 struct admin_hooks {
@@ -16,6 +17,8 @@ struct admin_hooks {
     bool (*is_ready)(void *ctx);
     /* Reads the configuration anew. True, or why not in words of at most size bytes with their NUL. */
     bool (*reload)(void *ctx, char *why, size_t size);
+    /* Brings telemetry up to date, and gives it. */
+    const struct telemetry *(*telemetry)(void *ctx);
     void *ctx;
 };
 

@@ -232,22 +232,43 @@ http_listen(struct evhttp *http, struct event_base *base, const char *address, c
     return 0;
 }
 
+static void
+free_body(const void *bytes, size_t len, void *body)
+{
+    (void)bytes, (void)len;
+    free(body);
+}
+
 void
-http_reply(struct evhttp_request *request, int status, const char *text)
+http_reply_body(struct evhttp_request *request, int status, const char *type, char *bytes, size_t len)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     struct evbuffer *body = evbuffer_new();
+    /* As an answer to HEAD evhttp would send a body too. */
+    bool is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     char length[24];
 
+    if (is_head || !body || evbuffer_add_reference(body, bytes, len, free_body, bytes)) {
+        free(bytes);
+        if (!is_head) {
+            status = 503;
+            len = 0;
+        }
+    }
     evhttp_remove_header(headers, "Content-Type");
-    evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-    snprintf(length, sizeof(length), "%zu", strlen(text) + 1);
+    snprintf(length, sizeof(length), "%zu", len);
     evhttp_add_header(headers, "Content-Length", length);
-    /* As an answer to HEAD evhttp would send a body too. */
-    if (body && evhttp_request_get_command(request) != EVHTTP_REQ_HEAD)
-        evbuffer_add_printf(body, "%s\n", text);
     evhttp_send_reply(request, status, NULL, body);
     if (body)
         evbuffer_free(body);
+}
+
+void
+http_reply(struct evhttp_request *request, int status, const char *text)
+{
+    char *line = NULL;
+    int len = asprintf(&line, "%s\n", text);
+    http_reply_body(request, status, "text/plain; charset=utf-8", len < 0 ? NULL : line, len < 0 ? 0 : (size_t)len);
 }

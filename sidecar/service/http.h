@@ -27,6 +27,9 @@ bool http_is_address(const char *address);
  */
 int http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size);
 
+/* Answers with a body of any type, which is taken over and freed, whatever happens; to HEAD, without it. */
+void http_reply_body(struct evhttp_request *request, int status, const char *type, char *body, size_t len);
+
 /* Answers with a line of text, a LF added; as the answer to HEAD, without it. */
 void http_reply(struct evhttp_request *request, int status, const char *text);
 

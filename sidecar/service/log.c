@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
 
+#include "utf8.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,37 +35,20 @@ put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* The length of the UTF-8 character at p, 0 if there is none (RFC 3629). */
-static size_t
-utf8_len(const unsigned char *p)
-{
-    size_t n = p[0] < 0x80                   ? 1
-               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-               : (p[0] & 0xf0) == 0xe0       ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                             : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* A quoted string that both formats read alike. */
 static void
 put_quoted(struct line *line, const char *text)
 {
     put(line, "\"", 1);
-    for (const unsigned char *p = (const unsigned char *)text; *p && line->len < sizeof(line->bytes) - 16;) {
+    for (const char *p = text; *p && line->len < sizeof(line->bytes) - 16;) {
         size_t n = utf8_len(p);
+        bool control = (unsigned char)*p < 0x20 || *p == 0x7f;
         char escape[8];
-        if (n == 1 && (*p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\')) {
-            snprintf(escape, sizeof(escape), *p == '\n' ? "\\n" : *p < 0x20 || *p == 0x7f ? "\\u%04x" : "\\%c", *p);
+        if (n == 1 && (control || *p == '"' || *p == '\\')) {
+            snprintf(escape, sizeof(escape), *p == '\n' ? "\\n" : control ? "\\u%04x" : "\\%c", *p);
             put_text(line, escape);
         } else if (n) {
-            put(line, (const char *)p, n);
+            put(line, p, n);
         } else {
             put_text(line, "\\ufffd");
         }

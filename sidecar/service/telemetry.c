@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "telemetry.h"
+
+#include "config.h"
+#include "telemetry_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* Endpoints that are in no configuration any more and whose numbers are kept. */
+    LEFT_MOST = 64,
+};
+
+static const struct histogram_bound telemetry_seconds[HISTOGRAM_BOUNDS + 1] = {
+    {0.001, "0.001"}, {0.0025, "0.0025"}, {0.005, "0.005"}, {0.01, "0.01"}, {0.025, "0.025"}, {0.05, "0.05"},
+    {0.1, "0.1"},     {0.25, "0.25"},     {0.5, "0.5"},     {1, "1.0"},     {2.5, "2.5"},     {5, "5.0"},
+    {10, "10.0"},     {30, "30.0"},       {60, "60.0"},     {0, NULL}};
+
+static const struct histogram_bound telemetry_bytes[] = {
+    {1 << 10, "1024.0"},        {1 << 12, "4096.0"},         {1 << 14, "16384.0"},         {1 << 16, "65536.0"},
+    {1 << 18, "262144.0"},      {1 << 20, "1.048576e+06"},   {1 << 22, "4.194304e+06"},    {1 << 24, "1.6777216e+07"},
+    {1 << 26, "6.7108864e+07"}, {1 << 28, "2.68435456e+08"}, {1 << 30, "1.073741824e+09"}, {0, NULL}};
+
+static const struct {
+    const char *label;
+    size_t most;
+} sets[] = {
+    {NULL, 0},
+#define WORDS(set, label) {label, WORDS_##set##_MOST},
+#include "telemetry.def"
+};
+
+static const char *const errors[] = {
+    NULL,
+#define UPSTREAM_ERROR(name, word) word,
+#include "telemetry.def"
+};
+
+static const char *const limits[] = {
+#define LIMIT(name, word) word,
+#include "telemetry.def"
+};
+
+static const char *const reloads[] = {"success", "failure"};
+
+static const struct telemetry_row rows[] = {
+#define PROGRAM(field) .offset = offsetof(struct telemetry, field)
+#define ENDPOINT(field) .of_endpoint = true, .offset = offsetof(struct telemetry_endpoint, field)
+#define COUNTER(field, name, help) {name, METRIC_COUNTER, help, PROGRAM(field)},
+#define COUNTER_BY(field, name, set, help) {name, METRIC_COUNTER, help, PROGRAM(field[0]), .words = WORDS_##set},
+#define GAUGE(field, name, help) {name, METRIC_GAUGE, help, PROGRAM(field)},
+#define ENDPOINT_COUNTER(field, name, help) {name, METRIC_COUNTER, help, ENDPOINT(field)},
+#define ENDPOINT_COUNTER_BY(field, name, set, help)                                                                    \
+    {name, METRIC_COUNTER, help, ENDPOINT(field[0]), .words = WORDS_##set},
+#define ENDPOINT_HISTOGRAM(field, name, of, help) {name, METRIC_HISTOGRAM, help, ENDPOINT(field), .bounds = of},
+#define COMPUTED(type, name, function, help) {name, METRIC_##type, help, .compute = function},
+#include "telemetry.def"
+};
+
+/* Keeping. */
+
+void
+telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
+{
+    *t = (struct telemetry){.outcome_word = outcome_word, .reload_successful = 1};
+    clock_gettime(CLOCK_REALTIME, &t->began);
+    t->reload_time = (double)t->began.tv_sec;
+}
+
+void
+telemetry_deinit(struct telemetry *t)
+{
+    for (size_t i = 0; i < t->n_endpoints; i++)
+        free(t->endpoints[i].name);
+    free(t->endpoints);
+    *t = (struct telemetry){.outcome_word = NULL};
+}
+
+static struct telemetry_endpoint *
+find_endpoint(const struct telemetry *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_endpoints; i++)
+        if (!strcmp(t->endpoints[i].name, name))
+            return &t->endpoints[i];
+    return NULL;
+}
+
+static int
+add_endpoint(struct telemetry *t, const char *name)
+{
+    struct telemetry_endpoint *endpoints = realloc(t->endpoints, (t->n_endpoints + 1) * sizeof(*endpoints));
+    if (endpoints)
+        t->endpoints = endpoints;
+    char *own = strdup(name);
+    if (!endpoints || !own) {
+        free(own);
+        return -ENOMEM;
+    }
+    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own};
+    return 0;
+}
+
+static bool
+config_has(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!strcmp(config->endpoints[i].name, name))
+            return true;
+    return false;
+}
+
+/* Forgets the endpoint that left first, if too many have. */
+static void
+forget_left(struct telemetry *t)
+{
+    size_t n = 0, first = 0;
+    for (size_t i = 0; i < t->n_endpoints; i++) {
+        n += t->endpoints[i].left > 0;
+        if (t->endpoints[i].left > t->endpoints[first].left)
+            first = i;
+    }
+    if (n <= LEFT_MOST)
+        return;
+    free(t->endpoints[first].name);
+    memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
+}
+
+int
+telemetry_set_config(struct telemetry *t, const struct config *config)
+{
+    int r = 0;
+    for (size_t i = 0; i < config->n_endpoints && !r; i++)
+        if (!find_endpoint(t, config->endpoints[i].name))
+            r = add_endpoint(t, config->endpoints[i].name);
+    if (r)
+        return r;
+    for (size_t i = 0; i < t->n_endpoints; i++)
+        t->endpoints[i].left = config_has(config, t->endpoints[i].name) ? 0 : t->endpoints[i].left + 1;
+    for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
+        forget_left(t);
+    return 0;
+}
+
+/* Counting. */
+
+void
+telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, s->endpoint);
+    if (!e)
+        return;
+    if (s->outcome < WORDS_OUTCOME_MOST)
+        e->scrapes[s->outcome]++;
+    if (s->error)
+        e->errors[s->error]++;
+    histogram_observe(&e->duration, telemetry_seconds, s->seconds);
+    if (s->ok) {
+        histogram_observe(&e->upstream_body, telemetry_bytes, (double)s->bytes_in);
+        histogram_observe(&e->response_body, telemetry_bytes, (double)s->bytes_out);
+    }
+    e->bytes_in += s->bytes_in;
+    e->bytes_out += s->bytes_out;
+    e->series_seen += s->counts.series_seen;
+    e->series_kept += s->counts.series_kept;
+    e->families_seen += s->counts.families_seen;
+    e->families_kept += s->counts.families_kept;
+}
+
+void
+telemetry_limit_hit(struct telemetry *t, enum limit limit)
+{
+    t->limit_hits[limit]++;
+}
+
+void
+telemetry_reloaded(struct telemetry *t, bool successful)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    t->reloads[successful ? 0 : 1]++;
+    t->reload_successful = successful;
+    if (successful)
+        t->reload_time = (double)now.tv_sec;
+}
+
+void
+telemetry_snapshot_hit(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_hits++;
+}
+
+void
+telemetry_snapshot_miss(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_misses++;
+}
+
+void
+telemetry_set_snapshots(struct telemetry *t, size_t n, uint64_t bytes)
+{
+    t->snapshots = (double)n;
+    t->snapshot_bytes = (double)bytes;
+}
+
+/* Showing. */
+
+void
+telemetry_write_number(struct exposition *e, const struct telemetry_row *row, double value)
+{
+    exposition_family(e, row->name, row->type, row->help);
+    exposition_sample(e, row->name, NULL, 0, value);
+}
+
+/* The word of a number, NULL for one that is none. */
+static const char *
+word_of(const struct telemetry *t, enum words words, size_t i)
+{
+    switch (words) {
+    case WORDS_OUTCOME:
+        return t->outcome_word(i);
+    case WORDS_ERROR:
+        return errors[i];
+    case WORDS_LIMIT:
+        return limits[i];
+    case WORDS_RELOAD:
+        return reloads[i];
+    default:
+        return NULL;
+    }
+}
+
+/* Writes what a row keeps in an object, which has the label before it, if any: one number, or one for each word. */
+static void
+write_kept(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t, const void *object,
+           const struct metric_label *label)
+{
+    const void *field = (const char *)object + row->offset;
+    struct metric_label both[3];
+    size_t n = 0;
+    if (label)
+        both[n++] = *label;
+
+    if (row->type == METRIC_HISTOGRAM) {
+        exposition_histogram(e, row->name, both, n, field, row->bounds);
+    } else if (row->words) {
+        for (size_t i = 0; i < sets[row->words].most; i++) {
+            const char *word = word_of(t, row->words, i);
+            if (!word)
+                continue;
+            both[n] = (struct metric_label){sets[row->words].label, word};
+            exposition_sample(e, row->name, both, n + 1, (double)((const uint64_t *)field)[i]);
+        }
+    } else {
+        exposition_sample(e, row->name, both, n,
+                          row->type == METRIC_GAUGE ? *(const double *)field : (double)*(const uint64_t *)field);
+    }
+}
+
+static void
+write_row(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    if (row->compute) {
+        row->compute(e, row, t);
+        return;
+    }
+    exposition_family(e, row->name, row->type, row->help);
+    if (!row->of_endpoint)
+        write_kept(e, row, t, t, NULL);
+    for (size_t i = 0; i < t->n_endpoints && row->of_endpoint; i++)
+        write_kept(e, row, t, &t->endpoints[i], &(struct metric_label){"endpoint", t->endpoints[i].name});
+}
+
+int
+telemetry_write(const struct telemetry *t, bool openmetrics, char **textp, size_t *lenp)
+{
+    struct exposition e = {open_memstream(textp, lenp), openmetrics};
+    if (!e.out)
+        return -ENOMEM;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        write_row(&e, &rows[i], t);
+    exposition_end(&e);
+    if (ferror(e.out) | fclose(e.out)) {
+        free(*textp);
+        return -ENOMEM;
+    }
+    return 0;
+}

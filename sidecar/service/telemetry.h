@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_TELEMETRY_H
+#define SERVICE_TELEMETRY_H
+/*
+ * What the program counts of itself; telemetry.def is the table.
+ *
+ * An endpoint's numbers are kept by its name: they outlive a reload, and for a while the endpoint itself.
+ */
+#include "exposition.h"
+
+#include <scrapeshard/filter.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+struct config;
+
+enum upstream_error {
+    UPSTREAM_ERROR_NONE,
+#define UPSTREAM_ERROR(name, word) UPSTREAM_ERROR_##name,
+#include "telemetry.def"
+    UPSTREAM_ERRORS
+};
+
+enum limit {
+#define LIMIT(name, word) LIMIT_##name,
+#include "telemetry.def"
+    LIMITS
+};
+
+/* How many numbers a set of words may need. */
+enum {
+    WORDS_OUTCOME_MOST = 32,
+    WORDS_ERROR_MOST = UPSTREAM_ERRORS,
+    WORDS_LIMIT_MOST = LIMITS,
+    WORDS_RELOAD_MOST = 2,
+};
+
+struct telemetry_endpoint {
+    char *name;
+    unsigned left; /* how many configurations ago the endpoint was in one; 0: it is in the one in force */
+#define ENDPOINT_COUNTER(field, ...) uint64_t field;
+#define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
+#define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
+#include "telemetry.def"
+};
+
+struct telemetry {
+    const char *(*outcome_word)(size_t outcome);
+    struct timespec began; /* by the wall's clock */
+    struct telemetry_endpoint *endpoints;
+    size_t n_endpoints;
+#define COUNTER(field, ...) uint64_t field;
+#define COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
+#define GAUGE(field, ...) double field;
+#include "telemetry.def"
+};
+
+/* Begins, with a configuration that was read well. outcome_word() tells the word of an outcome, NULL behind the last.
+ */
+void telemetry_init(struct telemetry *telemetry, const char *(*outcome_word)(size_t outcome));
+
+/* A zeroed one is fine. */
+void telemetry_deinit(struct telemetry *telemetry);
+
+/*
+ * Takes in the endpoints of a configuration that comes in force. Those that are no longer there keep their numbers, for
+ * scrapes that are not over and in case they come back: up to 64 of them.
+ *
+ * 0. -ENOMEM: nothing has changed.
+ */
+int telemetry_set_config(struct telemetry *telemetry, const struct config *config);
+
+/* A scrape that is over. */
+struct telemetry_scrape {
+    const char *endpoint;
+    size_t outcome; /* below WORDS_OUTCOME_MOST, or it is not counted */
+    bool ok;
+    enum upstream_error error;
+    double seconds;
+    uint64_t bytes_in, bytes_out; /* of bodies, as they came and as they were sent */
+    struct ss_filter_counts counts;
+};
+
+void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
+
+void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
+
+void telemetry_reloaded(struct telemetry *telemetry, bool successful);
+
+/* A scrape is answered from a snapshot that was there, or has to wait for one. */
+void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint);
+void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
+void telemetry_set_snapshots(struct telemetry *telemetry, size_t n, uint64_t bytes);
+
+/* Writes all of it. 0: *textp has *lenp bytes and is the caller's, to be freed. -ENOMEM. */
+int telemetry_write(const struct telemetry *telemetry, bool openmetrics, char **textp, size_t *lenp);
+
+#endif

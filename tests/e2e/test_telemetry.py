@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own metrics on the admin listener: their form, and that they count what happened."""
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, wait_until
+from exposition import shard_of, target
+from prometheus import Prometheus, job
+
+BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
+ACCEPT_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+               "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+OUTCOMES = re.findall(r'= \{"(\w+)"', (ROOT / "sidecar/proxy/outcome.c").read_text())
+DEF = (ROOT / "sidecar/service/telemetry.def").read_text()
+NAMES = re.findall(r'^(?:ENDPOINT_|COUNTER|GAUGE|COMPUTED)\w*\(\w+, "(\w+)"', DEF, re.M)
+
+
+def metrics_text(sidecar, accept=None):
+    status, headers, body = sidecar.get("/metrics", {"Accept": accept} if accept else {}, port=sidecar.admin_port)
+    assert status == 200
+    return headers["Content-Type"], body.decode()
+
+
+def samples(sidecar):
+    """{(name, (label, value)...): value} of all samples, histogram buckets and all."""
+    _, text = metrics_text(sidecar)
+    found = [(s.name, *sorted(s.labels.items())) for family in parse_text(text) for s in family.samples]
+    assert len(found) == len(set(found)), "a series is there twice"
+    return {(s.name, *sorted(s.labels.items())): s.value for family in parse_text(text) for s in family.samples}
+
+
+def value(sidecar, name, **labels):
+    return samples(sidecar).get((f"scrapeshard_{name}", *sorted(labels.items())))
+
+
+def after(sidecar, scrapes, endpoint="default"):
+    """All samples, as soon as so many scrapes are over: a scrape is counted when its answer is out, not before."""
+    def over():
+        found = samples(sidecar)
+        done = sum(v for k, v in found.items() if k[0] == "scrapeshard_scrapes_total" and ("endpoint", endpoint) in k)
+        return found if done == scrapes else None
+    return wait_until(over, f"not {scrapes} scrapes are counted")
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+def promtool(text):
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+# The form.
+
+
+def test_promtool_finds_nothing(sidecar, service):
+    s = sidecar(service.url)
+    for shard in range(3):
+        s.get(f"/metrics?shard={shard}&shard_count=3")
+    s.get("/metrics?shard=3&shard_count=3")
+    after(s, 4)
+    assert promtool(metrics_text(s)[1]) == (0, "")
+
+
+def test_promtool_would_find_something():
+    assert promtool("# TYPE a counter\na 1\n")[0] != 0
+
+
+def test_the_table_is_read():
+    assert "scrapeshard_scrapes_total" in NAMES and "process_open_fds" in NAMES and len(NAMES) > 25
+
+
+def test_all_metrics_are_there_from_the_start(sidecar, service):
+    """Before anything happened, so that a first increase is seen as one."""
+    s = sidecar(service.url)
+    found = samples(s)
+    names = {key[0] for key in found}
+    for name in NAMES:
+        assert names & {name, f"{name}_count"} or name.startswith("scrapeshard_shard"), name
+    for outcome in OUTCOMES:
+        assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 0
+    assert len(OUTCOMES) > 8
+    assert sum(v for k, v in found.items() if k[0] == "scrapeshard_limit_hits_total") == 0
+
+
+@pytest.mark.parametrize("accept, openmetrics", [
+    (None, False),
+    ("*/*", False),
+    ("text/plain", False),
+    (TEXT, False),
+    (ACCEPT_2_42, True),
+    ("application/openmetrics-text", True),
+    ("Application/OpenMetrics-Text; version=1.0.0; charset=utf-8", True),
+    ("application/openmetrics-text;version=0.0.1", False),
+    ("application/openmetrics-text;version=1.0.0;q=0", False),
+    ("application/openmetrics-text;q=0.3,text/plain;q=0.4", False),
+    ("text/plain;version=1.0.0;q=0.9,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6", True),
+    (",;q=,;;,application/openmetrics-text;q", True),
+    ("a" * 3000 + ";" + "version=" * 300, False),
+])
+def test_negotiation(sidecar, service, accept, openmetrics):
+    s = sidecar(service.url)
+    content_type, text = metrics_text(s, accept)
+    assert content_type == (OPENMETRICS if openmetrics else TEXT)
+    assert text.endswith("# EOF\n") == openmetrics
+    list(parse_openmetrics(text) if openmetrics else parse_text(text))
+
+
+def test_both_formats_say_the_same(sidecar, service):
+    """The same series with the same labels, le among them: a changed negotiation renames nothing."""
+    s = sidecar(service.url)
+    s.get("/metrics?shard=0&shard_count=2")
+    after(s, 1)
+    own = re.compile(r"^(?!process_|#)(\S+) (\S+)$", re.M)
+    text, openmetrics = (metrics_text(s, accept)[1] for accept in (TEXT, ACCEPT_2_42))
+    assert own.findall(text) == own.findall(openmetrics)
+    families = {f.name: f.type for f in parse_openmetrics(openmetrics)}
+    assert families["scrapeshard_scrapes"] == "counter"
+    assert families["scrapeshard_build"] == "info"
+    assert families["scrapeshard_scrape_duration_seconds"] == "histogram"
+
+
+@pytest.mark.parametrize("name", ['a"b\\c', "x\ny", "été", "b\xffad".encode("latin-1")], ids=repr)
+def test_endpoint_names_are_escaped(sidecar, service, name):
+    argument = name if isinstance(name, bytes) else name.encode()
+    s = sidecar(None, "--set", b"endpoint." + argument + b".upstream=" + service.url.encode())
+    assert s.get()[2] == BODY
+    shown = argument.decode(errors="replace")
+    assert after(s, 1, shown)["scrapeshard_scrapes_total", ("endpoint", shown), ("outcome", "ok")] == 1
+    assert promtool(metrics_text(s)[1]) == (0, "")
+
+
+def test_head_and_wrong_method(sidecar, service):
+    s = sidecar(service.url)
+    status, headers, body = s.admin("/metrics", "HEAD")
+    assert (status, body) == (200, b"") and int(headers["Content-Length"]) > 1000
+    assert s.admin("/metrics", "POST")[0] == 405
+
+
+# The counts.
+
+
+def test_counts_of_good_scrapes(sidecar, upstream):
+    u = upstream(answering(answer(BODY)))
+    s = sidecar(u.url)
+    parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)] + [s.get()[2]]
+    s.get(method="HEAD")
+    found = after(s, 5)
+
+    def got(name, *labels):
+        return found[f"scrapeshard_{name}", ("endpoint", "default"), *labels]
+    assert got("scrapes_total", ("outcome", "ok")) == 5
+    assert got("upstream_received_bytes_total") == got("upstream_body_bytes_sum") == 5 * len(BODY)
+    assert got("response_sent_bytes_total") == got("response_body_bytes_sum") == 2 * len(BODY) == len(b"".join(parts))
+    assert got("upstream_body_bytes_count") == got("response_body_bytes_count") == 5
+    assert got("upstream_body_bytes_bucket", ("le", "1024.0")) == got("upstream_body_bytes_bucket", ("le", "+Inf")) == 5
+    assert got("scrape_duration_seconds_count") == 5
+    assert 0 < got("scrape_duration_seconds_sum") < 20 * SLOW
+    assert (got("series_seen_total"), got("series_kept_total")) == (10, 6)
+    assert (got("families_seen_total"), got("families_kept_total")) == (10, 6)
+    assert found["scrapeshard_upstream_connections_opened_total",] == u.connections == 1
+    assert found["scrapeshard_scrapes_in_flight",] == 0
+    assert sum(v for k, v in found.items() if k[0] == "scrapeshard_upstream_errors_total") == 0
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\n"
+BAD = {
+    "passed_on status": answer(b"no\n", status="404 Not Found"),
+    "no_exposition exposition": answer(b"<html>\n"),
+    "upstream_failed http": answer(BODY, extra=["Content-Length: 3"]),
+    "upstream_failed encoding": answer(BODY, extra=["Content-Encoding: br"]),
+    "upstream_failed encoding gzip": answer(BODY, extra=["Content-Encoding: gzip"]),
+    "upstream_failed cut": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
+    "upstream_failed cut empty": b"",
+    "upstream_cut cut": HEAD + b"Connection: close\r\n\r\nup 1\nu",
+    "too_large too_large line": answer(b"a" * 2000000),
+    "too_large too_large body": answer(b"a 1\n" * 600000),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_counts_of_bad_answers(sidecar, upstream, case):
+    """By outcome, and by what the service did; the limit that it ran into."""
+    outcome, reason, *more = case.split()
+
+    def serve(u, connection):
+        u.read_request(connection)
+        connection.sendall(BAD[case])
+    s = sidecar(upstream(serve).url, "--set", "endpoint.default.max_body=2000001B")
+    assert s.get(target(1 - shard_of("a", 2), 2))[0] in (404, 502)
+    found = after(s, 1)
+    assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 1
+    assert {dict(k[1:])["reason"]: v for k, v in found.items() if k[0] == "scrapeshard_upstream_errors_total" and v} == {
+        reason: 1}
+    hit = {dict(k[1:])["limit"]: v for k, v in found.items() if k[0] == "scrapeshard_limit_hits_total" and v}
+    assert hit == ({more[0]: 1} if outcome == "too_large" else {})
+    assert found["scrapeshard_upstream_body_bytes_count", ("endpoint", "default")] == 0
+    assert found["scrapeshard_scrape_duration_seconds_count", ("endpoint", "default")] == 1
+
+
+def test_a_service_that_is_not_there(sidecar):
+    s = sidecar(f"http://127.0.0.1:{free_port()}/metrics")
+    assert s.get()[0] == 502
+    after(s, 1)
+    assert value(s, "upstream_errors_total", endpoint="default", reason="connect") == 1
+    assert value(s, "upstream_connections_opened_total") == 0
+
+
+def test_a_service_that_does_not_answer(sidecar, upstream):
+    go_on = threading.Event()
+
+    def serve(u, connection):
+        u.read_request(connection)
+        go_on.wait(20 * SLOW)
+    s = sidecar(upstream(serve).url, "--set", "endpoint.default.timeout=300ms")
+    assert s.get()[0] == 504
+    after(s, 1)
+    go_on.set()
+    assert value(s, "upstream_errors_total", endpoint="default", reason="timeout") == 1
+    assert value(s, "limit_hits_total", limit="slow_reader") == 0
+
+
+def test_a_scraper_that_does_not_read(sidecar, upstream):
+    """Its doing, not the service's."""
+    s = sidecar(upstream(answering(answer(b"requests_total 1234567890\n" * 2000000))).url,
+                "--set", "endpoint.default.timeout=500ms")
+    with s.connect() as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        after(s, 1)
+    assert value(s, "scrapes_total", endpoint="default", outcome="timeout") == 1
+    assert value(s, "limit_hits_total", limit="slow_reader") == 1
+    assert not any(v for k, v in samples(s).items() if k[0] == "scrapeshard_upstream_errors_total")
+
+
+def test_scrapes_in_flight(sidecar, upstream):
+    go_on = threading.Event()
+
+    def serve(u, connection):
+        u.read_request(connection)
+        go_on.wait(20 * SLOW)
+        connection.sendall(answer(BODY))
+    s = sidecar(upstream(serve).url)
+    with s.connect() as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: value(s, "scrapes_in_flight") == 1, "the scrape is not in flight")
+        go_on.set()
+        wait_until(lambda: value(s, "scrapes_in_flight") == 0, "the scrape is in flight for ever")
+
+
+def test_bad_requests_are_no_fault_of_the_service(sidecar, service):
+    s = sidecar(service.url)
+    assert s.get("/metrics?shard=1")[0] == 400
+    after(s, 1)
+    assert value(s, "scrapes_total", endpoint="default", outcome="bad_request") == 1
+    assert not any(v for k, v in samples(s).items() if k[0] == "scrapeshard_upstream_errors_total")
+    assert not service.requests
+
+
+# Reload.
+
+
+def config_text(*endpoints):
+    return "".join(f"[endpoint {name}]\npath = /{name}\nupstream = {url}\n" for name, url in endpoints)
+
+
+def test_reload(sidecar, service, tmp_path):
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(config_text(("a", service.url)))
+    s = sidecar(config=str(path))
+    assert value(s, "config_last_reload_successful") == 1
+    begun = value(s, "config_last_reload_success_timestamp_seconds")
+    assert abs(begun - time.time()) < 60 * SLOW
+    wait_until(lambda: time.time() >= begun + 1, "time stands still")
+
+    path.write_text("junk\n")
+    assert s.admin("/-/reload", "POST")[0] == 500
+    assert value(s, "config_last_reload_successful") == 0
+    assert value(s, "config_reloads_total", result="failure") == 1
+    assert value(s, "config_last_reload_success_timestamp_seconds") == begun
+
+    path.write_text(config_text(("a", service.url)))
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert value(s, "config_last_reload_successful") == 1
+    assert value(s, "config_reloads_total", result="success") == 1
+    assert value(s, "config_last_reload_success_timestamp_seconds") > begun
+
+
+def test_counts_survive_a_reload(sidecar, service, tmp_path):
+    """Also those of an endpoint that is gone, and comes back."""
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(config_text(("a", service.url)))
+    s = sidecar(config=str(path))
+    for endpoints, target in [((("a", service.url),), "/a"), ((("b", service.url),), "/b"),
+                              ((("b", service.url), ("a", service.url)), "/a")]:
+        path.write_text(config_text(*endpoints))
+        assert s.admin("/-/reload", "POST")[0] == 200
+        assert s.get(target)[0] == 200
+    after(s, 2, "a")
+    after(s, 1, "b")
+
+
+def test_endpoints_that_left_are_bounded(sidecar, service, tmp_path):
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(config_text(("first", service.url)))
+    s = sidecar(config=str(path))
+    for i in range(100):
+        path.write_text(config_text((f"e{i}", service.url)))
+        assert s.admin("/-/reload", "POST")[0] == 200
+    names = {dict(k[1:]).get("endpoint") for k in samples(s)} - {None}
+    assert names == {f"e{i}" for i in range(35, 100)}
+
+
+# The process, and a real Prometheus.
+
+
+def test_process_metrics(sidecar, service):
+    s = sidecar(service.url)
+    assert s.get()[2] == BODY
+    found = samples(s)
+    assert abs(found["process_start_time_seconds",] - time.time()) < 120 * SLOW
+    assert 0 < found["process_cpu_seconds_total",] < 60
+    assert abs(found["process_resident_memory_bytes",] - s.memory("VmRSS")) < 8 << 20
+    assert found["process_virtual_memory_bytes",] >= found["process_resident_memory_bytes",]
+    assert abs(found["process_open_fds",] - s.descriptors()) <= 2
+    assert found["process_max_fds",] >= found["process_open_fds",]
+
+
+def test_build_info(sidecar, service):
+    s = sidecar(service.url)
+    key = next(k for k in samples(s) if k[0] == "scrapeshard_build_info")
+    labels = dict(key[1:])
+    assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal"} <= labels.keys()
+    assert all(re.match(r"\d+\.\d+\.\d+", v) for v in labels.values()), labels
+    assert s.find(f"scrapeshard begins.*version={re.escape(labels['version'])}")
+
+
+@pytest.mark.parametrize("flags", [[], ["--enable-feature=native-histograms"]], ids=["openmetrics", "protobuf first"])
+def test_a_real_prometheus_takes_it(sidecar, service, tmp_path, flags):
+    s = sidecar(service.url)
+    s.get("/metrics?shard=0&shard_count=2")
+    after(s, 1)
+    p = Prometheus(tmp_path / "prometheus", [job("own", s.admin_port)], *flags)
+    try:
+        p.wait_ready()
+        p.wait_scrapes(2)
+        assert set(p.ups()["own"]) == {1}
+        assert p.query('scrapeshard_scrapes_total{outcome="ok"}')[0]["value"][1] == "1"
+        assert p.metadata("own")["scrapeshard_scrapes"][0] == "counter"
+        assert not p.complaints()
+    finally:
+        p.stop()
