@@ -502,13 +502,13 @@ tell(const struct scrape *s)
     struct timespec now;
     if (s->pipeline)
         counts = pipeline_counts(s->pipeline);
+    uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
 
     LOG_AT(s->server->log, outcomes[s->outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outcomes[s->outcome].word), log_number("status", s->status), log_text("peer", s->peer),
-           log_text("shard", s->request.params.shard),
-           log_number("shard_count", s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0),
+           log_text("shard", s->request.params.shard), log_number("shard_count", shard_count),
            log_number("bytes_in", (double)s->bytes_in), log_number("bytes_out", (double)s->bytes_out),
            log_number("series_in", (double)counts.series_seen), log_number("series_out", (double)counts.series_kept),
            log_number("families_in", (double)counts.families_seen),
@@ -523,6 +523,11 @@ tell(const struct scrape *s)
                                                .bytes_in = s->bytes_in,
                                                .bytes_out = s->head_only ? 0 : s->bytes_out,
                                                .counts = counts,
+                                               .unwatched = s->head_only,
+                                               .shard = s->request.params.shard,
+                                               .shard_count = shard_count,
+                                               .peer = s->peer,
+                                               .reason = s->reason,
                                            });
 }
 

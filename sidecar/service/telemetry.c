@@ -69,11 +69,18 @@ telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
     t->reload_time = (double)t->began.tv_sec;
 }
 
+static void
+endpoint_deinit(struct telemetry_endpoint *e)
+{
+    watch_deinit(&e->watch);
+    free(e->name);
+}
+
 void
 telemetry_deinit(struct telemetry *t)
 {
     for (size_t i = 0; i < t->n_endpoints; i++)
-        free(t->endpoints[i].name);
+        endpoint_deinit(&t->endpoints[i]);
     free(t->endpoints);
     *t = (struct telemetry){.outcome_word = NULL};
 }
@@ -98,7 +105,7 @@ add_endpoint(struct telemetry *t, const char *name)
         free(own);
         return -ENOMEM;
     }
-    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own};
+    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own, .left = 1};
     return 0;
 }
 
@@ -123,7 +130,7 @@ forget_left(struct telemetry *t)
     }
     if (n <= LEFT_MOST)
         return;
-    free(t->endpoints[first].name);
+    endpoint_deinit(&t->endpoints[first]);
     memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
 }
 
@@ -136,14 +143,47 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
             r = add_endpoint(t, config->endpoints[i].name);
     if (r)
         return r;
-    for (size_t i = 0; i < t->n_endpoints; i++)
-        t->endpoints[i].left = config_has(config, t->endpoints[i].name) ? 0 : t->endpoints[i].left + 1;
+    for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
+        bool there = config_has(config, e->name);
+        /* Who scraped an endpoint before it left need not do so when it comes back. */
+        if (!there || e->left) {
+            watch_deinit(&e->watch);
+            watch_init(&e->watch, telemetry_now(), config->scrape_interval);
+        }
+        watch_assume(&e->watch, config->scrape_interval);
+        e->left = there ? 0 : e->left + 1;
+    }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
         forget_left(t);
     return 0;
 }
 
 /* Counting. */
+
+int64_t
+telemetry_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void
+tell_watch(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
+{
+    struct watch_scrape scrape = {
+        .shard = s->shard,
+        .count = s->shard_count,
+        .peer = s->peer,
+        .ok = s->ok,
+        .by_service = s->error != UPSTREAM_ERROR_NONE,
+        .outcome = t->outcome_word(s->outcome),
+        .reason = s->reason,
+        .series = s->counts.series_kept,
+        .bytes = s->counts.bytes_kept,
+    };
+    watch_scrape(&e->watch, &scrape, telemetry_now());
+}
 
 void
 telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
@@ -166,6 +206,16 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     e->series_kept += s->counts.series_kept;
     e->families_seen += s->counts.families_seen;
     e->families_kept += s->counts.families_kept;
+    if (!s->unwatched)
+        tell_watch(t, e, s);
+}
+
+void
+telemetry_families(struct telemetry *t, const char *endpoint, const struct watch_family *families, size_t n)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        watch_families(&e->watch, families, n);
 }
 
 void

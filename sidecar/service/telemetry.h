@@ -7,6 +7,7 @@
  * An endpoint's numbers are kept by its name: they outlive a reload, and for a while the endpoint itself.
  */
 #include "exposition.h"
+#include "watch.h"
 
 #include <scrapeshard/filter.h>
 
@@ -41,6 +42,7 @@ enum {
 struct telemetry_endpoint {
     char *name;
     unsigned left; /* how many configurations ago the endpoint was in one; 0: it is in the one in force */
+    struct watch watch;
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
 #define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
@@ -82,9 +84,18 @@ struct telemetry_scrape {
     double seconds;
     uint64_t bytes_in, bytes_out; /* of bodies, as they came and as they were sent */
     struct ss_filter_counts counts;
+    /* For the watch. */
+    bool unwatched;    /* a HEAD: nobody got any series */
+    const char *shard; /* as it was asked for, and found right; NULL: the whole body, or nothing sound */
+    uint32_t shard_count;
+    const char *peer, *reason;
 };
 
 void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
+
+/* The largest families of an endpoint, for watch_families(). */
+void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct watch_family *families,
+                        size_t n);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
 
@@ -94,6 +105,9 @@ void telemetry_reloaded(struct telemetry *telemetry, bool successful);
 void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint);
 void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
 void telemetry_set_snapshots(struct telemetry *telemetry, size_t n, uint64_t bytes);
+
+/* The clock of the watches. */
+int64_t telemetry_now(void);
 
 /* Writes all of it. 0: *textp has *lenp bytes and is the caller's, to be freed. -ENOMEM. */
 int telemetry_write(const struct telemetry *telemetry, bool openmetrics, char **textp, size_t *lenp);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our own metrics on the admin listener: their form, and that they count what happened."""
+import http.client
 import re
 import subprocess
 import threading
@@ -84,7 +85,7 @@ def test_all_metrics_are_there_from_the_start(sidecar, service):
     found = samples(s)
     names = {key[0] for key in found}
     for name in NAMES:
-        assert names & {name, f"{name}_count"} or name.startswith("scrapeshard_shard"), name
+        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_shards?_(?!counts)", name), name
     for outcome in OUTCOMES:
         assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 0
     assert len(OUTCOMES) > 8
@@ -316,6 +317,149 @@ def test_endpoints_that_left_are_bounded(sidecar, service, tmp_path):
         assert s.admin("/-/reload", "POST")[0] == 200
     names = {dict(k[1:]).get("endpoint") for k in samples(s)} - {None}
     assert names == {f"e{i}" for i in range(35, 100)}
+
+
+# The shard watch.
+
+
+BODY_OF_MANY = b"".join(b"metric_%d_total %d\n" % (i, i) for i in range(40))
+
+
+@pytest.fixture
+def many(upstream):
+    return upstream(answering(answer(BODY_OF_MANY)))
+
+
+def watched(sidecar, name, endpoint="default"):
+    """{shard, or shard_count: value} of one of the watch's metrics."""
+    return {dict(k[1:]).get("shard") or dict(k[1:]).get("shard_count"): v for k, v in samples(sidecar).items()
+            if k[0] == f"scrapeshard_{name}" and ("endpoint", endpoint) in k}
+
+
+def test_last_scrape_of_each_shard(sidecar, many):
+    s = sidecar(many.url)
+    begun = time.time()
+    bodies = {str(i): s.get(target(i, 4))[2] for i in (0, 1, 3)}
+    after(s, 3)
+    assert watched(s, "shard_bytes") == {i: len(body) for i, body in bodies.items()}
+    assert watched(s, "shard_series") == {i: body.count(b"\n") for i, body in bodies.items()}
+    last = watched(s, "shard_last_scrape_timestamp_seconds")
+    assert last.keys() == bodies.keys()
+    assert all(begun - 1 <= when <= time.time() + 1 for when in last.values())
+    assert watched(s, "shards_unknown") == {"4": 1}
+    assert watched(s, "shards_missing") == {"4": 0}
+    assert watched(s, "shard_interval_seconds") == {"4": 60}
+    assert value(s, "shard_counts_in_use", endpoint="default") == 1
+
+
+def test_a_set_of_shards_is_one_series(sidecar, many):
+    """Its series and bytes are those of the set; its shards are all seen."""
+    s = sidecar(many.url)
+    body = s.get("/metrics?shard=0-2%2C5&shard_count=6")[2]
+    after(s, 1)
+    assert watched(s, "shard_bytes") == {"0-2,5": len(body)}
+    assert watched(s, "shards_unknown") == {"6": 2}
+
+
+def test_missing_shards(sidecar, many):
+    """The one that is never scraped, and then those that are scraped no more."""
+    s = sidecar(many.url, "--set", "admin.scrape_interval=1s")
+
+    def scrape():
+        for i in (0, 1, 3):
+            assert s.get(target(i, 4))[0] == 200
+        return watched(s, "shards_missing")
+    assert scrape() == {"4": 0}
+    wait_until(lambda: scrape() == {"4": 1}, "shard 2 is not missing")
+    assert watched(s, "shards_unknown") == {"4": 0}
+    wait_until(lambda: watched(s, "shards_missing") == {"4": 4}, "nobody is missing", 30)
+    wait_until(lambda: value(s, "shard_counts_in_use", endpoint="default") == 0, "the count is in use for ever")
+    assert watched(s, "shard_series").keys() == {"0", "1", "3"}
+    s.get(target(2, 4))
+    wait_until(lambda: watched(s, "shards_missing") == {"4": 3}, "shard 2 is missing still")
+
+
+def test_a_failed_scrape_is_no_last_scrape(sidecar, upstream):
+    bodies = [BODY_OF_MANY]
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            connection.sendall(answer(bodies[-1]))
+    s = sidecar(upstream(serve).url)
+    assert s.get(target(0, 2))[0] == 200
+    after(s, 1)
+    last = watched(s, "shard_last_scrape_timestamp_seconds")["0"]
+    series = watched(s, "shard_series")
+    bodies.append(b"<html>\n")
+    for shard in (0, 1):
+        assert s.get(target(shard, 2))[0] == 502
+    after(s, 3)
+    assert watched(s, "shard_last_scrape_timestamp_seconds") == {"0": pytest.approx(last, abs=0.01)}
+    assert watched(s, "shard_series") == series
+    assert watched(s, "shards_unknown") == {"2": 1}
+
+
+def test_neither_head_nor_a_bad_request_is_a_scrape(sidecar, many):
+    s = sidecar(many.url)
+    assert s.get(target(0, 2), method="HEAD")[0] == 200
+    assert s.get(target(2, 2))[0] == 400
+    assert s.get()[0] == 200
+    after(s, 3)
+    assert not watched(s, "shard_series") and not watched(s, "shards_missing")
+
+
+def test_two_counts_in_use(sidecar, many):
+    """As when two servers disagree."""
+    s = sidecar(many.url)
+    for shard, count in ((0, 80), (1, 80), (80, 81)):
+        assert s.get(target(shard, count))[0] == 200
+    after(s, 3)
+    assert value(s, "shard_counts_in_use", endpoint="default") == 2
+    assert watched(s, "shards_unknown") == {"80": 78, "81": 80}
+
+
+def test_the_watch_is_bounded(sidecar, many):
+    """Whatever shards and counts a stranger asks for: memory and our own metrics stay small, and who was there stays."""
+    s = sidecar(many.url)
+    for i in range(3):
+        assert s.get(target(i, 3))[0] == 200
+    memory = s.memory()
+    connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=30 * SLOW)
+
+    def scrape(shard, count):
+        connection.request("GET", target(shard, count))
+        response = connection.getresponse()
+        assert (response.read(), response.status)[1] == 200
+    for i in range(3000):
+        scrape(i, 65536 - i % 300)
+    for i in range(1200):
+        scrape(f"{i}-65535", 65536)
+    connection.close()
+    found = after(s, 3 + 3000 + 1200)
+    assert watched(s, "shards_missing")["3"] == 0
+    assert len(found) < 300 + 3 * 4 * 1024
+    assert value(s, "watch_left_out_total", endpoint="default", what="shard_count") > 100
+    assert value(s, "watch_left_out_total", endpoint="default", what="shards") > 100
+    assert SLOW > 1 or s.memory() < memory + (4 << 20)
+
+
+def test_an_endpoint_that_left_is_watched_no_more(sidecar, many, tmp_path):
+    """Nobody is missing there, and nobody was there when it comes back."""
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(config_text(("a", many.url)))
+    s = sidecar(config=str(path))
+    s.get(target(0, 2, "/a"))
+    after(s, 1, "a")
+    assert watched(s, "shards_missing", "a") == {"2": 0}
+    path.write_text(config_text(("b", many.url)) + "[admin]\nscrape_interval = 20s\n")
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert not watched(s, "shards_missing", "a")
+    path.write_text(config_text(("a", many.url)) + "[admin]\nscrape_interval = 20s\n")
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert not watched(s, "shards_missing", "a")
+    s.get(target(0, 2, "/a"))
+    after(s, 2, "a")
+    assert watched(s, "shard_interval_seconds", "a") == {"2": 20}
 
 
 # The process, and a real Prometheus.

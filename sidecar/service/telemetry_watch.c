@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the watches of the endpoints know, as metrics: of every count that should be there, at most WATCH_SETS sets. */
+#include "telemetry_rows.h"
+
+/* The watches are looked at from here. */
+struct look {
+    struct exposition *e;
+    const struct telemetry_row *row;
+    int64_t now;
+    int64_t wall; /* what now is, in milliseconds since 1970 */
+};
+
+static double
+wall_time(const struct look *look, int64_t time)
+{
+    return (double)(look->wall - (look->now - time)) / 1e3;
+}
+
+static struct look
+begin(struct exposition *e, const struct telemetry_row *row)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    exposition_family(e, row->name, row->type, row->help);
+    return (struct look){e, row, telemetry_now(), (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000};
+}
+
+static const struct telemetry_endpoint *
+next_endpoint(const struct telemetry *t, const struct telemetry_endpoint *e)
+{
+    for (e = e ? e + 1 : t->endpoints; e < t->endpoints + t->n_endpoints; e++)
+        if (!e->left)
+            return e;
+    return NULL;
+}
+
+/* Writes a sample for each count of each endpoint that should be there. */
+static void
+each_count(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
+           double (*value)(const struct watch *w, const struct watch_count *c, int64_t now))
+{
+    struct look look = begin(e, row);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
+        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++) {
+            char count[16];
+            snprintf(count, sizeof(count), "%u", c->count);
+            const struct metric_label labels[] = {{"endpoint", of->name}, {"shard_count", count}};
+            if (watch_is_live(&of->watch, c, look.now))
+                exposition_sample(e, row->name, labels, 2, value(&of->watch, c, look.now));
+        }
+    }
+}
+
+static double
+interval(const struct watch *w, const struct watch_count *c, int64_t now)
+{
+    (void)now;
+    return watch_interval(w, c) / 1e3;
+}
+
+static double
+missing(const struct watch *w, const struct watch_count *c, int64_t now)
+{
+    return watch_states(w, c, now).n[WATCH_MISSING];
+}
+
+static double
+unknown(const struct watch *w, const struct watch_count *c, int64_t now)
+{
+    return watch_states(w, c, now).n[WATCH_UNKNOWN];
+}
+
+void
+telemetry_shard_interval(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_count(e, row, t, interval);
+}
+
+void
+telemetry_shards_missing(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_count(e, row, t, missing);
+}
+
+void
+telemetry_shards_unknown(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_count(e, row, t, unknown);
+}
+
+/* Writes a sample for each set of such a count that was scraped well. */
+static void
+sets_of_count(const struct look *look, const struct telemetry_endpoint *of, const struct watch_count *c,
+              double (*value)(const struct look *look, const struct watch_set *set))
+{
+    char count[16];
+    snprintf(count, sizeof(count), "%u", c->count);
+    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+        const struct metric_label labels[] = {{"endpoint", of->name}, {"shard", set->name}, {"shard_count", count}};
+        if (set->last != WATCH_NEVER && !watch_set_is_past(&of->watch, c, set, look->now))
+            exposition_sample(look->e, look->row->name, labels, 3, value(look, set));
+    }
+}
+
+static void
+each_set(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
+         double (*value)(const struct look *look, const struct watch_set *set))
+{
+    struct look look = begin(e, row);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));)
+        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
+            if (watch_is_live(&of->watch, c, look.now))
+                sets_of_count(&look, of, c, value);
+}
+
+static double
+last(const struct look *look, const struct watch_set *set)
+{
+    return wall_time(look, set->last);
+}
+
+static double
+series(const struct look *look, const struct watch_set *set)
+{
+    (void)look;
+    return (double)set->series;
+}
+
+static double
+bytes(const struct look *look, const struct watch_set *set)
+{
+    (void)look;
+    return (double)set->bytes;
+}
+
+void
+telemetry_shard_last(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_set(e, row, t, last);
+}
+
+void
+telemetry_shard_series(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_set(e, row, t, series);
+}
+
+void
+telemetry_shard_bytes(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    each_set(e, row, t, bytes);
+}
+
+void
+telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    struct look look = begin(e, row);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
+        int n = 0;
+        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
+            n += watch_in_use(&of->watch, c, look.now);
+        exposition_sample(e, row->name, &(struct metric_label){"endpoint", of->name}, 1, n);
+    }
+}
+
+void
+telemetry_watch_left_out(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    begin(e, row);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
+        const struct metric_label counts[] = {{"endpoint", of->name}, {"what", "shard_count"}};
+        const struct metric_label sets[] = {{"endpoint", of->name}, {"what", "shards"}};
+        exposition_sample(e, row->name, counts, 2, (double)of->watch.counts_left_out);
+        exposition_sample(e, row->name, sets, 2, (double)of->watch.sets_left_out);
+    }
+}
