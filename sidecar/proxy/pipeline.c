@@ -117,8 +117,8 @@ from_filter(struct pipeline *p, int r)
     case SS_LINE_TOO_LONG:
         return PIPELINE_LINE_TOO_LONG;
     case SS_TOO_MANY:
-        return p->max_series && ss_filter_counts(p->filter)->series_seen > p->max_series ? PIPELINE_TOO_MANY_SERIES
-                                                                                         : PIPELINE_TOO_MANY_FAMILIES;
+        return p->max_series && ss_filter_counts(p->filter)->series_seen >= p->max_series ? PIPELINE_TOO_MANY_SERIES
+                                                                                          : PIPELINE_TOO_MANY_FAMILIES;
     case SS_RULE_FAILED:
     case SS_KEY_IMPOSSIBLE:
         return PIPELINE_UNDECIDED;

@@ -4,12 +4,15 @@
 
 #include <scrapeshard/version.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+
 #include <curl/curl.h>
 #include <dirent.h>
 #include <event2/event.h>
 #include <isa-l.h>
 #include <openssl/crypto.h>
-#include <stdlib.h>
+#include <pcre2.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -17,9 +20,11 @@
 void
 telemetry_build_info(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
-    char xxhash[32], isal[32];
+    char xxhash[32], isal[32], pcre2[64] = "";
     unsigned xx = XXH_versionNumber();
     (void)t;
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre2); /* at most 24 bytes: "10.42 2022-12-11" */
+    pcre2[strcspn(pcre2, " ")] = 0;
     snprintf(xxhash, sizeof(xxhash), "%u.%u.%u", xx / 10000, xx / 100 % 100, xx % 100);
     snprintf(isal, sizeof(isal), "%d.%d.%d", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
     const struct metric_label labels[] = {
@@ -29,6 +34,7 @@ telemetry_build_info(struct exposition *e, const struct telemetry_row *row, cons
         {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)},
         {"xxhash", xxhash},
         {"isal", isal},
+        {"pcre2", pcre2},
     };
     exposition_family(e, row->name, row->type, row->help);
     exposition_sample(e, row->name, labels, sizeof(labels) / sizeof(labels[0]), 1);
