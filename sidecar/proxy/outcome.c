@@ -5,6 +5,7 @@ const struct outcome_row outcomes[] = {
     [OUTCOME_OK] = {"ok", 200, LOG_INFO},
     [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN},
     [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN},
+    [OUTCOME_BUSY] = {"busy", 503, LOG_WARN},
     [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN},
     [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN},
     [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN},

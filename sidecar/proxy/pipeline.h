@@ -30,7 +30,7 @@ struct pipeline_settings {
     struct ss_sharding *sharding;   /* likewise */
     size_t max_line;
     uint64_t max_series, max_families; /* 0: any number */
-    uint64_t max_body; /* of the bytes that come, and of what they mean */
+    uint64_t max_body;                 /* of the bytes that come, and of what they mean */
     bool strict_close;
     bool gunzip;    /* the bytes come compressed */
     int gzip_level; /* of what goes out, if it is not too little to be worth it; below 0: none */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply.h"
 
+#include "../service/connections.h"
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -19,7 +21,8 @@
 struct reply {
     struct evhttp_request *request; /* NULL once it is over */
     struct evhttp_connection *connection;
-    int watched; /* the connection's socket by a second descriptor, or -1 */
+    struct connection *record; /* its */
+    int watched;               /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
     const struct reply_events *events;
     void *ctx;
@@ -29,8 +32,8 @@ struct reply {
 static void
 detach(struct reply *r)
 {
-    if (r->connection)
-        evhttp_connection_set_closecb(r->connection, NULL, NULL);
+    if (r->record)
+        connection_listen(r->record, NULL, NULL);
     if (r->hangup)
         event_free(r->hangup);
     if (r->watched >= 0)
@@ -39,6 +42,7 @@ detach(struct reply *r)
     r->watched = -1;
     r->request = NULL;
     r->connection = NULL;
+    r->record = NULL;
 }
 
 /*
@@ -70,12 +74,12 @@ ends_by_close(const struct reply *r)
 
 /* evhttp ends the connection: an error of it, or a time-out. */
 static void
-on_close(struct evhttp_connection *connection, void *ctx)
+on_close(void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    dissolve(connection);
+    dissolve(r->connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
@@ -133,15 +137,16 @@ watch_hangup(struct reply *r)
 }
 
 static void
-on_complete(struct evhttp_request *request, void *ctx)
+on_done(void *ctx)
 {
     struct reply *r = ctx;
-    (void)request;
     if (ends_by_close(r))
         set_reset_on_close(r->connection, false);
     detach(r);
     r->events->done(r->ctx);
 }
+
+static const struct connection_events connection_events = {on_done, on_close};
 
 static void
 on_drained(struct evhttp_connection *connection, void *ctx)
@@ -169,8 +174,8 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
         reply_free(r);
         return error;
     }
-    evhttp_connection_set_closecb(r->connection, on_close, r);
-    evhttp_request_set_on_complete_cb(request, on_complete, r);
+    r->record = connection_of(request);
+    connection_listen(r->record, &connection_events, r);
     *replyp = r;
     return 0;
 }

@@ -36,12 +36,14 @@
 #include "server.h"
 
 #include "../service/http.h"
+#include "../service/limits.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,7 @@ struct scrape {
     struct server *server;
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
+    struct in_flight_row *in_flight_row; /* its place among the endpoint's; NULL: it has none */
     struct request request;
     bool head_only;
     char peer[64];
@@ -113,6 +116,8 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
     struct evkeyvalq *headers = reply_headers(s->reply);
     evhttp_clear_headers(headers);
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    if (outcome == OUTCOME_BUSY)
+        evhttp_add_header(headers, "Retry-After", "1");
     struct evbuffer *text = s->head_only ? NULL : evbuffer_new();
     if (!s->head_only && (!text || evbuffer_add_printf(text, "%s\n", s->reason) < 0)) {
         if (text)
@@ -432,6 +437,26 @@ set_deadline(struct scrape *s)
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
 }
 
+/* Takes one of the endpoint's places. False: there is none, and the scrape has failed. */
+static bool
+take_place(struct scrape *s)
+{
+    struct in_flight *all = &s->server->of_endpoints;
+    s->in_flight_row = in_flight_begin(all, s->endpoint->name);
+    if (!s->in_flight_row) {
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+        return false;
+    }
+    if (!s->endpoint->max_in_flight || s->in_flight_row->n <= s->endpoint->max_in_flight)
+        return true;
+    in_flight_end(all, s->in_flight_row);
+    s->in_flight_row = NULL;
+    limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer);
+    fail(s, OUTCOME_BUSY, "endpoint %s: %" PRIu64 " scrapes of it are in flight, as many as max_in_flight allows",
+         s->endpoint->name, s->endpoint->max_in_flight);
+    return false;
+}
+
 void
 scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
 {
@@ -454,9 +479,11 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (!r)
-        r = set_deadline(s);
-    if (!r)
+    if (r) /* the answer that says so is to be read in time too */
+        s->request.timeout = endpoint->timeout;
+    if (set_deadline(s))
+        r = -ENOMEM;
+    if (!r && take_place(s))
         r = ask(s);
     if (r > 0)
         fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
@@ -501,6 +528,7 @@ settle(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
+    in_flight_end(&server->of_endpoints, s->in_flight_row);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

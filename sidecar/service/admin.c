@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
+#include "config.h"
+
 #include <event2/http.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,15 +67,22 @@ on_request(struct evhttp_request *request, void *ctx)
 }
 
 int
-admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks)
+admin_init(struct admin *admin, struct event_base *base, struct limits *limits, const struct admin_hooks *hooks)
 {
     *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin}};
-    return http_new(&admin->http, base, &admin->handler);
+    return http_new(&admin->http, base, limits, &admin->handler);
+}
+
+void
+admin_set_config(struct admin *admin, const struct config *config)
+{
+    uint64_t most = config->admin_max_connections;
+    if (admin->http) /* it may be off */
+        http_set(admin->http, &(struct connections_settings){most, most - most / 2, config->head_timeout});
 }
 
 void
 admin_deinit(struct admin *admin)
 {
-    if (admin->http)
-        evhttp_free(admin->http);
+    http_free(admin->http);
 }

@@ -158,6 +158,9 @@ check(struct builder *b)
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
+    builder_place_at(b, NULL, SETTING_head_timeout);
+    if (c->head_timeout < 1)
+        builder_mistake(b, "head_timeout 0s leaves no time for a request; 10s is usual");
 }
 
 static void

@@ -2,12 +2,15 @@
 #ifndef SERVICE_HTTP_H
 #define SERVICE_HTTP_H
 /* An evhttp server as both listeners need it: bounded, patient with idle keep-alive connections, text as answers. */
+#include "connections.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
-struct evhttp;
 struct evhttp_request;
+struct http;
+struct limits;
 
 /* Asked for each request, whatever its method, that has no body to be misread. */
 struct http_handler {
@@ -15,17 +18,20 @@ struct http_handler {
     void *ctx;
 };
 
-/* 0: *httpp is the caller's, to be freed with evhttp_free(); it borrows the handler. -ENOMEM. */
-int http_new(struct evhttp **httpp, struct event_base *base, const struct http_handler *handler);
+/* 0: *httpp is the caller's; it borrows limits and handler. -ENOMEM. */
+int http_new(struct http **httpp, struct event_base *base, struct limits *limits, const struct http_handler *handler);
 
-/* Whether http_listen() knows what is meant. */
-bool http_is_address(const char *address);
+/* Ends all connections. NULL is fine. */
+void http_free(struct http *http);
 
-/*
- * Listens on :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel choose. bound
- * gets what it became, in the same form. 0, or a negative errno value: -EINVAL for what is no address.
- */
-int http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size);
+/* What is in force from now on, for connections that are open too. */
+void http_set(struct http *http, const struct connections_settings *settings);
+
+/* Listens at an address of listen.h; more than one is fine. bound gets what it became. 0 or a negative errno value. */
+int http_listen(struct http *http, const char *address, char *bound, size_t size);
+
+/* Takes no new connections, and closes those that wait for a next request. Those in use are asked to end with it. */
+void http_drain(struct http *http);
 
 /* Answers with a line of text, a LF added; as the answer to HEAD, without it. */
 void http_reply(struct evhttp_request *request, int status, const char *text);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "limits.h"
+
+#include "log.h"
+
+#include <time.h>
+
+enum { TELL_SECONDS = 10 };
+
+static const struct {
+    const char *word, *what;
+} rows[LIMITS] = {
+    [LIMIT_CONNECTIONS] = {"max_connections", "a connection was refused: there are as many as may be"},
+    [LIMIT_PEER_CONNECTIONS] = {"max_connections_per_peer", "a connection was refused: its peer has as many as may be"},
+    [LIMIT_EVICTED] = {"evicted", "an idle connection that never asked for anything had to make room"},
+    [LIMIT_DESCRIPTORS] = {"descriptors", "a connection was refused: there are no descriptors left"},
+    [LIMIT_HEAD_TIME] = {"head_timeout", "a connection was closed: no request came in time"},
+    [LIMIT_ANSWER_TIME] = {"answer_timeout", "a connection was closed: its answer was not read in time"},
+    [LIMIT_IN_FLIGHT] = {"max_in_flight", "a scrape was refused: as many are in flight as may be"},
+};
+
+void
+limits_init(struct limits *limits, const struct log *log)
+{
+    *limits = (struct limits){.log = log};
+}
+
+void
+limits_hit(struct limits *limits, enum limit limit, const char *peer)
+{
+    struct timespec now;
+    uint64_t hits = ++limits->of[limit].hits, told = limits->of[limit].told;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (told && now.tv_sec < limits->of[limit].when + TELL_SECONDS)
+        return;
+    limits->of[limit].told = hits;
+    limits->of[limit].when = now.tv_sec;
+    log_warn(limits->log, rows[limit].what, log_text("limit", rows[limit].word), log_text("peer", peer),
+             log_number("times", (double)(hits - told)));
+}
+
+const char *
+limit_word(enum limit limit)
+{
+    return rows[limit].word;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_LIMITS_H
+#define SERVICE_LIMITS_H
+/*
+ * Who was turned away, why, and how often. Each limit has one place where it is hit, and each place tells it here.
+ *
+ * The log hears of a limit at once, and then at most every ten seconds, with how often it was hit meanwhile: what
+ * floods the listener does not flood the log.
+ */
+#include <stdint.h>
+
+struct log;
+
+enum limit {
+    LIMIT_CONNECTIONS,
+    LIMIT_PEER_CONNECTIONS,
+    LIMIT_EVICTED,
+    LIMIT_DESCRIPTORS,
+    LIMIT_HEAD_TIME,
+    LIMIT_ANSWER_TIME,
+    LIMIT_IN_FLIGHT,
+    LIMITS
+};
+
+struct limits {
+    const struct log *log;
+    struct {
+        uint64_t hits; /* since the program began */
+        uint64_t told; /* of them, in the log */
+        int64_t when;  /* the log was told last: seconds of the monotonic clock */
+    } of[LIMITS];
+};
+
+void limits_init(struct limits *limits, const struct log *log);
+
+/* A limit was hit by a peer, as text. */
+void limits_hit(struct limits *limits, enum limit limit, const char *peer);
+
+/* The limit's name, as in the log. */
+const char *limit_word(enum limit limit);
+
+#endif
