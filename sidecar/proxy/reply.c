@@ -2,6 +2,7 @@
 #include "reply.h"
 
 #include "../service/connections.h"
+#include "../service/tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -140,8 +141,10 @@ static void
 on_done(void *ctx)
 {
     struct reply *r = ctx;
-    if (ends_by_close(r))
+    if (ends_by_close(r)) {
         set_reset_on_close(r->connection, false);
+        tls_say_end(evhttp_connection_get_bufferevent(r->connection));
+    }
     detach(r);
     r->events->done(r->ctx);
 }

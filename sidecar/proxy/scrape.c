@@ -418,12 +418,34 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
+/* A file's name, or NULL if the setting says that there is none. */
+static const char *
+file_of(const char *setting, const char *none)
+{
+    return strcmp(setting, none) ? setting : NULL;
+}
+
+static struct fetch_request
+describe(const struct scrape *s, const char *url)
+{
+    const struct endpoint *e = s->endpoint;
+    return (struct fetch_request){
+        .url = url,
+        .socket = e->socket,
+        .connect_to = e->connect_to,
+        .host = e->host,
+        .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
+                e->tls_insecure},
+        .gzip = e->upstream_encoding == ENCODING_GZIP,
+        .headers = &s->request.headers,
+    };
+}
+
 static int
 ask(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
-    struct fetch_request request = {url, s->endpoint->socket, s->endpoint->upstream_encoding == ENCODING_GZIP,
-                                    &s->request.headers};
+    struct fetch_request request = describe(s, url);
     int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
     free(url);
     return r;
@@ -451,7 +473,7 @@ take_place(struct scrape *s)
         return true;
     in_flight_end(all, s->in_flight_row);
     s->in_flight_row = NULL;
-    limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer);
+    limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer, NULL);
     fail(s, OUTCOME_BUSY, "endpoint %s: %" PRIu64 " scrapes of it are in flight, as many as max_in_flight allows",
          s->endpoint->name, s->endpoint->max_in_flight);
     return false;

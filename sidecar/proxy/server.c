@@ -55,7 +55,7 @@ on_request(struct evhttp_request *request, void *ctx)
 int
 server_init(struct server *s, struct event_base *base, struct limits *limits, struct config *config)
 {
-    *s = (struct server){.base = base, .log = limits->log, .limits = limits, .handler = {on_request, s}};
+    *s = (struct server){.base = base, .log = limits->log, .limits = limits, .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
@@ -89,8 +89,9 @@ server_set_config(struct server *s, struct config *config)
     config_ref(config);
     config_unref(s->config);
     s->config = config;
-    http_set(s->http, &(struct connections_settings){config->web_max_connections, config->web_max_per_peer,
-                                                     config->head_timeout});
+    struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
+                                            config->head_timeout};
+    http_set(s->http, &settings, config->web_door);
     upstream_set_most(s->upstream, (long)config->max_upstream_connections);
 }
 

@@ -2,8 +2,10 @@
 #include "connections.h"
 
 #include "descriptors.h"
+#include "door.h"
 #include "limits.h"
 #include "peer.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -42,18 +44,20 @@ start_deadline(struct connection *c)
 }
 
 static void
-hit(const struct connection *c, enum limit limit)
+hit(const struct connection *c, enum limit limit, const char *reason)
 {
     char text[PEER_TEXT];
     peer_print(&c->peer, text);
-    limits_hit(c->all->limits, limit, text);
+    limits_hit(c->all->limits, limit, text, reason);
 }
 
-/* Tells a peer why, as far as its socket takes it at once. */
+/* Tells a peer why, as far as its socket takes it at once and without TLS. */
 static void
 say(const struct connection *c, const char *status)
 {
     char text[256];
+    if (tls_is(c->bev))
+        return;
     int n = snprintf(text, sizeof(text),
                      "HTTP/1.1 %s\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n", status);
     send(bufferevent_getfd(c->bev), text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -63,11 +67,13 @@ say(const struct connection *c, const char *status)
 static void
 end(struct connection *c, enum limit limit)
 {
-    hit(c, limit);
+    hit(c, limit, NULL);
     if (limit == LIMIT_HEAD_TIME && c->spoke)
         say(c, "408 Request Timeout");
     else if (limit == LIMIT_CONNECTIONS || limit == LIMIT_PEER_CONNECTIONS)
         say(c, "503 Too Many Connections");
+    else if (limit == LIMIT_NETWORK)
+        say(c, "403 Forbidden");
     evhttp_connection_free(c->evhttp);
 }
 
@@ -108,6 +114,8 @@ on_close(struct evhttp_connection *evhttp, void *ctx)
 {
     struct connection *c = ctx;
     (void)evhttp;
+    if (tls_failure(c->bev))
+        hit(c, LIMIT_TLS, tls_failure(c->bev));
     evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
     if (c->events)
         c->events->closed(c->ctx);
@@ -165,11 +173,14 @@ count_of_peer(const struct connection *c)
     return n;
 }
 
-/* Whether there is room for c, and if need be makes it. */
+/* Whether c may come in, for which room is made if need be. */
 static bool
-has_room(const struct connection *c, enum limit *why)
+may_come_in(const struct connection *c, enum limit *why)
 {
     const struct connections_settings *s = &c->all->settings;
+    *why = LIMIT_NETWORK;
+    if (!door_knows(c->all->door, &c->peer))
+        return false;
     *why = LIMIT_PEER_CONNECTIONS;
     if (s->most_per_peer && count_of_peer(c) > s->most_per_peer && !evict_for(c, true))
         return false;
@@ -200,7 +211,7 @@ admit(struct connection *c)
     evhttp_connection_set_closecb(c->evhttp, on_close, c);
     if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
         evhttp_connection_free(c->evhttp);
-    else if (!has_room(c, &why))
+    else if (!may_come_in(c, &why))
         end(c, why);
     else
         start_deadline(c);
@@ -263,6 +274,12 @@ connection_of(struct evhttp_request *request)
     return request->on_complete_cb == on_complete ? request->on_complete_cb_arg : NULL;
 }
 
+struct peer
+connection_peer(const struct connection *c)
+{
+    return c->peer;
+}
+
 void
 connection_listen(struct connection *c, const struct connection_events *events, void *ctx)
 {
@@ -288,6 +305,15 @@ connections_init(struct connections *all, struct event_base *base, struct limits
 }
 
 void
+connections_set(struct connections *all, const struct connections_settings *settings, struct door *door)
+{
+    door_ref(door);
+    door_unref(all->door);
+    all->door = door;
+    all->settings = *settings;
+}
+
+void
 connections_close_idle(struct connections *all)
 {
     struct connection *c = TAILQ_FIRST(&all->list), *next;
@@ -309,4 +335,6 @@ connections_deinit(struct connections *all)
     if (all->admission)
         event_free(all->admission);
     all->admission = NULL;
+    door_unref(all->door);
+    all->door = NULL;
 }

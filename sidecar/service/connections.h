@@ -21,8 +21,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "peer.h"
+
 struct bufferevent;
 struct connection;
+struct door;
 struct event;
 struct event_base;
 struct evhttp;
@@ -38,6 +41,7 @@ struct connections {
     struct event_base *base;
     struct limits *limits;
     struct connections_settings settings;
+    struct door *door;                            /* a reference: who may connect */
     TAILQ_HEAD(connection_list, connection) list; /* the oldest first */
     size_t n;
     struct event *admission; /* looks at those that were just accepted, before a byte of theirs is read */
@@ -59,6 +63,9 @@ void connections_deinit(struct connections *all);
    its requests are to be refused. */
 int connections_add(struct connections *all, struct bufferevent *bev);
 
+/* Puts other settings and another door in force, for those to come. */
+void connections_set(struct connections *all, const struct connections_settings *settings, struct door *door);
+
 /* Closes those that wait for nothing but a next request. */
 void connections_close_idle(struct connections *all);
 
@@ -67,6 +74,8 @@ struct connection *connection_begin(struct connections *all, struct evhttp_reque
 
 /* The record of a request's connection, between connection_begin() and the answer's end. NULL if there is none. */
 struct connection *connection_of(struct evhttp_request *request);
+
+struct peer connection_peer(const struct connection *connection);
 
 /* Names who is told of the answer's end; NULL events: nobody. */
 void connection_listen(struct connection *connection, const struct connection_events *events, void *ctx);

@@ -68,7 +68,7 @@ descriptors_turn_away(int listener)
         struct peer peer = peer_of_socket(fd);
         peer_print(&peer, text);
         close(fd);
-        limits_hit(reserve.limits, LIMIT_DESCRIPTORS, text);
+        limits_hit(reserve.limits, LIMIT_DESCRIPTORS, text, NULL);
     }
     take_reserve();
     return fd >= 0;

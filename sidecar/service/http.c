@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http.h"
 
+#include "attempts.h"
+#include "door.h"
+#include "limits.h"
 #include "listen.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -34,6 +38,7 @@ struct http {
     struct event_base *base;
     struct evhttp *evhttp;
     struct connections connections;
+    struct attempts attempts;
     const struct http_handler *handler;
     bool draining;
 };
@@ -43,7 +48,9 @@ static struct bufferevent *
 new_connection(struct event_base *base, void *ctx)
 {
     struct http *http = ctx;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    SSL_CTX *tls = http->connections.door->tls;
+    struct bufferevent *bev = tls ? tls_accept(tls, base) : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    /* Without one evhttp makes one of its own, without TLS: on_request() does not know that either. */
     if (bev) {
         bufferevent_setwatermark(bev, EV_READ, 0, READ_MOST);
         bufferevent_set_max_single_write(bev, WRITE_MOST);
@@ -78,6 +85,86 @@ close_behind(struct evhttp_request *request)
     evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
 }
 
+/* The door. */
+
+static void
+refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
+{
+    char text[PEER_TEXT];
+    struct peer peer = connection_peer(connection_of(request));
+    peer_print(&peer, text);
+    limits_hit(http->connections.limits, limit, text, reason);
+    if (status == 401)
+        door_challenge(http->connections.door, request);
+    if (status == 429)
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", "5");
+    http_reply(request, status, reason);
+}
+
+static void
+on_judged(struct evhttp_request *request, bool matches, void *ctx)
+{
+    struct http *http = ctx;
+    struct door_refusal refusal = door_refuse();
+    if (matches)
+        http->handler->handle(request, http->handler->ctx);
+    else
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+}
+
+static void
+ask(struct http *http, struct evhttp_request *request, struct credential *credential)
+{
+    int status = attempts_add(&http->attempts, request, http->connections.door, credential);
+    credential_deinit(credential);
+    if (status == 429)
+        refuse(http, request, LIMIT_ATTEMPTS, status, "too many passwords wait to be matched; come again");
+    else if (status)
+        http_reply(request, status, "there is nothing left to match a password with");
+}
+
+static bool
+is_open(const struct http *http, struct evhttp_request *request)
+{
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    for (const char *const *open = http->handler->open; open && *open; open++)
+        if (path && !strcmp(path, *open))
+            return true;
+    return false;
+}
+
+static void
+come_in(struct http *http, struct evhttp_request *request)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+    struct door *door = http->connections.door;
+    struct peer peer = connection_peer(connection_of(request));
+    struct credential credential;
+    struct door_refusal refusal;
+
+    if (tls_is(bev) && !tls_is_under(bev, door->tls))
+        close_behind(request); /* the next one comes under the certificate in force */
+    if (!door_knows(door, &peer)) {
+        refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
+        return;
+    }
+    if (door->tls && !tls_is(bev)) {
+        close_behind(request);
+        refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
+        return;
+    }
+    switch (is_open(http, request) ? DOOR_OPEN : door_check(door, request, bev, &credential, &refusal)) {
+    case DOOR_OPEN:
+        http->handler->handle(request, http->handler->ctx);
+        break;
+    case DOOR_SHUT:
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        break;
+    case DOOR_ASK:
+        ask(http, request, &credential);
+    }
+}
+
 static void
 on_request(struct evhttp_request *request, void *ctx)
 {
@@ -93,7 +180,7 @@ on_request(struct evhttp_request *request, void *ctx)
         close_behind(request);
         http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
     } else {
-        http->handler->handle(request, http->handler->ctx);
+        come_in(http, request);
     }
 }
 
@@ -105,6 +192,7 @@ http_new(struct http **httpp, struct event_base *base, struct limits *limits, co
         return -ENOMEM;
     http->base = base;
     http->handler = handler;
+    attempts_init(&http->attempts, base, on_judged, http);
     http->evhttp = evhttp_new(base);
     if (!http->evhttp || connections_init(&http->connections, base, limits)) {
         http_free(http);
@@ -131,14 +219,15 @@ http_free(struct http *http)
         return;
     if (http->evhttp)
         evhttp_free(http->evhttp);
+    attempts_deinit(&http->attempts);
     connections_deinit(&http->connections);
     free(http);
 }
 
 void
-http_set(struct http *http, const struct connections_settings *settings)
+http_set(struct http *http, const struct connections_settings *settings, struct door *door)
 {
-    http->connections.settings = *settings;
+    connections_set(&http->connections, settings, door);
 }
 
 int

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct door;
 struct event_base;
 struct evhttp_request;
 struct http;
@@ -16,6 +17,8 @@ struct limits;
 struct http_handler {
     void (*handle)(struct evhttp_request *request, void *ctx);
     void *ctx;
+    const char *const
+        *open; /* paths that need neither a client's certificate nor credentials, NULL behind them; or NULL */
 };
 
 /* 0: *httpp is the caller's; it borrows limits and handler. -ENOMEM. */
@@ -24,8 +27,8 @@ int http_new(struct http **httpp, struct event_base *base, struct limits *limits
 /* Ends all connections. NULL is fine. */
 void http_free(struct http *http);
 
-/* What is in force from now on, for connections that are open too. */
-void http_set(struct http *http, const struct connections_settings *settings);
+/* What is in force from now on, for requests on connections that are open too. Not before that is anybody let in. */
+void http_set(struct http *http, const struct connections_settings *settings, struct door *door);
 
 /* Listens at an address of listen.h; more than one is fine. bound gets what it became. 0 or a negative errno value. */
 int http_listen(struct http *http, const char *address, char *bound, size_t size);

@@ -17,6 +17,10 @@ static const struct {
     [LIMIT_HEAD_TIME] = {"head_timeout", "a connection was closed: no request came in time"},
     [LIMIT_ANSWER_TIME] = {"answer_timeout", "a connection was closed: its answer was not read in time"},
     [LIMIT_IN_FLIGHT] = {"max_in_flight", "a scrape was refused: as many are in flight as may be"},
+    [LIMIT_NETWORK] = {"allow_networks", "a connection was refused: its peer is in no network that may come in"},
+    [LIMIT_TLS] = {"tls", "a TLS handshake failed"},
+    [LIMIT_CREDENTIALS] = {"credentials", "a request was refused at the door"},
+    [LIMIT_ATTEMPTS] = {"attempts", "a request was refused: too many passwords wait to be matched"},
 };
 
 void
@@ -26,7 +30,7 @@ limits_init(struct limits *limits, const struct log *log)
 }
 
 void
-limits_hit(struct limits *limits, enum limit limit, const char *peer)
+limits_hit(struct limits *limits, enum limit limit, const char *peer, const char *reason)
 {
     struct timespec now;
     uint64_t hits = ++limits->of[limit].hits, told = limits->of[limit].told;
@@ -37,7 +41,7 @@ limits_hit(struct limits *limits, enum limit limit, const char *peer)
     limits->of[limit].told = hits;
     limits->of[limit].when = now.tv_sec;
     log_warn(limits->log, rows[limit].what, log_text("limit", rows[limit].word), log_text("peer", peer),
-             log_number("times", (double)(hits - told)));
+             log_number("times", (double)(hits - told)), log_text("reason", reason));
 }
 
 const char *

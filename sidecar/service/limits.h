@@ -19,6 +19,10 @@ enum limit {
     LIMIT_HEAD_TIME,
     LIMIT_ANSWER_TIME,
     LIMIT_IN_FLIGHT,
+    LIMIT_NETWORK,
+    LIMIT_TLS,
+    LIMIT_CREDENTIALS,
+    LIMIT_ATTEMPTS,
     LIMITS
 };
 
@@ -33,8 +37,8 @@ struct limits {
 
 void limits_init(struct limits *limits, const struct log *log);
 
-/* A limit was hit by a peer, as text. */
-void limits_hit(struct limits *limits, enum limit limit, const char *peer);
+/* A limit was hit by a peer, as text. reason is for the log, or NULL. */
+void limits_hit(struct limits *limits, enum limit limit, const char *peer, const char *reason);
 
 /* The limit's name, as in the log. */
 const char *limit_word(enum limit limit);

@@ -499,4 +499,4 @@ def test_limits_that_are_none(tmp_path, line):
     config.write_text(f"[web]\n{line}\n[endpoint a]\nupstream = http://127.0.0.1:1/\n")
     r = subprocess.run([BINARY, "check", config], capture_output=True, text=True, check=False)
     assert r.returncode == 1
-    assert re.match(rf"{config}:2: .*{line.split()[0]}", r.stderr), r.stderr
+    assert re.match(rf"{config}:2:\d+: .*{line.split()[0]}", r.stderr), r.stderr
