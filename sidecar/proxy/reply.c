@@ -25,6 +25,8 @@ struct reply {
     struct connection *record; /* its */
     int watched;               /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
+    bool sending; /* a piece has not gone to the kernel */
+    bool ending;  /* the end is to follow it */
     const struct reply_events *events;
     void *ctx;
 };
@@ -151,12 +153,22 @@ on_done(void *ctx)
 
 static const struct connection_events connection_events = {on_done, on_close};
 
+/*
+ * libevent tells what TLS has written a turn later, when there may be more to write: such news of a last piece would be
+ * taken by evhttp for the end of the whole answer, which then was cut without a sign. So it is looked at here whether
+ * all has gone, and over TLS the end is sent when it has.
+ */
 static void
 on_drained(struct evhttp_connection *connection, void *ctx)
 {
     struct reply *r = ctx;
-    (void)connection;
-    r->events->drained(r->ctx);
+    if (evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(connection))))
+        return;
+    r->sending = false;
+    if (r->ending)
+        evhttp_send_reply_end(r->request);
+    else
+        r->events->drained(r->ctx);
 }
 
 int
@@ -223,13 +235,16 @@ reply_start(struct reply *r, int status)
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
+    r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
 }
 
 void
 reply_end(struct reply *r)
 {
-    evhttp_send_reply_end(r->request);
+    r->ending = r->sending && tls_is(evhttp_connection_get_bufferevent(r->connection));
+    if (!r->ending)
+        evhttp_send_reply_end(r->request);
 }
 
 void

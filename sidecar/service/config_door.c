@@ -85,8 +85,9 @@ copy_names(struct builder *b, const struct rows *rows, struct door *door)
     const struct texts *names = field_of(b, rows->client_names);
     if (is_any(names))
         return;
+    bool has_ca = file_at(b, rows->client_ca);
     builder_place_at(b, NULL, rows->client_names);
-    if (!file_at(b, rows->client_ca))
+    if (!has_ca)
         builder_mistake(b, "tls_client_names needs tls_client_ca, or the names prove nothing");
     door->client_names.items = calloc(names->n, sizeof(*names->items));
     b->out_of_memory |= !door->client_names.items;

@@ -113,9 +113,10 @@ static void
 on_close(struct evhttp_connection *evhttp, void *ctx)
 {
     struct connection *c = ctx;
+    const char *failure = tls_failure(c->bev);
     (void)evhttp;
-    if (tls_failure(c->bev))
-        hit(c, LIMIT_TLS, tls_failure(c->bev));
+    if (failure)
+        hit(c, LIMIT_TLS, failure);
     evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
     if (c->events)
         c->events->closed(c->ctx);

@@ -29,7 +29,8 @@ int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_erro
 /* A bufferevent for a connection yet to be accepted. NULL for want of memory. */
 struct bufferevent *tls_accept(SSL_CTX *ctx, struct event_base *base);
 
-/* Whether a connection is TLS's; whether under this context; why its handshake failed, in static memory, or NULL. */
+/* Whether a connection is TLS's; whether under this context; why its handshake failed, in static memory, or NULL: told
+   once. */
 bool tls_is(struct bufferevent *bev);
 bool tls_is_under(struct bufferevent *bev, const SSL_CTX *ctx);
 const char *tls_failure(struct bufferevent *bev);
