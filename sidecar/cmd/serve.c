@@ -6,7 +6,9 @@
 #include "../proxy/outcome.h"
 #include "../proxy/server.h"
 #include "../service/admin.h"
+#include "../service/descriptors.h"
 #include "../service/http.h"
+#include "../service/limits.h"
 
 #include <scrapeshard/version.h>
 
@@ -25,7 +27,8 @@ static const char usage[] =
     "Stands in front of a service's metrics and answers each scrape with the families of the shards it asks for:\n"
     "GET /metrics?shard=3&shard_count=80. A flag wins over the file. SIGHUP reloads the file, SIGTERM lets the scrapes "
     "in\n"
-    "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong.\n"
+    "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if scrapes had to be\n"
+    "broken off behind web.grace.\n"
     "\n"
     "Other commands: scrapeshard check --help, scrapeshard split --help.\n";
 
@@ -49,9 +52,12 @@ struct program {
     struct event_base *base;
     struct log log;
     struct telemetry telemetry;
+    struct limits limits;
     struct server server;
     struct admin admin;
     struct event *signals[SIGNALS];
+    struct event *grace; /* runs behind SIGTERM */
+    bool broken;         /* it ran out */
 };
 
 /* Reload. */
@@ -106,6 +112,7 @@ reload(void *ctx, char *why, size_t size)
     p->config = config;
     p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
     server_set_config(&p->server, config);
+    admin_set_config(&p->admin, config);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
     return true;
 }
@@ -142,6 +149,17 @@ on_hangup(evutil_socket_t signal, short what, void *ctx)
     reload(ctx, why, sizeof(why));
 }
 
+static void
+on_grace_over(evutil_socket_t fd, short what, void *ctx)
+{
+    struct program *p = ctx;
+    (void)fd, (void)what;
+    log_error(&p->log, "the time for scrapes to end is over, and they are broken off", log_text("setting", "web.grace"),
+              log_number("in_flight", (double)p->server.in_flight));
+    p->broken = true;
+    event_base_loopbreak(p->base);
+}
+
 /* The first lets scrapes end, the second does not. */
 static void
 on_terminate(evutil_socket_t signal, short what, void *ctx)
@@ -154,6 +172,8 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
     }
     log_info(&p->log, "shutting down", log_text("signal", strsignal(signal)),
              log_number("in_flight", (double)p->server.in_flight));
+    struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
+    event_add(p->grace, &grace);
     server_drain(&p->server, on_idle, p);
 }
 
@@ -166,6 +186,9 @@ watch_signals(struct program *p)
     } watched[SIGNALS] = {{SIGHUP, on_hangup}, {SIGTERM, on_terminate}, {SIGINT, on_terminate}};
 
     signal(SIGPIPE, SIG_IGN);
+    p->grace = evtimer_new(p->base, on_grace_over, p);
+    if (!p->grace)
+        return -ENOMEM;
     for (int i = 0; i < SIGNALS; i++) {
         p->signals[i] = evsignal_new(p->base, watched[i].signal, watched[i].callback, p);
         if (!p->signals[i] || event_add(p->signals[i], NULL))
@@ -185,9 +208,11 @@ listen_admin(struct program *p)
 
     if (!strcmp(address, "off"))
         return 0;
-    int r = admin_init(&p->admin, p->base, &hooks);
-    if (!r)
-        r = http_listen(p->admin.http, p->base, address, bound, sizeof(bound));
+    int r = admin_init(&p->admin, p->base, &p->limits, &hooks);
+    if (!r) {
+        admin_set_config(&p->admin, p->config);
+        r = http_listen(p->admin.http, address, bound, sizeof(bound));
+    }
     if (r)
         log_error(&p->log, "cannot listen for administration", log_text("address", address),
                   log_text("reason", strerror(-r)));
@@ -201,7 +226,9 @@ start(struct program *p)
 {
     p->base = event_base_new();
     telemetry_init(&p->telemetry, outcome_word);
-    int r = p->base ? server_init(&p->server, p->base, &p->log, &p->telemetry, p->config) : -ENOMEM;
+    limits_init(&p->limits, &p->log, &p->telemetry);
+    descriptors_init(&p->limits);
+    int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
     if (!r)
         r = telemetry_set_config(&p->telemetry, p->config);
     if (!r)
@@ -235,7 +262,7 @@ run(struct program *p)
         return EXIT_FAILED;
     }
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
-    return EXIT_SUCCESS;
+    return p->broken ? EXIT_BROKEN : EXIT_SUCCESS;
 }
 
 int
@@ -259,8 +286,11 @@ cmd_serve(int argc, char **argv)
     for (int i = 0; i < SIGNALS; i++)
         if (p.signals[i])
             event_free(p.signals[i]);
+    if (p.grace)
+        event_free(p.grace);
     if (p.base)
         event_base_free(p.base);
+    descriptors_deinit();
     config_unref(p.config);
     settings_deinit(&p.settings);
     curl_global_cleanup();

@@ -34,7 +34,7 @@ struct fetch {
     const struct fetch_events *events;
     void *ctx;
     CURL *easy;
-    struct curl_slist *request_headers;
+    struct curl_slist *request_headers, *connect_to;
     bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
     bool asked;     /* the request is being sent */
 
@@ -263,6 +263,21 @@ add_request_header(struct fetch *f, const char *line)
     return list;
 }
 
+/* The Host header, where the URL does not say it, and the address that the URL's host stands for. */
+static bool
+rename_host(struct fetch *f, const struct fetch_request *request)
+{
+    char *line;
+    if (!request->connect_to)
+        return true;
+    f->connect_to = curl_slist_append(NULL, request->connect_to);
+    if (asprintf(&line, "Host: %s", request->host) < 0)
+        line = NULL;
+    bool added = add_request_header(f, line);
+    free(line);
+    return added && f->connect_to;
+}
+
 static bool
 add_request_headers(struct fetch *f, const struct fetch_request *request)
 {
@@ -297,6 +312,24 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 }
 
 static bool
+set_tls_options(struct fetch *f, const struct fetch_tls *tls)
+{
+    CURL *e = f->easy;
+    CURLcode r = curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (!r && tls->ca)
+        r = curl_easy_setopt(e, CURLOPT_CAINFO, tls->ca);
+    if (!r && tls->certificate)
+        r = curl_easy_setopt(e, CURLOPT_SSLCERT, tls->certificate);
+    if (!r && tls->key)
+        r = curl_easy_setopt(e, CURLOPT_SSLKEY, tls->key);
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, (long)!tls->insecure);
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
+    return !r;
+}
+
+static bool
 set_options(struct fetch *f, const struct fetch_request *request)
 {
     CURL *e = f->easy;
@@ -306,6 +339,7 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_UNIX_SOCKET_PATH, request->socket);
     SET(CURLOPT_HTTPHEADER, f->request_headers);
+    SET(CURLOPT_CONNECT_TO, f->connect_to);
     SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     /* Nothing of the Pod's environment decides where we go, and nothing of the service's. */
     SET(CURLOPT_PROXY, "");
@@ -334,7 +368,7 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_ERRORBUFFER, f->error);
     SET(CURLOPT_PRIVATE, f);
 #undef SET
-    return !r;
+    return !r && set_tls_options(f, &request->tls);
 }
 
 int
@@ -350,7 +384,8 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->ctx = ctx;
     f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
-    if (!f->easy || !add_request_headers(f, request) || !set_options(f, request) || upstream_add(upstream, f->easy)) {
+    if (!f->easy || !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) ||
+        upstream_add(upstream, f->easy)) {
         fetch_free(f);
         return -ENOMEM;
     }
@@ -381,6 +416,7 @@ fetch_free(struct fetch *f)
         curl_easy_cleanup(f->easy);
     }
     curl_slist_free_all(f->request_headers);
+    curl_slist_free_all(f->connect_to);
     evhttp_clear_headers(&f->headers);
     free(f);
 }

@@ -39,9 +39,18 @@ struct fetch_events {
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
 };
 
+/* How a service is asked over TLS: files by their names, NULL: none. */
+struct fetch_tls {
+    const char *ca;                /* NULL: the system's */
+    const char *certificate, *key; /* to show to the service */
+    bool insecure;                 /* whoever answers is believed */
+};
+
 struct fetch_request {
     const char *url;
-    const char *socket;              /* file of a unix socket, or NULL */
+    const char *socket;            /* file of a unix socket, or NULL */
+    const char *connect_to, *host; /* CURLOPT_CONNECT_TO's value and the Host header, if not the URL's; or NULL */
+    struct fetch_tls tls;
     bool gzip;                       /* ask for gzip, not for the plain body */
     const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply.h"
 
+#include "../service/connections.h"
+#include "../service/tls.h"
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -19,8 +22,11 @@
 struct reply {
     struct evhttp_request *request; /* NULL once it is over */
     struct evhttp_connection *connection;
-    int watched; /* the connection's socket by a second descriptor, or -1 */
+    struct connection *record; /* its */
+    int watched;               /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
+    bool sending; /* a piece has not gone to the kernel */
+    bool ending;  /* the end is to follow it */
     const struct reply_events *events;
     void *ctx;
 };
@@ -29,8 +35,8 @@ struct reply {
 static void
 detach(struct reply *r)
 {
-    if (r->connection)
-        evhttp_connection_set_closecb(r->connection, NULL, NULL);
+    if (r->record)
+        connection_listen(r->record, NULL, NULL);
     if (r->hangup)
         event_free(r->hangup);
     if (r->watched >= 0)
@@ -39,6 +45,7 @@ detach(struct reply *r)
     r->watched = -1;
     r->request = NULL;
     r->connection = NULL;
+    r->record = NULL;
 }
 
 /*
@@ -70,12 +77,12 @@ ends_by_close(const struct reply *r)
 
 /* evhttp ends the connection: an error of it, or a time-out. */
 static void
-on_close(struct evhttp_connection *connection, void *ctx)
+on_close(void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    dissolve(connection);
+    dissolve(r->connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
@@ -133,22 +140,35 @@ watch_hangup(struct reply *r)
 }
 
 static void
-on_complete(struct evhttp_request *request, void *ctx)
+on_done(void *ctx)
 {
     struct reply *r = ctx;
-    (void)request;
-    if (ends_by_close(r))
+    if (ends_by_close(r)) {
         set_reset_on_close(r->connection, false);
+        tls_say_end(evhttp_connection_get_bufferevent(r->connection));
+    }
     detach(r);
     r->events->done(r->ctx);
 }
 
+static const struct connection_events connection_events = {on_done, on_close};
+
+/*
+ * libevent tells what TLS has written a turn later, when there may be more to write: such news of a last piece would be
+ * taken by evhttp for the end of the whole answer, which then was cut without a sign. So it is looked at here whether
+ * all has gone, and over TLS the end is sent when it has.
+ */
 static void
 on_drained(struct evhttp_connection *connection, void *ctx)
 {
     struct reply *r = ctx;
-    (void)connection;
-    r->events->drained(r->ctx);
+    if (evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(connection))))
+        return;
+    r->sending = false;
+    if (r->ending)
+        evhttp_send_reply_end(r->request);
+    else
+        r->events->drained(r->ctx);
 }
 
 int
@@ -169,8 +189,8 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
         reply_free(r);
         return error;
     }
-    evhttp_connection_set_closecb(r->connection, on_close, r);
-    evhttp_request_set_on_complete_cb(request, on_complete, r);
+    r->record = connection_of(request);
+    connection_listen(r->record, &connection_events, r);
     *replyp = r;
     return 0;
 }
@@ -215,13 +235,16 @@ reply_start(struct reply *r, int status)
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
+    r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
 }
 
 void
 reply_end(struct reply *r)
 {
-    evhttp_send_reply_end(r->request);
+    r->ending = r->sending && tls_is(evhttp_connection_get_bufferevent(r->connection));
+    if (!r->ending)
+        evhttp_send_reply_end(r->request);
 }
 
 void

@@ -6,6 +6,7 @@
 
 #include "../service/config.h"
 
+#include <errno.h>
 #include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,17 @@ read_encodings(struct request *r, const struct evkeyvalq *headers, const struct 
     r->gzip = config->compression == COMPRESSION_AUTO && gzip_accepted(accepted);
     free(accepted);
     return 0;
+}
+
+/* What the scraper sent of it is replaced. 0 or -ENOMEM. */
+static int
+authorize(struct evkeyvalq *headers, const char *authorization)
+{
+    if (!authorization)
+        return 0;
+    while (!evhttp_remove_header(headers, "Authorization"))
+        ;
+    return evhttp_add_header(headers, "Authorization", authorization) ? -ENOMEM : 0;
 }
 
 int
@@ -42,6 +54,8 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
                                    endpoint->timeout, &r->timeout, &error);
     if (!status)
         status = negotiate_request(headers, &r->headers, &error);
+    if (!status)
+        status = authorize(&r->headers, endpoint->authorization);
     if (!status)
         status = read_encodings(r, headers, config);
     if (status) {

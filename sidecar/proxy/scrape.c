@@ -36,12 +36,14 @@
 #include "server.h"
 
 #include "../service/http.h"
+#include "../service/limits.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,7 @@ struct scrape {
     struct server *server;
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
+    struct in_flight_row *in_flight_row; /* its place among the endpoint's; NULL: it has none */
     struct request request;
     bool head_only;
     char peer[64];
@@ -115,6 +118,8 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
     struct evkeyvalq *headers = reply_headers(s->reply);
     evhttp_clear_headers(headers);
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    if (outcome == OUTCOME_BUSY)
+        evhttp_add_header(headers, "Retry-After", "1");
     struct evbuffer *text = s->head_only ? NULL : evbuffer_new();
     if (!s->head_only && (!text || evbuffer_add_printf(text, "%s\n", s->reason) < 0)) {
         if (text)
@@ -440,12 +445,34 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
+/* A file's name, or NULL if the setting says that there is none. */
+static const char *
+file_of(const char *setting, const char *none)
+{
+    return strcmp(setting, none) ? setting : NULL;
+}
+
+static struct fetch_request
+describe(const struct scrape *s, const char *url)
+{
+    const struct endpoint *e = s->endpoint;
+    return (struct fetch_request){
+        .url = url,
+        .socket = e->socket,
+        .connect_to = e->connect_to,
+        .host = e->host,
+        .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
+                e->tls_insecure},
+        .gzip = e->upstream_encoding == ENCODING_GZIP,
+        .headers = &s->request.headers,
+    };
+}
+
 static int
 ask(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
-    struct fetch_request request = {url, s->endpoint->socket, s->endpoint->upstream_encoding == ENCODING_GZIP,
-                                    &s->request.headers};
+    struct fetch_request request = describe(s, url);
     int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
     free(url);
     return r;
@@ -457,6 +484,26 @@ set_deadline(struct scrape *s)
     struct timeval tv = {s->request.timeout / 1000, s->request.timeout % 1000 * 1000};
     s->deadline = evtimer_new(s->server->base, on_deadline, s);
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
+}
+
+/* Takes one of the endpoint's places. False: there is none, and the scrape has failed. */
+static bool
+take_place(struct scrape *s)
+{
+    struct in_flight *all = &s->server->of_endpoints;
+    s->in_flight_row = in_flight_begin(all, s->endpoint->name);
+    if (!s->in_flight_row) {
+        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+        return false;
+    }
+    if (!s->endpoint->max_in_flight || s->in_flight_row->n <= s->endpoint->max_in_flight)
+        return true;
+    in_flight_end(all, s->in_flight_row);
+    s->in_flight_row = NULL;
+    limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer, NULL);
+    fail(s, OUTCOME_BUSY, "endpoint %s: %" PRIu64 " scrapes of it are in flight, as many as max_in_flight allows",
+         s->endpoint->name, s->endpoint->max_in_flight);
+    return false;
 }
 
 void
@@ -481,9 +528,11 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (!r)
-        r = set_deadline(s);
-    if (!r)
+    if (r) /* the answer that says so is to be read in time too */
+        s->request.timeout = endpoint->timeout;
+    if (set_deadline(s))
+        r = -ENOMEM;
+    if (!r && take_place(s))
         r = ask(s);
     if (r > 0)
         fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
@@ -544,6 +593,7 @@ settle(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
+    in_flight_end(&server->of_endpoints, s->in_flight_row);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

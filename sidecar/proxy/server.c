@@ -5,6 +5,8 @@
 #include "scrape.h"
 #include "upstream.h"
 
+#include "../service/limits.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -43,8 +45,7 @@ on_request(struct evhttp_request *request, void *ctx)
     } else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
         http_reply(request, 405, "a scrape is a GET");
-    } else if (s->draining) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    } else if (s->draining) { /* http.c closes the connection behind it */
         http_reply(request, 503, "scrapeshard is shutting down");
     } else {
         scrape_begin(s, endpoint, request);
@@ -52,15 +53,18 @@ on_request(struct evhttp_request *request, void *ctx)
 }
 
 int
-server_init(struct server *s, struct event_base *base, const struct log *log, struct telemetry *telemetry,
-            struct config *config)
+server_init(struct server *s, struct event_base *base, struct limits *limits, struct config *config)
 {
-    *s = (struct server){.base = base, .log = log, .telemetry = telemetry, .handler = {on_request, s}};
+    *s = (struct server){.base = base,
+                         .log = limits->log,
+                         .limits = limits,
+                         .telemetry = limits->telemetry,
+                         .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
     if (!r)
-        r = http_new(&s->http, base, &s->handler);
+        r = http_new(&s->http, base, limits, &s->handler);
     if (!r)
-        s->config = config_ref(config);
+        server_set_config(s, config);
     else
         server_deinit(s);
     return r;
@@ -72,7 +76,7 @@ server_listen(struct server *s)
     char bound[160];
     for (size_t i = 0; i < s->config->web_listen.n; i++) {
         const char *address = s->config->web_listen.items[i];
-        int r = http_listen(s->http, s->base, address, bound, sizeof(bound));
+        int r = http_listen(s->http, address, bound, sizeof(bound));
         if (r) {
             log_error(s->log, "cannot listen for scrapes", log_text("address", address),
                       log_text("reason", strerror(-r)));
@@ -89,6 +93,10 @@ server_set_config(struct server *s, struct config *config)
     config_ref(config);
     config_unref(s->config);
     s->config = config;
+    struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
+                                            config->head_timeout};
+    http_set(s->http, &settings, config->web_door);
+    upstream_set_most(s->upstream, (long)config->max_upstream_connections);
 }
 
 void
@@ -97,6 +105,7 @@ server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
     s->draining = true;
     s->idle = idle;
     s->idle_ctx = ctx;
+    http_drain(s->http);
     if (!s->in_flight)
         idle(ctx);
 }
@@ -118,8 +127,7 @@ server_tell(const struct server *s)
 void
 server_deinit(struct server *s)
 {
-    if (s->http)
-        evhttp_free(s->http);
+    http_free(s->http);
     upstream_free(s->upstream);
     config_unref(s->config);
     *s = (struct server){.base = NULL};

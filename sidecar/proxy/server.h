@@ -7,29 +7,33 @@
 #include "../service/log.h"
 #include "../service/telemetry.h"
 
+#include "in_flight.h"
+
 #include <stdbool.h>
 
 struct event_base;
-struct evhttp;
+struct limits;
 struct upstream;
 
 struct server {
     struct event_base *base;
     const struct log *log;
     struct telemetry *telemetry;
+    struct limits *limits;
     struct config *config; /* in force for the scrapes to come */
     struct upstream *upstream;
-    struct evhttp *http;
+    struct http *http;
     struct http_handler handler;
-    size_t in_flight; /* scrapes begun and not over */
+    size_t in_flight;              /* scrapes begun and not over */
+    struct in_flight of_endpoints; /* those of them that max_in_flight counts */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;
 };
 
-/* 0: the server is the caller's; it takes a reference of config and borrows the rest. -ENOMEM. */
-int server_init(struct server *server, struct event_base *base, const struct log *log, struct telemetry *telemetry,
-                struct config *config);
+/* 0: the server is the caller's; it takes a reference of config and borrows base, and limits with their log and
+   telemetry. -ENOMEM. */
+int server_init(struct server *server, struct event_base *base, struct limits *limits, struct config *config);
 
 /* Listens as configured, and logs where. 0, or a negative errno value, logged. */
 int server_listen(struct server *server);

@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 enum {
-    /* A service is asked over so many connections at once at the most; further scrapes wait for one. */
-    HOST_CONNECTIONS = 8,
     /* Idle connections kept, of all services. libcurl's own bound follows the transfers in flight, and closes what the
        next burst of scrapes would use again. */
     KEPT_CONNECTIONS = 256,
@@ -215,10 +213,15 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETDATA, u);
     curl_multi_setopt(u->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(u->multi, CURLMOPT_TIMERDATA, u);
-    curl_multi_setopt(u->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS);
     curl_multi_setopt(u->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     *upstreamp = u;
     return 0;
+}
+
+void
+upstream_set_most(struct upstream *u, long most)
+{
+    curl_multi_setopt(u->multi, CURLMOPT_MAX_HOST_CONNECTIONS, most);
 }
 
 void

@@ -2,6 +2,7 @@
 #include "admin.h"
 
 #include "telemetry.h"
+#include "config.h"
 
 #include <event2/http.h>
 #include <stdio.h>
@@ -81,16 +82,27 @@ on_request(struct evhttp_request *request, void *ctx)
     http_reply(request, 404, "there is nothing here; here are: /metrics /-/healthy /-/ready /-/reload");
 }
 
+/* A Pod's probes have no credentials to show. */
+static const char *const open[] = {"/-/healthy", "/-/ready", NULL};
+
 int
-admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks)
+admin_init(struct admin *admin, struct event_base *base, struct limits *limits, const struct admin_hooks *hooks)
 {
-    *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin}};
-    return http_new(&admin->http, base, &admin->handler);
+    *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin, open}};
+    return http_new(&admin->http, base, limits, &admin->handler);
+}
+
+void
+admin_set_config(struct admin *admin, const struct config *config)
+{
+    uint64_t most = config->admin_max_connections;
+    if (admin->http) /* it may be off */
+        http_set(admin->http, &(struct connections_settings){most, most - most / 2, config->head_timeout},
+                 config->admin_door);
 }
 
 void
 admin_deinit(struct admin *admin)
 {
-    if (admin->http)
-        evhttp_free(admin->http);
+    http_free(admin->http);
 }

@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
 struct event_base;
 struct evhttp;
 struct telemetry;
+struct http;
+struct limits;
 
 /* What the program behind it can tell and do. */
 struct admin_hooks {
@@ -23,13 +26,16 @@ struct admin_hooks {
 };
 
 struct admin {
-    struct evhttp *http;
+    struct http *http;
     struct http_handler handler;
     struct admin_hooks hooks;
 };
 
-/* 0: the admin is the caller's. -ENOMEM. */
-int admin_init(struct admin *admin, struct event_base *base, const struct admin_hooks *hooks);
+/* 0: the admin is the caller's; it borrows limits. -ENOMEM. */
+int admin_init(struct admin *admin, struct event_base *base, struct limits *limits, const struct admin_hooks *hooks);
+
+/* Puts another configuration in force. */
+void admin_set_config(struct admin *admin, const struct config *config);
 
 void admin_deinit(struct admin *admin);
 

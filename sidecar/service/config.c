@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_build.h"
 
+#include "door.h"
+#include "secrets.h"
 #include "values.h"
 
 #include <ctype.h>
@@ -133,6 +135,8 @@ check_endpoint(struct builder *b, struct endpoint *e)
         builder_mistake(b, "upstream is missing; http://HOST:PORT/PATH is right");
     else if (!value_check_url(e->upstream))
         resolve_upstream(b, e);
+    if (!b->for_bodies_only)
+        check_upstream_files(b, e);
     builder_place_at(b, e, SETTING_ENDPOINT_path);
     for (struct endpoint *other = b->config->endpoints; other < e; other++)
         if (!strcmp(other->path, e->path))
@@ -158,6 +162,11 @@ check(struct builder *b)
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
+    builder_place_at(b, NULL, SETTING_head_timeout);
+    if (c->head_timeout < 1)
+        builder_mistake(b, "head_timeout 0s leaves no time for a request; 10s is usual");
+    if (!b->for_bodies_only)
+        check_doors(b);
 }
 
 static void
@@ -226,8 +235,13 @@ config_unref(struct config *config)
         free(e->name);
         free(e->url);
         free(e->socket);
+        free(e->connect_to);
+        free(e->host);
+        secret_free(e->authorization);
     }
     free(config->endpoints);
+    door_unref(config->web_door);
+    door_unref(config->admin_door);
     ss_sharding_free(config->sharding);
     ss_rules_free(config->rules);
     free_texts(config, false);

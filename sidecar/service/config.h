@@ -25,10 +25,13 @@ typedef char *config_path;
 typedef char *config_url;
 typedef char *config_param;
 typedef char *config_separator;
+typedef char *config_file;
 typedef char *config_address;
 typedef struct texts config_addresses;
 typedef struct texts config_labels;
 typedef struct texts config_patterns;
+typedef struct texts config_names;
+typedef struct texts config_networks;
 typedef int64_t config_duration; /* milliseconds */
 typedef uint64_t config_bytes;
 typedef uint64_t config_count;
@@ -39,12 +42,18 @@ typedef int config_choice;
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
 
+struct door;
+
 struct endpoint {
     char *name;
 #define ENDPOINT(key, type, field, ...) config_##type field;
 #include "config.def"
     /* Derived from upstream: what is asked for, and through which socket file (NULL: the network). */
     char *url, *socket;
+    /* Where url has tls_server_name for a host: what connects to the real one, in CURLOPT_CONNECT_TO's form, and the
+       Host header. Or NULL. */
+    char *connect_to, *host;
+    char *authorization; /* from authorization_file, or NULL */
 };
 
 struct config {
@@ -53,6 +62,7 @@ struct config {
 #include "config.def"
     struct endpoint *endpoints;
     size_t n_endpoints;
+    struct door *web_door, *admin_door; /* NULL if it is for bodies only */
     /* Made of [sharding] and [rules]. */
     struct ss_rules *rules;
     struct ss_sharding *sharding;
@@ -61,7 +71,7 @@ struct config {
 /* What the command line says: assignments "section.key=value", applied in order above the file. */
 struct config_flags {
     const char *file;     /* NULL: none */
-    bool for_bodies_only; /* no service is asked: there need be no endpoint */
+    bool for_bodies_only; /* no service is asked: there need be no endpoint, and no other file is read */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */
         char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */

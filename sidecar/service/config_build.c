@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_build.h"
 
+#include "networks.h"
 #include "values.h"
 
 #include <stdlib.h>
@@ -57,7 +58,8 @@ setting_is_text(enum type type)
 bool
 setting_is_list(enum type type)
 {
-    return type == TYPE_addresses || type == TYPE_labels || type == TYPE_patterns;
+    return type == TYPE_addresses || type == TYPE_labels || type == TYPE_patterns || type == TYPE_names ||
+           type == TYPE_networks;
 }
 
 /* Takes a value over into one of the program's lists, and notes its place. */
@@ -162,6 +164,11 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
     case TYPE_labels:
     case TYPE_patterns:
         break;
+    case TYPE_file:
+    case TYPE_names:
+        return *value ? NULL : "is empty; off, or any for a list, is right where there is none";
+    case TYPE_networks:
+        return strcmp(value, "any") ? network_read(NULL, value) : NULL;
     case TYPE_path:
         return value_check_path(value);
     case TYPE_url:

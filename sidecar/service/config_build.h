@@ -11,10 +11,13 @@ enum type {
     TYPE_url,
     TYPE_param,
     TYPE_separator,
+    TYPE_file,
     TYPE_address,
     TYPE_addresses,
     TYPE_labels,
     TYPE_patterns,
+    TYPE_names,
+    TYPE_networks,
     TYPE_duration,
     TYPE_bytes,
     TYPE_count,
@@ -144,5 +147,9 @@ void builder_read_file(struct builder *b);
 
 /* Looks at [sharding] and [rules] as a whole, and makes the config's sharding of them, in config_sharding.c. */
 void check_sharding(struct builder *b);
+
+/* Reads the files of who may come in, and of what services are shown, in config_door.c. */
+void check_doors(struct builder *b);
+void check_upstream_files(struct builder *b, struct endpoint *e);
 
 #endif

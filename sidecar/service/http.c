@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http.h"
 
+#include "attempts.h"
+#include "door.h"
+#include "limits.h"
+#include "listen.h"
+#include "tls.h"
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -8,17 +14,11 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
-#include <event2/util.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum {
     /* evhttp has no limits of its own. Prometheus' heads are below 1 KiB; Go's server takes 1 MiB, nginx 8 KiB lines.
@@ -32,19 +32,29 @@ enum {
     WRITE_MOST = 256 * 1024,
     /* Prometheus keeps idle connections for 5 minutes; the one who closes first should be it. */
     IDLE_SECONDS = 320,
-    /* How long nobody is let in after accept(2) failed. */
-    ACCEPT_PAUSE_US = 200 * 1000,
+};
+
+struct http {
+    struct event_base *base;
+    struct evhttp *evhttp;
+    struct connections connections;
+    struct attempts attempts;
+    const struct http_handler *handler;
+    bool draining;
 };
 
 /* evhttp reads on while an answer goes out; without a mark a client could fill the memory meanwhile. */
 static struct bufferevent *
 new_connection(struct event_base *base, void *ctx)
 {
-    (void)ctx;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct http *http = ctx;
+    SSL_CTX *tls = http->connections.door->tls;
+    struct bufferevent *bev = tls ? tls_accept(tls, base) : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    /* Without one evhttp makes one of its own, without TLS: on_request() does not know that either. */
     if (bev) {
         bufferevent_setwatermark(bev, EV_READ, 0, READ_MOST);
         bufferevent_set_max_single_write(bev, WRITE_MOST);
+        connections_add(&http->connections, bev); /* or on_request() does not know it */
     }
     return bev;
 }
@@ -70,166 +80,183 @@ is_odd(struct evhttp_request *request)
 }
 
 static void
-on_request(struct evhttp_request *request, void *ctx)
+close_behind(struct evhttp_request *request)
 {
-    const struct http_handler *handler = ctx;
-    if (!is_odd(request)) {
-        handler->handle(request, handler->ctx);
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+}
+
+/* The door. */
+
+static void
+refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
+{
+    char text[PEER_TEXT];
+    struct peer peer = connection_peer(connection_of(request));
+    peer_print(&peer, text);
+    limits_hit(http->connections.limits, limit, text, reason);
+    if (status == 401)
+        door_challenge(http->connections.door, request);
+    if (status == 429)
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", "5");
+    http_reply(request, status, reason);
+}
+
+static void
+on_judged(struct evhttp_request *request, bool matches, void *ctx)
+{
+    struct http *http = ctx;
+    struct door_refusal refusal = door_refuse();
+    if (matches)
+        http->handler->handle(request, http->handler->ctx);
+    else
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+}
+
+static void
+ask(struct http *http, struct evhttp_request *request, struct credential *credential)
+{
+    int status = attempts_add(&http->attempts, request, http->connections.door, credential);
+    credential_deinit(credential);
+    if (status == 429)
+        refuse(http, request, LIMIT_ATTEMPTS, status, "too many passwords wait to be matched; come again");
+    else if (status)
+        http_reply(request, status, "there is nothing left to match a password with");
+}
+
+static bool
+is_open(const struct http *http, struct evhttp_request *request)
+{
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    for (const char *const *open = http->handler->open; open && *open; open++)
+        if (path && !strcmp(path, *open))
+            return true;
+    return false;
+}
+
+static void
+come_in(struct http *http, struct evhttp_request *request)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+    struct door *door = http->connections.door;
+    struct peer peer = connection_peer(connection_of(request));
+    struct credential credential;
+    struct door_refusal refusal;
+
+    if (tls_is(bev) && !tls_is_under(bev, door->tls))
+        close_behind(request); /* the next one comes under the certificate in force */
+    if (!door_knows(door, &peer)) {
+        refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
         return;
     }
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
-    http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
+    if (door->tls && !tls_is(bev)) {
+        close_behind(request);
+        refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
+        return;
+    }
+    switch (is_open(http, request) ? DOOR_OPEN : door_check(door, request, bev, &credential, &refusal)) {
+    case DOOR_OPEN:
+        http->handler->handle(request, http->handler->ctx);
+        break;
+    case DOOR_SHUT:
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        break;
+    case DOOR_ASK:
+        ask(http, request, &credential);
+    }
+}
+
+static void
+on_request(struct evhttp_request *request, void *ctx)
+{
+    struct http *http = ctx;
+    struct connection *connection = connection_begin(&http->connections, request);
+
+    if (http->draining)
+        close_behind(request);
+    if (!connection) {
+        close_behind(request);
+        http_reply(request, 503, "there is no memory left for the connection");
+    } else if (is_odd(request)) {
+        close_behind(request);
+        http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
+    } else {
+        come_in(http, request);
+    }
 }
 
 int
-http_new(struct evhttp **httpp, struct event_base *base, const struct http_handler *handler)
+http_new(struct http **httpp, struct event_base *base, struct limits *limits, const struct http_handler *handler)
 {
-    struct evhttp *http = evhttp_new(base);
+    struct http *http = calloc(1, sizeof(*http));
     if (!http)
         return -ENOMEM;
-    evhttp_set_max_headers_size(http, HEAD_MOST);
-    evhttp_set_max_body_size(http, BODY_MOST);
-    evhttp_set_timeout(http, IDLE_SECONDS);
-    evhttp_set_default_content_type(http, "text/plain; charset=utf-8");
+    http->base = base;
+    http->handler = handler;
+    attempts_init(&http->attempts, base, on_judged, http);
+    http->evhttp = evhttp_new(base);
+    if (!http->evhttp || connections_init(&http->connections, base, limits)) {
+        http_free(http);
+        return -ENOMEM;
+    }
+    evhttp_set_max_headers_size(http->evhttp, HEAD_MOST);
+    evhttp_set_max_body_size(http->evhttp, BODY_MOST);
+    evhttp_set_timeout(http->evhttp, IDLE_SECONDS);
+    evhttp_set_default_content_type(http->evhttp, "text/plain; charset=utf-8");
     /* All of them, so that the handler says which are right. */
-    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-                                         EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                         EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_bevcb(http, new_connection, NULL);
-    evhttp_set_gencb(http, on_request, (void *)(uintptr_t)handler);
+    evhttp_set_allowed_methods(http->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                                                 EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+                                                 EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_bevcb(http->evhttp, new_connection, http);
+    evhttp_set_gencb(http->evhttp, on_request, http);
     *httpp = http;
     return 0;
 }
 
-/* A socket file that nobody listens on any more is in the way; anything else is not ours to remove. */
-static void
-remove_stale_socket(const struct sockaddr_un *sun)
+void
+http_free(struct http *http)
 {
-    struct stat st;
-    if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode))
+    if (!http)
         return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) && errno == ECONNREFUSED)
-        unlink(sun->sun_path);
-    close(fd);
+    if (http->evhttp)
+        evhttp_free(http->evhttp);
+    attempts_deinit(&http->attempts);
+    connections_deinit(&http->connections);
+    free(http);
 }
 
-/* Reads the address; *any tells that it named only a port. */
-static int
-parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len, bool *any)
+void
+http_set(struct http *http, const struct connections_settings *settings, struct door *door)
 {
-    char buffer[128];
-
-    memset(out, 0, sizeof(*out));
-    *any = address[0] == ':';
-    if (!strncmp(address, "unix:", 5)) {
-        struct sockaddr_un *sun = (struct sockaddr_un *)out;
-        if (address[5] != '/')
-            return -EINVAL;
-        if (strlen(address + 5) >= sizeof(sun->sun_path))
-            return -ENAMETOOLONG;
-        sun->sun_family = AF_UNIX;
-        strcpy(sun->sun_path, address + 5);
-        *len = sizeof(*sun);
-        return 0;
-    }
-    /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
-    const char *colon = strrchr(address, ':');
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    int size = (int)sizeof(*out), port = digits && digits <= 5 && !colon[1 + digits] ? atoi(colon + 1) : -1;
-    if (port < 0 || port > 65535 || (size_t)(colon - address) >= sizeof(buffer))
-        return -EINVAL;
-    snprintf(buffer, sizeof(buffer), "%.*s", (int)(colon - address), address);
-    if (evutil_parse_sockaddr_port(*any ? "[::]" : buffer, (struct sockaddr *)out, &size))
-        return -EINVAL;
-    if (out->ss_family == AF_INET)
-        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)port);
-    else
-        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)port);
-    *len = (socklen_t)size;
-    return 0;
-}
-
-bool
-http_is_address(const char *address)
-{
-    struct sockaddr_storage ss;
-    socklen_t len;
-    bool any;
-    return !parse_address(address, &ss, &len, &any);
-}
-
-static void
-name_bound(struct evconnlistener *listener, const char *address, char *bound, size_t size)
-{
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof(ss);
-    char text[INET6_ADDRSTRLEN] = "";
-
-    snprintf(bound, size, "%s", address);
-    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&ss, &len))
-        return;
-    if (ss.ss_family == AF_INET) {
-        struct sockaddr_in *sin = (struct sockaddr_in *)&ss;
-        evutil_inet_ntop(AF_INET, &sin->sin_addr, text, sizeof(text));
-        snprintf(bound, size, "%s:%u", text, ntohs(sin->sin_port));
-    } else if (ss.ss_family == AF_INET6) {
-        struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&ss;
-        evutil_inet_ntop(AF_INET6, &sin6->sin6_addr, text, sizeof(text));
-        snprintf(bound, size, "[%s]:%u", text, ntohs(sin6->sin6_port));
-    }
-}
-
-static void
-accept_again(evutil_socket_t fd, short what, void *ctx)
-{
-    (void)fd, (void)what;
-    evconnlistener_enable(ctx);
-}
-
-/* accept(2) failed, most likely for want of descriptors, and would fail again at once: a pause lets others close
- * theirs. */
-static void
-on_accept_error(struct evconnlistener *listener, void *ctx)
-{
-    const struct timeval pause = {0, ACCEPT_PAUSE_US};
-    (void)ctx;
-    if (!evconnlistener_disable(listener) &&
-        event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, accept_again, listener, &pause))
-        evconnlistener_enable(listener);
+    connections_set(&http->connections, settings, door);
 }
 
 int
-http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size)
+http_listen(struct http *http, const char *address, char *bound, size_t size)
 {
-    struct sockaddr_storage ss;
-    socklen_t len;
-    bool any;
-    int r = parse_address(address, &ss, &len, &any);
+    struct evconnlistener *listener;
+    int r = listen_at(&listener, http->base, address, bound, size);
     if (r)
         return r;
-    if (ss.ss_family == AF_UNIX)
-        remove_stale_socket((struct sockaddr_un *)&ss);
-
-    const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
-    struct evconnlistener *listener =
-        evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
-    if (!listener && any && errno == EAFNOSUPPORT) {
-        /* A kernel without IPv6. */
-        struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&ss)->sin6_port};
-        listener = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
-    }
-    if (!listener)
-        return errno ? -errno : -EINVAL;
-    name_bound(listener, address, bound, size);
-    if (!evhttp_bind_listener(http, listener)) {
+    if (!evhttp_bind_listener(http->evhttp, listener)) {
         evconnlistener_free(listener);
         return -ENOMEM;
     }
-    evconnlistener_set_error_cb(listener, on_accept_error);
     return 0;
+}
+
+static void
+stop_listening(struct evhttp_bound_socket *socket, void *ctx)
+{
+    (void)ctx;
+    listen_stop(evhttp_bound_socket_get_listener(socket));
+}
+
+void
+http_drain(struct http *http)
+{
+    http->draining = true;
+    evhttp_foreach_bound_socket(http->evhttp, stop_listening, NULL);
+    connections_close_idle(&http->connections);
 }
 
 static void
@@ -243,11 +270,14 @@ void
 http_reply_body(struct evhttp_request *request, int status, const char *type, char *bytes, size_t len)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    struct connection *connection = connection_of(request);
     struct evbuffer *body = evbuffer_new();
     /* As an answer to HEAD evhttp would send a body too. */
     bool is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     char length[24];
 
+    if (connection)
+        connection_set_deadline(connection);
     if (is_head || !body || evbuffer_add_reference(body, bytes, len, free_body, bytes)) {
         free(bytes);
         if (!is_head) {

@@ -2,30 +2,39 @@
 #ifndef SERVICE_HTTP_H
 #define SERVICE_HTTP_H
 /* An evhttp server as both listeners need it: bounded, patient with idle keep-alive connections, text as answers. */
+#include "connections.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
+struct door;
 struct event_base;
-struct evhttp;
 struct evhttp_request;
+struct http;
+struct limits;
 
 /* Asked for each request, whatever its method, that has no body to be misread. */
 struct http_handler {
     void (*handle)(struct evhttp_request *request, void *ctx);
     void *ctx;
+    const char *const
+        *open; /* paths that need neither a client's certificate nor credentials, NULL behind them; or NULL */
 };
 
-/* 0: *httpp is the caller's, to be freed with evhttp_free(); it borrows the handler. -ENOMEM. */
-int http_new(struct evhttp **httpp, struct event_base *base, const struct http_handler *handler);
+/* 0: *httpp is the caller's; it borrows limits and handler. -ENOMEM. */
+int http_new(struct http **httpp, struct event_base *base, struct limits *limits, const struct http_handler *handler);
 
-/* Whether http_listen() knows what is meant. */
-bool http_is_address(const char *address);
+/* Ends all connections. NULL is fine. */
+void http_free(struct http *http);
 
-/*
- * Listens on :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel choose. bound
- * gets what it became, in the same form. 0, or a negative errno value: -EINVAL for what is no address.
- */
-int http_listen(struct evhttp *http, struct event_base *base, const char *address, char *bound, size_t size);
+/* What is in force from now on, for requests on connections that are open too. Not before that is anybody let in. */
+void http_set(struct http *http, const struct connections_settings *settings, struct door *door);
+
+/* Listens at an address of listen.h; more than one is fine. bound gets what it became. 0 or a negative errno value. */
+int http_listen(struct http *http, const char *address, char *bound, size_t size);
+
+/* Takes no new connections, and closes those that wait for a next request. Those in use are asked to end with it. */
+void http_drain(struct http *http);
 
 /* Answers with a body of any type, which is taken over and freed, whatever happens; to HEAD, without it. */
 void http_reply_body(struct evhttp_request *request, int status, const char *type, char *body, size_t len);

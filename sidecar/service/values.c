@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "values.h"
 
-#include "http.h"
+#include "listen.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -164,7 +164,7 @@ value_check_param(const char *text)
 const char *
 value_check_address(const char *text)
 {
-    if (!strcmp(text, "off") || http_is_address(text))
+    if (!strcmp(text, "off") || listen_is_address(text))
         return NULL;
     return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH is right";
 }

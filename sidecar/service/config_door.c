@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of who may come in at a listener, and of what a service is shown. They are read with the configuration, so
+   that a bad one changes nothing. */
+#include "config_build.h"
+
+#include "door.h"
+#include "secrets.h"
+#include "tls.h"
+#include "values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The settings of a listener, by their place in config.def. */
+struct rows {
+    int certificate, key, client_ca, client_names, basic_auth, bearer_token, networks;
+};
+
+#define ROWS(section)                                                                                                  \
+    {                                                                                                                  \
+        SETTING_##section##_tls_certificate, SETTING_##section##_tls_key, SETTING_##section##_tls_client_ca,           \
+            SETTING_##section##_tls_client_names, SETTING_##section##_basic_auth_file,                                 \
+            SETTING_##section##_bearer_token_file, SETTING_##section##_allow_networks                                  \
+    }
+
+static void *
+field_of(const struct builder *b, int setting)
+{
+    return (char *)b->config + settings[setting].offset;
+}
+
+/* A file's name, or NULL if the setting is off; the place in hand becomes its own. */
+static const char *
+file_at(struct builder *b, int setting)
+{
+    const char *file = *(char **)field_of(b, setting);
+    builder_place_at(b, NULL, setting);
+    return file && *file && strcmp(file, "off") != 0 ? file : NULL;
+}
+
+/* Whether a list says that all are meant. */
+static bool
+is_any(const struct texts *list)
+{
+    return list->n == 1 && !strcmp(list->items[0], "any");
+}
+
+static void
+mistake(struct builder *b, int setting, const char *file, const char *reason)
+{
+    builder_place_at(b, NULL, setting);
+    builder_mistake(b, "%s: %s: %s", settings[setting].name, file, reason);
+}
+
+static void
+open_tls(struct builder *b, const struct rows *rows, struct door *door)
+{
+    const int parts[] = {
+        [TLS_CERTIFICATE] = rows->certificate, [TLS_KEY] = rows->key, [TLS_CLIENT_CA] = rows->client_ca};
+    struct tls_settings tls = {.certificate = file_at(b, rows->certificate)};
+    struct tls_error error;
+
+    tls.key = file_at(b, rows->key);
+    if (!tls.certificate != !tls.key) {
+        builder_place_at_either(b, NULL, rows->certificate, rows->key);
+        builder_mistake(b, "tls_certificate and tls_key are right together only");
+    }
+    tls.client_ca = file_at(b, rows->client_ca);
+    if (tls.client_ca && !tls.certificate)
+        builder_mistake(b, "tls_client_ca needs tls_certificate: without TLS no client shows a certificate");
+    if (!tls.certificate || !tls.key)
+        return;
+    /* Who probes the health of a Pod has no certificate to show. The others are refused by their request. */
+    tls.client_may_have_none = rows->certificate == SETTING_admin_tls_certificate;
+    door->certificate = tls.client_ca;
+    if (tls_new(&door->tls, &tls, &error)) {
+        int setting = parts[error.part];
+        mistake(b, setting, *(char **)field_of(b, setting), error.reason);
+    }
+}
+
+static void
+copy_names(struct builder *b, const struct rows *rows, struct door *door)
+{
+    const struct texts *names = field_of(b, rows->client_names);
+    if (is_any(names))
+        return;
+    bool has_ca = file_at(b, rows->client_ca);
+    builder_place_at(b, NULL, rows->client_names);
+    if (!has_ca)
+        builder_mistake(b, "tls_client_names needs tls_client_ca, or the names prove nothing");
+    door->client_names.items = calloc(names->n, sizeof(*names->items));
+    b->out_of_memory |= !door->client_names.items;
+    for (size_t i = 0; i < names->n && !b->out_of_memory; i++)
+        if ((door->client_names.items[i] = builder_copy(b, names->items[i])) != NULL)
+            door->client_names.n++;
+}
+
+static void
+copy_networks(struct builder *b, const struct rows *rows, struct door *door)
+{
+    const struct texts *networks = field_of(b, rows->networks);
+    if (is_any(networks))
+        return;
+    door->networks = calloc(networks->n, sizeof(*door->networks));
+    b->out_of_memory |= !door->networks;
+    for (size_t i = 0; i < networks->n && !b->out_of_memory; i++) {
+        if (!strcmp(networks->items[i], "any")) {
+            builder_place_in(b, rows->networks, i, 0);
+            builder_mistake(b, "any is right alone only");
+        }
+        door->n_networks += !network_read(&door->networks[i], networks->items[i]);
+    }
+}
+
+static void
+read_credentials(struct builder *b, const struct rows *rows, struct door *door)
+{
+    struct passwords_error error;
+    const char *wrong, *file = file_at(b, rows->basic_auth);
+    if (file && passwords_read(&door->passwords, file, &error)) {
+        if (error.line)
+            builder_mistake(b, "%s: %s:%d: %s", settings[rows->basic_auth].name, file, error.line, error.reason);
+        else
+            mistake(b, rows->basic_auth, file, error.reason);
+    }
+    file = file_at(b, rows->bearer_token);
+    if (file && secret_read_line(&door->token, file, &wrong))
+        mistake(b, rows->bearer_token, file, wrong);
+}
+
+static struct door *
+make_door(struct builder *b, const struct rows *rows)
+{
+    struct door *door = door_new();
+    if (!door) {
+        b->out_of_memory = true;
+        return NULL;
+    }
+    open_tls(b, rows, door);
+    copy_names(b, rows, door);
+    copy_networks(b, rows, door);
+    read_credentials(b, rows, door);
+    return door;
+}
+
+void
+check_doors(struct builder *b)
+{
+    static const struct rows web = ROWS(web), admin = ROWS(admin);
+    b->config->web_door = make_door(b, &web);
+    b->config->admin_door = make_door(b, &admin);
+}
+
+/* What a service is shown. */
+
+/* Whether a file of an endpoint, which is read when it is needed, can be read at all; true too if there is none. */
+static bool
+can_read(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
+{
+    const char *wrong;
+    builder_place_at(b, e, setting);
+    if (!strcmp(file, none))
+        return false;
+    FILE *f = secret_open(file, &wrong);
+    if (!f)
+        builder_mistake(b, "%s: %s: %s", settings[setting].key, file, wrong);
+    else
+        fclose(f);
+    return true;
+}
+
+/* Gives the URL the other name for a host; the connection goes to the old one. */
+static void
+rename_host(struct builder *b, struct endpoint *e)
+{
+    const char *authority = e->url + strlen("https://"), *path = authority + strcspn(authority, "/?");
+    const char *port = memchr(authority, ']', (size_t)(path - authority));
+    char *url = NULL;
+
+    port = memchr(port ? port : authority, ':', (size_t)(path - (port ? port : authority)));
+    size_t host_len = (size_t)((port ? port : path) - authority);
+    const char *port_text = port ? port + 1 : "443";
+    int port_len = port ? (int)(path - port - 1) : 3;
+    if (asprintf(&e->host, "%.*s", (int)(path - authority), authority) < 0)
+        e->host = NULL;
+    if (asprintf(&e->connect_to, "%s:%.*s:%.*s:%.*s", e->tls_server_name, port_len, port_text, (int)host_len, authority,
+                 port_len, port_text) < 0)
+        e->connect_to = NULL;
+    if (asprintf(&url, "https://%s:%.*s%s", e->tls_server_name, port_len, port_text, path) < 0)
+        url = NULL;
+    b->out_of_memory |= !e->host || !e->connect_to || !url;
+    free(e->url);
+    e->url = url;
+}
+
+static void
+check_server_name(struct builder *b, struct endpoint *e)
+{
+    builder_place_at(b, e, SETTING_ENDPOINT_tls_server_name);
+    if (!strcmp(e->tls_server_name, "off"))
+        return;
+    if (value_check_param(e->tls_server_name))
+        builder_mistake(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
+    else if (!e->url || strncmp(e->url, "https://", 8) != 0)
+        builder_mistake(b, "tls_server_name is for an https:// upstream");
+    else
+        rename_host(b, e);
+}
+
+void
+check_upstream_files(struct builder *b, struct endpoint *e)
+{
+    const char *wrong;
+    can_read(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system");
+    bool certificate = can_read(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off");
+    bool key = can_read(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off");
+    builder_place_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
+    if (certificate != key)
+        builder_mistake(b, "tls_certificate and tls_key are right together only");
+    check_server_name(b, e);
+    builder_place_at(b, e, SETTING_ENDPOINT_authorization_file);
+    if (strcmp(e->authorization_file, "off") != 0 && secret_read_line(&e->authorization, e->authorization_file, &wrong))
+        builder_mistake(b, "authorization_file: %s: %s", e->authorization_file, wrong);
+}

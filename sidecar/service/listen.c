@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listen.h"
+
+#include "descriptors.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <event2/util.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    /* How long nobody is let in after accept(2) failed. */
+    ACCEPT_PAUSE_US = 200 * 1000,
+};
+
+/* A socket file that nobody listens on any more is in the way; anything else is not ours to remove. */
+static void
+remove_stale_socket(const struct sockaddr_un *sun)
+{
+    struct stat st;
+    if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) && errno == ECONNREFUSED)
+        unlink(sun->sun_path);
+    close(fd);
+}
+
+/* Reads the address; *any tells that it named only a port. */
+static int
+parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len, bool *any)
+{
+    char buffer[128];
+
+    memset(out, 0, sizeof(*out));
+    *any = address[0] == ':';
+    if (!strncmp(address, "unix:", 5)) {
+        struct sockaddr_un *sun = (struct sockaddr_un *)out;
+        if (address[5] != '/')
+            return -EINVAL;
+        if (strlen(address + 5) >= sizeof(sun->sun_path))
+            return -ENAMETOOLONG;
+        sun->sun_family = AF_UNIX;
+        strcpy(sun->sun_path, address + 5);
+        *len = sizeof(*sun);
+        return 0;
+    }
+    /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
+    const char *colon = strrchr(address, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    int size = (int)sizeof(*out), port = digits && digits <= 5 && !colon[1 + digits] ? atoi(colon + 1) : -1;
+    if (port < 0 || port > 65535 || (size_t)(colon - address) >= sizeof(buffer))
+        return -EINVAL;
+    snprintf(buffer, sizeof(buffer), "%.*s", (int)(colon - address), address);
+    if (evutil_parse_sockaddr_port(*any ? "[::]" : buffer, (struct sockaddr *)out, &size))
+        return -EINVAL;
+    if (out->ss_family == AF_INET)
+        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)port);
+    *len = (socklen_t)size;
+    return 0;
+}
+
+bool
+listen_is_address(const char *address)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+    bool any;
+    return !parse_address(address, &ss, &len, &any);
+}
+
+static void
+name_bound(struct evconnlistener *listener, const char *address, char *bound, size_t size)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    char text[INET6_ADDRSTRLEN] = "";
+
+    snprintf(bound, size, "%s", address);
+    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&ss, &len))
+        return;
+    if (ss.ss_family == AF_INET) {
+        struct sockaddr_in *sin = (struct sockaddr_in *)&ss;
+        evutil_inet_ntop(AF_INET, &sin->sin_addr, text, sizeof(text));
+        snprintf(bound, size, "%s:%u", text, ntohs(sin->sin_port));
+    } else if (ss.ss_family == AF_INET6) {
+        struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&ss;
+        evutil_inet_ntop(AF_INET6, &sin6->sin6_addr, text, sizeof(text));
+        snprintf(bound, size, "[%s]:%u", text, ntohs(sin6->sin6_port));
+    }
+}
+
+static void
+accept_again(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    evconnlistener_enable(ctx);
+}
+
+/* accept(2) failed. For want of a descriptor, somebody is turned away, or else it would fail again at once; if that
+ * cannot be done, or it was something else, a pause lets others close theirs. */
+static void
+on_accept_error(struct evconnlistener *listener, void *ctx)
+{
+    const struct timeval pause = {0, ACCEPT_PAUSE_US};
+    int error = errno;
+    (void)ctx;
+    if ((error == EMFILE || error == ENFILE) && descriptors_turn_away(evconnlistener_get_fd(listener)))
+        return;
+    if (!evconnlistener_disable(listener) &&
+        event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, accept_again, listener, &pause))
+        evconnlistener_enable(listener);
+}
+
+int
+listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound, size_t size)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+    bool any;
+    int r = parse_address(address, &ss, &len, &any);
+    if (r)
+        return r;
+    if (ss.ss_family == AF_UNIX)
+        remove_stale_socket((struct sockaddr_un *)&ss);
+
+    const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+    struct evconnlistener *listener =
+        evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
+    if (!listener && any && errno == EAFNOSUPPORT) {
+        /* A kernel without IPv6. */
+        struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&ss)->sin6_port};
+        listener = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
+    }
+    if (!listener)
+        return errno ? -errno : -EINVAL;
+    name_bound(listener, address, bound, size);
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    *listenerp = listener;
+    return 0;
+}
+
+void
+listen_stop(struct evconnlistener *listener)
+{
+    evconnlistener_disable(listener);
+    shutdown(evconnlistener_get_fd(listener), SHUT_RDWR);
+}

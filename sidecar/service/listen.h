@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_LISTEN_H
+#define SERVICE_LISTEN_H
+/* Addresses to listen at: :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel
+   choose. */
+#include <stdbool.h>
+#include <stddef.h>
+
+struct evconnlistener;
+struct event_base;
+
+/* Whether listen_at() knows what is meant. */
+bool listen_is_address(const char *address);
+
+/*
+ * Listens. bound gets what the address became, in the same form. 0: *listenerp is the caller's; it has no callback yet,
+ * and looks after accept(2) failing by itself. Or a negative errno value: -EINVAL for what is no address.
+ */
+int listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound,
+              size_t size);
+
+/* Listens no more: who connects is refused by the kernel. The listener is not freed, since it may be in a pause behind
+   a failure that ends by itself. */
+void listen_stop(struct evconnlistener *listener);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "passwords.h"
+
+#include "secrets.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HASH_LEN = 60,
+    /* A cost of 14 is about a second; above that a single attempt would keep the next ones waiting for too long. */
+    COST_LEAST = 4,
+    COST_MOST = 14,
+    /* Credentials remembered; the oldest goes first. */
+    REMEMBERED = 64,
+};
+
+struct user {
+    char *name, hash[HASH_LEN + 1];
+};
+
+struct passwords {
+    struct user *users;
+    size_t n;
+    unsigned char key[32];
+    unsigned char good[REMEMBERED][32];
+    size_t n_good, next_good;
+};
+
+/* The file. */
+
+__attribute__((format(printf, 3, 4))) static int
+fail(struct passwords_error *error, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    error->line = line;
+    vsnprintf(error->reason, sizeof(error->reason), format, args);
+    va_end(args);
+    return -1;
+}
+
+static bool
+is_bcrypt(const char *hash)
+{
+    static const char alphabet[] = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    return strlen(hash) == HASH_LEN && !strncmp(hash, "$2", 2) && strchr("aby", hash[2]) && hash[3] == '$' &&
+           strspn(hash + 4, "0123456789") == 2 && hash[6] == '$' && strspn(hash + 7, alphabet) == HASH_LEN - 7;
+}
+
+static int
+add_user(struct passwords *p, char *line, int number, struct passwords_error *error)
+{
+    char *hash = strchr(line, ':');
+    if (!hash || hash == line)
+        return fail(error, number, "the line is not USER:HASH");
+    *hash++ = 0;
+    if (!is_bcrypt(hash))
+        return fail(error, number, "what is behind the colon is no bcrypt hash; htpasswd -B makes one");
+    int cost = atoi(hash + 4);
+    if (cost < COST_LEAST || cost > COST_MOST)
+        return fail(error, number, "a cost of %d is not from %d to %d", cost, COST_LEAST, COST_MOST);
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->users[i].name, line))
+            return fail(error, number, "the user is there twice");
+
+    struct user *users = realloc(p->users, (p->n + 1) * sizeof(*users));
+    char *name = strdup(line);
+    if (users)
+        p->users = users;
+    if (!users || !name) {
+        free(name);
+        return fail(error, 0, "%s", strerror(ENOMEM));
+    }
+    users[p->n].name = name;
+    strcpy(users[p->n++].hash, hash);
+    return 0;
+}
+
+static int
+read_users(struct passwords *p, FILE *file, struct passwords_error *error)
+{
+    char line[1024];
+    int r = 0;
+    for (int number = 1; !r && fgets(line, sizeof(line), file); number++) {
+        size_t len = strlen(line);
+        if (len + 1 == sizeof(line))
+            return fail(error, number, "the line is longer than 1022 bytes");
+        while (len && strchr(" \t\r\n", line[len - 1]))
+            line[--len] = 0;
+        if (len && line[0] != '#')
+            r = add_user(p, line, number, error);
+    }
+    if (!r && ferror(file))
+        return fail(error, 0, "%s", strerror(errno));
+    return r || p->n ? r : fail(error, 0, "there is no user in it");
+}
+
+int
+passwords_read(struct passwords **passwordsp, const char *path, struct passwords_error *error)
+{
+    const char *wrong = NULL;
+    struct passwords *p = calloc(1, sizeof(*p));
+    FILE *file = p ? secret_open(path, &wrong) : NULL;
+    int r = -1;
+
+    if (!p)
+        fail(error, 0, "%s", strerror(ENOMEM));
+    else if (!file)
+        fail(error, 0, "%s", wrong);
+    else if (RAND_bytes(p->key, sizeof(p->key)) != 1)
+        fail(error, 0, "there are no random numbers to be had");
+    else
+        r = read_users(p, file, error);
+    if (file)
+        fclose(file);
+    if (r)
+        passwords_free(p);
+    else
+        *passwordsp = p;
+    return r;
+}
+
+void
+passwords_free(struct passwords *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        free(p->users[i].name);
+    free(p->users);
+    OPENSSL_cleanse(p, sizeof(*p));
+    free(p);
+}
+
+/* Credentials. */
+
+/* Decodes base64; *lenp gets the length. NULL: it is none, or there is no memory. */
+static char *
+decode(const char *base64, size_t *lenp)
+{
+    size_t len = strlen(base64), pad = 0;
+    if (!len || len % 4 || len > 4096)
+        return NULL;
+    while (pad < 2 && base64[len - 1 - pad] == '=')
+        pad++;
+    char *text = malloc(len / 4 * 3 + 1);
+    int n = text ? EVP_DecodeBlock((unsigned char *)text, (const unsigned char *)base64, (int)len) : -1;
+    if (n < (int)pad) {
+        free(text);
+        return NULL;
+    }
+    *lenp = (size_t)n - pad;
+    text[*lenp] = 0;
+    return text;
+}
+
+int
+passwords_decode(const struct passwords *p, struct credential *c, const char *base64)
+{
+    size_t len = 0;
+    unsigned digest_len = sizeof(c->digest);
+    char *text = decode(base64, &len), *colon = text ? memchr(text, ':', len) : NULL;
+
+    *c = (struct credential){.password = NULL};
+    if (!colon || memchr(text, 0, len) ||
+        !HMAC(EVP_sha256(), p->key, sizeof(p->key), (unsigned char *)text, len, c->digest, &digest_len)) {
+        if (text)
+            OPENSSL_cleanse(text, len);
+        free(text);
+        return -1;
+    }
+    *colon = 0;
+    c->hash = p->users[0].hash; /* as slow for who is not there as for who is */
+    for (size_t i = 0; i < p->n; i++) {
+        if (!strcmp(p->users[i].name, text)) {
+            c->hash = p->users[i].hash;
+            c->known = true;
+        }
+    }
+    memmove(text, colon + 1, len - (size_t)(colon - text));
+    c->password = text;
+    return 0;
+}
+
+void
+credential_deinit(struct credential *c)
+{
+    secret_free(c->password);
+    c->password = NULL;
+}
+
+bool
+passwords_remember(const struct passwords *p, const struct credential *c)
+{
+    bool good = false;
+    for (size_t i = 0; i < p->n_good; i++)
+        good |= !CRYPTO_memcmp(p->good[i], c->digest, sizeof(c->digest));
+    return good;
+}
+
+void
+passwords_note(struct passwords *p, const struct credential *c)
+{
+    if (passwords_remember(p, c))
+        return;
+    memcpy(p->good[p->next_good], c->digest, sizeof(c->digest));
+    p->next_good = (p->next_good + 1) % REMEMBERED;
+    p->n_good += p->n_good < REMEMBERED;
+}
+
+bool
+password_matches(const char *password, const char *hash)
+{
+    struct crypt_data *data = calloc(1, sizeof(*data));
+    const char *made = data ? crypt_r(password, hash, data) : NULL;
+    bool same = made && strlen(made) == HASH_LEN && !CRYPTO_memcmp(made, hash, HASH_LEN);
+    if (data)
+        OPENSSL_cleanse(data, sizeof(*data));
+    free(data);
+    return same;
+}

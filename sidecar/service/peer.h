@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_PEER_H
+#define SERVICE_PEER_H
+/* Who is at the other end of a connection. */
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct peer {
+    int family;              /* AF_INET, AF_INET6; AF_UNIX for all else */
+    unsigned char bytes[16]; /* of the address; an IPv4 address in IPv6's clothes is IPv4 */
+};
+
+enum { PEER_TEXT = 64 };
+
+/* The peer of a connected socket. */
+struct peer peer_of_socket(int fd);
+
+struct peer peer_of_address(const struct sockaddr *address);
+
+/* Whether two are one as limits see it: of IPv6, a host has a /64 to itself. Those of unix sockets are all different.
+ */
+bool peer_is_same(const struct peer *a, const struct peer *b);
+
+void peer_print(const struct peer *peer, char text[PEER_TEXT]);
+
+#endif

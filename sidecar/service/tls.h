@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_TLS_H
+#define SERVICE_TLS_H
+/* TLS of a listener, by OpenSSL: 1.2 and up, ciphers with forward secrecy and authentication only, no compression, no
+   renegotiation, no resumption, so that each connection shows its certificate anew. */
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct bufferevent;
+struct event_base;
+struct texts;
+
+struct tls_settings {
+    const char *certificate, *key; /* PEM files: the certificate with its chain, its private key */
+    const char *client_ca;         /* PEM file: whose certificates of clients are good; NULL: none is asked for */
+    bool client_may_have_none;     /* with client_ca: the handshake does not fail without one */
+};
+
+/* What cannot be had of which file. */
+struct tls_error {
+    enum tls_part { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA } part;
+    char reason[200];
+};
+
+/* 0: *ctxp is the caller's, for SSL_CTX_free(). -1: error says why. */
+int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error);
+
+/* A bufferevent for a connection yet to be accepted. NULL for want of memory. */
+struct bufferevent *tls_accept(SSL_CTX *ctx, struct event_base *base);
+
+/* Whether a connection is TLS's; whether under this context; why its handshake failed, in static memory, or NULL: told
+   once. */
+bool tls_is(struct bufferevent *bev);
+bool tls_is_under(struct bufferevent *bev, const SSL_CTX *ctx);
+const char *tls_failure(struct bufferevent *bev);
+
+/* Whether the client showed a certificate, which then was found good; whether it has one of some names: a DNS name or
+   URI of its alternative names, or its common name. */
+bool tls_has_certificate(struct bufferevent *bev);
+bool tls_has_name(struct bufferevent *bev, const struct texts *names);
+
+/* Tells the client that all was said: what ends without that was cut. Nothing without TLS. */
+void tls_say_end(struct bufferevent *bev);
+
+#endif

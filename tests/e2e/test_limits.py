@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits: what one peer, or many, may take of the sidecar, and that a scraper's kept connection outlives them all."""
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import resource
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BINARY, SLOW, Process, answer, answering, wait_until
+
+BODY = b"# TYPE up gauge\nup 1\n"
+LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
+
+
+def setting(**values):
+    """Flags for settings: web_grace="1s" is --set web.grace=1s."""
+    return [word for name, value in values.items() for word in ("--set", f"{name.replace('_', '.', 1)}={value}")]
+
+
+def soon(seconds):
+    """A duration that sanitizers stretch."""
+    return f"{seconds * SLOW * 1000:.0f}ms"
+
+
+def ended(raw, timeout=20):
+    """What came until the peer closed; fails if it does not."""
+    raw.settimeout(timeout * SLOW)
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := raw.recv(65536):
+            got += piece
+    return got
+
+
+def is_open(raw):
+    """Whether a connection that nothing is expected on is still there."""
+    raw.setblocking(False)
+    try:
+        return raw.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        raw.setblocking(True)
+
+
+class Kept:
+    """A scraper with a kept connection; again() scrapes once more and proves that the connection is the same."""
+
+    def __init__(self, sidecar, source="127.0.0.1"):
+        self.connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=20 * SLOW,
+                                                     source_address=(source, 0))
+        self.connection.auto_open = False
+        self.connection.connect()
+        self.again()
+
+    def again(self):
+        self.connection.request("GET", "/metrics")
+        response = self.connection.getresponse()
+        assert (response.status, response.read()) == (200, BODY)
+
+    def close(self):
+        self.connection.close()
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+@pytest.fixture
+def many():
+    """many(sidecar, n, source) opens connections that say nothing; they are closed with the test."""
+    with contextlib.ExitStack() as stack:
+        def start(sidecar, n, source="127.0.0.1"):
+            return [stack.enter_context(socket.create_connection(("127.0.0.1", sidecar.port), 20 * SLOW, (source, 0)))
+                    for _ in range(n)]
+        yield start
+
+
+# The head's deadline.
+
+
+def drip(raw, data):
+    """A byte now and then, as long as they are taken."""
+    with contextlib.suppress(OSError):
+        for byte in data * 1000:
+            raw.sendall(bytes([byte]))
+            time.sleep(0.05 * SLOW)
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["first", "kept"])
+@pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\n"], ids=["line", "headers"])
+def test_head_byte_by_byte(sidecar, service, before, begun):
+    """Every byte would start a timer of inactivity anew; the deadline does not move."""
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
+    with s.connect() as raw:
+        if before:
+            raw.sendall(before)
+            wait_until(lambda: s.count("msg=scrape") == 1, "no scrape")
+            while not raw.recv(65536).endswith(BODY):
+                pass
+        raw.sendall(begun)
+        threading.Thread(target=drip, args=(raw, b"X-A:_b\r\n" if begun else b"GET"), daemon=True).start()
+        got = ended(raw)
+    assert got == b"" or got.startswith(b"HTTP/1.1 408 ")
+    s.wait_line("limit=head_timeout peer=127.0.0.1")
+
+
+def test_body_of_a_request_byte_by_byte(sidecar, service):
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
+    with s.connect() as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n")
+        threading.Thread(target=drip, args=(raw, b"x"), daemon=True).start()
+        ended(raw)
+    s.wait_line("limit=head_timeout")
+    assert not service.requests
+
+
+def test_connection_that_says_nothing(sidecar, service, many):
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    assert ended(many(s, 1)[0]) == b""
+
+
+def test_kept_connection_may_be_idle_for_longer(sidecar, service, many):
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    kept = Kept(s)
+    for _ in range(2):
+        ended(many(s, 1)[0])
+    kept.again()
+    assert service.connections == 1
+    kept.close()
+
+
+def test_head_timeout_of_the_admin_listener(sidecar, service):
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    with socket.create_connection(("127.0.0.1", s.admin_port)) as raw:
+        raw.sendall(b"GET /-/healthy HTTP/1.1\r\n")
+        assert ended(raw).startswith(b"HTTP/1.1 408 ")
+
+
+def test_slowloris(sidecar, service):
+    """Many such at once, and a scraper that does not notice."""
+    s = sidecar(service.url, *setting(web_head_timeout=soon(1), web_max_connections=50))
+    kept, over = Kept(s), threading.Event()
+
+    def attack():
+        while not over.is_set():
+            with contextlib.suppress(OSError), s.connect() as raw:
+                drip(raw, b"GET /metrics HTTP/1.1\r\nX-A: b\r\n"[:20])
+    threads = [threading.Thread(target=attack, daemon=True) for _ in range(80)]
+    for t in threads:
+        t.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        kept.again()
+        assert s.get()[0] == 200
+    over.set()
+    kept.close()
+    assert len(service.requests) > 10
+
+
+# Connections.
+
+
+def test_the_oldest_that_never_got_anything_makes_room(sidecar, service, many):
+    s = sidecar(service.url, *setting(web_max_connections=10))
+    kept = Kept(s)
+    idle = many(s, 9)
+    assert s.get()[0] == 200
+    ended(idle[0])
+    assert all(is_open(raw) for raw in idle[2:])
+    s.wait_line("limit=evicted")
+    many(s, 30)
+    for raw in idle:
+        ended(raw)
+    kept.again()
+    kept.close()
+
+
+def test_served_connections_make_no_room(sidecar, service):
+    s = sidecar(service.url, *setting(web_max_connections=4))
+    kept = [Kept(s) for _ in range(4)]
+    with s.connect() as raw:
+        assert ended(raw).startswith(b"HTTP/1.1 503 ")
+    s.wait_line("limit=max_connections peer=127.0.0.1")
+    for k in kept:
+        k.again()
+    kept.pop().close()
+    wait_until(lambda: refused(s) is False, "the place that became free is not to be had")
+    for k in kept:
+        k.again()
+        k.close()
+
+
+def refused(sidecar):
+    try:
+        return sidecar.get()[0] == 503
+    except (ConnectionError, http.client.HTTPException):
+        return True
+
+
+def test_connections_of_one_peer(sidecar, service, many):
+    """One address' connections make room for each other; another's are not touched."""
+    s = sidecar(service.url, *setting(web_max_connections=100, web_max_connections_per_peer=5))
+    other = many(s, 5, "127.0.0.2")
+    mine = many(s, 8, "127.0.0.3")
+    for raw in mine[:3]:
+        ended(raw)
+    assert all(is_open(raw) for raw in other + mine[3:])
+    kept = [Kept(s, "127.0.0.4") for _ in range(5)]
+    with socket.create_connection(("127.0.0.1", s.port), source_address=("127.0.0.4", 0)) as raw:
+        assert ended(raw).startswith(b"HTTP/1.1 503 ")
+    s.wait_line("limit=max_connections_per_peer peer=127.0.0.4")
+    assert all(is_open(raw) for raw in other)
+    for k in kept:
+        k.again()
+        k.close()
+
+
+def test_connections_over_a_unix_socket(sidecar, service, tmp_path):
+    """They have no address; the bound of all holds."""
+    path = f"{tmp_path}/s"
+    s = sidecar(service.url, listen=f"unix:{path}", *setting(web_max_connections=6, web_max_connections_per_peer=1))
+    with contextlib.ExitStack() as stack:
+        def connect():
+            raw = stack.enter_context(socket.socket(socket.AF_UNIX))
+            raw.connect(path)
+            return raw
+        idle = [connect() for _ in range(6)]
+        last = connect()
+        ended(idle[0])
+        assert all(is_open(raw) for raw in [*idle[1:], last])
+
+
+def test_admin_connections(sidecar, service):
+    s = sidecar(service.url, *setting(admin_max_connections=4, web_max_connections=1))
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", s.admin_port))) for _ in range(6)]
+        for raw in idle[:4]:
+            ended(raw)
+        assert s.admin("/-/healthy")[0] == 200
+
+
+def test_limits_are_taken_by_a_reload(sidecar, service, tmp_path):
+    config = tmp_path / "c.ini"
+    text = f"[endpoint a]\nupstream = {service.url}\n[web]\nmax_connections = "
+    config.write_text(text + "2\n")
+    s = sidecar(config=config)
+    kept = [Kept(s), Kept(s)]
+    assert refused(s)
+    config.write_text(text + "3\n")
+    assert s.admin("/-/reload", "POST")[0] == 200
+    wait_until(lambda: not refused(s), "the new limit is not heard")
+    for k in kept:
+        k.again()
+        k.close()
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET /metrics HTT", b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"],
+                         ids=["silent", "half a head", "not found"])
+def test_flood(sidecar, service, request_):
+    """Connections as fast as they come, from one address: the scraper's is kept, and the log is not flooded."""
+    s = sidecar(service.url, *setting(web_max_connections=40, web_max_connections_per_peer=20))
+    kept, over = Kept(s, "127.0.0.2"), threading.Event()
+
+    def attack():
+        held = []
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                raw = s.connect()
+                held.append(raw)
+                raw.sendall(request_)
+            if len(held) > 50:
+                held.pop(0).close()
+        for raw in held:
+            raw.close()
+    threads = [threading.Thread(target=attack, daemon=True) for _ in range(4)]
+    for t in threads:
+        t.start()
+    wait_until(lambda: s.find("limit="), "no limit is hit")
+    for _ in range(200):
+        kept.again()
+        assert s.admin("/-/healthy")[0] == 200
+    new = Kept(s, "127.0.0.3")
+    new.close()
+    over.set()
+    for t in threads:
+        t.join()
+    kept.close()
+    assert s.count("limit=") < 20
+    wait_until(lambda: s.descriptors() < 20, "connections are left behind")
+
+
+# Descriptors.
+
+
+class Small(Process):
+    """A sidecar with few descriptors."""
+
+    def __init__(self, url, most):
+        super().__init__(["prlimit", f"--nofile={most}:{most}", BINARY, f"--upstream.url={url}",
+                          "--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0"])
+        self.port = int(self.wait_line(r'"listening for scrapes" address=\S+:(\d+)')[1])
+        self.admin_port = int(self.wait_line(r'"listening for administration" address=\S+:(\d+)')[1])
+
+    def cpu_ticks(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def descriptors(self):
+        return [int(name) for name in os.listdir(f"/proc/{self.process.pid}/fd")]
+
+    def get(self, port=None):
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20 * SLOW)
+        try:
+            connection.request("GET", "/-/healthy" if port else "/metrics")
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def small(service):
+    s = Small(service.url, 32)
+    yield s
+    assert s.stop() == 0
+    assert not s.find("Sanitizer|runtime error")
+
+
+def test_few_descriptors(small, many):
+    """ulimit -n 32, and a hundred who want one: the scraper goes on, and when they have gone all is as before."""
+    kept = Kept(small)
+    idle = many(small, 100)
+    small.wait_line("limit=")
+    wait_until(lambda: len(small.descriptors()) <= 24, "no room is made for scrapes")
+    for _ in range(20):
+        kept.again()
+        assert small.get(small.admin_port) == 200
+        assert small.get() == 200
+    for raw in idle:
+        raw.close()
+    kept.again()
+    for _ in range(20):
+        assert small.get() == 200
+    assert small.count("limit=") < 10
+    kept.close()
+
+
+def lower(small, most):
+    resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (most, 32))
+
+
+def test_no_descriptors(small, many):
+    """Not even one for accept(2): who connects hears so at once, by means of the reserve, and all recovers."""
+    kept = Kept(small)
+    small.wait_line("msg=scrape")
+    used = small.descriptors()
+    many(small, max(used) + 1 - len(used))  # the lowest are given out first
+    wait_until(lambda: len(small.descriptors()) == max(used) + 1, "the gaps are not filled")
+    lower(small, max(used) + 1)
+    for raw in many(small, 20):
+        assert ended(raw) == b""
+    small.wait_line("limit=descriptors peer=127.0.0.1")
+    with pytest.raises(AssertionError, match="503"):
+        kept.again()  # a scrape needs two: it fails, and says so
+    lower(small, 32)
+    kept.again()
+    assert small.get() == 200
+    kept.close()
+    assert small.count("limit=descriptors") < 5
+
+
+def test_not_even_the_reserve(small, many):
+    """Who connects has to wait, and nothing spins meanwhile."""
+    lower(small, 3)
+    waiting = many(small, 5)
+    before = small.cpu_ticks()
+    time.sleep(1)
+    assert small.cpu_ticks() - before < 30, "it spins"
+    lower(small, 32)
+    assert small.get() == 200
+    assert all(is_open(raw) for raw in waiting)
+
+
+# Scrapes.
+
+
+class Gated:
+    def __init__(self):
+        self.asked, self.go_on = 0, threading.Event()
+
+    def __call__(self, upstream, connection):
+        while upstream.read_request(connection):
+            self.asked += 1
+            self.go_on.wait(20 * SLOW)
+            connection.sendall(answer(BODY))
+
+
+def scrape_in_thread(s, target, got):
+    t = threading.Thread(target=lambda: got.append(s.get(target)), daemon=True)
+    t.start()
+    return t
+
+
+def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
+    """Beyond the limit 503, which says when to come again; another endpoint is not concerned, and neither a reload nor
+    those refused take a place."""
+    gated, config = Gated(), tmp_path / "c.ini"
+    config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 3\n"
+                      f"[endpoint b]\npath = /b\nupstream = {service.url}\nmax_in_flight = 3\n")
+    s = sidecar(config=config)
+    got = []
+    threads = [scrape_in_thread(s, "/a", got) for _ in range(3)]
+    wait_until(lambda: gated.asked == 3, "the scrapes do not come to the service")
+    for _ in range(5):
+        status, headers, body = s.get("/a")
+        assert status == 503 and int(headers["Retry-After"]) > 0
+        assert b"endpoint a" in body and b"max_in_flight" in body
+        assert s.get("/b")[0] == 200
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert s.get("/a")[0] == 503
+    wait_until(lambda: s.count("msg=scrape .*outcome=busy status=503") == 6, "the log does not say so")
+    assert s.count("limit=max_in_flight") == 1
+    gated.go_on.set()
+    for t in threads:
+        t.join(20 * SLOW)
+    assert [status for status, _, _ in got] == [200] * 3
+    assert s.get("/a")[0] == 200
+
+
+def test_upstream_connections(sidecar, upstream):
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, *setting(web_max_upstream_connections=2))
+    got = []
+    threads = [scrape_in_thread(s, "/metrics", got) for _ in range(6)]
+    wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
+    assert s.admin("/-/healthy")[0] == 200
+    assert u.connections == 2
+    gated.go_on.set()
+    for t in threads:
+        t.join(20 * SLOW)
+    assert [status for status, _, _ in got] == [200] * 6 and u.connections == 2
+
+
+def slowly(raw):
+    """Reads a byte now and then until nothing is left to be read."""
+    with contextlib.suppress(OSError):
+        while raw.recv(1):
+            time.sleep(0.1)
+
+
+def test_reader_of_a_byte_a_second_meets_the_deadline(sidecar, upstream):
+    """Each byte it takes is progress; the scrape as a whole has its time all the same."""
+    s = sidecar(upstream(answering(answer(LARGE))).url, "--set",
+                f"endpoint.default.timeout={soon(1)}")
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", s.port))
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        threading.Thread(target=slowly, args=(raw,), daemon=True).start()
+        s.wait_line("outcome=timeout .*the scraper did not read in time")
+        wait_until(lambda: s.descriptors() < 20, "the connection is left")
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "/metrics?shard=1"], ids=["not found", "bad request"])
+def test_answers_that_nobody_reads(sidecar, service, target):
+    """Requests without end, and no answer to one is read: the connection does not outlive the deadline."""
+    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)),
+                "--set", f"endpoint.default.timeout={soon(0.5)}")
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", s.port))
+        before = s.descriptors()
+        raw.settimeout(20 * SLOW)
+        with pytest.raises(ConnectionError):
+            while True:
+                raw.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 100)
+    wait_until(lambda: s.descriptors() <= before, "the connection is left")
+    assert s.get()[0] == 200
+
+
+# The file.
+
+
+@pytest.mark.parametrize("line", ["max_connections = many", "max_connections_per_peer = -1", "head_timeout = 0s",
+                                  "max_upstream_connections = 1x", "grace = soon"])
+def test_limits_that_are_none(tmp_path, line):
+    config = tmp_path / "c.ini"
+    config.write_text(f"[web]\n{line}\n[endpoint a]\nupstream = http://127.0.0.1:1/\n")
+    r = subprocess.run([BINARY, "check", config], capture_output=True, text=True, check=False)
+    assert r.returncode == 1
+    assert re.match(rf"{config}:2:\d+: .*{line.split()[0]}", r.stderr), r.stderr

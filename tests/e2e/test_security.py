@@ -1,0 +1,982 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may come in, over what; what a service is shown; and that no secret gets out."""
+import base64
+import contextlib
+import gzip
+import http.client
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BINARY, SLOW, answer, answering, wait_until
+from pki import Authority
+from prometheus import Prometheus, job
+
+BODY = b"# TYPE up gauge\nup 1\n"
+LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
+TOKEN = "s3cr3t-t0ken~of+the/scraper="
+DOOR = ("web", "admin")
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"), "scrapers")
+
+
+@pytest.fixture(scope="session")
+def other_ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"), "strangers")
+
+
+@pytest.fixture(scope="session")
+def server(ca):
+    return ca.issue("server", "IP:127.0.0.1,DNS:localhost")
+
+
+@pytest.fixture(scope="session")
+def passwords(tmp_path_factory):
+    """A file with two users, as htpasswd makes it."""
+    path = tmp_path_factory.mktemp("passwords") / "users"
+    for flags, user, password in (("-cbB", "prometheus", "correct horse"), ("-bB", "other", "battéry:staple")):
+        subprocess.run(["htpasswd", flags, "-C", "8", path, user, password], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def token(tmp_path):
+    path = tmp_path / "token"
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+def flags(section="web", **values):
+    return [word for key, value in values.items() for word in ("--set", f"{section}.{key}={value}")]
+
+
+def tls(server, section="web", **more):
+    return flags(section, tls_certificate=server[0], tls_key=server[1], **more)
+
+
+def trusting(ca, certificate=None, **options):
+    context = ssl.create_default_context(cafile=ca.pem)
+    if certificate:
+        context.load_cert_chain(*certificate)
+    for name, value in options.items():
+        setattr(context, name, value)
+    return context
+
+
+def ask(port, target="/metrics", context=None, headers=None, method="GET", source="127.0.0.1"):
+    """One request: (status, headers, body)."""
+    if context:
+        c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20 * SLOW, context=context,
+                                        source_address=(source, 0))
+    else:
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=20 * SLOW, source_address=(source, 0))
+    try:
+        c.request(method, target, headers=headers or {})
+        response = c.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        c.close()
+
+
+def basic(user, password):
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def bearer(text):
+    return {"Authorization": f"Bearer {text}"}
+
+
+GOOD = basic("prometheus", "correct horse")
+
+
+def reload(s, good=True):
+    before = s.count("msg=reloaded|reload failed")
+    s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: s.count("msg=reloaded|reload failed") > before, "SIGHUP is not heard")
+    assert bool(s.find("reload failed")) != good
+
+
+# TLS.
+
+
+def s_client(port, *args, text=""):
+    """What openssl's client says of a connection."""
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *args], input=text,
+                          capture_output=True, text=True, check=False, timeout=30 * SLOW)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("args, good", [
+    (["-tls1_3"], True),
+    (["-tls1_2"], True),
+    (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], True),
+    (["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"], True),
+    (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], False),
+    (["-tls1", "-cipher", "ALL:@SECLEVEL=0"], False),
+    (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0"], False),  # CBC
+    (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0"], False),
+    (["-tls1_2", "-cipher", "AES128-GCM-SHA256:@SECLEVEL=0"], False),  # no forward secrecy
+    (["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0"], False),
+    (["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"], False),
+    (["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"], False),
+], ids=str)
+@pytest.mark.parametrize("section", DOOR)
+def test_versions_and_ciphers(sidecar, service, server, section, args, good):
+    s = sidecar(service.url, *tls(server, section))
+    status, said = s_client(s.port if section == "web" else s.admin_port, *args)
+    assert (status == 0) == good, said
+    assert ("Cipher is (NONE)" in said) != good
+
+
+def test_tls_does_what_it_should_and_no_more(sidecar, service, server):
+    s = sidecar(service.url, *tls(server))
+    status, said = s_client(s.port, "-tls1_2", text="R\n")
+    assert "Compression: NONE" in said and "TLS session ticket" not in said
+    assert "RENEGOTIATING" in said and "no renegotiation" in said, said
+    assert status != 0
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}], ids=["identity", "gzip"])
+def test_scrapes_over_tls(sidecar, upstream, ca, server, body, headers):
+    u = upstream(answering(answer(body)))
+    s = sidecar(u.url, *tls(server))
+    c = http.client.HTTPSConnection("127.0.0.1", s.port, context=trusting(ca), timeout=20 * SLOW)
+    for _ in range(5):
+        c.request("GET", "/metrics", headers=headers)
+        response = c.getresponse()
+        got = response.read()
+        assert response.status == 200
+        assert (gzip.decompress(got) if response.headers["Content-Encoding"] else got) == body
+    c.request("HEAD", "/metrics", headers=headers)
+    assert c.getresponse().read() == b""
+    c.close()
+    assert u.connections == 1
+
+
+def test_without_tls_nothing_is_said(sidecar, service, server):
+    s = sidecar(service.url, *tls(server))
+    with s.connect() as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b"HTTP" not in raw.recv(1000)
+    s.wait_line("limit=tls peer=127.0.0.1 .*reason=\"http request\"")
+    assert not service.requests
+
+
+def test_tls_over_a_unix_socket(sidecar, service, ca, server, tmp_path):
+    s = sidecar(service.url, *tls(server), listen=f"unix:{tmp_path}/s")
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(f"{tmp_path}/s")
+        with trusting(ca).wrap_socket(raw, server_hostname="localhost") as t:
+            t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            response = http.client.HTTPResponse(t)
+            response.begin()
+            assert response.read() == BODY
+    assert s.address.startswith("unix:")
+
+
+def test_handshake_that_does_not_end(sidecar, service, server):
+    s = sidecar(service.url, *tls(server), *flags(head_timeout=f"{500 * SLOW:.0f}ms"))
+    with s.connect() as raw:
+        raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        assert raw.recv(100) == b""
+    s.wait_line("limit=head_timeout")
+
+
+@contextlib.contextmanager
+def tls_connection(s, ca, ragged=False):
+    with s.connect() as raw, trusting(ca).wrap_socket(raw, server_hostname="127.0.0.1",
+                                                      suppress_ragged_eofs=ragged) as t:
+        yield t
+
+
+def cut(upstream, connection):
+    """A large body that breaks off."""
+    while upstream.read_request(connection):
+        connection.sendall(answer(LARGE)[:len(LARGE) // 2])
+        raise ConnectionError
+
+
+def read_all(t):
+    got = b""
+    while piece := t.recv(65536):
+        got += piece
+    return got
+
+
+def test_streamed_answer_to_http_10_ends_with_a_close_notify(sidecar, upstream, ca, server):
+    s = sidecar(upstream(answering(answer(LARGE))).url, *tls(server))
+    with tls_connection(s, ca) as t:
+        t.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert read_all(t).endswith(b"\r\n\r\n" + LARGE)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_broken_answer_is_seen_as_broken(sidecar, upstream, ca, server, version):
+    """Neither a last chunk nor a close_notify."""
+    s = sidecar(upstream(cut).url, *tls(server))
+    got = b""
+    with tls_connection(s, ca) as t:
+        t.sendall(f"GET /metrics HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+        with pytest.raises((ssl.SSLEOFError, ConnectionError)):
+            while piece := t.recv(65536):
+                got += piece
+    assert got.startswith(f"HTTP/{version} 200".encode()) and not got.endswith(b"0\r\n\r\n")
+    s.wait_line("outcome=upstream_failed|outcome=upstream_cut")
+
+
+class Gated:
+    """A service that answers when it is let; the beginning comes at once."""
+
+    def __init__(self, body, streams):
+        self.body, self.streams = body, streams
+        self.asked, self.go_on, self.left = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self, upstream, connection):
+        while upstream.read_request(connection):
+            whole = answer(self.body)
+            at = len(whole) // 2 if self.streams else 0
+            connection.sendall(whole[:at])
+            self.asked.set()
+            connection.settimeout(0.05)
+            while not self.go_on.is_set():
+                with contextlib.suppress(TimeoutError):
+                    try:
+                        assert connection.recv(1)
+                    except (AssertionError, ConnectionError):
+                        self.left.set()
+                        return
+            connection.settimeout(None)
+            connection.sendall(whole[at:])
+
+
+@pytest.mark.parametrize("how", ["close", "close_notify", "reset"])
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+def test_scraper_leaves(sidecar, upstream, ca, server, streams, how):
+    """The service is not asked any further."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    s = sidecar(upstream(gated).url, *tls(server), "--set", "endpoint.default.timeout=60s")
+    with tls_connection(s, ca, True) as t:
+        t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert gated.asked.wait(10 * SLOW)
+        if streams:
+            t.recv(100)
+        if how == "close_notify":
+            with contextlib.suppress(OSError):
+                t.settimeout(0.1)
+                t.unwrap()
+        elif how == "reset":
+            t.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    s.wait_line("outcome=client_gone")
+    assert gated.left.wait(10 * SLOW)
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+def test_bytes_sent_ahead(sidecar, upstream, ca, server, streams):
+    """The next request comes while the first is being answered: it is no leaving, and is answered next."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    s = sidecar(upstream(gated).url, *tls(server))
+    with tls_connection(s, ca) as t:
+        t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert gated.asked.wait(10 * SLOW)
+        t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        gated.go_on.set()
+        assert read_all(t).count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_flood_over_tls_is_not_taken_in(sidecar, upstream, ca, server):
+    gated = Gated(LARGE, True)
+    s = sidecar(upstream(gated).url, *tls(server), "--set", "endpoint.default.timeout=3s")
+    with tls_connection(s, ca) as t:
+        t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert gated.asked.wait(10 * SLOW)
+        before, t_end = s.memory(), time.monotonic() + 60 * SLOW
+        t.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < t_end:
+                t.sendall(b"X" * 65536)
+        assert SLOW > 1 or s.memory() < before + (4 << 20)
+    gated.go_on.set()
+
+
+def test_slow_reader_over_tls_meets_the_deadline(sidecar, upstream, ca, server):
+    s = sidecar(upstream(answering(answer(LARGE))).url, *tls(server), "--set",
+                f"endpoint.default.timeout={1000 * SLOW:.0f}ms")
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", s.port))
+        with trusting(ca).wrap_socket(raw, server_hostname="127.0.0.1") as t:
+            t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            s.wait_line("outcome=timeout .*the scraper did not read in time")
+
+
+# Certificates of clients.
+
+
+@pytest.mark.parametrize("section", DOOR)
+def test_client_certificate(sidecar, service, ca, other_ca, server, section):
+    s = sidecar(service.url, *tls(server, section, tls_client_ca=ca.pem))
+    port, target = (s.port, "/metrics") if section == "web" else (s.admin_port, "/-/reload")
+    method = "GET" if section == "web" else "POST"
+    good = trusting(ca, ca.issue("good"))
+    assert ask(port, target, good, method=method)[0] == 200
+    for certificate in (other_ca.issue("stranger"), None):
+        context = trusting(ca, certificate)
+        if section == "admin" and certificate is None:
+            status, _, body = ask(port, target, context, method=method)
+            assert status == 403 and b"certificate" in body
+            continue
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            ask(port, target, context, method=method)
+        s.wait_line("limit=tls")
+    assert not service.requests or section == "web" and len(service.requests) == 1
+
+
+def test_probes_need_no_client_certificate(sidecar, service, ca, server, passwords):
+    """A kubelet has none to show, and no credentials; TLS it can."""
+    s = sidecar(service.url, *tls(server, "admin", tls_client_ca=ca.pem, basic_auth_file=passwords))
+    for target in ("/-/healthy", "/-/ready"):
+        assert ask(s.admin_port, target, trusting(ca))[0] == 200
+    assert ask(s.admin_port, "/-/healthy/x", trusting(ca))[0] == 403
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        ask(s.admin_port, "/-/healthy")
+
+
+@pytest.mark.parametrize("san, cn, good", [
+    ("DNS:prometheus.example", "x", True), ("DNS:PROMETHEUS.example", "x", True),
+    ("DNS:a,DNS:prometheus.example", "x", True), ("URI:spiffe://example/prometheus", "x", True),
+    ("", "the prometheus", True),
+    ("DNS:prometheus.example.com", "x", False), ("DNS:*.example", "x", False), ("DNS:a.prometheus.example", "x", False),
+    ("URI:spiffe://example/Prometheus", "x", False), ("URI:prometheus.example.", "x", False),
+    ("email:prometheus.example", "x", False), ("", "The prometheus", False), ("", "x", False),
+])
+def test_client_names(sidecar, service, ca, server, san, cn, good):
+    s = sidecar(service.url, *tls(server, tls_client_ca=ca.pem, tls_client_names="prometheus.example"),
+                *flags(tls_client_names="spiffe://example/prometheus"), *flags(tls_client_names="the prometheus"))
+    name = f"c{abs(hash((san, cn)))}"
+    status, _, body = ask(s.port, context=trusting(ca, ca.issue(name, san.replace("email:", "email:a@"), cn)))
+    assert status == (200 if good else 403)
+    assert good or b"names" in body
+    assert len(service.requests) == good
+
+
+# Passwords and tokens.
+
+
+@pytest.mark.parametrize("headers, good", [
+    (GOOD, True),
+    (basic("other", "battéry:staple"), True),
+    ({"authorization": "bAsIc   " + GOOD["Authorization"][6:]}, True),
+    ({}, False),
+    (basic("prometheus", "battéry:staple"), False),
+    (basic("prometheus", ""), False),
+    (basic("nobody", "correct horse"), False),
+    (basic("Prometheus", "correct horse"), False),
+    (basic("", ""), False),
+    (basic("prometheus", "correct horse\0"), False),
+    ({"Authorization": GOOD["Authorization"][:-2]}, False),
+    ({"Authorization": GOOD["Authorization"] + "!"}, False),
+    ({"Authorization": "Basic"}, False),
+    ({"Authorization": "Basic ===="}, False),
+    ({"Authorization": "Basic " + "QUFB" * 1500}, False),
+    ({"Authorization": "Basic:" + GOOD["Authorization"][6:]}, False),
+    ({"Authorization": ""}, False),
+    (bearer(TOKEN), False),
+    ({"X-Authorization": GOOD["Authorization"]}, False),
+    ({"Proxy-Authorization": GOOD["Authorization"]}, False),
+], ids=str)
+def test_basic_auth(sidecar, service, passwords, headers, good):
+    s = sidecar(service.url, *flags(basic_auth_file=passwords))
+    for _ in range(2):
+        status, answered, body = ask(s.port, headers=headers)
+        assert status == (200 if good else 401), body
+        assert good or answered["WWW-Authenticate"].startswith("Basic ")
+    assert len(service.requests) == 2 * good
+    assert not any(b"uthorization" in request.replace(b"X-Auth", b"").replace(b"Proxy-Auth", b"")
+                   for request in service.requests)
+
+
+@pytest.mark.parametrize("headers, good", [
+    (bearer(TOKEN), True), ({"Authorization": f"BEARER {TOKEN}"}, True),
+    (bearer(TOKEN[:-1]), False), (bearer(TOKEN + "x"), False), (bearer(TOKEN.upper()), False), (bearer(""), False),
+    ({"Authorization": TOKEN}, False), ({}, False), (GOOD, False),
+], ids=str)
+@pytest.mark.parametrize("section", DOOR)
+def test_bearer_token(sidecar, service, token, section, headers, good):
+    s = sidecar(service.url, *flags(section, bearer_token_file=token))
+    port, target = (s.port, "/metrics") if section == "web" else (s.admin_port, "/-/nowhere")
+    status, answered, _ = ask(port, target, headers=headers)
+    assert status == ((200 if section == "web" else 404) if good else 401)
+    assert good or answered["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_two_authorizations_are_none(sidecar, service, token):
+    s = sidecar(service.url, *flags(bearer_token_file=token))
+    with s.connect() as raw:
+        raw.sendall(f"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n"
+                    f"Authorization: Bearer {TOKEN}x\r\n\r\n".encode())
+        assert b" 401 " in raw.recv(1000)
+
+
+def test_password_or_token(sidecar, service, token, passwords):
+    s = sidecar(service.url, *flags(bearer_token_file=token, basic_auth_file=passwords))
+    for headers, status in ((GOOD, 200), (bearer(TOKEN), 200), ({}, 401), (bearer("x"), 401)):
+        assert ask(s.port, headers=headers)[0] == status
+    assert len(ask(s.port)[1].get_all("WWW-Authenticate")) == 2
+
+
+def test_everything_together(sidecar, service, ca, server, passwords):
+    s = sidecar(service.url, *tls(server, tls_client_ca=ca.pem, tls_client_names="good", basic_auth_file=passwords,
+                                  allow_networks="127.0.0.2/32"))
+    good, bad = trusting(ca, ca.issue("good2", cn="good")), trusting(ca, ca.issue("bad"))
+    assert ask(s.port, context=good, headers=GOOD, source="127.0.0.2")[0] == 200
+    assert ask(s.port, context=good, source="127.0.0.2")[0] == 401
+    assert ask(s.port, context=bad, headers=GOOD, source="127.0.0.2")[0] == 403
+    with pytest.raises((ConnectionError, ssl.SSLError, http.client.HTTPException)):
+        ask(s.port, context=good, headers=GOOD, source="127.0.0.3")
+    assert len(service.requests) == 1
+
+
+def test_listeners_are_apart(sidecar, service, token, passwords):
+    s = sidecar(service.url, *flags("web", bearer_token_file=token), *flags("admin", basic_auth_file=passwords))
+    assert ask(s.port, headers=bearer(TOKEN))[0] == 200
+    assert ask(s.port, headers=GOOD)[0] == 401
+    assert ask(s.admin_port, "/-/reload", headers=GOOD, method="POST")[0] == 200
+    assert ask(s.admin_port, "/-/reload", headers=bearer(TOKEN), method="POST")[0] == 401
+    assert ask(s.admin_port, "/-/reload", method="POST")[0] == 401
+    assert ask(s.admin_port, "/-/healthy")[0] == 200
+
+
+def cpu(s):
+    """Seconds of CPU of all threads."""
+    fields = pathlib.Path(f"/proc/{s.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@pytest.fixture(scope="session")
+def slow_passwords(tmp_path_factory):
+    path = tmp_path_factory.mktemp("passwords") / "slow"
+    subprocess.run(["htpasswd", "-cbB", "-C", "12", path, "prometheus", "correct horse"], check=True,
+                   capture_output=True)
+    return path
+
+
+def test_a_password_is_matched_once(sidecar, service, slow_passwords):
+    """From then on it costs nothing: not what a match costs, over a hundred scrapes."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    start = cpu(s)
+    assert ask(s.port, headers=GOOD)[0] == 200
+    once = cpu(s) - start
+    for _ in range(100):
+        assert ask(s.port, headers=GOOD)[0] == 200
+    assert cpu(s) - start < 10 * once
+    assert ask(s.port, headers=basic("prometheus", "correct horse "))[0] == 401
+
+
+def test_guessing_harms_nobody(sidecar, service, slow_passwords):
+    """Wrong passwords from many connections: who is known is served meanwhile, health is answered, the guessers are told
+    to come later, and the log is not flooded."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    assert ask(s.port, headers=GOOD)[0] == 200
+    over, seen = threading.Event(), set()
+
+    def guess(i):
+        n = 0
+        while not over.is_set():
+            n += 1
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                seen.add(ask(s.port, headers=basic("prometheus", f"{i}-{n}"), source="127.0.0.2")[0])
+    threads = [threading.Thread(target=guess, args=(i,), daemon=True) for i in range(20)]
+    for t in threads:
+        t.start()
+    wait_until(lambda: seen == {401, 429}, "nobody is told to come later", 30)
+    for _ in range(50):
+        assert ask(s.port, headers=GOOD)[0] == 200
+        assert ask(s.admin_port, "/-/healthy")[0] == 200
+    # Who is not known yet has to wait for some guesses, but comes in.
+    assert ask(s.port, headers=basic("prometheus", "wrong"), source="127.0.0.3")[0] == 401
+    over.set()
+    for t in threads:
+        t.join(30 * SLOW)
+    assert s.count("limit=") < 10
+
+
+def test_client_leaves_while_its_password_is_matched(sidecar, service, slow_passwords):
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    before = s.descriptors()
+    for i in range(12):
+        with s.connect() as raw:
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                        + basic("prometheus", str(i))["Authorization"].encode() + b"\r\n\r\n")
+    assert ask(s.port, headers=GOOD)[0] in (200, 429)
+    wait_until(lambda: s.descriptors() <= before + 3, "connections are left")
+    wait_until(lambda: ask(s.port, headers=GOOD)[0] == 200, "who knows the password does not come in")
+
+
+def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    with contextlib.ExitStack() as stack:
+        for i in range(5):
+            raw = stack.enter_context(s.connect())
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                        + basic("prometheus", str(i))["Authorization"].encode() + b"\r\n\r\n")
+        assert s.admin("/-/healthy")[0] == 200
+        assert s.stop() == 0
+
+
+# Networks.
+
+
+@pytest.mark.parametrize("networks, source, good", [
+    (["127.0.0.2"], "127.0.0.2", True), (["127.0.0.2/32"], "127.0.0.3", False), (["127.0.0.0/8"], "127.9.9.9", True),
+    (["127.0.0.0/30"], "127.0.0.3", True), (["127.0.0.0/30"], "127.0.0.4", False), (["0.0.0.0/0"], "127.0.0.2", True),
+    (["10.0.0.0/8", "127.0.0.7"], "127.0.0.7", True), (["::1"], "127.0.0.2", False), (["::/0"], "127.0.0.2", False),
+])
+def test_networks(sidecar, service, networks, source, good):
+    s = sidecar(service.url, *[word for network in networks for word in flags(allow_networks=network)])
+    try:
+        status = ask(s.port, source=source)[0]
+    except (ConnectionError, http.client.HTTPException):
+        status = 0
+    assert status == 200 if good else status in (0, 403)
+    assert good or s.wait_line(f"limit=allow_networks peer={source}")
+    assert len(service.requests) == good
+    assert ask(s.admin_port, "/-/healthy")[0] == 200
+
+
+@pytest.mark.parametrize("network, good", [("::1", True), ("::/0", True), ("fd00::/8", False), ("127.0.0.1", False)])
+def test_networks_of_ipv6(sidecar, service, network, good):
+    s = sidecar(service.url, *flags(allow_networks=network), listen="[::1]:0")
+    c = http.client.HTTPConnection("::1", s.port, timeout=20 * SLOW)
+    try:
+        c.request("GET", "/metrics")
+        assert (c.getresponse().status == 200) == good
+    except (ConnectionError, http.client.HTTPException):
+        assert not good
+    finally:
+        c.close()
+
+
+def test_ipv4_on_a_socket_for_both(sidecar, service):
+    s = sidecar(service.url, *flags(allow_networks="127.0.0.2"), listen=":0")
+    assert ask(s.port, source="127.0.0.2")[0] == 200
+    with pytest.raises((ConnectionError, http.client.HTTPException, AssertionError)):
+        assert ask(s.port, source="127.0.0.3")[0] == 200
+
+
+def test_unix_sockets_are_let_in(sidecar, service, tmp_path):
+    s = sidecar(service.url, *flags(allow_networks="10.0.0.0/8"), listen=f"unix:{tmp_path}/s")
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(f"{tmp_path}/s")
+        raw.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert read_all(raw).endswith(BODY)
+    assert s.address
+
+
+# Reload.
+
+
+@pytest.fixture
+def config(tmp_path, service):
+    path = tmp_path / "c.ini"
+
+    def write(**web):
+        path.write_text(f"[endpoint a]\nupstream = {service.url}\n[web]\n"
+                        + "".join(f"{key} = {value}\n" for key, value in web.items()))
+        return str(path)
+    return write
+
+
+def subject(port, ca):
+    """The common name of the certificate that a new connection sees."""
+    with socket.create_connection(("127.0.0.1", port)) as raw, \
+            trusting(ca).wrap_socket(raw, server_hostname="127.0.0.1") as t:
+        return dict(pair[0] for pair in t.getpeercert()["subject"])["commonName"]
+
+
+def test_certificates_are_read_anew(sidecar, config, ca, tmp_path):
+    pem, key = tmp_path / "s.pem", tmp_path / "s.key"
+
+    def put(name):
+        for path, source in zip((pem, key), ca.issue(name, "IP:127.0.0.1")):
+            path.write_bytes(source.read_bytes())
+    put("first")
+    s = sidecar(config=config(tls_certificate=pem, tls_key=key))
+    kept = http.client.HTTPSConnection("127.0.0.1", s.port, context=trusting(ca), timeout=20 * SLOW)
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().read() == BODY
+    assert subject(s.port, ca) == "first"
+    put("second")
+    assert subject(s.port, ca) == "first"
+    reload(s)
+    assert subject(s.port, ca) == "second"
+    # A kept connection goes on, and is asked to come anew.
+    kept.request("GET", "/metrics")
+    response = kept.getresponse()
+    assert response.read() == BODY and response.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("damage", ["certificate", "key", "another key", "gone", "ca", "passwords", "token"])
+def test_bad_files_change_nothing(sidecar, config, ca, passwords, tmp_path, damage):
+    files = {name: tmp_path / name for name in ("s.pem", "s.key", "ca.pem", "users", "token")}
+    server, client = ca.issue("server3", "IP:127.0.0.1"), trusting(ca, ca.issue("client3"))
+    for path, source in zip(files.values(), (*server, ca.pem, passwords)):
+        path.write_bytes(source.read_bytes())
+    files["token"].write_text(TOKEN)
+    s = sidecar(config=config(tls_certificate=files["s.pem"], tls_key=files["s.key"], tls_client_ca=files["ca.pem"],
+                              basic_auth_file=files["users"], bearer_token_file=files["token"]))
+    assert ask(s.port, context=client, headers=GOOD)[0] == 200
+    name, reason = {"certificate": ("s.pem", "PEM file with the certificate"), "key": ("s.key", "passphrase"),
+                    "another key": ("s.key", "mismatch"), "gone": ("s.pem", "No such file"),
+                    "ca": ("ca.pem", "authorities"), "passwords": ("users", "no bcrypt hash"),
+                    "token": ("token", "empty")}[damage]
+    if damage == "gone":
+        files[name].unlink()
+    elif damage == "another key":
+        files[name].write_bytes(ca.issue("another")[1].read_bytes())
+    else:
+        files[name].write_text({"passwords": "a:{SHA}topsecret\n", "token": "\n"}.get(damage, "junk\n"))
+    reload(s, good=False)
+    line = s.find("reload failed.*").string
+    assert str(files[name]) in line and reason in line, line
+    assert "topsecret" not in line
+    for headers in (GOOD, bearer(TOKEN)):
+        assert ask(s.port, context=client, headers=headers)[0] == 200
+    r = subprocess.run([BINARY, "check", tmp_path / "c.ini"], capture_output=True, text=True, check=False)
+    assert r.returncode == 1 and str(files[name]) in r.stderr
+
+
+def test_who_is_taken_out_comes_in_no_more(sidecar, config, token, passwords):
+    """Not over a kept connection either."""
+    s = sidecar(config=config(basic_auth_file=passwords))
+    kept = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
+
+    def again(headers):
+        kept.request("GET", "/metrics", headers=headers)
+        response = kept.getresponse()
+        response.read()
+        return response.status
+    assert again(GOOD) == 200
+    config(bearer_token_file=token)
+    reload(s)
+    assert again(GOOD) == 401 and again(bearer(TOKEN)) == 200
+    config(allow_networks="10.0.0.0/8")
+    reload(s)
+    assert again({}) == 403
+    kept.close()
+
+
+def test_tls_that_comes_with_a_reload(sidecar, config, ca, server):
+    s = sidecar(config=config())
+    kept = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().read() == BODY
+    config(tls_certificate=server[0], tls_key=server[1])
+    reload(s)
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().status == 403
+    assert ask(s.port, context=trusting(ca))[0] == 200
+
+
+def test_reload_of_certificates_under_load(sidecar, config, ca, server):
+    """No scrape fails."""
+    s = sidecar(config=config(tls_certificate=server[0], tls_key=server[1]))
+    over, wrong, done = threading.Event(), [], []
+
+    def scrape():
+        c = http.client.HTTPSConnection("127.0.0.1", s.port, context=trusting(ca), timeout=20 * SLOW)
+        while not over.is_set():
+            try:
+                c.request("GET", "/metrics")
+                response = c.getresponse()
+                assert (response.status, response.read()) == (200, BODY)
+                done.append(1)
+            except Exception as error:  # pylint: disable=broad-except
+                wrong.append(error)
+                return
+    threads = [threading.Thread(target=scrape, daemon=True) for _ in range(6)]
+    for t in threads:
+        t.start()
+    for _ in range(20):
+        n = len(done)
+        reload(s)
+        wait_until(lambda: len(done) > n + 10 or wrong, "nothing is scraped")
+    over.set()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("values, reason", [
+    ({"tls_certificate": "/nowhere"}, "together"),
+    ({"tls_client_ca": "/nowhere"}, "needs tls_certificate"),
+    ({"tls_client_names": "a"}, "needs tls_client_ca"),
+    ({"basic_auth_file": "/"}, "no regular file"),
+    ({"basic_auth_file": "/dev/zero"}, "no regular file"),
+    ({"bearer_token_file": "/nowhere"}, "No such file"),
+    ({"allow_networks": "10.0.0.1/8"}, "bits behind its prefix"),
+    ({"allow_networks": "10.0.0/8"}, "no network"),
+    ({"allow_networks": "10.0.0.0/33"}, "no network"),
+    ({"allow_networks": "10.0.0.0/"}, "no network"),
+    ({"allow_networks": "fd00::/129"}, "no network"),
+    ({"allow_networks": "localhost"}, "no network"),
+], ids=str)
+def test_settings_that_are_wrong(config, values, reason):
+    path = config(**values)
+    r = subprocess.run([BINARY, "check", path], capture_output=True, text=True, check=False)
+    assert r.returncode == 1 and re.search(rf"^{re.escape(path)}:4:\d+: .*{reason}", r.stderr), r.stderr
+
+
+@pytest.mark.parametrize("line, reason", [
+    ("prometheus", "USER:HASH"), (":$2y$05$" + "a" * 53, "USER:HASH"), ("a:secret", "bcrypt"),
+    ("a:$apr1$x$y", "bcrypt"), ("a:$2y$05$" + "a" * 52, "bcrypt"), ("a:$2y$31$" + "a" * 53, "cost of 31"),
+    ("a:$2x$05$" + "a" * 53, "bcrypt"), ("prometheus2:$2y$05$" + "a" * 53 + "\nprometheus2:$2y$05$" + "a" * 53, "twice"),
+    ("#", "no user"), ("x" * 2000, "longer"),
+])
+def test_files_of_passwords_that_are_wrong(config, tmp_path, line, reason):
+    (tmp_path / "users").write_text("# comment\n\n" + line + "\n")
+    r = subprocess.run([BINARY, "check", config(basic_auth_file=tmp_path / "users")], capture_output=True, text=True,
+                       check=False)
+    assert r.returncode == 1 and reason in r.stderr and "$2" not in r.stderr, r.stderr
+
+
+# The way to the service.
+
+
+def https_service(upstream, context, body=BODY):
+    """A service over TLS; peers has the certificates that were shown to it."""
+    peers = []
+
+    def serve(u, connection):
+        with context.wrap_socket(connection, server_side=True) as t:
+            peers.append(t.getpeercert())
+            while u.read_request(t):
+                t.sendall(answer(body))
+    u = upstream(serve)
+    u.url = u.url.replace("http://", "https://")
+    return u, peers
+
+
+def serving(certificate, ca=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    if ca:
+        context.load_verify_locations(ca.pem)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def of_endpoint(**values):
+    return flags("endpoint.default", **values)
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_https_service(sidecar, upstream, ca, server, body):
+    u, _ = https_service(upstream, serving(server), body)
+    s = sidecar(u.url, *of_endpoint(tls_ca=ca.pem))
+    for _ in range(3):
+        assert s.get("/metrics?a=b")[::2] == (200, body)
+    assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("settings, reason", [
+    ({}, b"certificate"),  # the system does not know the authority
+    ({"tls_ca": "other"}, b"certificate"),
+    ({"tls_ca": "ca", "tls_server_name": "service.example"}, b"service.example"),
+])
+def test_https_service_that_is_not_believed(sidecar, upstream, ca, other_ca, server, settings, reason):
+    u, _ = https_service(upstream, serving(server))
+    values = {key: {"ca": ca.pem, "other": other_ca.pem}.get(value, value) for key, value in settings.items()}
+    status, _, body = sidecar(u.url, *of_endpoint(**values)).get()
+    assert status == 502 and reason in body, body
+    assert not u.requests
+
+
+def test_https_service_with_a_name_of_its_own(sidecar, upstream, ca):
+    """The name is for the certificate and SNI; the request names the URL's host, as Prometheus' server_name does it."""
+    named = []
+    context = serving(ca.issue("named", "DNS:service.example"))
+    context.sni_callback = lambda _socket, name, _context: named.append(name)
+    u, _ = https_service(upstream, context)
+    assert sidecar(u.url, *of_endpoint(tls_ca=ca.pem)).get()[0] == 502
+    s = sidecar(u.url, *of_endpoint(tls_ca=ca.pem, tls_server_name="service.example"))
+    assert s.get("/metrics?a=b")[::2] == (200, BODY)
+    assert named[-1] == "service.example"
+    host = u.url.split("/")[2].encode()
+    assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\n") and b"\r\nHost: " + host + b"\r\n" in u.requests[0]
+
+
+def test_https_service_that_is_believed_blindly(sidecar, upstream, server):
+    u, _ = https_service(upstream, serving(server))
+    assert sidecar(u.url, *of_endpoint(tls_insecure="true")).get()[0] == 200
+
+
+def test_certificate_for_the_service(sidecar, upstream, ca, server):
+    u, peers = https_service(upstream, serving(server, ca))
+    pem, key = ca.issue("sidecar")
+    assert sidecar(u.url, *of_endpoint(tls_ca=ca.pem)).get()[0] == 502
+    assert sidecar(u.url, *of_endpoint(tls_ca=ca.pem, tls_certificate=pem, tls_key=key)).get()[0] == 200
+    assert peers[-1]["subject"][0][0] == ("commonName", "sidecar")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_https_service_below_tls_1_2_is_refused(sidecar, upstream, ca, server):
+    context = serving(server)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    u, _ = https_service(upstream, context)
+    assert sidecar(u.url, *of_endpoint(tls_ca=ca.pem)).get()[0] == 502
+
+
+def test_authorization_from_a_file(sidecar, service, tmp_path):
+    """It replaces what the scraper sent, and is read anew."""
+    secret, config = tmp_path / "a", tmp_path / "c.ini"
+    secret.write_text("Bearer one\n")
+    config.write_text(f"[endpoint a]\nupstream = {service.url}\nauthorization_file = {secret}\n")
+    s = sidecar(config=config)
+    for headers in ({}, bearer("scraper's")):
+        assert s.get(headers=headers)[0] == 200
+        assert re.findall(rb"(?i)authorization: (.*)\r\n", service.requests[-1]) == [b"Bearer one"]
+    secret.write_text("Basic dHdv")
+    s.get()
+    assert b"Bearer one" in service.requests[-1]
+    reload(s)
+    s.get()
+    assert re.findall(rb"(?i)authorization: (.*)\r\n", service.requests[-1]) == [b"Basic dHdv"]
+    secret.write_text("a\r\nX-Injected: b")
+    reload(s, good=False)
+    s.get()
+    assert b"X-Injected" not in service.requests[-1]
+
+
+@pytest.mark.parametrize("values, reason", [
+    ({"tls_ca": "/nowhere"}, "No such file"), ({"tls_certificate": "/nowhere"}, "No such file"),
+    ({"tls_key": "/etc/hostname"}, "together"), ({"authorization_file": "/dev/null"}, "no regular file"),
+    ({"tls_server_name": "a"}, "https"), ({"tls_server_name": "a b"}, "no host's name"),
+    ({"tls_insecure": "maybe"}, "no switch"),
+], ids=str)
+def test_settings_of_an_endpoint_that_are_wrong(tmp_path, values, reason):
+    config = tmp_path / "c.ini"
+    config.write_text("[endpoint a]\nupstream = http://127.0.0.1:1/\n"
+                      + "".join(f"{key} = {value}\n" for key, value in values.items()))
+    r = subprocess.run([BINARY, "check", config], capture_output=True, text=True, check=False)
+    assert r.returncode == 1 and re.search(rf"^{re.escape(str(config))}:3:\d+: .*{reason}", r.stderr, re.M), r.stderr
+
+
+# What gets out, and what gets in.
+
+
+def test_secrets_are_nowhere(sidecar, service, ca, server, token, passwords, tmp_path):
+    """Not in the log at its most talkative, not in a page, not in the command line."""
+    (tmp_path / "up").write_text("Bearer upstream-secret")
+    s = sidecar(service.url, "--log.level=debug", *tls(server, bearer_token_file=token, basic_auth_file=passwords),
+                *of_endpoint(authorization_file=tmp_path / "up"))
+    said = b""
+    for headers in (GOOD, bearer(TOKEN), basic("prometheus", "guessed-wrong"), bearer("guessed-token"), {}):
+        for target in ("/metrics", "/metrics?shard=1", "/nowhere"):
+            _, answered, body = ask(s.port, target, trusting(ca), headers)
+            said += body + str(answered).encode()
+    for target in ("/", "/metrics", "/-/healthy", "/-/config"):
+        said += ask(s.admin_port, target)[2]
+    reload(s)
+    log = "\n".join(s.lines).encode() + pathlib.Path(f"/proc/{s.pid}/cmdline").read_bytes()
+    for secret in (TOKEN, "correct horse", "guessed", "upstream-secret", "PRIVATE KEY", "$2y$",
+                   GOOD["Authorization"][6:]):
+        assert secret.encode() not in log + said
+
+
+@pytest.mark.parametrize("target", [
+    "/metrics?a=b%0d%0aX-Injected:%20c", "/metrics?a=b%0aX-Injected:%20c", "/nowhere%0d%0aX-Injected:%20c",
+    "/metrics?shard=%0d%0aX-Injected:%20c", "/metrics?x=\rX-Injected: c", "/metrics?x=\tX-Injected: c",
+    "//evil.example/metrics", "http://evil.example/metrics?x=y", "/metrics/../metrics", "/%6detrics", "/metrics#x",
+    "/metrics?@evil.example/", "/metrics;x", "*",
+])
+def test_no_header_is_injected_and_nobody_else_is_asked(sidecar, upstream, target):
+    other = upstream(answering(answer(b"other 1\n")))
+    u = upstream(answering(answer(BODY)))
+    s = sidecar(u.url)
+    with s.connect() as raw:
+        raw.sendall(f"GET {target.replace('evil.example', other.url[7:].split('/')[0])} HTTP/1.1\r\nHost: "
+                    f"{other.url[7:].split('/')[0]}\r\nConnection: close\r\n\r\n".encode())
+        got = read_all(raw)
+    head = got.partition(b"\r\n\r\n")[0]
+    assert not re.search(rb"(?m)^X-Injected", head + b"".join(u.requests))
+    assert not other.requests and not other.connections
+    assert all(request.startswith(b"GET /metrics") for request in u.requests)
+
+
+@pytest.mark.parametrize("value", ["a\rX-Injected: b", "a\nX-Injected: b", "a\0b"])
+def test_header_of_the_service_is_not_split(sidecar, upstream, value):
+    s = sidecar(upstream(answering(answer(BODY, extra=[f"X-Of-Service: {value}"]))).url)
+    with s.connect() as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        head = read_all(raw).partition(b"\r\n\r\n")[0]
+    assert b"\rX-Inj" not in head and (b"\nX-Injected" not in head or b"\r\nX-Injected: b" in head)
+    assert b"\0" not in head
+
+
+# A real Prometheus.
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    started = []
+
+    def start(jobs):
+        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs)
+        started.append(p)
+        p.wait_ready()
+        return p
+    yield start
+    assert [p.stop() for p in started] == [0] * len(started)
+
+
+def test_prometheus(sidecar, upstream, prometheus, ca, server, passwords, token, tmp_path):
+    """Over mutual TLS, with a password, with a token; and those who may not are down."""
+    service = upstream(answering(answer(LARGE[:100000].rpartition(b"\n")[0] + b"\n")))
+    good, bad = ca.issue("prometheus"), ca.issue("else")
+    mutual = sidecar(service.url, *tls(server, tls_client_ca=ca.pem, tls_client_names="prometheus"))
+    with_password = sidecar(service.url, *tls(server, basic_auth_file=passwords))
+    with_token = sidecar(service.url, *flags(bearer_token_file=token))
+    secret = tmp_path / "password"
+    secret.write_text("correct horse")
+
+    def over_tls(certificate=None):
+        config = {"ca_file": str(ca.pem)}
+        if certificate:
+            config |= {"cert_file": str(certificate[0]), "key_file": str(certificate[1])}
+        return {"scheme": "https", "tls_config": config}
+    password = {"basic_auth": {"username": "prometheus", "password_file": str(secret)}}
+    p = prometheus([
+        job("mutual", mutual.port, shard=0, shard_count=3) | over_tls(good),
+        job("mutual-else", mutual.port) | over_tls(bad),
+        job("mutual-none", mutual.port) | over_tls(),
+        job("password", with_password.port) | over_tls() | password,
+        job("password-none", with_password.port) | over_tls(),
+        job("token", with_token.port) | {"authorization": {"credentials_file": str(token)}},
+        job("token-none", with_token.port),
+    ])
+    p.wait_scrapes(3)
+    ups = p.ups()
+    assert {name: set(up) for name, up in ups.items()} == {
+        "mutual": {1}, "password": {1}, "token": {1}, "mutual-else": {0}, "mutual-none": {0}, "password-none": {0},
+        "token-none": {0}}
+    errors = p.last_errors()
+    assert "403" in errors["mutual-else"] and "401" in errors["token-none"] and "certificate" in errors["mutual-none"]
+    assert p.series("mutual") == p.series("mutual") and len(p.series("password")) > 1000
