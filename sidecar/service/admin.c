@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
-#include "telemetry.h"
 #include "config.h"
+#include "telemetry.h"
 
 #include <event2/http.h>
 #include <stdio.h>

@@ -11,7 +11,8 @@ static const struct {
     const char *word, *what;
 } rows[LIMITS] = {
     [LIMIT_CONNECTIONS] = {"max_connections", "a connection was refused: there are as many as may be"},
-    [LIMIT_CONNECTIONS_PER_PEER] = {"max_connections_per_peer", "a connection was refused: its peer has as many as may be"},
+    [LIMIT_CONNECTIONS_PER_PEER] = {"max_connections_per_peer",
+                                    "a connection was refused: its peer has as many as may be"},
     [LIMIT_EVICTED] = {"evicted", "an idle connection that never asked for anything had to make room"},
     [LIMIT_DESCRIPTORS] = {"descriptors", "a connection was refused: there are no descriptors left"},
     [LIMIT_REQUEST_DEADLINE] = {"head_timeout", "a connection was closed: no request came in time"},
