@@ -5,12 +5,12 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 
 import pytest
 import yaml
 
 from conftest import BINARY, ROOT, answer, answering, free_port, wait_until
+from containers import good, run
 from prometheus import PATIENCE
 from test_docs import DEF, KEYS
 
@@ -18,17 +18,6 @@ CONTRIB = ROOT / "contrib"
 PROMETHEUS = CONTRIB / "prometheus"
 ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
 RULES = ALERTS["groups"][0]["rules"]
-
-
-def run(*args, **options):
-    return subprocess.run(args, capture_output=True, text=True, check=False, **options)
-
-
-def good(*args, **options):
-    """The output of a program that must be content."""
-    r = run(*args, **options)
-    assert r.returncode == 0, r.stdout + r.stderr
-    return r.stdout
 
 
 # Prometheus.

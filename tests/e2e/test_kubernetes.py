@@ -1,30 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """contrib/kubernetes as kubectl builds it, contrib/docker as buildah builds it, and both run for real by podman."""
-import os
 import pathlib
 import re
 import shutil
-import subprocess
 
 import pytest
 import yaml
 
 from conftest import BINARY, ROOT, Process, answer, answering
+from containers import containers, good, run  # containers is a fixture
 from prometheus import PATIENCE, Prometheus
 
 KUBERNETES = ROOT / "contrib/kubernetes"
 VERSION = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
 OVERLAYS = sorted(p.name for p in (KUBERNETES / "overlays").iterdir())
-
-
-def run(*args, **options):
-    return subprocess.run(args, capture_output=True, text=True, check=False, **options)
-
-
-def good(*args, **options):
-    r = run(*args, **options)
-    assert r.returncode == 0, r.stdout + r.stderr
-    return r.stdout
 
 
 # kubectl.
@@ -116,29 +105,6 @@ def test_relabelings_ask_for_the_shard(build, overlay, upstream, sidecar, tmp_pa
 
 
 # Images and Pods.
-
-
-@pytest.fixture(scope="module")
-def containers(tmp_path_factory):
-    """The environment in which buildah and podman work here. Where not even an image of Debian's /bin/true runs, the test
-    is skipped and says why."""
-    if "build/" not in BINARY:
-        pytest.skip("images are made of the ordinary build, once")
-    folder = tmp_path_factory.mktemp("containers")
-    (folder / "storage.conf").write_text(
-        f'[storage]\ndriver = "vfs"\nrunroot = "{folder}/run"\ngraphroot = "{folder}/graph"\n')
-    environment = {**os.environ, "CONTAINERS_CONF": str(KUBERNETES / "restricted.conf"),
-                   "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"), "SCRAPESHARD": BINARY}
-    good(ROOT / "contrib/docker/collect", "/bin/true", folder / "true/root")
-    (folder / "true/Containerfile").write_text('FROM scratch\nCOPY root/ /\nENTRYPOINT ["/usr/bin/true"]\n')
-    for command in (["buildah", "bud", "--quiet", "--tag", "localhost/true", folder / "true"],
-                    ["podman", "run", "--rm", "localhost/true"]):
-        r = run(*command, env=environment)
-        if r.returncode:
-            pytest.skip(f"no container runs here: {command[0]}: {r.stderr.strip()}")
-    yield environment
-    run("podman", "network", "rm", "--force", "podman-default-kube-network", env=environment)
-    run("podman", "rmi", "--all", "--force", env=environment)
 
 
 @pytest.fixture(scope="module")
