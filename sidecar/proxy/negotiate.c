@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,7 +181,7 @@ negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct 
                  header);
         return EINVAL;
     }
-    double left = seconds - fmin(0.5, seconds / 2);
+    double left = seconds - (seconds > 1 ? 0.5 : seconds / 2);
     if (left * 1000 < (double)endpoint_ms)
         *msp = left * 1000 < 1 ? 1 : (int64_t)(left * 1000);
     return 0;

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""contrib/kubernetes as kubectl builds it, contrib/docker as buildah builds it, and both run for real by podman."""
+import pathlib
+import re
+import shutil
+
+import pytest
+import yaml
+
+from conftest import BINARY, ROOT, Process, answer, answering
+from containers import containers, good, run  # containers is a fixture
+from prometheus import PATIENCE, Prometheus
+
+KUBERNETES = ROOT / "contrib/kubernetes"
+VERSION = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
+OVERLAYS = sorted(p.name for p in (KUBERNETES / "overlays").iterdir())
+
+
+# kubectl.
+
+
+def for_old_kubectl(folder):
+    """Says the same to kubectl before 1.21, as Debian 12 has it, whose kustomize calls folders bases, and files of
+    patches patchesStrategicMerge."""
+    for path in folder.rglob("kustomization.yaml"):
+        k = yaml.safe_load(path.read_text())
+        resources = k.pop("resources")
+        k["bases"] = [r for r in resources if (path.parent / r).is_dir()]
+        k["resources"] = [r for r in resources if (path.parent / r).is_file()]
+        k["patchesStrategicMerge"] = [patch["path"] for patch in k.pop("patches", [])]
+        path.write_text(yaml.safe_dump(k))
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """build(overlay) is what kubectl makes of it."""
+    folder = tmp_path_factory.mktemp("kubernetes") / "k"
+    shutil.copytree(KUBERNETES, folder)
+    if re.search(r"GitVersion:\"v1\.(1\d|20)\.", good("kubectl", "version", "--client")):
+        for_old_kubectl(folder)
+    return lambda overlay: list(yaml.safe_load_all(good("kubectl", "kustomize", folder / "overlays" / overlay)))
+
+
+def sidecar_of(objects):
+    """The sidecar's container, and which list of the Pod it is in."""
+    pod, = (o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment")
+    assert [c["name"] for c in pod["containers"] if c["name"] == "app"] == ["app"]
+    (place, container), = ((place, c) for place in ("initContainers", "containers") for c in pod.get(place, [])
+                           if c["name"] == "scrapeshard")
+    return place, container
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlay(build, overlay, process):
+    place, container = sidecar_of(build(overlay))
+    native = overlay not in ("classic", "try")
+    assert place == ("initContainers" if native else "containers")
+    assert container.get("restartPolicy") == ("Always" if native else None)
+    assert container["image"].endswith(f"scrapeshard:{VERSION}")
+    assert "readinessProbe" not in container and "cpu" not in container["resources"]["limits"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65534,
+        "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+    if overlay != "try":
+        assert {p["name"]: p["containerPort"] for p in container["ports"]} == \
+            {"sharded-metrics": 9464, "shard-admin": 9465}
+        for probe in ("startupProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 9465}
+    # The program takes the arguments.
+    args = [re.sub("listen-address=:94", "listen-address=127.0.0.1:0 #", a).split(" #")[0] for a in container["args"]]
+    assert process([BINARY, *args]).wait_line('"msg":"listening for administration"')
+
+
+def snake(rule):
+    """A relabeling of the operator's as Prometheus has it, in shard 1."""
+    return {re.sub("[A-Z]", lambda m: "_" + m[0].lower(), key): value.replace("$(SHARD)", "1")
+            for key, value in rule.items()}
+
+
+@pytest.mark.parametrize("overlay", ["podmonitor", "scrapeconfig"])
+def test_relabelings_ask_for_the_shard(build, overlay, upstream, sidecar, tmp_path):
+    """What the operator would put into Prometheus' configuration, put into a real one's."""
+    objects = {(o["kind"], o["metadata"]["name"]): o["spec"] for o in build(overlay)}
+    if overlay == "podmonitor":
+        prometheus, monitor = objects["Prometheus", "sharded"], objects["PodMonitor", "app"]
+        scrape_class, = prometheus["scrapeClasses"]
+        assert monitor["scrapeClass"] == scrape_class["name"]
+        assert [e["port"] for e in monitor["podMetricsEndpoints"]] == ["sharded-metrics"]
+        assert [e["port"] for e in objects["PodMonitor", "scrapeshard"]["podMetricsEndpoints"]] == ["shard-admin"]
+        assert scrape_class["relabelings"][2]["replacement"] == str(prometheus["shards"])
+        rules = scrape_class["relabelings"]
+    else:
+        rules = [r for r in objects["ScrapeConfig", "app"]["relabelings"] if "sourceLabels" not in r]
+    assert rules[0] == {"targetLabel": "__tmp_disable_sharding", "replacement": "true"}
+    port = sidecar(upstream(answering(answer(b"up 1\n"))).url).port
+    p = Prometheus(tmp_path / "prometheus", [{"job_name": "app", "relabel_configs": [snake(r) for r in rules],
+                                              "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}])
+    try:
+        p.wait_ready()
+        p.wait_up(1)
+        target, = p.api("targets", state="active")["activeTargets"]
+        assert target["scrapeUrl"].endswith(f":{port}/metrics?shard=1&shard_count=3")
+    finally:
+        assert p.stop() == 0
+
+
+# Images and Pods.
+
+
+@pytest.fixture(scope="module")
+def image(containers):
+    """The image that contrib/docker/build makes."""
+    tag = f"localhost/scrapeshard:{VERSION}"
+    assert tag in good(ROOT / "contrib/docker/build", env=containers)
+    return tag
+
+
+def test_image_is_small(containers, image):
+    size, user = good("podman", "image", "inspect", "--format", "{{.Size}} {{.Config.User}}", image,
+                      env=containers).split()
+    print(f"image: {int(size) / 2**20:.1f} MiB")
+    assert int(size) <= 20 * 2**20
+    assert user == "65534:65534"
+
+
+def test_image_has_what_it_needs_and_no_more(containers, image):
+    root = pathlib.Path(good("podman", "image", "mount", image, env=containers).strip())
+    files = [p for p in root.rglob("*") if p.is_file() and not p.is_symlink()]
+    assert not [p for p in files if p.stat().st_mode & 0o7022 or p.stat().st_uid]
+    assert b"BEGIN CERTIFICATE" in (root / "etc/ssl/certs/ca-certificates.crt").read_bytes()
+    assert [p.name for p in files if p.parent.name == "bin"] == ["scrapeshard"]
+    assert {str(p.relative_to(root).parents[0]) for p in files} <= \
+        {"usr/bin", "etc", "etc/ssl/certs", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib"}
+    good("podman", "image", "unmount", image, env=containers)
+
+
+def test_image_runs(containers, image, upstream):
+    """Read-only, without any capability, as nobody: it finds its service by name, and ends as it should."""
+    service = upstream(answering(answer(b"a 1\nb 2\n")))
+    p = Process(["podman", "run", "--rm", "--read-only", "--cap-drop=ALL", "--network=host", image,
+                 f"--upstream.url={service.url.replace('127.0.0.1', 'localhost')}", "--web.listen-address=127.0.0.1:0",
+                 "--admin.listen-address=off"], env=containers)
+    try:
+        address = p.wait_line(r'msg="listening for scrapes" address=(\S+)', PATIENCE)[1]
+        assert good("curl", "-sSf", f"http://{address}/metrics") == "a 1\nb 2\n"
+    finally:
+        assert p.stop() == 0, p.lines
+
+
+def test_pod_runs(containers, image):
+    """The script that shows a Pod, with its Prometheus."""
+    r = run(KUBERNETES / "try", "--once", env=containers, timeout=240)
+    assert r.returncode == 0, r.stdout + r.stderr
+    asked = [int(n) for n in re.findall(r"shard=\d&shard_count=3 +\d+ bytes +([1-9]\d*) series", r.stdout)]
+    scraped = [int(n) for n in re.findall(r"shard \d is up, with (\d+) series", r.stdout)]
+    assert len(asked) == len(scraped) == 3 and min(scraped) > 0
+    assert "Failed to connect" in r.stdout
+    assert "app-pod" not in good("podman", "ps", "--all", env=containers)

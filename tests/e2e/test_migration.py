@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""contrib/prometheus/migration.md, walked there and back: three real Prometheus servers that shard by hashmod go over to
+the sidecar, and no series is lost, doubled or renamed."""
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+import yaml
+
+from conftest import BINARY, ROOT, answer, answering, wait_until
+from prometheus import OWN_SERIES, PATIENCE, Prometheus
+
+GUIDE = (ROOT / "contrib/prometheus/migration.md").read_text()
+BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.M | re.S)]
+SERVERS = 3
+RELOADED = "Completed loading of configuration file"
+BODY = (ROOT / "tests/cases/node-exporter-text-6of7.in").read_bytes()
+SERIES = sum(not line.startswith(b"#") for line in BODY.splitlines())
+
+
+def accepts(key):
+    """Whether `scrapeshard check` takes the key."""
+    return not subprocess.run([BINARY, "check", f"--set=sharding.key={key}", ROOT / "conf/minimal.ini"],
+                              capture_output=True, check=False).returncode
+
+
+pytestmark = [pytest.mark.skipif(not accepts("name"), reason="`scrapeshard check` does not accept key = name"),
+              pytest.mark.skipif("build/" not in BINARY, reason="the ordinary build walks it, once")]
+
+
+def guide_jobs():
+    """The job of each step, as the guide writes them."""
+    (before,), relabel, (sharded,), _ = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
+    last = {key: value for key, value in sharded.items() if key != "metric_relabel_configs"}
+    return {0: before, 2: {**before, **relabel}, 3: sharded, 5: last}
+
+
+class Server(Prometheus):
+    """A server of the fleet; go() brings it to a step of the guide."""
+
+    def __init__(self, directory, shard, service, sidecar):
+        self.config, self.shard, self.service, self.sidecar = directory / "prometheus.yml", shard, service, sidecar
+        self.steps = {step: self.own(job) for step, job in guide_jobs().items()}
+        super().__init__(directory, [self.steps[0]])
+
+    def own(self, job):
+        """A job of the guide with the shard of this server and the ports of the test."""
+        job = json.loads(json.dumps(job).replace("app-0:8080", f"127.0.0.1:{self.service}")
+                         .replace(":8080", f":{self.service}").replace(":9464", f":{self.sidecar}"))
+        if "params" in job:
+            assert job["params"] == {"shard": ["0"], "shard_count": [str(SERVERS)]}
+            job["params"]["shard"] = [str(self.shard)]
+        for rule in job.get("metric_relabel_configs", []):
+            if rule["action"] == "keep":
+                rule["regex"] = str(self.shard)
+        return job
+
+    def go(self, step):
+        config = json.loads(self.config.read_text())
+        config["scrape_configs"] = [self.steps[step]]
+        self.config.write_text(json.dumps(config))
+        self.process.send_signal(signal.SIGHUP)
+
+    def scraped_at(self):
+        """The URL of the last scrape, once there was one under the present configuration."""
+        target, = self.api("targets", state="active")["activeTargets"]
+        return target["scrapeUrl"] if target["health"] == "up" else ""
+
+    def scrapes(self):
+        """How many scrapes there were."""
+        return sum(len(values) for _, values in self.samples('up{job="app"}'))
+
+    def now(self):
+        """The series of this moment: all their labels."""
+        return {frozenset(r["metric"].items()) for r in self.query('{job="app"}')
+                if r["metric"]["__name__"] not in OWN_SERIES}
+
+    def ever(self):
+        return {frozenset(m.items()) for m in self.api("series", **{"match[]": '{job="app"}'})
+                if m["__name__"] not in OWN_SERIES}
+
+
+def go(servers, step):
+    """Brings servers to a step, and waits until each has scraped by it twice."""
+    reloads = [s.count(RELOADED) for s in servers]
+    for s in servers:
+        s.go(step)
+    for s, before in zip(servers, reloads):
+        wait_until(lambda: s.count(RELOADED) > before, "no reload", PATIENCE)
+        port = s.sidecar if step >= 3 else s.service
+        wait_until(lambda: f":{port}/" in s.scraped_at(), f"step {step} is not in force", PATIENCE)
+        before = s.scrapes()
+        wait_until(lambda: s.scrapes() >= before + 2, "no scrapes", PATIENCE)
+
+
+def test_nothing_is_lost(tmp_path, upstream, sidecar):
+    ini = tmp_path / "scrapeshard.ini"
+    service = upstream(answering(answer(BODY)))
+    port = int(re.search(r":(\d+)/", service.url)[1])
+    ini.write_text(next(text for kind, text in BLOCKS if kind == "ini").replace(":8080", f":{port}"))
+    side = sidecar(config=ini)
+    servers = [Server(tmp_path / f"server-{i}", i, port, side.port) for i in range(SERVERS)]
+    try:
+        walk(servers, side)
+    finally:
+        assert [s.stop() for s in servers] == [0] * SERVERS
+
+
+def walk(servers, side):
+    for s in servers:
+        s.wait_ready()
+        s.wait_scrapes(2)
+    first = [s.now() for s in servers]
+    start = [max(float(r["value"][0]) for r in s.query('up{job="app"}')) for s in servers]
+    names = [{dict(series)["__name__"] for series in each} for each in first]
+    assert all(first) and not set.intersection(*names) and sum(map(len, first)) == SERIES
+    assert side.get()[0] == 400  # require_shard
+
+    def check():
+        for s, series in zip(servers, first):
+            assert s.now() == series and s.ever() == series
+            assert set(s.ups()["app"]) == {1}
+
+    def check_dropped(some, nothing):
+        query = 'scrape_samples_scraped{job="app"} != scrape_samples_post_metric_relabeling{job="app"}'
+        assert query in GUIDE
+        assert [bool(s.query(query)) for s in some] == [not nothing] * len(some)
+
+    check_dropped(servers, nothing=False)
+    for step, moved in [(2, servers), (3, servers[:1]), (2, servers[:1]), (3, servers), (5, servers), (0, servers)]:
+        go(moved, step)
+        check()
+        check_dropped(moved, nothing=step >= 3)
+
+    # A series that became stale for a while would not be there at every moment.
+    for s, series, since in zip(servers, first, start):
+        end = s.query("vector(time())")[0]["value"][0]
+        found = s.api("query_range", query='{job="app"}', start=since, end=end, step=1)["result"]
+        moments = int(end - since) + 1
+        seen = {frozenset(r["metric"].items()): len(r["values"]) for r in found}
+        assert {seen.get(one) for one in series} == {moments}
