@@ -15,10 +15,10 @@ give(const struct records *out, struct ss_span bytes, uint32_t flags)
 static int
 open_frame(struct framer *f, struct wire *wire, const struct records *out)
 {
-    struct ss_span length = {wire->left.ptr, 0}, said = {f->said.ptr, f->said.len};
+    struct ss_span length = {wire->p, 0}, said = {f->said.ptr, f->said.len};
     if (!f->begun) {
         wire_varint(wire);
-        length.len = (size_t)(wire->left.ptr - length.ptr);
+        length.len = (size_t)(wire->p - length.ptr);
         f->begun = true;
     }
     int r = give(out, length, RECORD_OPEN);
@@ -38,7 +38,7 @@ give_metric(struct keyer *keyer, const struct fate *fate, struct ss_span name, c
 static int
 remember(struct framer *f, struct ss_span fields)
 {
-    struct wire wire = {.left = fields};
+    struct wire wire = wire_of(fields);
     struct wire_field field;
     int r = 0;
     while (!r && wire_next(&wire, &field))
@@ -51,10 +51,10 @@ int
 framer_give(struct framer *f, struct keyer *keyer, const struct fate *fate, struct ss_span name, struct ss_span bytes,
             bool last, const struct records *out, size_t *takenp)
 {
-    struct wire wire = {.left = bytes};
+    struct wire wire = wire_of(bytes);
     struct wire_field field;
     int r = open_frame(f, &wire, out);
-    struct ss_span fields = {wire.left.ptr, 0};
+    struct ss_span fields = {wire.p, 0};
 
     while (!r && wire_next(&wire, &field)) {
         if (field.number == FIELD_METRIC)

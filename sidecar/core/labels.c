@@ -2,7 +2,6 @@
 #include "labels.h"
 
 #include "find.h"
-#include "wire.h"
 
 struct ss_span
 name_bytes(const struct name *name, char *scratch)
@@ -137,12 +136,30 @@ labels_next(struct labels *l, struct label *label)
 
 enum { FIELD_LABEL = 1, FIELD_NAME = 1, FIELD_VALUE = 2 };
 
+/* A pair as every encoder writes it: name and value, each of a length of one byte, and nothing else. */
+static inline bool
+read_plain_pair(struct ss_span pair, struct label *label)
+{
+    const unsigned char *p = (const unsigned char *)pair.ptr;
+    if (pair.len < 4 || p[0] != (FIELD_NAME << 3 | WIRE_BYTES) || p[1] >= 0x80 || pair.len < 4u + p[1])
+        return false;
+    size_t name = p[1];
+    p += 2 + name;
+    if (p[0] != (FIELD_VALUE << 3 | WIRE_BYTES) || p[1] >= 0x80 || pair.len != 4 + name + p[1])
+        return false;
+    label->name = (struct name){{pair.ptr + 2, name}, false};
+    label->value = (struct name){{pair.ptr + 4 + name, p[1]}, false};
+    return true;
+}
+
 static bool
 read_pair(struct ss_span pair, struct label *label)
 {
-    struct wire wire = {.left = pair};
+    struct wire wire = wire_of(pair);
     struct wire_field field;
 
+    if (read_plain_pair(pair, label))
+        return true;
     *label = (struct label){.name = {{"", 0}, false}, .value = {{"", 0}, false}};
     while (wire_next(&wire, &field)) {
         if (field.number == FIELD_NAME && field.type == WIRE_BYTES)
@@ -156,17 +173,13 @@ read_pair(struct ss_span pair, struct label *label)
 bool
 label_pairs_next(struct label_pairs *pairs, struct label *label)
 {
-    struct wire wire = {.left = pairs->left};
     struct wire_field field;
 
-    while (wire_next(&wire, &field)) {
+    while (wire_next(&pairs->fields, &field)) {
         if (field.number != FIELD_LABEL || field.type != WIRE_BYTES)
             continue;
-        pairs->left = wire.left;
-        pairs->broken = !read_pair(field.value, label);
-        return !pairs->broken;
+        pairs->fields.broken = !read_pair(field.value, label);
+        return !pairs->fields.broken;
     }
-    pairs->left = wire.left;
-    pairs->broken = wire.broken;
     return false;
 }

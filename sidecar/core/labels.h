@@ -2,6 +2,8 @@
 #ifndef CORE_LABELS_H
 #define CORE_LABELS_H
 /* The labels of one series, read where they stand: in a line of text, or in a metric of protobuf. */
+#include "wire.h"
+
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -61,8 +63,7 @@ const char *quoted_read(const char *p, const char *end, struct name *name);
  * LabelPair's name = 1, value = 2). The same loop, with label_pairs_next().
  */
 struct label_pairs {
-    struct ss_span left; /* of the metric's fields */
-    bool broken;
+    struct wire fields; /* of the metric; broken if they are, or a label */
 };
 
 bool label_pairs_next(struct label_pairs *pairs, struct label *label);

@@ -108,7 +108,7 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
     const char *start = line.ptr, *p = line.ptr + line.len;
 
     /* Behind an exemplar's closing brace stands no value of the sample. */
-    if (openmetrics && memmem(line.ptr, line.len, " # {", 4))
+    if (openmetrics && memchr(line.ptr, '#', line.len) && memmem(line.ptr, line.len, " # {", 4))
         return false;
     if (p > start && p[-1] == '\n')
         p--;

@@ -25,7 +25,7 @@ next_label(struct series *s, struct label *label)
 static bool
 is_broken(const struct series *s)
 {
-    return s->protobuf ? s->pairs.broken : s->labels.broken;
+    return s->protobuf ? s->pairs.fields.broken : s->labels.broken;
 }
 
 static int
@@ -213,6 +213,6 @@ keyer_hash_text(struct keyer *k, const struct fate *fate, struct ss_span name, s
 int
 keyer_hash_metric(struct keyer *k, const struct fate *fate, struct ss_span name, struct ss_span metric, uint64_t *hashp)
 {
-    struct series s = {.protobuf = true, .pairs = {metric, false}, .size = metric.len};
+    struct series s = {.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
     return hash_series(k, fate, name, &s, hashp);
 }

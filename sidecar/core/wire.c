@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire.h"
 
-static void
-skip(struct wire *w, uint64_t n)
+struct wire
+wire_of(struct ss_span bytes)
 {
-    if (n > w->left.len) {
-        w->broken = true;
-        n = w->left.len;
-    }
-    w->left.ptr += n;
-    w->left.len -= (size_t)n;
+    return (struct wire){bytes.ptr, bytes.ptr + bytes.len, false};
 }
 
-uint64_t
-wire_varint(struct wire *w)
+static uint64_t
+long_varint(struct wire *w)
 {
     uint64_t value = 0;
-    for (unsigned i = 0; i < WIRE_VARINT_BYTES && i < w->left.len; i++) {
-        unsigned char byte = (unsigned char)w->left.ptr[i];
+    for (unsigned i = 0; i < WIRE_VARINT_BYTES && w->p + i < w->end; i++) {
+        unsigned char byte = (unsigned char)w->p[i];
         value |= (uint64_t)(byte & 0x7f) << 7 * i;
         if (byte < 0x80) {
-            skip(w, i + 1);
+            w->p += i + 1;
             return value;
         }
     }
@@ -28,18 +23,38 @@ wire_varint(struct wire *w)
     return 0;
 }
 
+uint64_t
+wire_varint(struct wire *w)
+{
+    /* Tags, and the lengths of almost all, are one byte. */
+    if (__builtin_expect(w->p < w->end && (unsigned char)*w->p < 0x80, 1))
+        return (unsigned char)*w->p++;
+    return long_varint(w);
+}
+
+static void
+skip(struct wire *w, uint64_t n)
+{
+    uint64_t left = (uint64_t)(w->end - w->p);
+    w->broken |= n > left;
+    w->p += n < left ? n : left;
+}
+
 bool
 wire_next(struct wire *w, struct wire_field *field)
 {
-    const char *start = w->left.ptr;
-    if (!w->left.len || w->broken)
+    const char *start = w->p, *value;
+    if (start == w->end || w->broken)
         return false;
     uint64_t tag = wire_varint(w), len;
 
-    field->number = (uint32_t)(tag >> 3);
-    field->type = (enum wire_type)(tag & 7);
-    const char *value = w->left.ptr;
-    switch (field->type) {
+    value = w->p;
+    switch ((enum wire_type)(tag & 7)) {
+    case WIRE_BYTES:
+        len = wire_varint(w);
+        value = w->p;
+        skip(w, len);
+        break;
     case WIRE_VARINT:
         wire_varint(w);
         break;
@@ -49,16 +64,13 @@ wire_next(struct wire *w, struct wire_field *field)
     case WIRE_32BIT:
         skip(w, 4);
         break;
-    case WIRE_BYTES:
-        len = wire_varint(w);
-        value = w->left.ptr;
-        skip(w, len);
-        break;
     default:
         w->broken = true;
     }
-    field->value = (struct ss_span){value, (size_t)(w->left.ptr - value)};
-    field->bytes = (struct ss_span){start, (size_t)(w->left.ptr - start)};
+    field->number = (uint32_t)(tag >> 3);
+    field->type = (enum wire_type)(tag & 7);
+    field->value = (struct ss_span){value, (size_t)(w->p - value)};
+    field->bytes = (struct ss_span){start, (size_t)(w->p - start)};
     return !w->broken;
 }
 

@@ -15,7 +15,7 @@ enum { WIRE_VARINT_BYTES = 10 };
 
 /* Where the reading stands. */
 struct wire {
-    struct ss_span left;
+    const char *p, *end;
     bool broken; /* sticky: the next thing is none, or has no end */
 };
 
@@ -25,6 +25,8 @@ struct wire_field {
     struct ss_span bytes; /* the whole field, its tag included */
     struct ss_span value; /* WIRE_BYTES: what is in it; else as bytes */
 };
+
+struct wire wire_of(struct ss_span bytes);
 
 uint64_t wire_varint(struct wire *wire);
 
