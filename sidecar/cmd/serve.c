@@ -124,6 +124,13 @@ is_ready(void *ctx)
     return !p->server.draining;
 }
 
+static const struct config *
+config_in_force(void *ctx)
+{
+    struct program *p = ctx;
+    return p->config;
+}
+
 static const struct telemetry *
 telemetry(void *ctx)
 {
@@ -204,7 +211,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, telemetry, p};
+    struct admin_hooks hooks = {is_ready, reload, config_in_force, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;

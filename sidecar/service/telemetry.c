@@ -109,15 +109,6 @@ add_endpoint(struct telemetry *t, const char *name)
     return 0;
 }
 
-static bool
-config_has(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->n_endpoints; i++)
-        if (!strcmp(config->endpoints[i].name, name))
-            return true;
-    return false;
-}
-
 /* Forgets the endpoint that left first, if too many have. */
 static void
 forget_left(struct telemetry *t)
@@ -144,7 +135,7 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
     if (r)
         return r;
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        bool there = config_has(config, e->name);
+        bool there = config_endpoint(config, e->name);
         /* Who scraped an endpoint before it left need not do so when it comes back. */
         if (!there || e->left) {
             watch_deinit(&e->watch);
@@ -211,7 +202,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
 }
 
 void
-telemetry_families(struct telemetry *t, const char *endpoint, const struct watch_family *families, size_t n)
+telemetry_families(struct telemetry *t, const char *endpoint, const struct ss_family_count *families, size_t n)
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)

@@ -94,7 +94,7 @@ struct telemetry_scrape {
 void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
 
 /* The largest families of an endpoint, for watch_families(). */
-void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct watch_family *families,
+void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct ss_family_count *families,
                         size_t n);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
