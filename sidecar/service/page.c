@@ -27,11 +27,18 @@ page_policy(char *policy, size_t size)
              base64);
 }
 
+/* A time of the watches' clock, in seconds since 1970. */
+static int64_t
+wall_time(const struct view *v, int64_t time)
+{
+    return telemetry_wall(v->page->telemetry, time) / 1000;
+}
+
 void
 page_ago(const struct view *v, int64_t time)
 {
-    int64_t ago = v->now > time ? v->now - time : 0;
-    HTML(v->out, "<time datetime=\"{}\">{} ago</time>", html_time(v->wall - ago / 1000).text, html_duration(ago).text);
+    HTML(v->out, "<time datetime=\"{}\">{} ago</time>", html_time(wall_time(v, time)).text,
+         html_duration(v->now - time).text);
 }
 
 void
@@ -161,7 +168,7 @@ write_head(const struct view *v)
          host);
     page_state(v, v->page->ready ? "good" : "bad", v->page->ready ? "ready" : "shutting down");
     HTML(v->out, "<span class=\"soft\">version {}, up {}, {} in flight</span>\n", SS_VERSION,
-         html_duration((v->wall - t->began.tv_sec) * 1000).text, html_count((uint64_t)t->scrapes_in_flight).text);
+         html_duration(v->now - t->began).text, html_count((uint64_t)t->scrapes_in_flight).text);
     fputs("<nav aria-label=\"Pages\"><ul><li><a href=\"#explain\">Which shard?</a></li><li><a "
           "href=\"/metrics\">Metrics</a></li><li><a href=\"/-/config\">"
           "Configuration</a></li><li><a href=\"/-/healthy\">Health</a></li><li><a href=\"/-/ready\">Readiness</a></li>"
@@ -177,9 +184,7 @@ write_head(const struct view *v)
 int
 page_write(const struct shard_page *page, char **textp, size_t *lenp)
 {
-    struct timespec wall;
-    clock_gettime(CLOCK_REALTIME, &wall);
-    struct view v = {open_memstream(textp, lenp), page, telemetry_now(), wall.tv_sec};
+    struct view v = {open_memstream(textp, lenp), page, telemetry_now()};
     if (!v.out)
         return -ENOMEM;
     write_head(&v);
@@ -189,7 +194,7 @@ page_write(const struct shard_page *page, char **textp, size_t *lenp)
     HTML(v.out,
          "</main>\n<footer><span>As of <time>{}</time>; load it again for what is new.</span></footer>\n</body>\n"
          "</html>\n",
-         html_time(v.wall).text);
+         html_time(wall_time(&v, v.now)).text);
     if (ferror(v.out) | fclose(v.out)) {
         free(*textp);
         return -ENOMEM;

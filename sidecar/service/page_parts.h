@@ -9,8 +9,7 @@
 struct view {
     FILE *out;
     const struct shard_page *page;
-    int64_t now;  /* of the watches' clock */
-    int64_t wall; /* seconds since 1970 */
+    int64_t now; /* of the watches' clock */
 };
 
 /* "<time>5 s ago</time>". */

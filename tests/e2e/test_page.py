@@ -144,6 +144,7 @@ def test_explain(sidecar, service, browser, series):
     b.open(page_url(s))
     assert b.one("#shard_count").attribute("value") == "5"
     b.one("#series").type(series + ENTER)
+    wait_until(lambda: b.find("#answer"), "the form has no answer")
     said = b.one("#answer").text
     assert f"{shard} of 5" in said and "it is scraped" in said and "http_requests\n" in said
     assert b.one("#series").attribute("value") == series

@@ -266,6 +266,14 @@ def test_scrapes_in_flight(sidecar, upstream):
         wait_until(lambda: value(s, "scrapes_in_flight") == 0, "the scrape is in flight for ever")
 
 
+def test_open_connections(sidecar, service):
+    s = sidecar(service.url)
+    assert (value(s, "http_connections", listener="web"), value(s, "http_connections", listener="admin")) == (0, 1)
+    with s.connect(), s.connect():
+        wait_until(lambda: value(s, "http_connections", listener="web") == 2, "the connections are not counted")
+    wait_until(lambda: value(s, "http_connections", listener="web") == 0, "the connections are counted for ever")
+
+
 def test_bad_requests_are_no_fault_of_the_service(sidecar, service):
     s = sidecar(service.url)
     assert s.get("/metrics?shard=1")[0] == 400
