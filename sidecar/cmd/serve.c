@@ -36,7 +36,7 @@ static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
     {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH", settings_take},
     {"web.listen-address", "ADDRESS", "where scrapes are answered (:9464); may be repeated", settings_take},
-    {"admin.listen-address", "ADDRESS", "where health and reload are answered (127.0.0.1:9465); off closes it",
+    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:9465); off closes it",
      settings_take},
     {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
     {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
@@ -124,11 +124,19 @@ is_ready(void *ctx)
     return !p->server.draining;
 }
 
+static const struct config *
+config_in_force(void *ctx)
+{
+    struct program *p = ctx;
+    return p->config;
+}
+
 static const struct telemetry *
 telemetry(void *ctx)
 {
     struct program *p = ctx;
     server_tell(&p->server);
+    p->telemetry.http_connections[LISTENER_ADMIN] = (double)http_connections(p->admin.http);
     return &p->telemetry;
 }
 
@@ -204,7 +212,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, telemetry, p};
+    struct admin_hooks hooks = {is_ready, reload, config_in_force, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;

@@ -202,6 +202,12 @@ pipeline_counts(const struct pipeline *p)
     return p->filter ? *ss_filter_counts(p->filter) : (struct ss_filter_counts){0};
 }
 
+size_t
+pipeline_largest(const struct pipeline *p, struct ss_family_count *out, size_t n)
+{
+    return p->filter ? ss_filter_largest(p->filter, out, n) : 0;
+}
+
 void
 pipeline_free(struct pipeline *p)
 {

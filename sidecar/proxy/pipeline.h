@@ -63,6 +63,9 @@ bool pipeline_is_gzip(const struct pipeline *pipeline);
 /* Zeros when nothing is filtered. */
 struct ss_filter_counts pipeline_counts(const struct pipeline *pipeline);
 
+/* As ss_filter_largest(); none when nothing is filtered. */
+size_t pipeline_largest(const struct pipeline *pipeline, struct ss_family_count *out, size_t n);
+
 /* NULL is fine. */
 void pipeline_free(struct pipeline *pipeline);
 

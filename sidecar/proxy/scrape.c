@@ -578,6 +578,11 @@ tell(const struct scrape *s)
                                                .peer = s->peer,
                                                .reason = s->reason,
                                            });
+    if (s->outcome == OUTCOME_OK) {
+        struct ss_family_count largest[WATCH_FAMILIES];
+        size_t n = pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
+        telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
+    }
 }
 
 /* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */

@@ -121,6 +121,7 @@ void
 server_tell(const struct server *s)
 {
     s->telemetry->scrapes_in_flight = (double)s->in_flight;
+    s->telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
     s->telemetry->upstream_connections = upstream_opened(s->upstream);
 }
 

@@ -2,11 +2,16 @@
 #include "admin.h"
 
 #include "config.h"
+#include "config_print.h"
+#include "page.h"
 #include "telemetry.h"
 
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 static void
 healthy(struct admin *admin, struct evhttp_request *request)
@@ -48,6 +53,54 @@ metrics(struct admin *admin, struct evhttp_request *request)
         http_reply_body(request, 200, exposition_content_type(openmetrics), text, len);
 }
 
+/* The configuration in force, as a file. */
+static void
+show_config(struct admin *admin, struct evhttp_request *request)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out)
+        config_show(admin->hooks.config(admin->hooks.ctx), out);
+    if (!out || ferror(out) | fclose(out)) {
+        free(text);
+        http_reply(request, 503, "there is no memory left for the configuration");
+        return;
+    }
+    http_reply_body(request, 200, "text/plain; charset=utf-8", text, len);
+}
+
+static void
+show_page(struct admin *admin, struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request), form;
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    char policy[256], *text;
+    size_t len;
+
+    TAILQ_INIT(&form);
+    if (query)
+        evhttp_parse_query_str(query, &form); /* what cannot be read asks nothing */
+    struct shard_page page = {
+        .telemetry = admin->hooks.telemetry(admin->hooks.ctx),
+        .config = admin->hooks.config(admin->hooks.ctx),
+        .ready = admin->hooks.is_ready(admin->hooks.ctx),
+        .series = evhttp_find_header(&form, "series"),
+        .shard_count = evhttp_find_header(&form, "shard_count"),
+    };
+    int r = page_write(&page, &text, &len);
+    evhttp_clear_headers(&form);
+    if (r) {
+        http_reply(request, 503, "there is no memory left for the page");
+        return;
+    }
+    page_policy(policy, sizeof(policy));
+    evhttp_add_header(headers, "Content-Security-Policy", policy);
+    evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
+    evhttp_add_header(headers, "Cache-Control", "no-store");
+    http_reply_body(request, 200, "text/html; charset=utf-8", text, len);
+}
+
 enum { READ = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, ACT = EVHTTP_REQ_POST | EVHTTP_REQ_PUT };
 
 static const struct page {
@@ -56,10 +109,9 @@ static const struct page {
     const char *allow;
     void (*answer)(struct admin *admin, struct evhttp_request *request);
 } pages[] = {
-    {"/-/healthy", READ, "GET, HEAD", healthy},
-    {"/-/ready", READ, "GET, HEAD", ready},
-    {"/metrics", READ, "GET, HEAD", metrics},
-    {"/-/reload", ACT, "POST, PUT", reload},
+    {"/", READ, "GET, HEAD", show_page},           {"/-/healthy", READ, "GET, HEAD", healthy},
+    {"/-/ready", READ, "GET, HEAD", ready},        {"/metrics", READ, "GET, HEAD", metrics},
+    {"/-/config", READ, "GET, HEAD", show_config}, {"/-/reload", ACT, "POST, PUT", reload},
 };
 
 static void
@@ -79,7 +131,7 @@ on_request(struct evhttp_request *request, void *ctx)
         http_reply(request, 405, p->allow);
         return;
     }
-    http_reply(request, 404, "there is nothing here; here are: /metrics /-/healthy /-/ready /-/reload");
+    http_reply(request, 404, "there is nothing here; here are: / /metrics /-/healthy /-/ready /-/config /-/reload");
 }
 
 /* A Pod's probes have no credentials to show. */

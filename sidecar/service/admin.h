@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_ADMIN_H
 #define SERVICE_ADMIN_H
-/* The listener for those who operate: health, readiness, reload, our own metrics. */
+/* The listener for those who operate: health, readiness, reload, our own metrics, the shard page. */
 #include "http.h"
 
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 
 struct config;
 struct event_base;
+struct config;
 struct evhttp;
 struct telemetry;
 struct http;
@@ -20,6 +21,8 @@ struct admin_hooks {
     bool (*is_ready)(void *ctx);
     /* Reads the configuration anew. True, or why not in words of at most size bytes with their NUL. */
     bool (*reload)(void *ctx, char *why, size_t size);
+    /* The configuration in force. */
+    const struct config *(*config)(void *ctx);
     /* Brings telemetry up to date, and gives it. */
     const struct telemetry *(*telemetry)(void *ctx);
     void *ctx;

@@ -203,6 +203,15 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
     return 0;
 }
 
+const struct endpoint *
+config_endpoint(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!strcmp(config->endpoints[i].name, name))
+            return &config->endpoints[i];
+    return NULL;
+}
+
 struct config *
 config_ref(struct config *config)
 {

@@ -88,6 +88,9 @@ struct config_flags {
  */
 int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
 
+/* The endpoint of a name, or NULL. */
+const struct endpoint *config_endpoint(const struct config *config, const char *name);
+
 struct config *config_ref(struct config *config);
 
 /* Gives a reference back; the last one frees. NULL is fine. */

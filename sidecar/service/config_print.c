@@ -18,13 +18,24 @@ needs_quotes(const char *text, enum type type)
            strstr(text, " ;") || strstr(text, "\t;");
 }
 
+/* How the values are to be written. */
+enum manner {
+    MANNER_WHOLE,
+    MANNER_SHOWN, /* without what may be a secret; passwords and tokens are in files, of which only the names are here
+                   */
+};
+
 /* Writes key = text. Returns 1 if that is too long for a line. */
 static int
-print_text(FILE *out, const struct setting *s, const char *text)
+print_text(FILE *out, const struct setting *s, const char *text, enum manner manner)
 {
     bool quotes = needs_quotes(text, s->type);
     size_t len = strlen(s->key) + strlen("=") + strlen(text) + strlen("\n");
 
+    if (manner == MANNER_SHOWN && s->type == TYPE_url && strchr(text, '?')) {
+        fprintf(out, "%s = %.*s<secret>\n", s->key, (int)strcspn(text, "?") + 1, text);
+        return 0;
+    }
     for (const char *p = text; quotes && *p; p++)
         len += *p == '"';
     len += quotes ? 2 : 0;
@@ -45,13 +56,13 @@ print_text(FILE *out, const struct setting *s, const char *text)
 }
 
 static int
-print_list(FILE *out, const struct setting *s, const struct texts *list)
+print_list(FILE *out, const struct setting *s, const struct texts *list, enum manner manner)
 {
     int too_long = 0;
     if (!list->n)
         fprintf(out, "; %s =\n", s->key);
     for (size_t i = 0; i < list->n; i++)
-        too_long += print_text(out, s, list->items[i]);
+        too_long += print_text(out, s, list->items[i], manner);
     return too_long;
 }
 
@@ -82,23 +93,23 @@ print_scalar(FILE *out, const struct setting *s, const void *field)
 
 /* Writes the settings of one section. */
 static int
-print_settings(FILE *out, const struct setting *s, const struct setting *end, const void *object)
+print_settings(FILE *out, const struct setting *s, const struct setting *end, const void *object, enum manner manner)
 {
     int too_long = 0;
     for (; s < end; s++) {
         const void *field = (const char *)object + s->offset;
         if (setting_is_list(s->type))
-            too_long += print_list(out, s, field);
+            too_long += print_list(out, s, field, manner);
         else if (setting_is_text(s->type))
-            too_long += print_text(out, s, *(char *const *)field);
+            too_long += print_text(out, s, *(char *const *)field, manner);
         else
             print_scalar(out, s, field);
     }
     return too_long;
 }
 
-int
-config_print(const struct config *config, FILE *out)
+static int
+print(const struct config *config, FILE *out, enum manner manner)
 {
     int too_long = 0;
     for (const struct setting *s = settings, *next; s < settings + SETTINGS; s = next) {
@@ -106,13 +117,25 @@ config_print(const struct config *config, FILE *out)
             ;
         if (strcmp(s->section, "endpoint") != 0) {
             fprintf(out, "%s[%s]\n", s > settings ? "\n" : "", s->section);
-            too_long += print_settings(out, s, next, config);
+            too_long += print_settings(out, s, next, config, manner);
             continue;
         }
         for (size_t i = 0; i < config->n_endpoints; i++) {
             fprintf(out, "\n[endpoint %s]\n", config->endpoints[i].name);
-            too_long += print_settings(out, s, next, &config->endpoints[i]);
+            too_long += print_settings(out, s, next, &config->endpoints[i], manner);
         }
     }
     return too_long;
+}
+
+int
+config_print(const struct config *config, FILE *out)
+{
+    return print(config, out, MANNER_WHOLE);
+}
+
+void
+config_show(const struct config *config, FILE *out)
+{
+    print(config, out, MANNER_SHOWN);
 }

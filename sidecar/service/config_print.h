@@ -11,4 +11,7 @@
  */
 int config_print(const struct config *config, FILE *out);
 
+/* The same for anybody to see: "<secret>" stands for what a service's URL has behind "?". */
+void config_show(const struct config *config, FILE *out);
+
 #endif

@@ -251,6 +251,12 @@ stop_listening(struct evhttp_bound_socket *socket, void *ctx)
     listen_stop(evhttp_bound_socket_get_listener(socket));
 }
 
+size_t
+http_connections(const struct http *http)
+{
+    return http ? http->connections.n : 0;
+}
+
 void
 http_drain(struct http *http)
 {

@@ -33,6 +33,9 @@ void http_set(struct http *http, const struct connections_settings *settings, st
 /* Listens at an address of listen.h; more than one is fine. bound gets what it became. 0 or a negative errno value. */
 int http_listen(struct http *http, const char *address, char *bound, size_t size);
 
+/* How many connections are open; none for NULL. */
+size_t http_connections(const struct http *http);
+
 /* Takes no new connections, and closes those that wait for a next request. Those in use are asked to end with it. */
 void http_drain(struct http *http);
 

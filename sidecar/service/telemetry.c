@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     /* Endpoints that are in no configuration any more and whose numbers are kept. */
     LEFT_MOST = 64,
+    /* Milliseconds between two readings of two clocks that are no chance. */
+    CLOCK_WAS_SET = 100,
 };
 
 static const struct histogram_bound telemetry_seconds[HISTOGRAM_BOUNDS + 1] = {
@@ -43,6 +46,8 @@ static const char *const limits[] = {
 #include "telemetry.def"
 };
 
+static const char *const listeners[] = {[LISTENER_WEB] = "web", [LISTENER_ADMIN] = "admin"};
+
 static const char *const reloads[] = {"success", "failure"};
 
 static const struct telemetry_row rows[] = {
@@ -51,6 +56,7 @@ static const struct telemetry_row rows[] = {
 #define COUNTER(field, name, help) {name, METRIC_COUNTER, help, PROGRAM(field)},
 #define COUNTER_BY(field, name, set, help) {name, METRIC_COUNTER, help, PROGRAM(field[0]), .words = WORDS_##set},
 #define GAUGE(field, name, help) {name, METRIC_GAUGE, help, PROGRAM(field)},
+#define GAUGE_BY(field, name, set, help) {name, METRIC_GAUGE, help, PROGRAM(field[0]), .words = WORDS_##set},
 #define ENDPOINT_COUNTER(field, name, help) {name, METRIC_COUNTER, help, ENDPOINT(field)},
 #define ENDPOINT_COUNTER_BY(field, name, set, help)                                                                    \
     {name, METRIC_COUNTER, help, ENDPOINT(field[0]), .words = WORDS_##set},
@@ -59,14 +65,39 @@ static const struct telemetry_row rows[] = {
 #include "telemetry.def"
 };
 
+/* Time. */
+
+static int64_t
+milliseconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t
+telemetry_now(void)
+{
+    return milliseconds(CLOCK_MONOTONIC);
+}
+
+int64_t
+telemetry_wall(const struct telemetry *t, int64_t time)
+{
+    int64_t then = t->wall - t->began, now = milliseconds(CLOCK_REALTIME) - telemetry_now();
+    /* Unless somebody has set the clock, a time is always told alike, to the millisecond. */
+    return time + (llabs(now - then) < CLOCK_WAS_SET ? then : now);
+}
+
 /* Keeping. */
 
 void
 telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
 {
     *t = (struct telemetry){.outcome_word = outcome_word, .reload_successful = 1};
-    clock_gettime(CLOCK_REALTIME, &t->began);
-    t->reload_time = (double)t->began.tv_sec;
+    t->began = telemetry_now();
+    t->wall = milliseconds(CLOCK_REALTIME);
+    t->reload_time = (double)(t->wall / 1000);
 }
 
 static void
@@ -109,15 +140,6 @@ add_endpoint(struct telemetry *t, const char *name)
     return 0;
 }
 
-static bool
-config_has(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->n_endpoints; i++)
-        if (!strcmp(config->endpoints[i].name, name))
-            return true;
-    return false;
-}
-
 /* Forgets the endpoint that left first, if too many have. */
 static void
 forget_left(struct telemetry *t)
@@ -144,7 +166,7 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
     if (r)
         return r;
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        bool there = config_has(config, e->name);
+        bool there = config_endpoint(config, e->name);
         /* Who scraped an endpoint before it left need not do so when it comes back. */
         if (!there || e->left) {
             watch_deinit(&e->watch);
@@ -159,14 +181,6 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
 }
 
 /* Counting. */
-
-int64_t
-telemetry_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 tell_watch(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
@@ -211,7 +225,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
 }
 
 void
-telemetry_families(struct telemetry *t, const char *endpoint, const struct watch_family *families, size_t n)
+telemetry_families(struct telemetry *t, const char *endpoint, const struct ss_family_count *families, size_t n)
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)
@@ -227,12 +241,10 @@ telemetry_limit_hit(struct telemetry *t, enum limit limit)
 void
 telemetry_reloaded(struct telemetry *t, bool successful)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     t->reloads[successful ? 0 : 1]++;
     t->reload_successful = successful;
     if (successful)
-        t->reload_time = (double)now.tv_sec;
+        t->reload_time = (double)(milliseconds(CLOCK_REALTIME) / 1000);
 }
 
 void
@@ -280,9 +292,18 @@ word_of(const struct telemetry *t, enum words words, size_t i)
         return limits[i];
     case WORDS_RELOAD:
         return reloads[i];
+    case WORDS_LISTENER:
+        return listeners[i];
     default:
         return NULL;
     }
+}
+
+/* One of the numbers that a row keeps. */
+static double
+number(const struct telemetry_row *row, const void *field, size_t i)
+{
+    return row->type == METRIC_GAUGE ? ((const double *)field)[i] : (double)((const uint64_t *)field)[i];
 }
 
 /* Writes what a row keeps in an object, which has the label before it, if any: one number, or one for each word. */
@@ -304,11 +325,10 @@ write_kept(struct exposition *e, const struct telemetry_row *row, const struct t
             if (!word)
                 continue;
             both[n] = (struct metric_label){sets[row->words].label, word};
-            exposition_sample(e, row->name, both, n + 1, (double)((const uint64_t *)field)[i]);
+            exposition_sample(e, row->name, both, n + 1, number(row, field, i));
         }
     } else {
-        exposition_sample(e, row->name, both, n,
-                          row->type == METRIC_GAUGE ? *(const double *)field : (double)*(const uint64_t *)field);
+        exposition_sample(e, row->name, both, n, number(row, field, 0));
     }
 }
 

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 struct config;
 
@@ -24,6 +23,8 @@ enum upstream_error {
 #include "telemetry.def"
     UPSTREAM_ERRORS
 };
+
+enum listener { LISTENER_WEB, LISTENER_ADMIN };
 
 enum limit {
 #define LIMIT(name, word) LIMIT_##name,
@@ -37,6 +38,7 @@ enum {
     WORDS_ERROR_MOST = UPSTREAM_ERRORS,
     WORDS_LIMIT_MOST = LIMITS,
     WORDS_RELOAD_MOST = 2,
+    WORDS_LISTENER_MOST = 2,
 };
 
 struct telemetry_endpoint {
@@ -51,12 +53,13 @@ struct telemetry_endpoint {
 
 struct telemetry {
     const char *(*outcome_word)(size_t outcome);
-    struct timespec began; /* by the wall's clock */
+    int64_t began, wall; /* when it began, by telemetry_now() and in milliseconds since 1970 */
     struct telemetry_endpoint *endpoints;
     size_t n_endpoints;
 #define COUNTER(field, ...) uint64_t field;
 #define COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define GAUGE(field, ...) double field;
+#define GAUGE_BY(field, name, words, ...) double field[WORDS_##words##_MOST];
 #include "telemetry.def"
 };
 
@@ -94,7 +97,7 @@ struct telemetry_scrape {
 void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
 
 /* The largest families of an endpoint, for watch_families(). */
-void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct watch_family *families,
+void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct ss_family_count *families,
                         size_t n);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
@@ -106,8 +109,9 @@ void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint);
 void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
 void telemetry_set_snapshots(struct telemetry *telemetry, size_t n, uint64_t bytes);
 
-/* The clock of the watches. */
+/* The clock of the watches, and what one of its times is since 1970; both in milliseconds. */
 int64_t telemetry_now(void);
+int64_t telemetry_wall(const struct telemetry *telemetry, int64_t time);
 
 /* Writes all of it. 0: *textp has *lenp bytes and is the caller's, to be freed. -ENOMEM. */
 int telemetry_write(const struct telemetry *telemetry, bool openmetrics, char **textp, size_t *lenp);

@@ -14,6 +14,7 @@
 #include <pcre2.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -104,5 +105,5 @@ telemetry_max_fds(struct exposition *e, const struct telemetry_row *row, const s
 void
 telemetry_start_time(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
-    telemetry_write_number(e, row, (double)t->began.tv_sec + (double)(t->began.tv_nsec / 1000000) / 1e3);
+    telemetry_write_number(e, row, (double)t->wall / 1e3);
 }

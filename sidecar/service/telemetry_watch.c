@@ -6,23 +6,15 @@
 struct look {
     struct exposition *e;
     const struct telemetry_row *row;
+    const struct telemetry *telemetry;
     int64_t now;
-    int64_t wall; /* what now is, in milliseconds since 1970 */
 };
 
-static double
-wall_time(const struct look *look, int64_t time)
-{
-    return (double)(look->wall - (look->now - time)) / 1e3;
-}
-
 static struct look
-begin(struct exposition *e, const struct telemetry_row *row)
+begin(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
-    struct timespec wall;
-    clock_gettime(CLOCK_REALTIME, &wall);
     exposition_family(e, row->name, row->type, row->help);
-    return (struct look){e, row, telemetry_now(), (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000};
+    return (struct look){e, row, t, telemetry_now()};
 }
 
 static const struct telemetry_endpoint *
@@ -39,7 +31,7 @@ static void
 each_count(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
            double (*value)(const struct watch *w, const struct watch_count *c, int64_t now))
 {
-    struct look look = begin(e, row);
+    struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
         for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++) {
             char count[16];
@@ -106,7 +98,7 @@ static void
 each_set(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
          double (*value)(const struct look *look, const struct watch_set *set))
 {
-    struct look look = begin(e, row);
+    struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));)
         for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
             if (watch_is_live(&of->watch, c, look.now))
@@ -116,7 +108,7 @@ each_set(struct exposition *e, const struct telemetry_row *row, const struct tel
 static double
 last(const struct look *look, const struct watch_set *set)
 {
-    return wall_time(look, set->last);
+    return (double)telemetry_wall(look->telemetry, set->last) / 1e3;
 }
 
 static double
@@ -154,7 +146,7 @@ telemetry_shard_bytes(struct exposition *e, const struct telemetry_row *row, con
 void
 telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
-    struct look look = begin(e, row);
+    struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
         int n = 0;
         for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
@@ -166,7 +158,7 @@ telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, c
 void
 telemetry_watch_left_out(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
-    begin(e, row);
+    begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
         const struct metric_label counts[] = {{"endpoint", of->name}, {"what", "shard_count"}};
         const struct metric_label sets[] = {{"endpoint", of->name}, {"what", "shards"}};

@@ -300,10 +300,18 @@ watch_scrape(struct watch *w, const struct watch_scrape *s, int64_t now)
 }
 
 void
-watch_families(struct watch *w, const struct watch_family *families, size_t n)
+watch_families(struct watch *w, const struct ss_family_count *families, size_t n)
 {
     w->n_families = n < WATCH_FAMILIES ? n : WATCH_FAMILIES;
-    memcpy(w->families, families, w->n_families * sizeof(*families));
+    for (size_t i = 0; i < w->n_families; i++) {
+        struct watch_family *f = &w->families[i];
+        size_t len = families[i].name.len < sizeof(f->name) ? families[i].name.len : sizeof(f->name) - 1;
+        if (len) /* an empty span may have no bytes at all */
+            memcpy(f->name, families[i].name.ptr, len);
+        f->name[len] = 0;
+        f->series = families[i].series;
+        f->bytes = families[i].bytes;
+    }
 }
 
 /* What it means. */

@@ -14,6 +14,8 @@
  *
  * Data alone: no sockets, no log, no clock. All times are milliseconds of one clock that never goes back, not negative.
  */
+#include <scrapeshard/filter.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +56,7 @@ struct watch_count {
     size_t n_sets, capacity;
 };
 
+/* One of the largest; a longer name is cut. */
 struct watch_family {
     char name[128];
     uint64_t series, bytes;
@@ -98,7 +101,7 @@ struct watch_scrape {
 void watch_scrape(struct watch *watch, const struct watch_scrape *scrape, int64_t now);
 
 /* Takes in the endpoint's largest families, the largest first; those behind WATCH_FAMILIES are left away. */
-void watch_families(struct watch *watch, const struct watch_family *families, size_t n);
+void watch_families(struct watch *watch, const struct ss_family_count *families, size_t n);
 
 /* The longest interval of a count's shards, in milliseconds. */
 uint32_t watch_interval(const struct watch *watch, const struct watch_count *count);

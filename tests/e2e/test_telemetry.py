@@ -199,10 +199,11 @@ def test_counts_of_bad_answers(sidecar, upstream, case):
     assert s.get(target(1 - shard_of("a", 2), 2))[0] in (404, 502)
     found = after(s, 1)
     assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 1
-    assert {dict(k[1:])["reason"]: v for k, v in found.items() if k[0] == "scrapeshard_upstream_errors_total" and v} == {
-        reason: 1}
-    hit = {dict(k[1:])["limit"]: v for k, v in found.items() if k[0] == "scrapeshard_limit_hits_total" and v}
-    assert hit == ({more[0]: 1} if outcome == "too_large" else {})
+
+    def counted(name, label):
+        return {dict(k[1:])[label]: v for k, v in found.items() if k[0] == f"scrapeshard_{name}" and v}
+    assert counted("upstream_errors_total", "reason") == {reason: 1}
+    assert counted("limit_hits_total", "limit") == ({more[0]: 1} if outcome == "too_large" else {})
     assert found["scrapeshard_upstream_body_bytes_count", ("endpoint", "default")] == 0
     assert found["scrapeshard_scrape_duration_seconds_count", ("endpoint", "default")] == 1
 
@@ -263,6 +264,14 @@ def test_scrapes_in_flight(sidecar, upstream):
         wait_until(lambda: value(s, "scrapes_in_flight") == 1, "the scrape is not in flight")
         go_on.set()
         wait_until(lambda: value(s, "scrapes_in_flight") == 0, "the scrape is in flight for ever")
+
+
+def test_open_connections(sidecar, service):
+    s = sidecar(service.url)
+    assert (value(s, "http_connections", listener="web"), value(s, "http_connections", listener="admin")) == (0, 1)
+    with s.connect(), s.connect():
+        wait_until(lambda: value(s, "http_connections", listener="web") == 2, "the connections are not counted")
+    wait_until(lambda: value(s, "http_connections", listener="web") == 0, "the connections are counted for ever")
 
 
 def test_bad_requests_are_no_fault_of_the_service(sidecar, service):
@@ -428,7 +437,7 @@ def test_two_counts_in_use(sidecar, many):
 
 
 def test_the_watch_is_bounded(sidecar, many):
-    """Whatever shards and counts a stranger asks for: memory and our own metrics stay small, and who was there stays."""
+    """Whatever shards and counts a stranger asks for: memory and metrics stay small, and who was there stays."""
     s = sidecar(many.url)
     for i in range(3):
         assert s.get(target(i, 3))[0] == 200

@@ -331,10 +331,14 @@ static void
 test_families(void **state)
 {
     struct watch *w = *state;
-    struct watch_family families[WATCH_FAMILIES + 2] = {{"a", 3, 30}};
+    char longest[300];
+    memset(longest, 'x', sizeof(longest));
+    struct ss_family_count families[WATCH_FAMILIES + 2] = {{{"ab", 1}, 3, 30}, {{longest, sizeof(longest)}, 2, 20}};
     watch_families(w, families, WATCH_FAMILIES + 2);
     assert_int_equal(w->n_families, WATCH_FAMILIES);
     assert_string_equal(w->families[0].name, "a");
+    assert_int_equal(w->families[0].bytes, 30);
+    assert_int_equal(strlen(w->families[1].name), sizeof(w->families[1].name) - 1);
     watch_families(w, families, 1);
     assert_int_equal(w->n_families, 1);
 }

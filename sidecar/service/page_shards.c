@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shards of an endpoint: how they fall, who scrapes them, who does not. */
+#include "page_parts.h"
+
+#include <stdlib.h>
+
+enum {
+    RANGES_MOST = 20, /* of missing shards, told one by one */
+    CHART_LEAST = 8,  /* sets that make a chart worth looking at */
+};
+
+/* What the sets of a count have in common. */
+struct sums {
+    size_t n; /* sets that were scraped and are not past */
+    uint64_t series, bytes, most;
+    const struct watch_set *largest;
+};
+
+void
+page_bar(const struct view *v, double part, double of, const char *kind)
+{
+    HTML(v->out,
+         "<td class=\"bar wide\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+         "class=\"{}\" width=\"{}\" height=\"10\"/></svg></td>",
+         kind, html_percent(part, of).text);
+}
+
+static bool
+is_shown(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set)
+{
+    return !watch_set_is_past(w, c, set, v->now);
+}
+
+static struct sums
+sum(const struct view *v, const struct watch *w, const struct watch_count *c)
+{
+    struct sums s = {0};
+    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+        if (set->last == WATCH_NEVER || !is_shown(v, w, c, set))
+            continue;
+        s.n++;
+        s.series += set->series;
+        s.bytes += set->bytes;
+        if (!s.largest || set->series > s.most) {
+            s.most = set->series;
+            s.largest = set;
+        }
+    }
+    return s;
+}
+
+/* Tells the shards in a state: "3, 17-20". */
+static void
+write_shards_in(const struct view *v, const struct watch *w, const struct watch_count *c, enum watch_state state)
+{
+    uint32_t interval = watch_interval(w, c), ranges = 0;
+    for (uint32_t i = 0, end; i < c->count; i = end) {
+        enum watch_state s = watch_shard_state(w, c, i, interval, v->now);
+        for (end = i + 1; end < c->count && watch_shard_state(w, c, end, interval, v->now) == s; end++)
+            ;
+        if (s != state || ++ranges > RANGES_MOST)
+            continue;
+        fprintf(v->out, end - i > 1 ? "%s%u-%u" : "%s%u", ranges > 1 ? ", " : "", i, end - 1);
+    }
+    if (ranges > RANGES_MOST)
+        fprintf(v->out, " and others");
+}
+
+static void
+write_tile(const struct view *v, const char *name, const char *value, const char *kind)
+{
+    HTML(v->out, "<div><dt>{}</dt><dd class=\"{}\">{}</dd></div>\n", name, kind, value);
+}
+
+static void
+write_tiles(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s)
+{
+    struct watch_states states = watch_states(w, c, v->now);
+    fputs("<dl class=\"tiles\">\n", v->out);
+    write_tile(v, "Scraped well", html_count(states.n[WATCH_PRESENT]).text, "");
+    write_tile(v, "Missing", html_count(states.n[WATCH_MISSING]).text, states.n[WATCH_MISSING] ? "bad" : "");
+    if (states.n[WATCH_UNKNOWN])
+        write_tile(v, "Not seen yet", html_count(states.n[WATCH_UNKNOWN]).text, "");
+    write_tile(v, "Scraped every", html_duration(watch_interval(w, c)).text, "");
+    if (s->n) {
+        double skew = s->series ? (double)s->most * (double)s->n / (double)s->series : 1;
+        write_tile(v, "Series in all", html_count(s->series).text, "");
+        write_tile(v, "Size in all", html_bytes(s->bytes).text, "");
+        write_tile(v, "Skew (largest/mean)", html_ratio(skew).text, skew > 2 ? "warn" : "");
+    }
+    fputs("</dl>\n", v->out);
+    if (states.n[WATCH_MISSING]) {
+        fputs("<p class=\"alarm\">Missing: ", v->out);
+        write_shards_in(v, w, c, WATCH_MISSING);
+        fputs(". Nobody has scraped them well for three intervals.</p>\n", v->out);
+    }
+    if (states.n[WATCH_UNKNOWN]) {
+        fputs("<p class=\"soft\">Not seen yet: ", v->out);
+        write_shards_in(v, w, c, WATCH_UNKNOWN);
+        fputs(". They count as missing three intervals after the first scrape of this count.</p>\n", v->out);
+    }
+}
+
+/* Whether a set's shards are missing, by its first. */
+static bool
+is_missing(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set)
+{
+    return watch_shard_state(w, c, set->first, watch_interval(w, c), v->now) == WATCH_MISSING;
+}
+
+/* All sets side by side, and their mean: skew at a glance. */
+static void
+write_chart(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s)
+{
+    size_t at = 0;
+    if (s->n < CHART_LEAST || !s->most)
+        return;
+    HTML(v->out,
+         "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {} 100\" preserveAspectRatio=\"none\" aria-label=\"Series of "
+         "each scraper's shards: the most are {}, in {}; the mean is {}\">\n",
+         html_ratio((double)s->n * 10).text, html_count(s->most).text, s->largest->name,
+         html_count(s->series / s->n).text);
+    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+        if (set->last == WATCH_NEVER || !is_shown(v, w, c, set))
+            continue;
+        double height = 96 * (double)set->series / (double)s->most;
+        HTML(v->out,
+             "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"8\" height=\"{}\"><title>{}: {} series</title></rect>\n",
+             is_missing(v, w, c, set) ? "missing" : "", html_ratio((double)at++ * 10 + 1).text,
+             html_ratio(100 - height).text, html_ratio(height).text, set->name, html_count(set->series).text);
+    }
+    double mean = 100 - 96 * ((double)s->series / (double)s->n) / (double)s->most;
+    HTML(v->out, "<line x1=\"0\" x2=\"{}\" y1=\"{}\" y2=\"{}\" vector-effect=\"non-scaling-stroke\"/>\n</svg>\n",
+         html_ratio((double)s->n * 10).text, html_ratio(mean).text, html_ratio(mean).text);
+}
+
+static void
+write_row(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set,
+          const struct sums *s, const char *anchor)
+{
+    bool missing = is_missing(v, w, c, set), scraped = set->last != WATCH_NEVER;
+    HTML(v->out, "<tr id=\"{}-{}\"><th scope=\"row\">{}</th>", anchor, set->name, set->name);
+    page_bar(v, (double)set->series, (double)s->most, missing ? "missing" : "");
+    HTML(v->out, "<td>{}</td><td>{}</td><td>", scraped ? html_count(set->series).text : "",
+         scraped ? html_bytes(set->bytes).text : "");
+    if (scraped)
+        page_ago(v, set->last);
+    else
+        fputs("never", v->out);
+    HTML(v->out, "</td><td class=\"left\">{}</td><td class=\"left\">", set->peer);
+    if (missing)
+        page_state(v, "bad", "missing");
+    else
+        page_state(v, set->tried == set->last ? "good" : "bad", set->outcome);
+    fputs("</td></tr>\n", v->out);
+}
+
+static void
+write_table(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s,
+            const char *anchor)
+{
+    char count[16];
+    snprintf(count, sizeof(count), "%u", c->count);
+    HTML(
+        v->out,
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{}-all\"><table><caption id=\"{}-all\">"
+        "Shards of {}, as they are asked for</caption>\n<thead><tr><th scope=\"col\">Shard</th><th scope=\"col\" "
+        "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th><th scope=\"col\">Size</th>"
+        "<th scope=\"col\">Last scrape</th><th scope=\"col\" class=\"left\">By</th><th scope=\"col\" class=\"left\">"
+        "State</th></tr></thead><tbody>\n",
+        anchor, anchor, count);
+    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++)
+        if (is_shown(v, w, c, set))
+            write_row(v, w, c, set, s, anchor);
+    fputs("</tbody></table></div>\n", v->out);
+}
+
+static void
+write_count(const struct view *v, const struct watch *w, const struct watch_count *c, size_t id)
+{
+    struct sums s = sum(v, w, c);
+    char anchor[48], count[16];
+    uint32_t missing = watch_states(w, c, v->now).n[WATCH_MISSING];
+    snprintf(anchor, sizeof(anchor), "e%zu-%u", id, c->count);
+    snprintf(count, sizeof(count), "%u", c->count);
+
+    HTML(v->out, "<h3 id=\"{}\">{} shard{} ", anchor, count, c->count == 1 ? "" : "s");
+    if (missing)
+        page_state(v, "bad", "some are missing");
+    else if (watch_states(w, c, v->now).n[WATCH_UNKNOWN])
+        page_state(v, "quiet", "not all were seen yet");
+    else
+        page_state(v, "good", "all are scraped");
+    fputs("</h3>\n", v->out);
+    write_tiles(v, w, c, &s);
+    write_chart(v, w, c, &s);
+    if (c->n_sets)
+        write_table(v, w, c, &s, anchor);
+}
+
+void
+page_shards(const struct view *v, const struct telemetry_endpoint *e, size_t id)
+{
+    const struct watch *w = &e->watch;
+    int in_use = 0, live = 0;
+    for (const struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++) {
+        in_use += watch_in_use(w, c, v->now);
+        live += watch_is_live(w, c, v->now);
+    }
+    if (!live)
+        fputs("<p class=\"soft\">Nobody has asked for a shard yet.</p>\n", v->out);
+    if (in_use > 1)
+        fputs("<p class=\"alarm\">More than one shard count is in use. Until all scrapers agree on one, series are "
+              "scraped twice or by nobody.</p>\n",
+              v->out);
+    for (const struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++)
+        if (watch_is_live(w, c, v->now))
+            write_count(v, w, c, id);
+}

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shard page in a real browser: what it says of known scrapes, that nothing which comes from outside becomes more
+than text in it, and that everybody can use it."""
+import base64
+import hashlib
+import re
+import subprocess
+
+import pytest
+
+from browser import Browser
+from conftest import BINARY, answer, answering, wait_until
+from exposition import shard_of, target
+
+# Family f1 has one series, f40 has 40.
+BODY = b"".join(b'f%d{a="%d"} 1\n' % (i, j) for i in range(1, 41) for j in range(i))
+TAB, ENTER = "\ue004", "\ue007"
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """browser(**options) starts a Chromium."""
+    started = []
+
+    def start(**options):
+        started.append(Browser(tmp_path / f"chromium-{len(started)}", **options))
+        return started[-1]
+    yield start
+    for b in started:
+        b.stop()
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+def page_url(sidecar, query=""):
+    return f"http://127.0.0.1:{sidecar.admin_port}/{query}"
+
+
+def scrape(sidecar, *targets, status=200):
+    """Scrapes one behind the other, until all are counted."""
+    before = sidecar.count("msg=scrape ")
+    for t in targets:
+        assert sidecar.get(t)[0] == status
+    wait_until(lambda: sidecar.count("msg=scrape ") == before + len(targets), "not every scrape is over")
+
+
+# What it says.
+
+
+def test_shards(sidecar, service, browser):
+    """A row for each shard that is scraped, and by name those that are not."""
+    s = sidecar(service.url, "--set", "admin.scrape_interval=1s")
+    bodies = {i: s.get(target(i, 10))[2] for i in range(10) if i not in (3, 7, 8)}
+    wait_until(lambda: s.count("msg=scrape ") == 7, "not every scrape is over")
+    b = browser(scripts=False)
+    b.open(page_url(s))
+    rows = [row.split() for row in b.texts("section tbody tr[id^=e0-10-]")]
+    series = {i: len(re.findall(rb"^f", body, re.M)) for i, body in bodies.items()}
+    assert [(int(row[0]), int(row[1].replace(",", ""))) for row in rows] == list(series.items())
+    assert all("127.0.0.1" in row and "ago" in row for row in rows)
+    tiles = dict(text.split("\n") for text in b.texts("#e0-10 + .tiles div"))
+    assert tiles["Series in all"] == str(sum(series.values()))
+    skew = max(series.values()) * 7 / sum(series.values())
+    assert float(tiles["Skew (largest/mean)"]) == pytest.approx(skew, abs=.01)
+    widths = [float(rect.attribute("width")) for rect in b.find("tr[id^=e0-10-] rect")]
+    assert widths == [pytest.approx(100 * n / max(series.values()), abs=.01) for n in series.values()]
+
+    def missing():
+        for i in bodies:
+            s.get(target(i, 10))
+        b.open(page_url(s))
+        return any("Missing: 3, 7-8." in text for text in b.texts(".alarm"))
+    wait_until(missing, "the missing shards are not named", 30)
+    assert "some are missing" in b.one("#e0-10").text
+
+
+def test_two_counts_raise_an_alarm(sidecar, service, browser):
+    s = sidecar(service.url)
+    b = browser()
+    scrape(s, target(0, 3))
+    b.open(page_url(s))
+    assert not b.find(".alarm")
+    scrape(s, target(3, 4))
+    b.open(page_url(s))
+    assert "More than one shard count is in use" in b.one(".alarm").text
+    assert [text.split()[0] for text in b.texts("h3")][:2] == ["3", "4"]
+
+
+def test_health(sidecar, upstream, browser, tmp_path):
+    """Of each endpoint, with the last error; one that was not scraped is neither well nor ill."""
+    good, bad = upstream(answering(answer(BODY))), upstream(answering(answer(b"<html>login</html>\n")))
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text("".join(f"[endpoint {name}]\npath = /{name}\nupstream = {url}?token=hidden\n"
+                            for name, url in (("a", good.url), ("b", bad.url), ("c", bad.url))))
+    s = sidecar(config=str(path))
+    scrape(s, "/a")
+    scrape(s, "/b?shard=0&shard_count=2", status=502)
+    scrape(s, "/b?shard=2&shard_count=2", status=400)
+    b = browser()
+    b.open(page_url(s))
+    assert [re.sub(r"\s+", " ", text) for text in b.texts("h2")[:3]] == [
+        "Endpoint a ✓ healthy", "Endpoint b ✗ the service fails", "Endpoint c ○ not scraped yet"]
+    facts = b.texts("section:nth-of-type(2) .facts dd")
+    assert any("no_exposition" in fact and "<html>login</html>" in fact for fact in facts)
+    assert any("bad_request" in fact and "shard 2 does not exist among 2" in fact for fact in facts)
+    assert "0 went well, 2 did not" in facts
+    assert "hidden" not in b.one("main").text
+    assert f"{sum(range(1, 41))} series" in b.one("section:nth-of-type(1) .facts").text
+
+
+def test_largest_families(sidecar, service, browser):
+    s = sidecar(service.url)
+    scrape(s, target(0, 5))
+    b = browser()
+    b.open(page_url(s))
+    names = b.texts("h3 + .scroll tbody th code")
+    assert names == [f"f{i}" for i in range(40, 30, -1)]
+
+
+def test_failed_reload_raises_an_alarm(sidecar, service, browser, tmp_path):
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(f"[endpoint a]\nupstream = {service.url}\n")
+    s = sidecar(config=str(path))
+    path.write_text("junk\n")
+    assert s.admin("/-/reload", "POST")[0] == 500
+    b = browser()
+    b.open(page_url(s))
+    assert "The last reload failed" in b.one(".alarm").text
+
+
+# The form.
+
+
+@pytest.mark.parametrize("series", ["http_requests_total", 'http_requests_total{path="/a?b&c",code="200"}'])
+def test_explain(sidecar, service, browser, series):
+    """Without scripts, by the keyboard alone."""
+    s = sidecar(service.url)
+    shard = shard_of("http_requests_total", 5)
+    scrape(s, target(shard, 5))
+    b = browser(scripts=False)
+    b.open(page_url(s))
+    assert b.one("#shard_count").attribute("value") == "5"
+    b.one("#series").type(series + ENTER)
+    wait_until(lambda: b.find("#answer"), "the form has no answer")
+    said = b.one("#answer").text
+    assert f"{shard} of 5" in said and "it is scraped" in said and "http_requests\n" in said
+    assert b.one("#series").attribute("value") == series
+    assert b.url.endswith("#explain")
+
+
+@pytest.mark.parametrize("rule, series, said", [
+    ("drop=a.*", "abc", "none"), ("keep=a.*", "b", "none"), ("replicate=a.*", "abc", "every one of 5"),
+    ("colocate=([a-z]+)_.*", "abc_def", "abc"),
+])
+def test_explain_rules(sidecar, service, rule, series, said):
+    s = sidecar(service.url, "--set", f"rules.{rule}")
+    body = s.admin(f"/?series={series}&shard_count=5")[2].decode()
+    found = re.sub(r"<[^>]*>", "", re.search(r'<dl class="facts" id="answer">(.*?)</dl>', body, re.S)[1])
+    assert said in found
+    assert rule.split("=")[0] in found
+
+
+@pytest.mark.parametrize("query, said", [
+    ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
+    ("?series=up", "is no number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
+    ("?series=up%7B&shard_count=3", "up{"),
+])
+def test_explain_says_what_is_wrong(sidecar, service, query, said):
+    status, _, body = sidecar(service.url).admin(f"/{query}")
+    assert status == 200
+    assert said in re.search(r'<p class="alarm" id="answer">(.*?)</p>', body.decode(), re.S)[1]
+
+
+@pytest.mark.parametrize("query", ["?", "?series", "?series=", "?&&", "?series=%00&shard_count=3", "?%", "?a=b",
+                                   "?series=a&series=b", "?series=" + "x" * 5000])
+def test_odd_queries_harm_nothing(sidecar, service, query):
+    s = sidecar(service.url)
+    assert s.admin(f"/{query}")[0] == 200
+    assert s.admin("/-/healthy")[0] == 200
+
+
+# Nothing from outside becomes more than text.
+
+NAME = '<script>alert(1)</script><i id="\'&{}%s'
+HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(1)>"\'&{}%s'
+
+
+def test_hostile_texts(sidecar, upstream, browser, tmp_path):
+    """In an endpoint's name, a family's, an error's reason and the form."""
+    body = '{"%s"} 1\n' % HOSTILE.replace('"', '\\"')
+    good = upstream(answering(answer(body.encode(), "text/plain; version=1.0.0")))
+    bad = upstream(answering(answer(b"<html><script>alert(1)</script>\n")))
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(f"[endpoint {NAME}]\npath = /\nupstream = {good.url}\n"
+                    f"[endpoint b]\npath = /b\nupstream = {bad.url}\n")
+    s = sidecar(config=str(path))
+    scrape(s, "/?shard=0&shard_count=1")
+    scrape(s, "/b", status=502)
+    b = browser()
+    quoted = "%3Cscript%3Ealert(1)%3C/script%3E%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E"
+    b.open(page_url(s, f"?series={quoted}&shard_count={quoted}"))
+    assert b.run("return document.querySelectorAll('script,img,[onerror]').length") == 0
+    assert NAME in b.texts("h2")[0]
+    assert HOSTILE in b.texts("tbody th code")
+    assert any("<script>" in text for text in b.texts("section:nth-of-type(2) .facts dd"))
+    assert b.one("#series").attribute("value") == '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    assert b.complaints() == []
+
+
+def test_policy(sidecar, service, browser):
+    """The page may have its own style and nothing else, and that is enough for it."""
+    s = sidecar(service.url)
+    scrape(s, target(0, 2))
+    _, headers, body = s.admin("/")
+    style = re.search(rb"<style>(.*?)</style>", body, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; ") and "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy and "form-action 'self'" in policy
+    assert headers["Content-Type"] == "text/html; charset=utf-8" and headers["Cache-Control"] == "no-store"
+    assert not re.search(rb'<script|<iframe|(?:src|href)="(?:https?:)?//|style="|\son\w+=|@import|url\(', body)
+    b = browser()
+    b.open(page_url(s))
+    assert b.complaints() == []
+    assert b.one("body").style("max-width") != "none", "the style does not apply"
+
+
+# Everybody can use it.
+
+
+def contrast(browser, selector):
+    """The contrast of an element's text to its ground, as WCAG counts it."""
+    def luminance(colour):
+        parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear))
+    text = luminance(browser.find(selector)[0].style("color"))
+    ground = luminance(browser.run(f"""
+        for (let e = document.querySelector({selector!r}); e; e = e.parentElement) {{
+            const c = getComputedStyle(e).backgroundColor;
+            if (c != "rgba(0, 0, 0, 0)") return c;
+        }}"""))
+    return (max(text, ground) + 0.05) / (min(text, ground) + 0.05)
+
+
+@pytest.mark.parametrize("dark, ground", [(False, "rgba(255, 255, 255, 1)"), (True, "rgba(13, 17, 23, 1)")],
+                         ids=["light", "dark"])
+def test_colours(sidecar, upstream, browser, dark, ground):
+    bodies = [BODY]
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            connection.sendall(answer(bodies[-1]))
+    s = sidecar(upstream(serve).url)
+    scrape(s, target(0, 2), target(1, 2), target(2, 3))
+    bodies.append(b"<html>\n")
+    scrape(s, target(0, 2), status=502)
+    b = browser(dark=dark)
+    b.open(page_url(s, "?series=a%20b&shard_count=3"))
+    assert b.one("body").style("background-color") == ground
+    for selector in ("body", ".soft", ".good", ".bad", ".quiet", ".alarm", "a", "label", "dt", "caption", "thead th",
+                     "button", ".tiles dt"):
+        assert contrast(b, selector) >= 4.5, selector
+
+
+@pytest.mark.parametrize("width", [1200, 500])
+def test_fits_its_window(sidecar, service, browser, width):
+    """Nothing but a wide table is to be scrolled sideways."""
+    s = sidecar(service.url)
+    scrape(s, *(target(i, 12) for i in range(12)))
+    b = browser(width=width)
+    b.open(page_url(s, "?series=" + "x" * 300 + "&shard_count=3"))
+    assert b.run("return document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert b.screenshot().startswith(b"\x89PNG")
+
+
+def test_landmarks_names_and_headings(sidecar, service, browser):
+    """What a screen reader goes by."""
+    s = sidecar(service.url)
+    scrape(s, *(target(i, 12) for i in range(12)))
+    b = browser()
+    b.open(page_url(s))
+    assert b.one("html").attribute("lang") == "en"
+    assert [b.one(tag).computedrole for tag in ("header", "nav", "main", "footer")] == [
+        "banner", "navigation", "main", "contentinfo"]
+    assert [e.computedrole for e in b.find("section")] == ["region", "region"]
+    assert b.find("section")[0].computedlabel.startswith("Endpoint default")
+    assert b.one("#series").computedlabel == "Metric, perhaps with labels"
+    assert b.one("#shard_count").computedlabel == "Shards in all"
+    assert b.one("svg.chart").computedrole in ("image", "img") and "mean" in b.one("svg.chart").computedlabel
+    for table in b.find("table"):
+        assert table.computedrole == "table" and table.computedlabel
+    assert len(b.find("h1")) == 1
+    levels = [int(level) for level in re.findall(r"<h(\d)", s.admin("/")[2].decode())]
+    assert levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:]))
+    ids = re.findall(r' id="([^"]*)"', s.admin("/")[2].decode())
+    assert len(ids) == len(set(ids))
+    assert b.run("return document.querySelectorAll('th:not([scope])').length") == 0
+
+
+def test_keyboard(sidecar, service, browser):
+    """Every stop of the Tab key can be seen, and the first leads past the head."""
+    s = sidecar(service.url)
+    scrape(s, target(0, 2))
+    b = browser()
+    b.open(page_url(s))
+    stops = []
+    for _ in range(12):
+        b.press([TAB])
+        stops.append(b.active().attribute("href") or b.active().attribute("id") or b.active().computedrole)
+        if stops[-1] not in ("", "body"):
+            assert b.active().style("outline-style") == "solid", stops
+        if stops[-1] == "button":
+            break
+    assert stops[0].endswith("#main")
+    assert {"series", "shard_count", "button"} <= set(stops)
+
+
+# The listener.
+
+
+def test_config(sidecar, service, tmp_path):
+    """The configuration in force, which check takes; without what may be a secret."""
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(f"[endpoint a]\nupstream = {service.url}\ntimeout = 3s\n")
+    s = sidecar(config=str(path))
+    path.write_text(f"[endpoint a]\nupstream = {service.url}?token=hidden\n")
+    status, headers, body = s.admin("/-/config")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain")
+    assert b"timeout = 3s" in body and b"hidden" not in body
+    assert s.admin("/-/reload", "POST")[0] == 200
+    body = s.admin("/-/config")[2].decode()
+    assert "timeout = 10s" in body and "hidden" not in body and f"upstream = {service.url}?<secret>\n" in body
+    shown = tmp_path / "shown.ini"
+    shown.write_text(body.replace("<secret>", "x"))
+    assert subprocess.run([BINARY, "check", shown], check=False, capture_output=True).returncode == 0
+
+
+def test_methods(sidecar, service):
+    s = sidecar(service.url)
+    for path in ("/", "/-/config"):
+        status, headers, body = s.admin(path, "HEAD")
+        assert (status, body) == (200, b"") and int(headers["Content-Length"]) > 100
+        assert s.admin(path, "POST")[0] == 405
+
+
+def test_thousands_of_shards(sidecar, service):
+    """The page is made all the same, and stays a page."""
+    s = sidecar(service.url)
+    scrape(s, *(target(i, 65536) for i in range(0, 2400, 2)))
+    status, _, body = s.admin("/")
+    assert status == 200 and len(body) < 2 << 20
+    assert body.count(b'<tr id="e0-65536-') == 1024
+    assert b"and others" in body
