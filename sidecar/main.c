@@ -14,6 +14,7 @@ static const struct {
     {"serve", cmd_serve},
     {"check", cmd_check},
     {"split", cmd_split},
+    {"explain", cmd_explain},
 };
 
 int
