@@ -14,6 +14,7 @@ static const struct {
     {"serve", cmd_serve},
     {"check", cmd_check},
     {"split", cmd_split},
+    {"plan", cmd_plan},
     {"explain", cmd_explain},
 };
 

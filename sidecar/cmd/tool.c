@@ -68,7 +68,7 @@ quote(const char *value)
 }
 
 int
-tool_read_split(struct tool *t, const char *pattern, struct config **configp)
+tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config **configp)
 {
     static char name[] = "plan", setting[] = "rules.split";
     const struct texts *before = &t->config->split;
@@ -77,14 +77,14 @@ tool_read_split(struct tool *t, const char *pattern, struct config **configp)
     int status = EXIT_FAILED;
 
     /* Flags replace what the file says: all split rules are said again. */
-    flags.values = calloc(flags.n + before->n + 1, sizeof(*flags.values));
+    flags.values = calloc(flags.n + before->n + n, sizeof(*flags.values));
     flags.n = 0;
     for (size_t i = 0; flags.values && i < t->settings.flags.n; i++)
         if (strcmp(t->settings.flags.values[i].setting, setting) != 0)
             flags.values[flags.n++] = t->settings.flags.values[i];
     bool enough = flags.values;
-    for (; enough && own <= before->n; own++) {
-        char *value = quote(own < before->n ? before->items[own] : pattern);
+    for (; enough && own < before->n + n; own++) {
+        char *value = quote(own < before->n ? before->items[own] : patterns[own - before->n]);
         enough = value;
         flags.values[flags.n + own] = (struct config_flag_value){name, setting, value};
     }

@@ -33,10 +33,9 @@ int tool_take(void *ctx, const struct flag *flag, const char *value);
  */
 int tool_read(struct tool *tool, int argc, char **argv, const char *usage);
 
-/* The configuration again, with one more split rule. 0: *configp is the caller's. Else an exit status, after saying
- * why.
+/* The configuration again, with n more split rules. 0: *configp is the caller's. Else an exit status, after saying why.
  */
-int tool_read_split(struct tool *tool, const char *pattern, struct config **configp);
+int tool_read_split(struct tool *tool, char *const *patterns, size_t n, struct config **configp);
 
 /* Reads a number from 1 to SS_SHARD_COUNT_MAX of a flag. 0, or an exit status, after saying why. */
 int tool_read_count(const struct tool *tool, int flag, uint32_t *countp);

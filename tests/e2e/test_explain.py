@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scrapeshard explain and plan: what they say is what hashlib, xxhash and an independent count say."""
+"""scrapeshard explain: what it says is what hashlib and xxhash say."""
 import hashlib
 import json
 
