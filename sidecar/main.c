@@ -15,6 +15,7 @@ static const struct {
     {"check", cmd_check},
     {"split", cmd_split},
     {"plan", cmd_plan},
+    {"verify", cmd_verify},
     {"explain", cmd_explain},
 };
 

@@ -75,7 +75,7 @@ print_explanation(const struct tool *tool, const struct terminal *t, const char 
     const struct config *c = tool->config;
 
     printf("%s", terminal_colour(t, COLOUR_BOLD));
-    text_print(stdout, span_of(series));
+    text_print_escaped(stdout, span_of(series));
     printf("%s\n", terminal_colour(t, COLOUR_NONE));
     print_text(t, "name", e->name);
     print_text(t, "family", e->family);
@@ -137,7 +137,7 @@ explain(const struct tool *tool, struct json *j, const char *series, bool first)
 
     if (r) {
         fprintf(stderr, "scrapeshard: ");
-        text_print(stderr, span_of(series));
+        text_print_escaped(stderr, span_of(series));
         fprintf(stderr, ": %s\n", r > 0 ? e.reason : strerror(-r));
         return EXIT_FAILED;
     }

@@ -197,5 +197,4 @@ getter_free(struct getter *g)
     free(g->socket);
     free(g);
     curl_global_cleanup();
-    libevent_global_shutdown();
 }

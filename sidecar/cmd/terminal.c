@@ -86,14 +86,14 @@ is_control(const char *p, size_t len)
     return len == 1 ? *c < 0x20 || *c == 0x7f : len == 2 && c[0] == 0xc2 && c[1] < 0xa0;
 }
 
-void
-text_print(FILE *out, struct ss_span text)
+static void
+print_text(FILE *out, struct ss_span text, bool escaped)
 {
     const char *p = text.ptr, *end = p + text.len;
     while (p < end) {
         size_t n = text_character(p, end);
         if (n && !is_control(p, n)) {
-            if (*p == '\\')
+            if (*p == '\\' && !escaped)
                 putc('\\', out);
             fwrite(p, 1, n, out);
         } else if (*p == '\n' || *p == '\t') {
@@ -104,6 +104,18 @@ text_print(FILE *out, struct ss_span text)
         }
         p += n ? n : 1;
     }
+}
+
+void
+text_print(FILE *out, struct ss_span text)
+{
+    print_text(out, text, false);
+}
+
+void
+text_print_escaped(FILE *out, struct ss_span text)
+{
+    print_text(out, text, true);
 }
 
 /* Progress. */

@@ -32,6 +32,9 @@ size_t text_character(const char *p, const char *end);
 /* Writes text of unknown origin: control characters and what is no UTF-8 as \n, \t, \xNN; a backslash doubled. */
 void text_print(FILE *out, struct ss_span text);
 
+/* The same for text that has its own escapes: a backslash stays. */
+void text_print_escaped(FILE *out, struct ss_span text);
+
 /*
  * Tells on standard error how far a work is that takes longer than a second: on a terminal in one line that is
  * rewritten, elsewhere in a line now and then.

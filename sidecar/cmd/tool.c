@@ -4,6 +4,7 @@
 #include "cmd.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,4 +152,5 @@ tool_deinit(struct tool *t)
 {
     config_unref(t->config);
     settings_deinit(&t->settings);
+    libevent_global_shutdown();
 }

@@ -126,7 +126,7 @@ target_info
   shard   every one of 80
   rule    replicate = target_info|build_info
 
-{{"a\\nb\\x1b\\x7f\\xc2\\x9b\\\\\\\\"}}
+{{"a\\nb\\x1b\\x7f\\xc2\\x9b\\\\"}}
   name    a\\nb\\x1b\\x7f\\xc2\\x9b\\\\
   family  a\\nb\\x1b\\x7f\\xc2\\x9b\\\\
   key     a\\nb\\x1b\\x7f\\xc2\\x9b\\\\
