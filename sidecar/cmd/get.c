@@ -28,6 +28,7 @@ struct getter {
     const struct ss_sink *sink;
     struct get_answer *answer;
     size_t reason_len; /* of what an answer that is none says */
+    bool has_reason;
     int result;
     bool ended;
 };
@@ -50,7 +51,7 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     g->answer->status = status;
     snprintf(g->answer->content_type, sizeof(g->answer->content_type), "%s", type ? type : "");
     if (status != 200)
-        g->reason_len = (size_t)snprintf(g->answer->reason, sizeof(g->answer->reason), "it answers %d: ", status);
+        g->reason_len = (size_t)snprintf(g->answer->reason, sizeof(g->answer->reason), "it answers %d", status);
     if (status != 200 || !encoding || !strcasecmp(encoding, "identity"))
         return FETCH_ON;
     snprintf(g->answer->reason, sizeof(g->answer->reason), "its body is encoded as %.40s, which was not asked for",
@@ -63,6 +64,11 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 static enum fetch_pace
 take_reason(struct getter *g, struct ss_span bytes)
 {
+    if (!g->has_reason) {
+        memcpy(g->answer->reason + g->reason_len, ": ", 2);
+        g->reason_len += 2;
+        g->has_reason = true;
+    }
     const char *lf = memchr(bytes.ptr, '\n', bytes.len);
     size_t n = lf ? (size_t)(lf - bytes.ptr) : bytes.len, room = sizeof(g->answer->reason) - 1 - g->reason_len;
     if (n > room)
@@ -134,7 +140,7 @@ getter_get(struct getter *g, const char *query, const struct ss_sink *sink, stru
     g->sink = sink;
     g->answer = answer;
     g->reason_len = 0;
-    g->ended = false;
+    g->ended = g->has_reason = false;
     g->result = 0;
     int r = url ? fetch_new(&fetch, g->upstream, &request, &events, g) : -ENOMEM;
     if (!r && event_add(g->timer, &timeout))

@@ -45,6 +45,7 @@ plan_settings(const struct config *config, const char *content_type)
     s.content_type = content_type;
     s.sharding = config->sharding;
     s.census = true;
+    s.max_line = SIZE_MAX;
     s.max_families = UINT64_MAX; /* so that each is counted by name */
     return s;
 }
@@ -83,7 +84,9 @@ read_flags(struct plan *p)
 static int
 refuse_body(const char *name, const char *why)
 {
-    fprintf(stderr, "scrapeshard: %s: %s\n", name, why);
+    fprintf(stderr, "scrapeshard: %s: ", name);
+    text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
+    putc('\n', stderr);
     return EXIT_FAILED;
 }
 

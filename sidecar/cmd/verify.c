@@ -40,6 +40,7 @@ settings_of(const struct verify *v)
     struct ss_filter_settings s = ss_filter_settings_default();
     s.content_type = "text/plain; version=0.0.4";
     s.sharding = v->tool.config->sharding;
+    s.max_line = SIZE_MAX;
     return s;
 }
 
@@ -72,8 +73,11 @@ read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_in
 {
     char why[SOURCE_REASON];
     int status = read_answer(v, getter, NULL, role, 0, indexp, why);
-    if (status)
-        fprintf(stderr, "scrapeshard: %s: the whole: %s\n", v->whole ? v->whole : v->url, why);
+    if (status) {
+        fprintf(stderr, "scrapeshard: %s: the whole: ", v->whole ? v->whole : v->url);
+        text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
+        putc('\n', stderr);
+    }
     return status;
 }
 

@@ -7,6 +7,7 @@ import pytest
 import xxhash
 from conftest import run
 from exposition import family_key
+from tools import jump
 
 
 def explain(count, *args):
@@ -22,16 +23,6 @@ def low32(key):
 
 def last8(key):
     return int.from_bytes(hashlib.md5(key.encode()).digest()[8:], "big")
-
-
-def jump(key, count):
-    """Lamping and Veach's figure 1."""
-    bucket, following = -1, 0
-    while following < count:
-        bucket = following
-        key = (key * 2862933555777941757 + 1) % 2**64
-        following = int((bucket + 1) * (2**31 / ((key >> 33) + 1)))
-    return bucket
 
 
 NAMES = ["up", "http_requests_total", "node_cpu_seconds_total", "kube_pod_info", "x_bucket", "_total", "a:b_sum_count",

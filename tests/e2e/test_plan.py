@@ -18,14 +18,14 @@ import xxhash
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run, wait_until
 from exposition import PROTOBUF, family_key, gauge_family, line_name, lines, messages, shard_of
 from test_captured import CAPTURED, CASES, split
-from test_explain import jump
+from tools import PROGRESS, complaints, jump
 
 
 def plan(count, *args, **options):
     """What plan --json says."""
     done = subprocess.run([BINARY, "plan", f"--shard-count={count}", "--json", *map(str, args)], capture_output=True,
                           timeout=30 * SLOW, check=False, **options)
-    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    assert (done.returncode, complaints(done.stderr.decode())) == (0, ""), done.stderr
     return json.loads(done.stdout)
 
 
@@ -230,6 +230,10 @@ def test_standard_input():
         assert p["body"]["source"] == "standard input" and p["body"]["bytes"] == len(body)
 
 
+def test_a_line_longer_than_a_sidecar_takes_by_default():
+    assert plan(3, input=b'a{b="' + b"x" * 2**21 + b'"} 1\n')["body"]["series"] == 1
+
+
 @pytest.mark.parametrize("empty", [b"", b"\n", b"# only a comment\n"])
 def test_a_body_without_series(empty):
     p = plan(3, input=empty)
@@ -276,7 +280,8 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 
 @pytest.mark.parametrize("serve, said", [
     (answering(answer(b"no such page\nmore", status="404 Not Found")), "it answers 404: no such page\n"),
-    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "it answers 301: \n"),
+    (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "it answers 500: \\x1b[31mred\\x9b\n"),
+    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "it answers 301\n"),
     (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "encoded as gzip"),
     (answering(answer(b"<html>\n")), "line 1, byte 0: "),
     (answering(answer(b"a 1\nb 2\nc\n")), "line 3, byte 8: "),
@@ -290,7 +295,7 @@ def test_url_that_gives_no_body(upstream, serve, said):
     service = upstream(serve)
     status, out, err = run("plan", "--shard-count=3", service.url)
     assert (status, out) == (1, "")
-    assert err.startswith(f"scrapeshard: {service.url}: ") and said in err
+    assert complaints(err).startswith(f"scrapeshard: {service.url}: ") and said in err
 
 
 def test_url_closed_behind_a_whole_body(upstream):
@@ -339,7 +344,7 @@ def in_terminal(*args, columns=100, rows=50, env=()):
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "LC_ALL", "LC_CTYPE")}
-    with subprocess.Popen([BINARY, *map(str, args)], stdout=other, stderr=other, stdin=subprocess.DEVNULL,
+    with subprocess.Popen([BINARY, *map(str, args)], stdout=other, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                           env=environment | {"TERM": "xterm", "LANG": "C.UTF-8"} | dict(env)) as p:
         os.close(other)
         out = b""
@@ -404,7 +409,7 @@ def test_report_of_a_skewed_body(tmp_path):
     body = tmp_path / "body"
     body.write_text("# TYPE giant gauge\n" + skewed())
     status, out, err = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", str(body))
-    assert (status, err) == (0, "")
+    assert (status, complaints(err)) == (0, "")
     p = plan(8, "--targets=3400", body)
     assert f"{body}: 1180 series in 61 families, 19.9 kB of text" in out
     assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
@@ -432,8 +437,37 @@ def test_progress_goes_to_standard_error():
         out = p.stdout.read()
         assert p.wait(20) == 0
         os.set_blocking(p.stderr.fileno(), True)
-        assert re.fullmatch(rb"scrapeshard: bytes read: \d+, \d+ s\n", line)
+        assert re.fullmatch(PROGRESS, line.decode()) and b"bytes read" in line
         assert b"bytes read" not in out
+
+
+def test_progress_on_a_terminal_is_one_line_that_goes_away():
+    main, other = pty.openpty()
+    with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=other) as p:
+        os.close(other)
+        os.set_blocking(main, False)
+        shown = b""
+
+        def read():
+            try:
+                return os.read(main, 65536)
+            except BlockingIOError:
+                return b""
+
+        def fed():
+            nonlocal shown
+            p.stdin.write(b"a 1\n")
+            p.stdin.flush()
+            shown += read()
+            return shown.count(b"bytes read") > 2
+        wait_until(fed, "there is no progress")
+        p.stdin.close()
+        assert p.wait(20) == 0
+        shown += read()
+    os.close(main)
+    assert shown.startswith(b"\r\033[Kscrapeshard: bytes read: ") and shown.endswith(b"\r\033[K")
+    assert b"\n" not in shown
 
 
 def test_what_cannot_be_written_fails():
