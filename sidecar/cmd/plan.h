@@ -53,7 +53,7 @@ struct share {
     uint64_t series, bytes;
 };
 
-enum { SHARES = 5, COUNTS_LEAST = 2, COUNTS_MOST = 128, CURE_MOST = 21 };
+enum { SHARES = 5, COUNTS_LEAST = 2, COUNTS_MOST = 128, CURE_MOST = 55 };
 
 /* The families with the most series in a shard, largest first; how many were written. */
 size_t fall_largest(const struct fall *fall, uint32_t count, uint32_t shard, struct share *out, size_t n);

@@ -11,7 +11,7 @@
 
 /* As many of the largest families are split as one of these says, one after the other: what does not help by the last
    is not helped by splitting. */
-static const size_t steps[] = {1, 2, 3, 5, 8, 13, CURE_MOST};
+static const size_t steps[] = {1, 2, 3, 5, 8, 13, 21, 34, CURE_MOST};
 enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 
 /* To split more families is worth it only if the skew without that is more than so many times as large. */

@@ -2,10 +2,12 @@
 """scrapeshard explain: what it says is what hashlib and xxhash say."""
 import hashlib
 import json
+import re
+import shlex
 
 import pytest
 import xxhash
-from conftest import run
+from conftest import ROOT, run
 from exposition import family_key
 from tools import jump
 
@@ -147,3 +149,9 @@ def test_help_names_every_command():
     assert status == 0
     for command in "check", "split", "plan", "verify", "explain":
         assert command in out
+
+
+def test_readme_shows_what_explain_says():
+    readme = (ROOT / "README.md").read_text()
+    command, shown = re.search(r"^ {4}\$ scrapeshard (explain .*)\n((?: {4}.*\n|\n)*)", readme, re.M).groups()
+    assert run(*shlex.split(command)) == (0, re.sub("^ {4}", "", shown, flags=re.M).rstrip("\n") + "\n", "")

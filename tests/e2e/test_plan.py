@@ -476,3 +476,33 @@ def test_what_cannot_be_written_fails():
             done = subprocess.run([BINARY, "plan", "--shard-count=3", *flags, NODE], stdout=full, stderr=subprocess.PIPE,
                                   check=False)
             assert done.returncode == 1 and b"standard output: No space left" in done.stderr
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_shows_what_plan_says(tmp_path):
+    """The body of the bench is the README's; what stands there is what comes out."""
+    body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
+    (tmp_path / "app.prom").write_bytes(body)
+    status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
+    shown = README.split("$ scrapeshard plan --shard-count=8 --targets=3400 --interval=60s app.prom\n", 1)[1]
+    shown = re.sub("^ {4}", "", shown.split("\nIn protobuf", 1)[0], flags=re.M)
+    assert status == 0
+    for part in shown.split("...\n"):
+        assert part.strip("\n") in out
+
+
+def test_readme_names_the_keys_of_json():
+    row = re.search(r"^\| plan \| (.*) \|$", README, re.M)[1]
+
+    def keys(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield key
+                yield from keys(inner)
+        for inner in value if isinstance(value, list) else []:
+            yield from keys(inner)
+    found = set(keys(plan(80, "--targets=1", NODE)))
+    assert len(found) > 40
+    assert {k for k in found if not re.search(rf"\b{k}\b", row)} == {"sharding", "key", "hash", "placement"}
