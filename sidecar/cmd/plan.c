@@ -20,14 +20,13 @@ static const char usage[] =
     "other counts would give, and what a change of the count would move. Exits 0; 1 if the body cannot be had\n"
     "or is no exposition, 2 if the command line is wrong.\n";
 
-enum { CONTENT_TYPE = TOOL_OWN, ACCEPT, TIMEOUT, TO, TARGETS, INTERVAL };
+enum { CONTENT_TYPE = TOOL_OWN_OF_ASKER, TO, TARGETS, INTERVAL };
 
 static const struct flag flags[] = {
     TOOL_COMMON_FLAGS,
+    TOOL_ASKER_FLAGS("as Prometheus 2.42 asks"),
     [CONTENT_TYPE] = {"content-type", "CT", "of a body that does not come with one (text/plain; version=0.0.4)",
                       tool_take},
-    [ACCEPT] = {"accept", "ACCEPT", "what a URL is asked for (as Prometheus 2.42 asks)", tool_take},
-    [TIMEOUT] = {"timeout", "DURATION", "how long a URL may take (10s)", tool_take},
     [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", tool_take},
     [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", tool_take},
     [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", tool_take},
@@ -82,33 +81,16 @@ read_flags(struct plan *p)
 /* The body. */
 
 static int
-refuse_body(const char *name, const char *why)
-{
-    fprintf(stderr, "scrapeshard: %s: ", name);
-    text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
-    putc('\n', stderr);
-    return EXIT_FAILED;
-}
-
-static int
 read_url(const struct plan *p, const char *url, const struct ss_filter_settings *settings, struct ss_index **indexp)
 {
-    const char *accept = p->tool.values[ACCEPT], *timeout = p->tool.values[TIMEOUT];
-    struct get_settings get = {.url = url, .accept = accept ? accept : prometheus_accept, .timeout = 10000};
     char why[SOURCE_REASON];
     struct getter *getter;
-    const char *wrong = timeout ? value_read_duration(&get.timeout, timeout) : NULL;
-
-    if (wrong || get.timeout < 1)
-        return flags_refuse("--timeout: \"%s\" %s", timeout, wrong ? wrong : "leaves no time; 10s is usual");
-    int r = getter_new(&getter, &get, &wrong);
-    if (r > 0)
-        return flags_refuse("\"%s\" %s", url, wrong);
-    if (r)
-        return refuse_body(url, strerror(-r));
-    r = source_read_url(indexp, getter, NULL, settings, why);
+    int status = tool_open_url(&getter, &p->tool, url, prometheus_accept);
+    if (status)
+        return status;
+    status = source_read_url(indexp, getter, NULL, settings, why);
     getter_free(getter);
-    return r ? refuse_body(url, why) : 0;
+    return status ? tool_fail(url, why) : 0;
 }
 
 static int
@@ -122,7 +104,7 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
     }
     const char *path = where && strcmp(where, "-") != 0 ? where : NULL;
     p->name = path ? path : "standard input";
-    return source_read_file(indexp, path, settings, why) ? refuse_body(p->name, why) : 0;
+    return source_read_file(indexp, path, settings, why) ? tool_fail(p->name, why) : 0;
 }
 
 /* The plan. */
@@ -154,7 +136,7 @@ make_plan(struct plan *p, const struct ss_index *index)
     if (!r)
         r = weigh_counts(p);
     if (r)
-        return refuse_body(p->name, strerror(-r));
+        return tool_fail(p->name, strerror(-r));
     p->balance = balance_of(p->loads, p->tool.count);
     p->n_shares = fall_largest(&p->fall, p->tool.count, p->balance.fullest, p->shares, SHARES);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)

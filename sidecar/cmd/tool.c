@@ -2,6 +2,10 @@
 #include "tool.h"
 
 #include "cmd.h"
+#include "get.h"
+#include "terminal.h"
+
+#include "../service/values.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -100,6 +104,32 @@ tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config *
         free(flags.values[flags.n + i].value);
     free(flags.values);
     return status;
+}
+
+int
+tool_fail(const char *name, const char *why)
+{
+    fprintf(stderr, "scrapeshard: %s: ", name);
+    text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
+    putc('\n', stderr);
+    return EXIT_FAILED;
+}
+
+int
+tool_open_url(struct getter **getterp, const struct tool *t, const char *url, const char *fallback)
+{
+    const char *accept = t->values[TOOL_ACCEPT], *timeout = t->values[TOOL_TIMEOUT];
+    struct get_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
+    const char *wrong = timeout ? value_read_duration(&get.timeout, timeout) : NULL;
+
+    if (wrong || get.timeout < 1)
+        return flags_refuse("--timeout: \"%s\" %s", timeout, wrong ? wrong : "leaves no time; 10s is usual");
+    if (strpbrk(get.accept, "\r\n"))
+        return flags_refuse("--accept: a header is one line");
+    int r = getter_new(getterp, &get, &wrong);
+    if (r > 0)
+        return flags_refuse("\"%s\" %s", url, wrong);
+    return r ? tool_fail(url, strerror(-r)) : 0;
 }
 
 bool

@@ -7,8 +7,18 @@
 
 #include <stdint.h>
 
-/* The flags of each tool's table; its own come behind them. */
-enum { TOOL_COUNT, TOOL_JSON, TOOL_FILE, TOOL_SET, TOOL_OWN, TOOL_FLAGS = 12 };
+/* The flags of each tool's table; its own come behind them, and behind those of a tool that asks services. */
+enum {
+    TOOL_COUNT,
+    TOOL_JSON,
+    TOOL_FILE,
+    TOOL_SET,
+    TOOL_OWN,
+    TOOL_ACCEPT = TOOL_OWN,
+    TOOL_TIMEOUT,
+    TOOL_OWN_OF_ASKER,
+    TOOL_FLAGS = 12
+};
 
 #define TOOL_COMMON_FLAGS                                                                                              \
     [TOOL_COUNT] = {"shard-count", "N", "how many shards there are", tool_take},                                       \
@@ -23,6 +33,10 @@ struct tool {
     struct config *config;
     uint32_t count;
 };
+
+#define TOOL_ASKER_FLAGS(fallback)                                                                                     \
+    [TOOL_ACCEPT] = {"accept", "ACCEPT", "what a service is asked for (" fallback ")", tool_take},                     \
+    [TOOL_TIMEOUT] = {"timeout", "DURATION", "how long each answer may take (10s)", tool_take}
 
 /* Takes a flag into values. ctx is a struct tool. */
 int tool_take(void *ctx, const struct flag *flag, const char *value);
@@ -39,6 +53,14 @@ int tool_read_split(struct tool *tool, char *const *patterns, size_t n, struct c
 
 /* Reads a number from 1 to SS_SHARD_COUNT_MAX of a flag. 0, or an exit status, after saying why. */
 int tool_read_count(const struct tool *tool, int flag, uint32_t *countp);
+
+struct getter;
+
+/* Makes ready to ask a service, for fallback if no --accept was given. 0, or an exit status, after saying why. */
+int tool_open_url(struct getter **getterp, const struct tool *tool, const char *url, const char *fallback);
+
+/* Says that something of a service or file is wrong; why may have any bytes. Returns EXIT_FAILED. */
+int tool_fail(const char *name, const char *why);
 
 /* Whether a configuration was named, or a part of it. */
 bool tool_has_config(const struct tool *tool);

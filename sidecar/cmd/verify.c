@@ -7,7 +7,6 @@
 #include "terminal.h"
 
 #include "../core/bytes.h"
-#include "../service/values.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,12 +21,11 @@ static const char usage[] =
     "meanwhile. With a configuration it also proves that each series is in the very shard it ought to be.\n"
     "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong; 2 if the command line is.\n";
 
-enum { ACCEPT = TOOL_OWN, TIMEOUT, WHOLE };
+enum { WHOLE = TOOL_OWN_OF_ASKER };
 
 static const struct flag flags[] = {
     TOOL_COMMON_FLAGS,
-    [ACCEPT] = {"accept", "ACCEPT", "what is asked for (text/plain;version=0.0.4)", tool_take},
-    [TIMEOUT] = {"timeout", "DURATION", "how long each answer may take (10s)", tool_take},
+    TOOL_ASKER_FLAGS("text/plain;version=0.0.4"),
     [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", tool_take},
     [WHOLE + 1] = {NULL, NULL, NULL, NULL},
 };
@@ -74,9 +72,9 @@ read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_in
     char why[SOURCE_REASON];
     int status = read_answer(v, getter, NULL, role, 0, indexp, why);
     if (status) {
-        fprintf(stderr, "scrapeshard: %s: the whole: ", v->whole ? v->whole : v->url);
-        text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
-        putc('\n', stderr);
+        char name[SOURCE_REASON];
+        snprintf(name, sizeof(name), "%s: the whole", v->whole ? v->whole : v->url);
+        tool_fail(name, why);
     }
     return status;
 }
@@ -170,31 +168,14 @@ gather(struct verify *v, struct getter *shards, struct getter *whole)
     return EXIT_FAILED;
 }
 
-/* 0, or an exit status, after saying why. */
-static int
-open_url(struct getter **getterp, const struct verify *v, const char *url)
-{
-    const char *accept = v->tool.values[ACCEPT], *timeout = v->tool.values[TIMEOUT];
-    struct get_settings get = {.url = url, .accept = accept ? accept : "text/plain;version=0.0.4", .timeout = 10000};
-    const char *wrong = timeout ? value_read_duration(&get.timeout, timeout) : NULL;
-
-    if (wrong || get.timeout < 1)
-        return flags_refuse("--timeout: \"%s\" %s", timeout, wrong ? wrong : "leaves no time; 10s is usual");
-    int r = getter_new(getterp, &get, &wrong);
-    if (r > 0)
-        return flags_refuse("\"%s\" %s", url, wrong);
-    if (r)
-        fprintf(stderr, "scrapeshard: %s: %s\n", url, strerror(-r));
-    return r ? EXIT_FAILED : 0;
-}
-
 static int
 verify(struct verify *v)
 {
+    static const char accept[] = "text/plain;version=0.0.4";
     struct getter *shards = NULL, *whole = NULL;
-    int status = open_url(&shards, v, v->url);
+    int status = tool_open_url(&shards, &v->tool, v->url, accept);
     if (!status && v->whole)
-        status = open_url(&whole, v, v->whole);
+        status = tool_open_url(&whole, &v->tool, v->whole, accept);
     if (!status)
         status = gather(v, shards, v->whole ? whole : shards);
     getter_free(whole);

@@ -324,6 +324,7 @@ def test_url_that_takes_too_long(upstream):
     (["--shard-count=3", "--targets=1", "--interval=0s"], 2, '--interval: "0s" is none'),
     (["--shard-count=3", "ftp://host/"], 2, '"ftp://host/" '),
     (["--shard-count=3", "--timeout=soon", "http://127.0.0.1:1/"], 2, '--timeout: "soon" '),
+    (["--shard-count=3", "--accept=a\nb", "http://127.0.0.1:1/"], 2, "--accept: a header is one line"),
     (["--shard-count=3", "/nonexistent"], 1, "/nonexistent: No such file"),
     (["--shard-count=3", "/"], 1, "/: Is a directory"),
     (["--shard-count=3", str(ROOT / "tests/cases/html.in")], 1, "html.in: line 1, byte 0: "),
@@ -506,3 +507,10 @@ def test_readme_names_the_keys_of_json():
     found = set(keys(plan(80, "--targets=1", NODE)))
     assert len(found) > 40
     assert {k for k in found if not re.search(rf"\b{k}\b", row)} == {"sharding", "key", "hash", "placement"}
+
+
+def test_json_of_strange_names():
+    """Whatever bytes a family's name has, it is JSON in UTF-8."""
+    name = b'{"a\x01\x7f\xff\\"\\\\\\nb\xc3\xa9"} 1\n'
+    p = plan(1, input=name)
+    assert p["largest_families"][0]["family"] == 'a\x01\x7f\ufffd"\\\nbé'
