@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "get.h"
 
-#include "../proxy/fetch.h"
 #include "../proxy/upstream.h"
 #include "../service/values.h"
 
@@ -22,7 +21,7 @@ struct getter {
     struct event *timer;
     char *url, *socket;
     struct evkeyvalq headers;
-    int64_t timeout;
+    struct get_settings settings;
 
     /* Of the answer in hand. */
     const struct ss_sink *sink;
@@ -111,7 +110,7 @@ on_timeout(evutil_socket_t fd, short what, void *ctx)
     struct getter *g = ctx;
     (void)fd, (void)what;
     snprintf(g->answer->reason, sizeof(g->answer->reason), "there was no whole answer within %.3g s",
-             (double)g->timeout / 1000);
+             (double)g->settings.timeout / 1000);
     g->result = EIO;
     g->ended = true;
 }
@@ -131,9 +130,9 @@ int
 getter_get(struct getter *g, const char *query, const struct ss_sink *sink, struct get_answer *answer)
 {
     static const struct fetch_events events = {on_head, on_body, on_end};
-    struct timeval timeout = {g->timeout / 1000, g->timeout % 1000 * 1000};
+    struct timeval timeout = {g->settings.timeout / 1000, g->settings.timeout % 1000 * 1000};
     char *url = url_with(g, query);
-    struct fetch_request request = {.url = url, .socket = g->socket, .headers = &g->headers};
+    struct fetch_request request = {.url = url, .socket = g->socket, .tls = g->settings.tls, .headers = &g->headers};
     struct fetch *fetch = NULL;
 
     *answer = (struct get_answer){.status = 0};
@@ -177,10 +176,11 @@ getter_new(struct getter **getterp, const struct get_settings *settings, const c
         return -ENOMEM;
     TAILQ_INIT(&g->headers);
     signal(SIGPIPE, SIG_IGN);
-    g->timeout = settings->timeout;
+    g->settings = *settings;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) || set_url(g, settings->url) || !(g->base = event_base_new()) ||
         upstream_new(&g->upstream, g->base, &fetch_hooks) || !(g->timer = evtimer_new(g->base, on_timeout, g)) ||
-        evhttp_add_header(&g->headers, "Accept", settings->accept)) {
+        evhttp_add_header(&g->headers, "Accept", settings->accept) ||
+        (settings->authorization && evhttp_add_header(&g->headers, "Authorization", settings->authorization))) {
         getter_free(g);
         return -ENOMEM;
     }

@@ -3,6 +3,8 @@
 #define CMD_GET_H
 /* Answers of a service, one after the other and over one connection where that can be: for who has nothing else to do
    meanwhile. As strict as the sidecar itself, whose fetches they are. */
+#include "../proxy/fetch.h"
+
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -10,10 +12,13 @@
 
 struct getter;
 
+/* Borrowed while the getter lives. */
 struct get_settings {
-    const char *url;    /* http://, https:// or unix:/SOCKET:/PATH */
-    const char *accept; /* the header */
-    int64_t timeout;    /* milliseconds, of each answer */
+    const char *url;           /* http://, https:// or unix:/SOCKET:/PATH */
+    const char *accept;        /* the header */
+    const char *authorization; /* the header, or NULL */
+    int64_t timeout;           /* milliseconds, of each answer */
+    struct fetch_tls tls;
 };
 
 struct get_answer {

@@ -81,7 +81,7 @@ read_flags(struct plan *p)
 /* The body. */
 
 static int
-read_url(const struct plan *p, const char *url, const struct ss_filter_settings *settings, struct ss_index **indexp)
+read_url(struct plan *p, const char *url, const struct ss_filter_settings *settings, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
     struct getter *getter;

@@ -5,6 +5,7 @@
 #include "get.h"
 #include "terminal.h"
 
+#include "../service/secrets.h"
 #include "../service/values.h"
 
 #include <errno.h>
@@ -115,18 +116,35 @@ tool_fail(const char *name, const char *why)
     return EXIT_FAILED;
 }
 
-int
-tool_open_url(struct getter **getterp, const struct tool *t, const char *url, const char *fallback)
+/* Reads what flags say of services. 0, or an exit status, after saying why. */
+static int
+read_asking(struct tool *t, struct get_settings *get)
 {
-    const char *accept = t->values[TOOL_ACCEPT], *timeout = t->values[TOOL_TIMEOUT];
-    struct get_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
-    const char *wrong = timeout ? value_read_duration(&get.timeout, timeout) : NULL;
+    const char *timeout = t->values[TOOL_TIMEOUT], *file = t->values[TOOL_AUTHORIZATION];
+    const char *wrong = timeout ? value_read_duration(&get->timeout, timeout) : NULL;
 
-    if (wrong || get.timeout < 1)
+    if (wrong || get->timeout < 1)
         return flags_refuse("--timeout: \"%s\" %s", timeout, wrong ? wrong : "leaves no time; 10s is usual");
-    if (strpbrk(get.accept, "\r\n"))
+    if (strpbrk(get->accept, "\r\n"))
         return flags_refuse("--accept: a header is one line");
-    int r = getter_new(getterp, &get, &wrong);
+    if (file && !t->authorization && secret_read_line(&t->authorization, file, &wrong))
+        return tool_fail(file, wrong);
+    get->authorization = t->authorization;
+    get->tls = (struct fetch_tls){t->values[TOOL_TLS_CA], t->values[TOOL_TLS_CERTIFICATE], t->values[TOOL_TLS_KEY],
+                                  t->values[TOOL_TLS_INSECURE]};
+    return 0;
+}
+
+int
+tool_open_url(struct getter **getterp, struct tool *t, const char *url, const char *fallback)
+{
+    const char *accept = t->values[TOOL_ACCEPT], *wrong;
+    struct get_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
+
+    int r = read_asking(t, &get);
+    if (r)
+        return r;
+    r = getter_new(getterp, &get, &wrong);
     if (r > 0)
         return flags_refuse("\"%s\" %s", url, wrong);
     return r ? tool_fail(url, strerror(-r)) : 0;
@@ -181,6 +199,7 @@ void
 tool_deinit(struct tool *t)
 {
     config_unref(t->config);
+    secret_free(t->authorization);
     settings_deinit(&t->settings);
     libevent_global_shutdown();
 }

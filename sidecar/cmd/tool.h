@@ -16,8 +16,13 @@ enum {
     TOOL_OWN,
     TOOL_ACCEPT = TOOL_OWN,
     TOOL_TIMEOUT,
+    TOOL_AUTHORIZATION,
+    TOOL_TLS_CA,
+    TOOL_TLS_CERTIFICATE,
+    TOOL_TLS_KEY,
+    TOOL_TLS_INSECURE,
     TOOL_OWN_OF_ASKER,
-    TOOL_FLAGS = 12
+    TOOL_FLAGS = 20
 };
 
 #define TOOL_COMMON_FLAGS                                                                                              \
@@ -32,11 +37,17 @@ struct tool {
     const char *values[TOOL_FLAGS]; /* by the flag's place in it; NULL: not given; "" of a flag without a value */
     struct config *config;
     uint32_t count;
+    char *authorization; /* what its file says */
 };
 
 #define TOOL_ASKER_FLAGS(fallback)                                                                                     \
     [TOOL_ACCEPT] = {"accept", "ACCEPT", "what a service is asked for (" fallback ")", tool_take},                     \
-    [TOOL_TIMEOUT] = {"timeout", "DURATION", "how long each answer may take (10s)", tool_take}
+    [TOOL_TIMEOUT] = {"timeout", "DURATION", "how long each answer may take (10s)", tool_take},                        \
+    [TOOL_AUTHORIZATION] = {"authorization-file", "FILE", "a file with the Authorization header to send", tool_take},  \
+    [TOOL_TLS_CA] = {"tls-ca", "FILE", "who vouches for an https service (the system's)", tool_take},                  \
+    [TOOL_TLS_CERTIFICATE] = {"tls-certificate", "FILE", "a certificate to show to it", tool_take},                    \
+    [TOOL_TLS_KEY] = {"tls-key", "FILE", "its private key", tool_take},                                                \
+    [TOOL_TLS_INSECURE] = {"tls-insecure", NULL, "any certificate of it will do", tool_take}
 
 /* Takes a flag into values. ctx is a struct tool. */
 int tool_take(void *ctx, const struct flag *flag, const char *value);
@@ -57,7 +68,7 @@ int tool_read_count(const struct tool *tool, int flag, uint32_t *countp);
 struct getter;
 
 /* Makes ready to ask a service, for fallback if no --accept was given. 0, or an exit status, after saying why. */
-int tool_open_url(struct getter **getterp, const struct tool *tool, const char *url, const char *fallback);
+int tool_open_url(struct getter **getterp, struct tool *tool, const char *url, const char *fallback);
 
 /* Says that something of a service or file is wrong; why may have any bytes. Returns EXIT_FAILED. */
 int tool_fail(const char *name, const char *why);

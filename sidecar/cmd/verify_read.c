@@ -199,12 +199,12 @@ enum { FIELD_NAME = 1, FIELD_METRIC = 4 };
 static int
 read_metric(struct reader *r, struct ss_span name, struct ss_span metric)
 {
-    struct label_pairs pairs = {.left = metric};
+    struct label_pairs pairs = {wire_of(metric)};
     struct label label;
     int error = identity_begin(&r->identity, metric.len);
     while (!error && label_pairs_next(&pairs, &label))
         error = identity_add(&r->identity, &label);
-    if (!error && pairs.broken) {
+    if (!error && pairs.fields.broken) {
         r->wrong = "the labels of a metric cannot be read";
         return EINVAL;
     }
@@ -216,7 +216,7 @@ read_metric(struct reader *r, struct ss_span name, struct ss_span metric)
 static int
 read_family(struct reader *r, struct ss_span message)
 {
-    struct wire names = {.left = message}, metrics = {.left = message};
+    struct wire names = wire_of(message), metrics = wire_of(message);
     struct ss_span name = {"", 0};
     struct wire_field field;
     int error = 0;
@@ -235,16 +235,15 @@ read_family(struct reader *r, struct ss_span message)
 static int
 read_protobuf(struct reader *r, struct ss_span body, uint64_t *messagep)
 {
-    struct wire wire = {.left = body};
+    struct wire wire = wire_of(body);
     int error = 0;
-    for (*messagep = 0; wire.left.len && !error && !wire.broken;) {
+    for (*messagep = 0; wire.p < wire.end && !error && !wire.broken;) {
         uint64_t size = wire_varint(&wire);
         ++*messagep;
-        if (wire.broken || size > wire.left.len)
+        if (wire.broken || size > (size_t)(wire.end - wire.p))
             break; /* the index would not have taken it */
-        error = read_family(r, (struct ss_span){wire.left.ptr, (size_t)size});
-        wire.left.ptr += size;
-        wire.left.len -= size;
+        error = read_family(r, (struct ss_span){wire.p, (size_t)size});
+        wire.p += size;
     }
     return error;
 }

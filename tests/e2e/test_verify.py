@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run
 from exposition import PROTOBUF, gauge_family, protobuf_shard, shard_of, text_shard
+from pki import Authority
 from test_captured import CAPTURED, CASES
 from tools import complaints
 
@@ -433,3 +434,27 @@ def test_unix_socket(upstream, tmp_path):
             shard = shard_in(head)
             connection.sendall(answer(BODY if shard is None else text_shard(BODY, shard, N)))
     right(N, upstream(serve, path=str(tmp_path / "socket")).url)
+
+
+def test_a_sidecar_that_does_not_let_everybody_in(sidecar, upstream, tmp_path):
+    """TLS both ways and a token: each is told by a file, and none of it can be left away."""
+    ca = Authority(tmp_path, "ca")
+    pem, key = ca.issue("server", "IP:127.0.0.1")
+    own_pem, own_key = ca.issue("operator")
+    token, header = tmp_path / "token", tmp_path / "header"
+    token.write_text("s3cr3t\n")
+    header.write_text("Bearer s3cr3t\n")
+    s = sidecar(upstream(answering(answer(BODY))).url, f"--set=web.tls_certificate={pem}", f"--set=web.tls_key={key}",
+                f"--set=web.tls_client_ca={ca.pem}", f"--set=web.bearer_token_file={token}")
+    url = f"https://127.0.0.1:{s.port}/metrics"
+    flags = [f"--tls-ca={ca.pem}", f"--tls-certificate={own_pem}", f"--tls-key={own_key}", f"--authorization-file={header}"]
+    right(N, url, *flags)
+    right(N, url, "--tls-insecure", *flags[1:])
+    for i in 0, 3:
+        status, _, err = run("verify", f"--shard-count={N}", *flags[:i], *flags[i + 1:], url)
+        assert status == 1 and "the whole: " in err
+    assert "it answers 401" in err
+    status, _, err = run("verify", f"--shard-count={N}", flags[0], flags[3], url)
+    assert status == 1 and "the whole: " in err
+    status, _, err = run("verify", f"--shard-count={N}", "--authorization-file=/nonexistent", url)
+    assert status == 1 and err.startswith("scrapeshard: /nonexistent: ")
