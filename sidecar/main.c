@@ -14,6 +14,9 @@ static const struct {
     {"serve", cmd_serve},
     {"check", cmd_check},
     {"split", cmd_split},
+    {"plan", cmd_plan},
+    {"verify", cmd_verify},
+    {"explain", cmd_explain},
 };
 
 int

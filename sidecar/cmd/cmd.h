@@ -14,5 +14,8 @@ enum {
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_split(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 
 #endif

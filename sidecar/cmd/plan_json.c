@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan for a machine. */
+#include "plan.h"
+
+#include <string.h>
+
+static void
+write_balance(struct json *j, const char *key, const struct balance *b)
+{
+    json_open_object(j, key);
+    json_count(j, "shard_count", b->count);
+    json_count(j, "fullest_shard", b->fullest);
+    json_count(j, "most_series", b->most_series);
+    json_count(j, "most_bytes", b->most_bytes);
+    json_number(j, "mean_series", b->mean_series);
+    json_number(j, "mean_bytes", b->mean_bytes);
+    json_number(j, "skew_series", b->by_series);
+    json_number(j, "skew_bytes", b->by_bytes);
+    json_close_object(j);
+}
+
+static void
+write_body(struct json *j, const struct plan *p)
+{
+    const struct fall *f = &p->fall;
+    json_open_object(j, "body");
+    json_text(j, "source", (struct ss_span){p->name, strlen(p->name)});
+    json_word(j, "format", ss_index_format(f->index));
+    json_count(j, "series", f->series);
+    json_count(j, "families", f->families);
+    json_count(j, "bytes", f->bytes);
+    json_count(j, "replicated_series", f->every);
+    json_count(j, "dropped_series", f->dropped);
+    json_close_object(j);
+}
+
+static void
+write_shards(struct json *j, const struct plan *p)
+{
+    json_open_array(j, "shards");
+    for (uint32_t i = 0; i < p->tool.count; i++) {
+        json_open_object(j, NULL);
+        json_count(j, "shard", i);
+        json_count(j, "series", p->loads[i].series);
+        json_count(j, "families", p->loads[i].families);
+        json_count(j, "bytes", p->loads[i].bytes);
+        json_close_object(j);
+    }
+    json_close_array(j);
+}
+
+static void
+write_causes(struct json *j, const struct plan *p)
+{
+    json_open_array(j, "largest_families");
+    for (size_t i = 0; i < p->n_shares; i++) {
+        json_open_object(j, NULL);
+        json_text(j, "family", p->shares[i].family);
+        json_count(j, "series", p->shares[i].series);
+        json_count(j, "bytes", p->shares[i].bytes);
+        json_close_object(j);
+    }
+    json_close_array(j);
+}
+
+static void
+write_cure(struct json *j, const struct cure *c)
+{
+    if (!c->n) {
+        json_null(j, "cure");
+        return;
+    }
+    json_open_object(j, "cure");
+    json_open_array(j, "split");
+    for (size_t i = 0; i < c->n; i++)
+        json_word(j, NULL, c->patterns[i]);
+    json_close_array(j);
+    json_count(j, "families", c->families);
+    write_balance(j, "balance", &c->balance);
+    json_close_object(j);
+}
+
+static void
+write_counts(struct json *j, const struct plan *p)
+{
+    json_open_array(j, "counts");
+    for (uint32_t n = COUNTS_LEAST; n <= COUNTS_MOST; n++)
+        write_balance(j, NULL, &p->counts[n]);
+    json_close_array(j);
+}
+
+static void
+write_move(struct json *j, const struct plan *p)
+{
+    json_open_object(j, "move");
+    json_count(j, "from", p->tool.count);
+    json_count(j, "to", p->to);
+    json_count(j, "modulo_series", p->moved[SS_PLACE_MODULO]);
+    json_count(j, "jump_series", p->moved[SS_PLACE_JUMP]);
+    json_close_object(j);
+}
+
+static void
+write_cost(struct json *j, const char *key, struct cost cost)
+{
+    json_open_object(j, key);
+    json_number(j, "fleet", cost.fleet);
+    json_number(j, "server", cost.server);
+    json_number(j, "fullest_server", cost.fullest);
+    json_close_object(j);
+}
+
+static void
+write_fleet(struct json *j, const struct plan *p)
+{
+    if (!p->targets) {
+        json_null(j, "fleet");
+        return;
+    }
+    json_open_object(j, "fleet");
+    json_count(j, "targets", p->targets);
+    json_number(j, "interval_seconds", p->interval);
+    json_count(j, "servers", p->tool.count);
+    json_open_object(j, "samples_per_second");
+    write_cost(j, "before", plan_cost_before(p, p->fall.series));
+    write_cost(j, "after", plan_cost_after(p, p->balance.mean_series, p->balance.most_series));
+    json_close_object(j);
+    json_open_object(j, "bytes_per_second");
+    write_cost(j, "before", plan_cost_before(p, p->fall.bytes));
+    write_cost(j, "after", plan_cost_after(p, p->balance.mean_bytes, p->balance.most_bytes));
+    json_close_object(j);
+    json_close_object(j);
+}
+
+void
+plan_print_json(const struct plan *p)
+{
+    struct json json = {.out = stdout}, *j = &json;
+    json_open_object(j, NULL);
+    tool_json_sharding(&p->tool, j);
+    write_body(j, p);
+    write_shards(j, p);
+    write_balance(j, "balance", &p->balance);
+    write_causes(j, p);
+    write_cure(j, &p->cure);
+    write_counts(j, p);
+    write_move(j, p);
+    write_fleet(j, p);
+    json_close_object(j);
+}

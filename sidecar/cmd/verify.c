@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asks a running sidecar for the whole and for every shard, and proves that they are the same. */
+#include "verify.h"
+
+#include "cmd.h"
+#include "source.h"
+#include "terminal.h"
+
+#include "../core/bytes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "scrapeshard verify --shard-count=N [flags] URL\n"
+    "\n"
+    "Asks a running sidecar (http://, https:// or unix:/SOCKET:/PATH) for the whole, for each of N shards, and\n"
+    "for the whole again, and proves that the shards are the whole and disjoint, by names and labels; that\n"
+    "families are whole, and metadata where their samples are. What is in only one of the wholes came or went\n"
+    "meanwhile. With a configuration it also proves that each series is in the very shard it ought to be.\n"
+    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong; 2 if the command line is.\n";
+
+enum { WHOLE = TOOL_OWN_OF_ASKER };
+
+static const struct flag flags[] = {
+    TOOL_COMMON_FLAGS,
+    TOOL_ASKER_FLAGS("text/plain;version=0.0.4"),
+    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", tool_take},
+    [WHOLE + 1] = {NULL, NULL, NULL, NULL},
+};
+
+/* Bodies. */
+
+static struct ss_filter_settings
+settings_of(const struct verify *v)
+{
+    struct ss_filter_settings s = ss_filter_settings_default();
+    s.content_type = "text/plain; version=0.0.4";
+    s.sharding = v->tool.config->sharding;
+    s.max_line = SIZE_MAX;
+    return s;
+}
+
+/* Reads one answer into the evidence. 0, or an exit status and why. *indexp, unless NULL, gets the body. */
+static int
+read_answer(struct verify *v, struct getter *getter, const char *query, enum role role, uint32_t shard,
+            struct ss_index **indexp, char *why)
+{
+    struct ss_filter_settings settings = settings_of(v);
+    struct ss_index *index = NULL;
+
+    int status = source_read_url(&index, getter, query, &settings, why);
+    if (!status && !v->format)
+        v->format = ss_index_format(index);
+    if (!status && strcmp(v->format, ss_index_format(index)) != 0) {
+        snprintf(why, SOURCE_REASON, "it is %s, where the whole is %s", ss_index_format(index), v->format);
+        status = EXIT_FAILED;
+    }
+    if (!status)
+        status = evidence_read(&v->evidence, ss_index_body(index), v->format, role, shard, why);
+    if (status || !indexp)
+        ss_index_free(index);
+    else
+        *indexp = index;
+    return status;
+}
+
+static int
+read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_index **indexp)
+{
+    char why[SOURCE_REASON];
+    int status = read_answer(v, getter, NULL, role, 0, indexp, why);
+    if (status) {
+        char name[SOURCE_REASON];
+        snprintf(name, sizeof(name), "%s: the whole", v->whole ? v->whole : v->url);
+        tool_fail(name, why);
+    }
+    return status;
+}
+
+/* Reads every shard. One that cannot be had is a finding, and after many of them no more are asked for. */
+static int
+read_shards(struct verify *v, struct getter *getter)
+{
+    const struct config *c = v->tool.config;
+    struct progress progress = progress_begin("shards asked");
+    uint32_t count = v->tool.count;
+    int r = 0;
+
+    for (uint32_t shard = 0; shard < count && !r && v->judgement.n < FINDINGS; shard++) {
+        char why[SOURCE_REASON], *query;
+        if (asprintf(&query, "%s=%u&%s=%u", c->shard_param, shard, c->shard_count_param, count) < 0) {
+            r = -ENOMEM;
+            break;
+        }
+        if (read_answer(v, getter, query, ROLE_SHARD, shard, NULL, why))
+            judgement_add(&v->judgement, (struct finding){MISTAKE_SHARD, 0, shard, 0, strdup(why)});
+        free(query);
+        progress_tell(&progress, shard + 1, count);
+    }
+    progress_end(&progress);
+    return r;
+}
+
+/* What the configuration says. */
+
+static int
+keep_spans(void *ctx, const struct ss_span *spans, size_t n)
+{
+    int r = 0;
+    for (size_t i = 0; i < n && !r; i++)
+        r = bytes_add(ctx, spans[i]);
+    return r;
+}
+
+/* Takes each shard from the whole as the sidecar ought to. 0, or an exit status, after saying why. */
+static int
+expect_shards(struct verify *v, const struct ss_index *whole)
+{
+    uint32_t count = v->tool.count;
+    struct bytes body = {.len = 0};
+    struct ss_sink sink = {keep_spans, &body};
+    char why[SOURCE_REASON] = "there is no memory";
+    int r = 0;
+
+    for (uint32_t shard = 0; shard < count && !r; shard++) {
+        struct ss_filter_counts counts;
+        struct ss_shards *shards = NULL;
+        struct ss_shards_error error;
+        char text[16];
+        int n = snprintf(text, sizeof(text), "%u", shard);
+        body.len = 0;
+        r = ss_shards_parse(&shards, (struct ss_span){text, (size_t)n}, count, &error);
+        if (!r)
+            r = ss_index_select(whole, shards, &sink, &counts);
+        if (!r)
+            r = evidence_read(&v->evidence, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED, shard, why);
+        ss_shards_free(shards);
+    }
+    bytes_deinit(&body);
+    if (r)
+        fprintf(stderr, "scrapeshard: what the configuration says of the whole cannot be told: %s\n", why);
+    return r ? EXIT_FAILED : 0;
+}
+
+/* The proof. */
+
+static int
+gather(struct verify *v, struct getter *shards, struct getter *whole)
+{
+    struct ss_index *before = NULL;
+    bool expected = tool_has_config(&v->tool);
+
+    int status = read_whole(v, whole, ROLE_BEFORE, &before);
+    if (!status && read_shards(v, shards))
+        status = EXIT_FAILED;
+    if (!status)
+        status = read_whole(v, whole, ROLE_AFTER, NULL);
+    if (!status && expected)
+        status = expect_shards(v, before);
+    ss_index_free(before);
+    if (status || v->judgement.n) /* without all shards nothing can be said of the rest */
+        return status;
+    if (!judgement_pass(&v->judgement, &v->evidence, expected))
+        return 0;
+    fputs("scrapeshard: there is no memory to judge\n", stderr);
+    return EXIT_FAILED;
+}
+
+static int
+verify(struct verify *v)
+{
+    static const char accept[] = "text/plain;version=0.0.4";
+    struct getter *shards = NULL, *whole = NULL;
+    int status = tool_open_url(&shards, &v->tool, v->url, accept);
+    if (!status && v->whole)
+        status = tool_open_url(&whole, &v->tool, v->whole, accept);
+    if (!status)
+        status = gather(v, shards, v->whole ? whole : shards);
+    getter_free(whole);
+    getter_free(shards);
+    if (status)
+        return status;
+    if (v->tool.values[TOOL_JSON])
+        verify_print_json(v);
+    else
+        verify_print(v);
+    return v->judgement.n ? EXIT_FAILED : 0;
+}
+
+int
+cmd_verify(int argc, char **argv)
+{
+    struct verify v = {.tool = {.flags = flags}};
+    int at = tool_read(&v.tool, argc, argv, usage), status;
+
+    if (at < 0) {
+        status = -at;
+    } else if (at != argc - 1) {
+        status = flags_refuse("verify takes one URL, behind the flags");
+    } else {
+        v.url = argv[at];
+        v.whole = v.tool.values[WHOLE];
+        v.evidence.count = v.tool.count;
+        status = tool_end(verify(&v));
+    }
+    evidence_deinit(&v.evidence);
+    judgement_deinit(&v.judgement);
+    tool_deinit(&v.tool);
+    return status;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong with what was seen. */
+#include "verify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* What is known of a family, or of a default key, while its items are gone through. */
+struct group {
+    bool has_series, has_replicated, is_torn;
+    bool is_vague;         /* of some of its series it is not known in which shards they are */
+    uint32_t shard;        /* of its first series that is in one shard, plus 1; 0: there was none */
+    unsigned char *shards; /* a bit for each shard that has a series of its own of it; a family's alone */
+};
+
+struct judge {
+    struct judgement *out;
+    const struct evidence *evidence;
+    bool expected;
+    struct group *families, *keys; /* by number */
+    size_t row;                    /* bytes of a group's shards */
+    unsigned char *rows;
+};
+
+void
+judgement_add(struct judgement *j, struct finding finding)
+{
+    if (j->n < FINDINGS)
+        j->findings[j->n] = finding;
+    else
+        free(finding.reason);
+    j->n++;
+    j->counts[finding.mistake]++;
+}
+
+static bool
+has_bit(const unsigned char *bits, uint32_t i)
+{
+    return bits[i / 8] >> i % 8 & 1;
+}
+
+static void
+set_bit(unsigned char *bits, uint32_t i)
+{
+    bits[i / 8] |= (unsigned char)(1 << i % 8);
+}
+
+static void
+find(struct judge *g, enum mistake mistake, uint32_t item, uint32_t shard, uint32_t other)
+{
+    judgement_add(g->out, (struct finding){mistake, item, shard, other, NULL});
+}
+
+/* Whether it is in every shard, and is to be. */
+static bool
+is_replicated(const struct judge *g, const struct item *i)
+{
+    uint32_t count = g->evidence->count;
+    return count > 1 && i->found.shards == count && (!g->expected || !i->before || i->expected.shards == count);
+}
+
+/* What the configuration says of an item that the first whole has. */
+static void
+judge_expected(struct judge *g, uint32_t number, const struct item *i)
+{
+    uint32_t ought = i->expected.shards, is = i->found.shards;
+    if (!ought && is)
+        find(g, MISTAKE_UNDROPPED, number, i->found.first, 0);
+    else if (ought > 1 && ought == g->evidence->count && is && is < ought)
+        find(g, MISTAKE_UNSHARED, number, is, 0);
+    else if (ought == 1 && is == 1 && i->found.first != i->expected.first)
+        find(g, MISTAKE_MISPLACED, number, i->found.first, i->expected.first);
+}
+
+/* Whether an item that is in no shard is missed: both wholes have it, and no rule drops it. */
+static bool
+is_lost(const struct judge *g, const struct item *i)
+{
+    return i->before && i->after && !i->found.shards && !(g->expected && !i->expected.shards);
+}
+
+static void
+judge_times(struct judge *g, uint32_t number, const struct item *i)
+{
+    uint32_t times = i->before > i->after ? i->before : i->after;
+    if (times && i->found.most > times)
+        find(g, MISTAKE_REPEATED, number, i->found.first, 0);
+}
+
+static void
+judge_series(struct judge *g, uint32_t number, const struct item *i)
+{
+    bool replicated = is_replicated(g, i), whole = i->before && i->after;
+    bool unshared = g->expected && i->expected.shards > 1;
+
+    g->out->series += whole;
+    g->out->churn += !whole && (i->before || i->after);
+    g->out->replicated += replicated;
+    if (g->expected && i->before && !i->expected.shards) {
+        g->out->dropped++;
+        g->out->dropped_families[i->family] = true;
+    }
+    if (replicated)
+        g->out->replicated_families[i->family] = true;
+    if (is_lost(g, i))
+        find(g, MISTAKE_LOST, number, 0, 0);
+    if (i->found.shards > 1 && !replicated && !unshared)
+        find(g, MISTAKE_DOUBLED, number, i->found.first, i->found.second);
+    if (i->found.shards && !i->before && !i->after)
+        find(g, MISTAKE_STRAY, number, i->found.first, 0);
+    if (g->expected && i->before)
+        judge_expected(g, number, i);
+    judge_times(g, number, i);
+}
+
+/* Families. */
+
+/* Notes where a series is; and, if nothing says where it ought to be, whether that tears its family. */
+static void
+group_series(struct judge *g, uint32_t number, const struct item *i)
+{
+    struct group *family = &g->families[i->family], *key = &g->keys[i->key];
+    uint32_t shard = i->found.first;
+
+    if (!i->found.shards)
+        return;
+    family->has_series = true;
+    if (is_replicated(g, i)) {
+        family->has_replicated = true;
+        return;
+    }
+    if (!family->shards)
+        family->shards = g->rows + i->family * g->row;
+    set_bit(family->shards, shard);
+    if (i->found.shards > 1)
+        set_bit(family->shards, i->found.second);
+    family->is_vague |= i->found.shards > 2;
+    if (i->found.shards > 1 || g->expected)
+        return;
+    if (!key->shard)
+        key->shard = shard + 1;
+    if (key->shard == shard + 1 || key->is_torn)
+        return;
+    key->is_torn = true;
+    find(g, MISTAKE_TORN, number, shard, key->shard - 1);
+}
+
+/* Metadata are where samples of their family are, and nowhere else; those without samples are in one shard, or in
+   all. */
+static void
+judge_meta(struct judge *g, uint32_t number, const struct item *i)
+{
+    const struct group *family = &g->families[i->family];
+    uint32_t count = g->evidence->count;
+
+    if (!i->before || !i->after)
+        return;
+    if (is_lost(g, i) && !family->has_series)
+        find(g, MISTAKE_LOST, number, 0, 0);
+    if (!g->evidence->is_protobuf) /* where a family may come as several messages */
+        judge_times(g, number, i);
+    if (!family->has_series && i->found.shards > 1 && i->found.shards < count)
+        find(g, MISTAKE_DOUBLED, number, i->found.first, i->found.second);
+    for (uint32_t s = 0; s < count && family->has_series; s++) {
+        bool own = family->shards && has_bit(family->shards, s), is = has_bit(i->shards, s);
+        /* Where only some of a family are replicated, its metadata may stay with the others. */
+        bool needed = family->shards ? own : family->has_replicated;
+        if (needed && !is) {
+            find(g, MISTAKE_BARE, number, s, 0);
+            return;
+        }
+        if (is && !own && !family->has_replicated && !family->is_vague) {
+            find(g, MISTAKE_ALONE, number, s, 0);
+            return;
+        }
+    }
+}
+
+static int
+prepare(struct judge *g)
+{
+    const struct evidence *e = g->evidence;
+    g->row = (e->count + 7) / 8;
+    g->families = calloc(e->families.names.n + 1, sizeof(*g->families));
+    g->keys = calloc(e->keys.n + 1, sizeof(*g->keys));
+    g->rows = calloc(e->families.names.n + 1, g->row);
+    g->out->replicated_families = calloc(e->families.names.n + 1, sizeof(bool));
+    g->out->dropped_families = calloc(e->families.names.n + 1, sizeof(bool));
+    return g->families && g->keys && g->rows && g->out->replicated_families && g->out->dropped_families ? 0 : -ENOMEM;
+}
+
+int
+judgement_pass(struct judgement *j, const struct evidence *e, bool expected)
+{
+    struct judge g = {.out = j, .evidence = e, .expected = expected};
+    int r = prepare(&g);
+
+    for (uint32_t i = 1; i <= e->names.n && !r; i++) {
+        if (e->items[i].is_meta)
+            continue;
+        judge_series(&g, i, &e->items[i]);
+        group_series(&g, i, &e->items[i]);
+    }
+    if (j->series && j->replicated >= j->series && !expected)
+        find(&g, MISTAKE_UNSHARDED, 0, 0, 0);
+    for (uint32_t i = 1; i <= e->names.n && !r; i++)
+        if (e->items[i].is_meta)
+            judge_meta(&g, i, &e->items[i]);
+    free(g.families);
+    free(g.keys);
+    free(g.rows);
+    return r;
+}
+
+void
+judgement_deinit(struct judgement *j)
+{
+    for (size_t i = 0; i < FINDINGS; i++)
+        free(j->findings[i].reason);
+    free(j->replicated_families);
+    free(j->dropped_families);
+}

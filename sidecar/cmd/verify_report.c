@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The judgement, for a person and for a machine. */
+#include "verify.h"
+
+#include "identity.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Names of families that a person is told. */
+enum { FAMILIES = 10 };
+
+static const struct {
+    const char *word, *sentence; /* the shards stand for %1$u and %2$u */
+} mistakes[MISTAKES] = {
+    [MISTAKE_SHARD] = {"failed", "shard %1$u cannot be had"},
+    [MISTAKE_LOST] = {"lost", "it is in the whole, and in no shard"},
+    [MISTAKE_DOUBLED] = {"doubled", "it is in shard %1$u and in shard %2$u"},
+    [MISTAKE_REPEATED] = {"repeated", "it is more often in shard %1$u than in the whole"},
+    [MISTAKE_MISPLACED] = {"misplaced", "it is in shard %1$u; by the configuration, shard %2$u is right"},
+    [MISTAKE_UNSHARED] = {"unshared", "it is in %1$u shards; by the configuration, it is to be in every one"},
+    [MISTAKE_UNDROPPED] = {"undropped", "it is in shard %1$u; by the configuration, it is to be in none"},
+    [MISTAKE_STRAY] = {"stray", "it is in shard %1$u, and not in the whole"},
+    [MISTAKE_TORN] = {"torn", "it is in shard %1$u, others of its family in shard %2$u"},
+    [MISTAKE_BARE] = {"bare", "shard %1$u has samples of it, and not this"},
+    [MISTAKE_ALONE] = {"alone", "shard %1$u has this, and no sample of it"},
+    [MISTAKE_UNSHARDED] = {"unsharded", "every shard has all of the whole: who answers knows of no shards"},
+};
+
+/* An item as text; its bytes are to be freed. */
+static struct ss_span
+text_of(const struct verify *v, uint32_t item, char **bytesp)
+{
+    size_t len = 0;
+    *bytesp = NULL;
+    FILE *out = open_memstream(bytesp, &len);
+    if (out) {
+        identity_print(out, v->evidence.names.items[item].name);
+        fclose(out);
+    }
+    return (struct ss_span){*bytesp ? *bytesp : "", len};
+}
+
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* they stand in the table above */
+
+static void
+print_sentence(FILE *out, const struct finding *f)
+{
+    fprintf(out, mistakes[f->mistake].sentence, f->shard, f->other);
+}
+
+/* For a person. */
+
+static void
+print_finding(const struct verify *v, const struct terminal *t, const struct finding *f)
+{
+    printf("  %s%-10s%s", terminal_colour(t, COLOUR_BAD), mistakes[f->mistake].word, terminal_colour(t, COLOUR_NONE));
+    if (f->item) {
+        char *bytes;
+        text_print_escaped(stdout, text_of(v, f->item, &bytes));
+        free(bytes);
+        printf(": ");
+    }
+    print_sentence(stdout, f);
+    if (f->reason) {
+        printf(": ");
+        text_print_escaped(stdout, (struct ss_span){f->reason, strlen(f->reason)});
+    }
+    putchar('\n');
+}
+
+/* Whether there is a mistake that a rule may explain. */
+static bool
+may_be_a_rule(const struct judgement *j)
+{
+    return j->counts[MISTAKE_LOST] || j->counts[MISTAKE_TORN] || j->counts[MISTAKE_DOUBLED];
+}
+
+static void
+print_families(const struct verify *v, const char *what, uint64_t series, const bool *wanted)
+{
+    const struct families *f = &v->evidence.families;
+    uint32_t n = 0;
+    if (!series)
+        return;
+    printf("%s: %" PRIu64 " series of", what, series);
+    for (uint32_t i = 1; i <= f->names.n; i++) {
+        if (!wanted[i] || n++ >= FAMILIES)
+            continue;
+        fputs(n == 1 ? " " : ", ", stdout);
+        text_print(stdout, f->names.items[i].name);
+    }
+    if (n > FAMILIES)
+        printf(", and %u more", n - FAMILIES);
+    putchar('\n');
+}
+
+void
+verify_print(const struct verify *v)
+{
+    const struct judgement *j = &v->judgement;
+    const struct evidence *e = &v->evidence;
+    struct terminal t = terminal_of(stdout);
+
+    printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->url, v->tool.count, v->format,
+           terminal_colour(&t, COLOUR_NONE));
+    printf("the whole: %" PRIu64 " samples before, %" PRIu64 " after; the shards: %" PRIu64 "\n",
+           e->series[ROLE_BEFORE], e->series[ROLE_AFTER], e->series[ROLE_SHARD]);
+    if (j->churn)
+        printf("came or went meanwhile: %" PRIu64 " series\n", j->churn);
+    print_families(v, "in every shard", j->replicated, j->replicated_families);
+    print_families(v, "dropped", j->dropped, j->dropped_families);
+    if (!j->n) {
+        printf("%sRight:%s the shards are the whole, and they are disjoint.\n", terminal_colour(&t, COLOUR_GOOD),
+               terminal_colour(&t, COLOUR_NONE));
+        return;
+    }
+    printf("%sWrong:%s %" PRIu64 " thing%s%s\n", terminal_colour(&t, COLOUR_BAD), terminal_colour(&t, COLOUR_NONE),
+           j->n, j->n == 1 ? "" : "s", j->n > FINDINGS ? ", of which the first 20 are" : "");
+    for (size_t i = 0; i < FINDINGS && i < j->n; i++)
+        print_finding(v, &t, &j->findings[i]);
+    if (j->counts[MISTAKE_SHARD])
+        puts("Nothing can be said of the series as long as a shard is missing.");
+    else if (may_be_a_rule(j) && !tool_has_config(&v->tool))
+        puts("If the sidecar has rules, or another key than family, --config.file=FILE tells of them.");
+}
+
+/* For a machine. */
+
+static void
+write_finding(const struct verify *v, struct json *j, const struct finding *f)
+{
+    static const bool has_other[MISTAKES] = {
+        [MISTAKE_DOUBLED] = true, [MISTAKE_MISPLACED] = true, [MISTAKE_TORN] = true};
+    char *bytes = NULL, *sentence = NULL;
+    size_t len;
+    FILE *out = open_memstream(&sentence, &len);
+
+    json_open_object(j, NULL);
+    json_word(j, "mistake", mistakes[f->mistake].word);
+    if (f->item)
+        json_text(j, v->evidence.items[f->item].is_meta ? "metadata" : "series", text_of(v, f->item, &bytes));
+    if (f->mistake == MISTAKE_UNSHARED)
+        json_count(j, "shards", f->shard);
+    else if (f->mistake != MISTAKE_LOST && f->mistake != MISTAKE_UNSHARDED)
+        json_count(j, "shard", f->shard);
+    if (has_other[f->mistake])
+        json_count(j, "other_shard", f->other);
+    if (out) {
+        print_sentence(out, f);
+        fclose(out);
+        json_word(j, "says", sentence);
+    }
+    if (f->reason)
+        json_word(j, "reason", f->reason);
+    json_close_object(j);
+    free(sentence);
+    free(bytes);
+}
+
+static void
+write_families(const struct verify *v, struct json *j, const char *key, const bool *wanted)
+{
+    const struct families *f = &v->evidence.families;
+    json_open_array(j, key);
+    for (uint32_t i = 1; wanted && i <= f->names.n; i++)
+        if (wanted[i])
+            json_text(j, NULL, f->names.items[i].name);
+    json_close_array(j);
+}
+
+void
+verify_print_json(const struct verify *v)
+{
+    const struct judgement *judgement = &v->judgement;
+    struct json json = {.out = stdout}, *j = &json;
+
+    json_open_object(j, NULL);
+    json_flag(j, "right", !judgement->n);
+    json_word(j, "url", v->url);
+    json_word(j, "format", v->format);
+    json_count(j, "shard_count", v->tool.count);
+    json_count(j, "samples_before", v->evidence.series[ROLE_BEFORE]);
+    json_count(j, "samples_after", v->evidence.series[ROLE_AFTER]);
+    json_count(j, "samples_in_shards", v->evidence.series[ROLE_SHARD]);
+    json_count(j, "series_that_came_or_went", judgement->churn);
+    json_count(j, "replicated_series", judgement->replicated);
+    write_families(v, j, "replicated_families", judgement->replicated_families);
+    json_count(j, "dropped_series", judgement->dropped);
+    write_families(v, j, "dropped_families", judgement->dropped_families);
+    json_count(j, "mistakes", judgement->n);
+    json_open_array(j, "first_mistakes");
+    for (size_t i = 0; i < FINDINGS && i < judgement->n; i++)
+        write_finding(v, j, &judgement->findings[i]);
+    json_close_array(j);
+    json_close_object(j);
+}

@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scrapeshard plan: its numbers are those of an independent count, and of what split hands out."""
+import collections
+import fcntl
+import gzip
+import json
+import os
+import pty
+import re
+import shlex
+import struct
+import subprocess
+import termios
+import threading
+
+import pytest
+import xxhash
+from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run, wait_until
+from exposition import PROTOBUF, family_key, gauge_family, line_name, lines, messages, shard_of
+from test_captured import CAPTURED, CASES, split
+from tools import PROGRESS, complaints, jump
+
+
+def plan(count, *args, **options):
+    """What plan --json says."""
+    done = subprocess.run([BINARY, "plan", f"--shard-count={count}", "--json", *map(str, args)], capture_output=True,
+                          timeout=30 * SLOW, check=False, **options)
+    assert (done.returncode, complaints(done.stderr.decode())) == (0, ""), done.stderr
+    return json.loads(done.stdout)
+
+
+def case(name):
+    """The flags and the file of a golden case."""
+    return [a for a in shlex.split((CASES / f"{name}.args").read_text()) if not a.startswith("--shard")] + [CASES / f"{name}.in"]
+
+
+def families_of(body, protobuf):
+    """{family: its series}, by key."""
+    found = collections.Counter()
+    if protobuf:
+        for name, _, fields in messages(body):
+            found[family_key(name)] += sum(number == 4 for number, _ in fields)
+    else:
+        for line in lines(body):
+            if name := line_name(line):
+                found[family_key(name)] += not line.startswith(b"#")
+    return found
+
+
+def balance(loads):
+    """(the most, the skew) of numbers."""
+    return max(loads), pytest.approx(max(loads) * len(loads) / sum(loads) if sum(loads) else 1, abs=0.001)
+
+
+# The numbers.
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+@pytest.mark.parametrize("count", [1, 7, 80])
+def test_shards_are_what_split_hands_out(name, count):
+    protobuf = "protobuf" in name
+    shards = [split(name, s, count) for s in range(count)]
+    counted = [families_of(s, protobuf) for s in shards]
+    body = (CASES / f"{name}.in").read_bytes()
+    p = plan(count, *case(name))
+    assert p["shards"] == [{"shard": i, "series": f.total(), "families": len(f), "bytes": len(s)}
+                           for i, (s, f) in enumerate(zip(shards, counted))]
+    assert p["shard_count"] == count
+    whole = families_of(body, protobuf)
+    assert p["body"] | {"source": ""} == {
+        "source": "", "format": name.split("-")[-2], "series": whole.total(), "families": len(whole),
+        "bytes": len(body), "replicated_series": 0, "dropped_series": 0}
+    b = p["balance"]
+    assert (b["most_series"], b["skew_series"]) == balance([f.total() for f in counted])
+    assert (b["most_bytes"], b["skew_bytes"]) == balance(list(map(len, shards)))
+    assert b["mean_series"] == pytest.approx(whole.total() / count, abs=0.001)
+    fullest = counted[b["fullest_shard"]]
+    assert fullest.total() == b["most_series"]
+    largest = p["largest_families"]
+    assert [f["series"] for f in largest] == sorted(filter(None, fullest.values()), reverse=True)[:5]
+    assert all(fullest[f["family"]] == f["series"] for f in largest)
+
+
+@pytest.mark.parametrize("name", ["node-exporter-text-6of7", "python-openmetrics-1of7", "prometheus-protobuf-6of7"])
+@pytest.mark.parametrize("rules", [
+    ["rules.split=.*"], ["sharding.key=labels", "sharding.source_labels=code,cpu,job,quantile_"],
+    ["sharding.hash=md5", "sharding.placement=jump"], ["rules.drop=go_.*|python_.*", "rules.replicate=process_.*"],
+    ["sharding.key=declared", "rules.split=.*"]])
+def test_shards_under_rules_are_what_split_hands_out(name, rules):
+    """Where families part, metadata go along, and protobuf is framed anew: all bytes are right."""
+    flags = [f"--set={r}" for r in rules]
+    p = plan(7, *flags, *case(name))
+    for s in p["shards"]:
+        body = subprocess.run([BINARY, "split", f"--shard={s['shard']}", "--shard-count=7", *flags,
+                               *map(str, case(name))], capture_output=True, check=True).stdout
+        families = families_of(body, "protobuf" in name)
+        assert (s["series"], s["bytes"]) == (families.total(), len(body))
+        assert s["families"] == len(families) or "declared" in rules[0]
+    every = sum(n for f, n in families_of(case(name)[-1].read_bytes(), "protobuf" in name).items()
+                if f.startswith("process_"))
+    if "replicate" in rules[-1]:
+        assert p["body"]["replicated_series"] == every
+        assert (p["body"]["dropped_series"] > 0) == (name != "python-openmetrics-1of7")
+
+
+@pytest.mark.parametrize("name", ["haproxy-text-74of80", "prometheus-protobuf-6of7"])
+def test_counts_and_moves(name):
+    families = families_of((CASES / f"{name}.in").read_bytes(), "protobuf" in name)
+    p = plan(5, "--to=9", *case(name))
+    assert [c["shard_count"] for c in p["counts"]] == list(range(2, 129))
+    for c in p["counts"]:
+        loads = [0] * c["shard_count"]
+        for family, series in families.items():
+            loads[shard_of(family, c["shard_count"])] += series
+        assert (c["most_series"], c["skew_series"]) == balance(loads)
+        assert loads[c["fullest_shard"]] == c["most_series"]
+
+    def jumped(family, count):
+        return jump(xxhash.xxh64_intdigest(family.encode()), count)
+    assert p["move"] == {
+        "from": 5, "to": 9,
+        "modulo_series": sum(n for f, n in families.items() if shard_of(f, 5) != shard_of(f, 9)),
+        "jump_series": sum(n for f, n in families.items() if jumped(f, 5) != jumped(f, 9))}
+    assert plan(5, *case(name))["move"]["to"] == 6
+
+
+def test_arithmetic_of_the_fleet():
+    path = CASES / "node-exporter-text-6of7.in"
+    p = plan(80, "--targets=3400", "--interval=30s", path)
+    body, b, fleet = p["body"], p["balance"], p["fleet"]
+    assert (fleet["targets"], fleet["interval_seconds"], fleet["servers"]) == (3400, 30, 80)
+    for kind, whole in ("samples_per_second", body["series"]), ("bytes_per_second", body["bytes"]):
+        before, after, what = fleet[kind]["before"], fleet[kind]["after"], kind.split("_", maxsplit=1)[0].replace("samples", "series")
+        one = pytest.approx(3400 * whole / 30, abs=0.001)
+        assert before["server"] == before["fullest_server"] == one
+        assert before["fleet"] == pytest.approx(80 * 3400 * whole / 30, abs=0.001)
+        assert after["fleet"] == one  # each series once
+        assert after["server"] == pytest.approx(3400 * whole / 80 / 30, abs=0.001)
+        assert after["fullest_server"] == pytest.approx(3400 * b[f"most_{what}"] / 30, abs=0.001)
+    assert plan(80, "--targets=3400", path)["fleet"]["interval_seconds"] == 60
+    assert plan(80, path)["fleet"] is None
+
+
+# The cure.
+
+
+def skewed(name='giant{id="%d"}', series=1000, rest=60):
+    return "".join(name % i + " 1\n" for i in range(series)) + "".join(f"small_{i} 1\n" * 3 for i in range(rest))
+
+
+def tried_again(p, *args):
+    """The balance of a plan under the rules that another plan proposes."""
+    return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["cure"]["split"]), *args)["balance"]
+
+
+def test_the_family_that_causes_the_skew_is_split(tmp_path):
+    body = tmp_path / "body"
+    body.write_text(skewed())
+    p = plan(8, body)
+    assert p["balance"]["fullest_shard"] == shard_of("giant", 8)
+    assert p["largest_families"][0] == {"family": "giant", "series": 1000, "bytes": len(skewed(rest=0))}
+    assert p["cure"]["split"] == ["giant"] and p["cure"]["families"] == 1
+    assert p["balance"]["skew_series"] > 4 and p["cure"]["balance"]["skew_series"] < 1.3
+    assert tried_again(p, body) == p["cure"]["balance"]
+
+
+def test_several_families_are_split(tmp_path):
+    body = tmp_path / "body"
+    body.write_text("".join(skewed(f'large_family_{i}_with_a_name_of_some_length{{id="%d"}}', 300, 0) for i in range(12)))
+    p = plan(40, body)
+    assert p["cure"]["families"] > 8 and len(p["cure"]["split"]) > 1
+    assert all(len(f"split = {s}") < 198 for s in p["cure"]["split"])
+    assert p["cure"]["balance"]["skew_series"] < p["balance"]["skew_series"] / 2
+    assert tried_again(p, body) == p["cure"]["balance"]
+
+
+def test_a_cure_beside_rules_of_the_file(tmp_path, config):
+    body = tmp_path / "body"
+    body.write_text(skewed() + skewed('"other_giant{a=\\"b\\",id=\\"%d\\"}"'.replace('"', "").replace("\\", '"'), 1000, 0))
+    file = config('[rules]\nsplit = "other_(?:giant|"")"\n')
+    p = plan(8, f"--config.file={file}", body)
+    assert p["cure"]["split"] == ["giant"]
+    assert p["cure"]["balance"]["skew_series"] < 1.3
+    file = config('[rules]\nsplit = "other_(?:giant|"")"\nsplit = giant\n')
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
+
+
+@pytest.mark.parametrize("name", [r'{"my.giant; \"x\\y\"\n metric ",id="%d"}', '{"é|.*",id="%d"}'])
+def test_a_cure_for_a_strange_name_fits_a_file(tmp_path, config, name):
+    body = tmp_path / "body"
+    body.write_text(skewed(name), encoding="utf-8")
+    p = plan(8, body)
+    file = config(f"[rules]\nsplit = {p['cure']['split'][0]}\n")
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
+    assert p["cure"]["balance"]["skew_series"] < 1.3
+
+
+def test_a_cure_in_protobuf(tmp_path):
+    body = tmp_path / "body"
+    body.write_bytes(gauge_family("giant_total", {f"{i}": 1 for i in range(1000)}) +
+                     b"".join(gauge_family(f"small_{i}", {"a": 1}) for i in range(100)))
+    p = plan(8, f"--content-type={PROTOBUF}", body)
+    assert p["cure"]["split"] == ["giant"]
+    assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["cure"]["balance"]
+
+
+def test_what_is_even_needs_no_cure(tmp_path):
+    body = tmp_path / "body"
+    body.write_text("".join(f"series_{i} 1\n" for i in range(5000)))
+    assert plan(4, body)["cure"] is None
+    assert "more even" not in run("plan", "--shard-count=4", str(body))[1]
+
+
+def test_what_splitting_cannot_cure(tmp_path):
+    """Families of one series each, too few of them."""
+    body = tmp_path / "body"
+    body.write_text("".join(f"series_{i} 1\n" for i in range(10)))
+    p = plan(16, body)
+    assert p["balance"]["skew_series"] > 1.2 and p["cure"] is None
+    assert "To split families would not make it more even" in run("plan", "--shard-count=16", str(body))[1]
+
+
+# Where bodies come from.
+
+
+def test_standard_input():
+    body = (CASES / "node-exporter-text-6of7.in").read_bytes()
+    for where in [], ["-"]:
+        p = plan(7, *where, input=body)
+        assert p["body"]["source"] == "standard input" and p["body"]["bytes"] == len(body)
+
+
+def test_a_line_longer_than_a_sidecar_takes_by_default():
+    assert plan(3, input=b'a{b="' + b"x" * 2**21 + b'"} 1\n')["body"]["series"] == 1
+
+
+@pytest.mark.parametrize("empty", [b"", b"\n", b"# only a comment\n"])
+def test_a_body_without_series(empty):
+    p = plan(3, input=empty)
+    assert [s["series"] for s in p["shards"]] == [0, 0, 0] and p["balance"]["skew_series"] == 1
+    assert run("plan", "--shard-count=3", input=empty.decode())[0] == 0
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_url(upstream, tmp_path, unix):
+    """The answer's content type decides, and what is asked for is what Prometheus asks for."""
+    body = b"# TYPE a counter\na_total 1\n# EOF\n"
+    service = upstream(answering(answer(body, OPENMETRICS)), path=str(tmp_path / "socket") if unix else None)
+    p = plan(3, service.url)
+    assert (p["body"]["format"], p["body"]["series"], p["body"]["source"]) == ("openmetrics", 1, service.url)
+    assert b"Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;" \
+           b"q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n" in service.requests[0]
+    plan(3, "--accept=text/plain", service.url)
+    assert b"Accept: text/plain\r\n" in service.requests[1]
+
+
+def test_real_prometheus_asks_the_same(upstream, process, tmp_path):
+    """Debian's Prometheus, which is 2.42, sends the Accept that plan sends."""
+    service = upstream(answering(answer(b"a 1\n", TEXT)))
+    config = tmp_path / "prometheus.yml"
+    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [
+        {"job_name": "a", "static_configs": [{"targets": [service.url.split("/")[2]]}]}]}))
+    process(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+             "--web.listen-address=127.0.0.1:0"])
+    wait_until(lambda: service.requests, "Prometheus does not scrape", 60)
+    plan(3, service.url)
+    accept = [re.search(rb"\r\nAccept: (.*)\r\n", r)[1] for r in (service.requests[0], service.requests[-1])]
+    assert accept[0] == accept[1]
+
+
+def closing(head, body):
+    def serve(service, connection):
+        service.read_request(connection)
+        connection.sendall(head + body)
+    return serve
+
+
+CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+
+
+@pytest.mark.parametrize("serve, said", [
+    (answering(answer(b"no such page\nmore", status="404 Not Found")), "it answers 404: no such page\n"),
+    (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "it answers 500: \\x1b[31mred\\x9b\n"),
+    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "it answers 301\n"),
+    (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "encoded as gzip"),
+    (answering(answer(b"<html>\n")), "line 1, byte 0: "),
+    (answering(answer(b"a 1\nb 2\nc\n")), "line 3, byte 8: "),
+    (answering(answer(b"a 1\n", OPENMETRICS)), "the body ends without # EOF"),
+    (closing(CLOSE, b"a 1\nb 12"), "the connection was closed in mid-body"),
+    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", b"a 1\n"), "46 bytes remaining"),
+    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two Content-Lengths that differ"),
+    (closing(b"", b""), "Empty reply"),
+])
+def test_url_that_gives_no_body(upstream, serve, said):
+    service = upstream(serve)
+    status, out, err = run("plan", "--shard-count=3", service.url)
+    assert (status, out) == (1, "")
+    assert complaints(err).startswith(f"scrapeshard: {service.url}: ") and said in err
+
+
+def test_url_closed_behind_a_whole_body(upstream):
+    assert plan(3, upstream(closing(CLOSE, b"a 1\nb 12\n")).url)["body"]["series"] == 2
+
+
+def test_url_that_takes_too_long(upstream):
+    over = threading.Event()
+
+    def serve(service, connection):
+        service.read_request(connection)
+        over.wait(60)
+    status, _, err = run("plan", "--shard-count=3", "--timeout=200ms", upstream(serve).url)
+    over.set()
+    assert status == 1 and "there was no whole answer within 0.2 s" in err
+
+
+@pytest.mark.parametrize("args, status, said", [
+    ([], 2, "--shard-count is needed"),
+    (["--shard-count=65537"], 2, "--shard-count: "),
+    (["--shard-count=3", "a", "b"], 2, "plan takes one body"),
+    (["--shard-count=3", "--to=0"], 2, "--to: "),
+    (["--shard-count=3", "--targets=-1"], 2, '--targets: "-1" '),
+    (["--shard-count=3", "--targets=0"], 2, '--targets: "0" is no fleet'),
+    (["--shard-count=3", "--interval=1s"], 2, "--interval needs --targets"),
+    (["--shard-count=3", "--targets=1", "--interval=0s"], 2, '--interval: "0s" is none'),
+    (["--shard-count=3", "ftp://host/"], 2, '"ftp://host/" '),
+    (["--shard-count=3", "--timeout=soon", "http://127.0.0.1:1/"], 2, '--timeout: "soon" '),
+    (["--shard-count=3", "--accept=a\nb", "http://127.0.0.1:1/"], 2, "--accept: a header is one line"),
+    (["--shard-count=3", "/nonexistent"], 1, "/nonexistent: No such file"),
+    (["--shard-count=3", "/"], 1, "/: Is a directory"),
+    (["--shard-count=3", str(ROOT / "tests/cases/html.in")], 1, "html.in: line 1, byte 0: "),
+    (["--shard-count=3", "--set=sharding.key=name", f"--content-type={PROTOBUF}",
+      str(ROOT / "tests/cases/protobuf-node-1of3.in")], 1, "cannot be honoured in protobuf"),
+])
+def test_plan_refuses(args, status, said):
+    r = run("plan", *args, input="")
+    assert r[0] == status and said in r[2]
+    assert r[1] == ""
+
+
+# For a person.
+
+
+def in_terminal(*args, columns=100, rows=50, env=()):
+    """What a command writes to a terminal of that size."""
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "LC_ALL", "LC_CTYPE")}
+    with subprocess.Popen([BINARY, *map(str, args)], stdout=other, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                          env=environment | {"TERM": "xterm", "LANG": "C.UTF-8"} | dict(env)) as p:
+        os.close(other)
+        out = b""
+        try:
+            while piece := os.read(main, 65536):
+                out += piece
+        except OSError:  # the other end is closed
+            pass
+        assert p.wait(20 * SLOW) == 0, out
+    os.close(main)
+    return out.decode().replace("\r\n", "\n")
+
+
+def bars(text):
+    """(first word, bar) of each line of the chart."""
+    chart = text.split("bytes\n", 1)[1].split("The mean", 1)[0].split("A line", 1)[0]
+    return [(line.split()[0], line.split()[-1]) for line in chart.strip("\n").split("\n")]
+
+
+NODE = CASES / "node-exporter-text-6of7.in"
+
+
+def test_chart_fits_the_terminal():
+    for columns in 60, 100, 180:
+        out = in_terminal("plan", "--shard-count=7", NODE, columns=columns, env=[("NO_COLOR", "1")])
+        assert "\033" not in out
+        drawn = bars(out)
+        assert [name for name, _ in drawn] == list("0123456")
+        lengths = [len(bar) for _, bar in drawn]
+        series = [s["series"] for s in plan(7, NODE)["shards"]]
+        assert max(lengths) == lengths[series.index(max(series))]
+        chart = out.split("bytes\n", 1)[1].split("The mean", 1)[0]
+        assert columns - 2 <= max(map(len, chart.split("\n"))) <= columns
+        for length, n in zip(lengths, series):
+            assert abs(length - n / max(series) * max(lengths)) <= 1
+        assert "█" in drawn[0][1]
+
+
+def test_many_shards_are_folded():
+    out = in_terminal("plan", "--shard-count=80", NODE, rows=30)
+    plain = re.sub(r"\033\[\d*m", "", out)
+    series = [s["series"] for s in plan(80, NODE)["shards"]]
+    assert "A line stands for 4 shards and shows the fullest of them." in plain
+    chart = plain.split("bytes\n", 1)[1].split("A line", 1)[0]
+    shown = [line.split()[:2] for line in chart.strip("\n").split("\n")]
+    assert shown == [[f"{i}-{i + 3}", str(max(series[i:i + 4]))] for i in range(0, 80, 4)]
+
+
+def test_colours_only_where_they_are_wanted():
+    args = ["plan", "--shard-count=7", NODE]
+    assert "\033[32m" in in_terminal(*args)
+    assert "\033" not in in_terminal(*args, env=[("NO_COLOR", "1")])
+    assert "\033" not in in_terminal(*args, env=[("TERM", "dumb")])
+    assert "\033[32m" in in_terminal(*args, env=[("NO_COLOR", "")])
+    assert "█" not in in_terminal(*args, env=[("LANG", "C")])
+    assert "\033[1m" in in_terminal("explain", "--shard-count=7", "up")
+    status, out, _ = run("plan", "--shard-count=7", str(NODE))
+    assert status == 0 and "\033" not in out and "█" not in out and "#####" in out
+
+
+def test_report_of_a_skewed_body(tmp_path):
+    body = tmp_path / "body"
+    body.write_text("# TYPE giant gauge\n" + skewed())
+    status, out, err = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", str(body))
+    assert (status, complaints(err)) == (0, "")
+    p = plan(8, "--targets=3400", body)
+    assert f"{body}: 1180 series in 61 families, 19.9 kB of text" in out
+    assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
+    assert "    [rules]\n    split = giant\n" in out
+    assert f"as it is {p['balance']['most_series']:>15} {p['balance']['skew_series']:9.2f}" in out
+    assert f"with the rules {p['cure']['balance']['most_series']:>9} {p['cure']['balance']['skew_series']:9.2f}" in out
+    assert f"From 8 to 9 shards, series that change their shard:\n      modulo {p['move']['modulo_series']:9}" in out
+    assert "3400 such targets, scraped every 60 s by 8 servers:" in out
+    assert "samples parsed   before    534.9 k/s     66.9 k/s\n" in out
+    assert "throws 7/8 of it away" in out
+
+
+def test_progress_goes_to_standard_error():
+    """Of a body that takes its time there is a line as soon as a second is over; a short one leaves none."""
+    with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        os.set_blocking(p.stderr.fileno(), False)
+
+        def fed():
+            p.stdin.write(b"a 1\n")
+            p.stdin.flush()
+            return p.stderr.readline()
+        line = wait_until(fed, "there is no progress")
+        p.stdin.close()
+        out = p.stdout.read()
+        assert p.wait(20) == 0
+        os.set_blocking(p.stderr.fileno(), True)
+        assert re.fullmatch(PROGRESS, line.decode()) and b"bytes read" in line
+        assert b"bytes read" not in out
+
+
+def test_progress_on_a_terminal_is_one_line_that_goes_away():
+    main, other = pty.openpty()
+    with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=other) as p:
+        os.close(other)
+        os.set_blocking(main, False)
+        shown = b""
+
+        def read():
+            try:
+                return os.read(main, 65536)
+            except BlockingIOError:
+                return b""
+
+        def fed():
+            nonlocal shown
+            p.stdin.write(b"a 1\n")
+            p.stdin.flush()
+            shown += read()
+            return shown.count(b"bytes read") > 2
+        wait_until(fed, "there is no progress")
+        p.stdin.close()
+        assert p.wait(20) == 0
+        shown += read()
+    os.close(main)
+    assert shown.startswith(b"\r\033[Kscrapeshard: bytes read: ") and shown.endswith(b"\r\033[K")
+    assert b"\n" not in shown
+
+
+def test_what_cannot_be_written_fails():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for flags in [], ["--json"]:
+            done = subprocess.run([BINARY, "plan", "--shard-count=3", *flags, NODE], stdout=full, stderr=subprocess.PIPE,
+                                  check=False)
+            assert done.returncode == 1 and b"standard output: No space left" in done.stderr
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_shows_what_plan_says(tmp_path):
+    """The body of the bench is the README's; what stands there is what comes out."""
+    body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
+    (tmp_path / "app.prom").write_bytes(body)
+    status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
+    shown = README.split("$ scrapeshard plan --shard-count=8 --targets=3400 --interval=60s app.prom\n", 1)[1]
+    shown = re.sub("^ {4}", "", shown.split("\nIn protobuf", 1)[0], flags=re.M)
+    assert status == 0
+    for part in shown.split("...\n"):
+        assert part.strip("\n") in out
+
+
+def test_readme_names_the_keys_of_json():
+    row = re.search(r"^\| plan \| (.*) \|$", README, re.M)[1]
+
+    def keys(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield key
+                yield from keys(inner)
+        for inner in value if isinstance(value, list) else []:
+            yield from keys(inner)
+    found = set(keys(plan(80, "--targets=1", NODE)))
+    assert len(found) > 40
+    assert {k for k in found if not re.search(rf"\b{k}\b", row)} == {"sharding", "key", "hash", "placement"}
+
+
+def test_json_of_strange_names():
+    """Whatever bytes a family's name has, it is JSON in UTF-8."""
+    name = b'{"a\x01\x7f\xff\\"\\\\\\nb\xc3\xa9"} 1\n'
+    p = plan(1, input=name)
+    assert p["largest_families"][0]["family"] == 'a\x01\x7f\ufffd"\\\nbé'
