@@ -16,7 +16,7 @@ GUIDE = (ROOT / "contrib/prometheus/migration.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.M | re.S)]
 SERVERS = 3
 RELOADED = "Completed loading of configuration file"
-BODY = (ROOT / "tests/cases/node-exporter-text-6of7.in").read_bytes()
+BODY = (ROOT / "tests/cases/prometheus-text-9of80.in").read_bytes()
 SERIES = sum(not line.startswith(b"#") for line in BODY.splitlines())
 
 
