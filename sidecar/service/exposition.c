@@ -3,7 +3,6 @@
 
 #include "utf8.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -56,9 +55,9 @@ exposition_wants_openmetrics(const char *accept)
     double openmetrics = 0, text = 0;
     while (accept && next_range(&accept, &range)) {
         if (means(&range, "application/openmetrics-text", "1.0.0"))
-            openmetrics = fmax(openmetrics, range.q);
+            openmetrics = range.q > openmetrics ? range.q : openmetrics;
         else if (means(&range, "text/plain", "0.0.4"))
-            text = fmax(text, range.q);
+            text = range.q > text ? range.q : text;
     }
     return openmetrics > 0 && openmetrics >= text;
 }

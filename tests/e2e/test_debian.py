@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """contrib/debian: the packages are built, judged by lintian, and installed in a clean Debian, where systemd runs the
 service."""
+import os
 import re
 import shutil
 
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.skipif("build/" not in BINARY, reason="packages are bui
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """The folder with the packages."""
+    """The folder with the packages. What they would be checked by is run beside this."""
     folder = tmp_path_factory.mktemp("packages")
-    good(DEBIAN / "build", folder, timeout=300)
+    good(DEBIAN / "build", folder, env={**os.environ, "DEB_BUILD_OPTIONS": "nocheck noddebs"}, timeout=600)
     return folder
 
 

@@ -16,7 +16,7 @@ GUIDE = (ROOT / "contrib/prometheus/migration.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.M | re.S)]
 SERVERS = 3
 RELOADED = "Completed loading of configuration file"
-BODY = (ROOT / "tests/cases/node-exporter-text-6of7.in").read_bytes()
+BODY = (ROOT / "tests/cases/prometheus-text-9of80.in").read_bytes()
 SERIES = sum(not line.startswith(b"#") for line in BODY.splitlines())
 
 
@@ -137,7 +137,7 @@ def walk(servers, side):
     # A series that became stale for a while would not be there at every moment.
     for s, series, since in zip(servers, first, start):
         end = s.query("vector(time())")[0]["value"][0]
-        found = s.api("query_range", query='{job="app"}', start=since, end=end, step=1)["result"]
-        moments = int(end - since) + 1
+        found, (every,) = [s.api("query_range", query=query, start=since, end=end, step=1)["result"]
+                           for query in ('{job="app"}', "vector(1)")]
         seen = {frozenset(r["metric"].items()): len(r["values"]) for r in found}
-        assert {seen.get(one) for one in series} == {moments}
+        assert {seen.get(one) for one in series} == {len(every["values"])}
