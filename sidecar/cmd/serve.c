@@ -9,6 +9,7 @@
 #include "../service/descriptors.h"
 #include "../service/http.h"
 #include "../service/limits.h"
+#include "../service/sandbox.h"
 
 #include <scrapeshard/version.h>
 
@@ -253,6 +254,16 @@ start(struct program *p)
     return r;
 }
 
+/* Behind the last listener: ports below 1024 and socket files are taken. */
+static void
+give_up_privileges(struct program *p)
+{
+    struct sandbox sandbox = sandbox_enter(p->config->sandbox == SANDBOX_ON);
+    log_info(&p->log, "privileges given up", log_text("no_new_privs", sandbox.privileges ? "yes" : "no"),
+             log_text("landlock", sandbox.landlock ? "yes" : "no"),
+             log_text("seccomp", sandbox.seccomp ? "yes" : "no"));
+}
+
 static int
 run(struct program *p)
 {
@@ -265,6 +276,7 @@ run(struct program *p)
     p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
     if (start(p))
         return EXIT_FAILED;
+    give_up_privileges(p);
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;

@@ -68,7 +68,7 @@ struct scrape {
     struct server *server;
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
-    struct in_flight_row *in_flight_row; /* its place among the endpoint's; NULL: it has none */
+    struct place place; /* among the endpoint's */
     struct request request;
     bool head_only;
     char peer[64];
@@ -146,6 +146,7 @@ end_fetch(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
+    place_asked(&s->place); /* another's turn */
 }
 
 static const char no_memory[] = "there is no memory left for the scrape";
@@ -155,7 +156,8 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
     (void)fd, (void)what;
-    bool slow_reader = !s->fetch || s->paused, asked = slow_reader || fetch_was_asked(s->fetch);
+    bool slow_reader = s->paused || (!s->fetch && !s->place.waits);
+    bool asked = slow_reader || (s->fetch && fetch_was_asked(s->fetch));
     const char *what_not = slow_reader ? "the scraper did not read"
                            : !asked    ? "no connection to the service was to be had"
                                        : "the service did not answer";
@@ -486,24 +488,33 @@ set_deadline(struct scrape *s)
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
 }
 
-/* Takes one of the endpoint's places. False: there is none, and the scrape has failed. */
-static bool
-take_place(struct scrape *s)
+static void
+on_turn(void *ctx)
 {
-    struct in_flight *all = &s->server->of_endpoints;
-    s->in_flight_row = in_flight_begin(all, s->endpoint->name);
-    if (!s->in_flight_row) {
+    struct scrape *s = ctx;
+    if (ask(s))
         fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
-        return false;
-    }
-    if (!s->endpoint->max_in_flight || s->in_flight_row->n <= s->endpoint->max_in_flight)
-        return true;
-    in_flight_end(all, s->in_flight_row);
-    s->in_flight_row = NULL;
+    settle(s);
+}
+
+/* Takes one of the endpoint's places, and asks the service when it is this scrape's turn. 0, or a negative errno value;
+   EBUSY (positive): there is no place. */
+static int
+take_place(struct scrape *s, struct evhttp_request *request)
+{
+    struct peer peer = connection_peer(connection_of(request));
+    int r = place_take(&s->server->places, &s->place, s->endpoint->name, &peer, s->endpoint->max_in_flight);
+    if (r || !place_ask(&s->place, s->config->max_upstream_connections, on_turn, s))
+        return r;
+    return ask(s);
+}
+
+static void
+fail_busy(struct scrape *s)
+{
     limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer, NULL);
-    fail(s, OUTCOME_BUSY, "endpoint %s: %" PRIu64 " scrapes of it are in flight, as many as max_in_flight allows",
+    fail(s, OUTCOME_BUSY, "endpoint %s: as many scrapes of it are in flight as max_in_flight allows: %" PRIu64,
          s->endpoint->name, s->endpoint->max_in_flight);
-    return false;
 }
 
 void
@@ -532,9 +543,9 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
         s->request.timeout = endpoint->timeout;
     if (set_deadline(s))
         r = -ENOMEM;
-    if (!r && take_place(s))
-        r = ask(s);
-    if (r > 0)
+    if (!r && (r = take_place(s, request)) == EBUSY)
+        fail_busy(s);
+    else if (r > 0)
         fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
     else if (r)
         fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
@@ -598,7 +609,7 @@ settle(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
-    in_flight_end(&server->of_endpoints, s->in_flight_row);
+    place_leave(&server->places, &s->place);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

@@ -7,7 +7,7 @@
 #include "../service/log.h"
 #include "../service/telemetry.h"
 
-#include "in_flight.h"
+#include "places.h"
 
 #include <stdbool.h>
 
@@ -24,8 +24,8 @@ struct server {
     struct upstream *upstream;
     struct http *http;
     struct http_handler handler;
-    size_t in_flight;              /* scrapes begun and not over */
-    struct in_flight of_endpoints; /* those of them that max_in_flight counts */
+    size_t in_flight;     /* scrapes begun and not over */
+    struct places places; /* that max_in_flight and max_upstream_connections count */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;

@@ -275,7 +275,9 @@ config_needs_restart(const struct config *before, const struct config *after)
         const void *a = (const char *)before + s->offset, *b = (const char *)after + s->offset;
         if (s->reload)
             continue;
-        if (s->type == TYPE_addresses ? !texts_equal(a, b) : strcmp(*(char *const *)a, *(char *const *)b) != 0)
+        if (s->type == TYPE_addresses ? !texts_equal(a, b)
+            : s->type == TYPE_choice  ? *(const int *)a != *(const int *)b
+                                      : strcmp(*(char *const *)a, *(char *const *)b) != 0)
             return s->name;
     }
     return NULL;

@@ -40,6 +40,7 @@ typedef int config_choice;
 
 /* Choices by their index in config.def; those of [sharding] are in the order of the library's. */
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
+enum { SANDBOX_ON, SANDBOX_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
 
 struct door;

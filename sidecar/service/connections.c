@@ -27,8 +27,9 @@ struct connection {
     struct event *deadline;
     struct peer peer;
     enum phase phase;
-    bool spoke;  /* a byte of it has come */
-    bool served; /* it got an answer 200 */
+    uint64_t of_peer; /* connections that its peer has, this one included */
+    bool spoke;       /* a byte of it has come */
+    bool served;      /* it got an answer 200 */
     const struct connection_events *events;
     void *ctx;
 };
@@ -99,11 +100,28 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *ctx)
 
 /* The record. */
 
+/* Counts a connection in, or out, with those of its peer. */
+static void
+count_peer(struct connection *c, bool in)
+{
+    struct connection *other;
+    c->of_peer = 1;
+    TAILQ_FOREACH (other, &c->all->list, next) {
+        if (other == c || other->phase == FRESH || !peer_is_same(&other->peer, &c->peer))
+            continue;
+        other->of_peer += in ? 1 : (uint64_t)-1;
+        c->of_peer++;
+    }
+}
+
 static void
 forget(struct connection *c)
 {
     TAILQ_REMOVE(&c->all->list, c, next);
-    c->all->n -= c->phase != FRESH;
+    if (c->phase != FRESH) {
+        c->all->n--;
+        count_peer(c, false);
+    }
     if (c->deadline)
         event_free(c->deadline);
     free(c);
@@ -144,34 +162,33 @@ connections_add(struct connections *all, struct bufferevent *bev)
 
 /* Admission. */
 
-static bool
-is_evictable(const struct connection *c)
+/*
+ * Who is to make room for c: the oldest that waits and got nothing yet, of its own peer if need be; or else, of those
+ * that wait for a next request, the oldest of the peer that has the most, if that is more than c's has. So whoever
+ * opens many loses them first, and a scraper that has one or two keeps them.
+ */
+static struct connection *
+find_evictable(const struct connection *c, bool of_peer)
 {
-    return (c->phase == HEAD || c->phase == IDLE) && !c->served;
+    struct connection *old, *best = NULL;
+    TAILQ_FOREACH (old, &c->all->list, next) {
+        if (old == c || (of_peer && !peer_is_same(&old->peer, &c->peer)))
+            continue;
+        if (!old->served && (old->phase == HEAD || old->phase == IDLE))
+            return old;
+        if (old->phase == IDLE && old->of_peer > (best ? best->of_peer : c->of_peer))
+            best = old;
+    }
+    return best;
 }
 
-/* Makes room for c among the connections, or among those of its peer. */
 static bool
 evict_for(const struct connection *c, bool of_peer)
 {
-    struct connection *old;
-    TAILQ_FOREACH (old, &c->all->list, next) {
-        if (old != c && is_evictable(old) && (!of_peer || peer_is_same(&old->peer, &c->peer))) {
-            end(old, LIMIT_EVICTED);
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint64_t
-count_of_peer(const struct connection *c)
-{
-    const struct connection *other;
-    uint64_t n = 0;
-    TAILQ_FOREACH (other, &c->all->list, next)
-        n += other->phase != FRESH && peer_is_same(&other->peer, &c->peer);
-    return n;
+    struct connection *old = find_evictable(c, of_peer);
+    if (old)
+        end(old, LIMIT_EVICTED);
+    return old;
 }
 
 /* Whether c may come in, for which room is made if need be. */
@@ -183,7 +200,7 @@ may_come_in(const struct connection *c, enum limit *why)
     if (!door_knows(c->all->door, &c->peer))
         return false;
     *why = LIMIT_CONNECTIONS_PER_PEER;
-    if (s->most_per_peer && count_of_peer(c) > s->most_per_peer && !evict_for(c, true))
+    if (s->most_per_peer && c->of_peer > s->most_per_peer && !evict_for(c, true))
         return false;
     *why = LIMIT_CONNECTIONS;
     if (s->most && c->all->n > s->most && !evict_for(c, false))
@@ -209,6 +226,7 @@ admit(struct connection *c)
     c->phase = HEAD;
     c->all->n++;
     c->peer = peer_of_socket(bufferevent_getfd(c->bev));
+    count_peer(c, true);
     evhttp_connection_set_closecb(c->evhttp, on_close, c);
     if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
         evhttp_connection_free(c->evhttp);

@@ -13,7 +13,7 @@ static const struct {
     [LIMIT_CONNECTIONS] = {"max_connections", "a connection was refused: there are as many as may be"},
     [LIMIT_CONNECTIONS_PER_PEER] = {"max_connections_per_peer",
                                     "a connection was refused: its peer has as many as may be"},
-    [LIMIT_EVICTED] = {"evicted", "an idle connection that never asked for anything had to make room"},
+    [LIMIT_EVICTED] = {"evicted", "an idle connection had to make room for another"},
     [LIMIT_DESCRIPTORS] = {"descriptors", "a connection was refused: there are no descriptors left"},
     [LIMIT_REQUEST_DEADLINE] = {"head_timeout", "a connection was closed: no request came in time"},
     [LIMIT_SLOW_READER] = {"answer_timeout", "a connection was closed: its answer was not read in time"},

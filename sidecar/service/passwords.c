@@ -220,7 +220,7 @@ bool
 password_matches(const char *password, const char *hash)
 {
     struct crypt_data *data = calloc(1, sizeof(*data));
-    const char *made = data ? crypt_r(password, hash, data) : NULL;
+    const char *made = data ? crypt_rn(password, hash, data, sizeof(*data)) : NULL;
     bool same = made && strlen(made) == HASH_LEN && !CRYPTO_memcmp(made, hash, HASH_LEN);
     if (data)
         OPENSSL_cleanse(data, sizeof(*data));

@@ -163,6 +163,9 @@ drop = (go|process)_.*
 ; colocate =
 ; split =
 
+[process]
+sandbox = on
+
 [log]
 level = debug
 format = json
@@ -513,7 +516,8 @@ def test_print_takes_flags_in(config):
     flags = ["--set", "rules.keep=x", "--set", "rules.keep=y", "--set", "log.level=warn"]
     printed = run("check", "--print", *flags, path)[1]
     assert re.findall(r"(?m)^(\w+) = (\w+)$", printed.partition("[rules]")[2]) == [
-        ("keep", "x"), ("keep", "y"), ("drop", "c"), ("level", "warn"), ("format", "logfmt")]
+        ("keep", "x"), ("keep", "y"), ("drop", "c"), ("sandbox", "on"),
+        ("level", "warn"), ("format", "logfmt")]
 
 
 @pytest.mark.parametrize("given, shown", [

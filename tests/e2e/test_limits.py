@@ -201,6 +201,20 @@ def test_served_connections_make_no_room(sidecar, service):
         k.close()
 
 
+def test_who_has_the_most_makes_room(sidecar, service):
+    """Even those that were served, of an address that has more than the new one's: never a scraper's only one."""
+    s = sidecar(service.url, *setting(web_max_connections=6))
+    scraper, many = Kept(s, "127.0.0.2"), [Kept(s, "127.0.0.3") for _ in range(5)]
+    new = [Kept(s, f"127.0.0.{i}") for i in range(4, 8)]
+    s.wait_line("limit=evicted peer=127.0.0.3")
+    with socket.create_connection(("127.0.0.1", s.port), source_address=("127.0.0.8", 0)) as raw:
+        assert ended(raw).startswith(b"HTTP/1.1 503 ")
+    for k in (scraper, many[-1], *new):
+        k.again()
+    for k in (scraper, *many, *new):
+        k.close()
+
+
 def refused(sidecar):
     try:
         return sidecar.get()[0] == 503
@@ -412,11 +426,11 @@ def scrape_in_thread(s, target, got):
 
 
 def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
-    """Beyond the limit 503, which says when to come again; another endpoint is not concerned, and neither a reload nor
-    those refused take a place."""
+    """Beyond the limit 503, which says when to come again; the last place is for another address; another endpoint is not
+    concerned, and neither a reload nor those refused take a place."""
     gated, config = Gated(), tmp_path / "c.ini"
-    config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 3\n"
-                      f"[endpoint b]\npath = /b\nupstream = {service.url}\nmax_in_flight = 3\n")
+    config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 4\n"
+                      f"[endpoint b]\npath = /b\nupstream = {service.url}\nmax_in_flight = 4\n")
     s = sidecar(config=config)
     got = []
     threads = [scrape_in_thread(s, "/a", got) for _ in range(3)]
@@ -430,26 +444,98 @@ def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
     assert s.get("/a")[0] == 503
     wait_until(lambda: s.count("msg=scrape .*outcome=busy status=503") == 6, "the log does not say so")
     assert s.count("limit=max_in_flight") == 1
+    other = Asking(s, "/a", "127.0.0.2")
+    wait_until(lambda: gated.asked == 4, "the last place is not for another address")
+    assert get_from(s, "127.0.0.3", "/a") == 503
     gated.go_on.set()
     for t in threads:
         t.join(20 * SLOW)
-    assert [status for status, _, _ in got] == [200] * 3
+    assert [status for status, _, _ in got] == [200] * 3 and other.result() == 200
     assert s.get("/a")[0] == 200
 
 
+def get_from(s, source, target="/metrics"):
+    c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW, source_address=(source, 0))
+    try:
+        c.request("GET", target)
+        response = c.getresponse()
+        response.read()
+        return response.status
+    finally:
+        c.close()
+
+
+class Asking(threading.Thread):
+    """A scrape from an address, in another thread; result() is its status."""
+
+    def __init__(self, sidecar, target, source):
+        super().__init__(daemon=True)
+        self.args, self.status = (sidecar, source, target), None
+        self.start()
+
+    def run(self):
+        self.status = get_from(*self.args)
+
+    def result(self):
+        self.join(20 * SLOW)
+        return self.status
+
+
 def test_upstream_connections(sidecar, upstream):
+    """One of them is not for whoever asks the most."""
     gated = Gated()
     u = upstream(gated)
-    s = sidecar(u.url, *setting(web_max_upstream_connections=2))
+    s = sidecar(u.url, *setting(web_max_upstream_connections=3))
     got = []
     threads = [scrape_in_thread(s, "/metrics", got) for _ in range(6)]
     wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
     assert s.admin("/-/healthy")[0] == 200
     assert u.connections == 2
+    others = [Asking(s, "/metrics", "127.0.0.2") for _ in range(2)]
+    wait_until(lambda: gated.asked == 3, "the last connection is not for another address")
+    assert s.admin("/-/healthy")[0] == 200
+    assert u.connections == 3
     gated.go_on.set()
     for t in threads:
         t.join(20 * SLOW)
-    assert [status for status, _, _ in got] == [200] * 6 and u.connections == 2
+    assert [status for status, _, _ in got] == [200] * 6 and u.connections == 3
+    assert [other.result() for other in others] == [200] * 2
+
+
+def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
+    """They meet their deadline, may leave, and take nobody's turn with them."""
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, *setting(web_max_upstream_connections=2), "--set", f"endpoint.default.timeout={soon(20)}")
+    first = Asking(s, "/metrics", "127.0.0.1")
+    wait_until(lambda: gated.asked == 1, "the scrape does not come to the service")
+    status, _, body = s.get(headers={"X-Prometheus-Scrape-Timeout-Seconds": str(SLOW)})
+    assert status == 504 and b"no connection to the service was to be had in time" in body
+    with s.connect() as leaving:
+        leaving.sendall(b"GET /metrics?leaves HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert s.admin("/-/healthy")[0] == 200
+    s.wait_line("outcome=client_gone")
+    last = Asking(s, "/metrics?last", "127.0.0.1")
+    assert s.admin("/-/healthy")[0] == 200
+    gated.go_on.set()
+    assert (first.result(), last.result()) == (200, 200)
+    assert len(u.requests) == 2 and b"?last" in u.requests[1]
+
+
+def test_slow_readers_do_not_take_every_connection(sidecar, upstream):
+    """They hold the service's connections, which they let wait; another address is served all the same."""
+    u = upstream(answering(answer(LARGE)))
+    s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            raw = stack.enter_context(socket.socket())
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.connect(("127.0.0.1", s.port))
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: len(u.requests) == 7, "they do not come to the service")
+        for _ in range(10):
+            assert get_from(s, "127.0.0.2") == 200
+    wait_until(lambda: s.descriptors() < 30, "connections are left")
 
 
 def slowly(raw):

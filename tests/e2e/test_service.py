@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -586,6 +587,100 @@ def test_second_signal_ends_at_once(sidecar, upstream, streams):
     assert time.monotonic() - start < 5 * SLOW
     assert isinstance(asking.result(), (ConnectionError, http.client.HTTPException)), asking.got
     gated.go_on.set()
+
+
+def test_listens_no_more_while_it_drains(sidecar, upstream):
+    """Who connects is refused by the kernel, kept connections that wait are closed, and another may take the port."""
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
+    idle = [s.connect() for _ in range(3)]
+    for raw in idle:
+        raw.sendall(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b" 404 " in raw.recv(65536)
+    asking = Asking(s)
+    assert gated.asked.wait(10 * SLOW)
+    s.process.send_signal(signal.SIGTERM)
+    s.wait_line("shutting down")
+    for raw in idle:
+        assert raw.recv(1) == b""
+        raw.close()
+    with pytest.raises(ConnectionRefusedError):
+        s.connect()
+    other = sidecar(u.url, listen=f"127.0.0.1:{s.port}")
+    gated.go_on.set()
+    assert asking.result()[::2] == (200, gated.body)
+    assert s.stop(signal.SIGCONT) == 0
+    assert other.get()[0] == 200
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_ends_under_load(sidecar, upstream, body):
+    """Many scrape over kept connections: each scrape that was begun is whole, and the end is 0."""
+    s = sidecar(upstream(answering(answer(body))).url)
+    wrong, done, connected = [], [], threading.Barrier(13)
+
+    def scrape():
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
+        c.connect()
+        c.auto_open = False
+        connected.wait()
+        while True:
+            try:
+                c.request("GET", "/metrics")
+                response = c.getresponse()
+            except (OSError, http.client.HTTPException):
+                return  # none was begun
+            try:
+                got = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                got = error
+            if response.status == 503 and response.headers["Connection"] == "close":
+                return
+            done.append(1)
+            if response.status != 200 or got != body:
+                wrong.append((response.status, got))
+                return
+    threads = [threading.Thread(target=scrape, daemon=True) for _ in range(12)]
+    for t in threads:
+        t.start()
+    connected.wait()
+    wait_until(lambda: len(done) > 100, "nothing is scraped", 30)
+    assert s.stop() == 0
+    for t in threads:
+        t.join(20 * SLOW)
+    assert not wrong
+    assert s.find('msg="scrapeshard ends" in_flight=0')
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+def test_grace(upstream, streams):
+    """Scrapes that do not end are broken off, none is taken for a success, and the exit status says so."""
+    gated = Gated(LARGE if streams else BODY, streams)
+    s = Sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=60s", "--set", "web.grace=300ms")
+    asking = Asking(s)
+    assert gated.asked.wait(10 * SLOW)
+    assert s.stop() == 3
+    assert isinstance(asking.result(), (ConnectionError, http.client.HTTPException)), asking.got
+    assert s.find("level=error .*setting=web.grace in_flight=1")
+    gated.go_on.set()
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_gives_up_privileges(sidecar, config, service, sandbox):
+    """And reloads, finds names and serves all the same."""
+    path = config(endpoint("a", service.url.replace("127.0.0.1", "localhost")) + f"[process]\nsandbox = {sandbox}\n")
+    s = sidecar(config=path)
+    status = pathlib.Path(f"/proc/{s.pid}/status").read_text()
+    assert re.search(r"NoNewPrivs:\s1", status)
+    on = sandbox == "on" and SLOW == 1  # sanitizers need what it would give up
+    assert bool(re.search(r"Seccomp:\s2", status)) == on
+    if on:
+        assert re.search(r"CapEff:\s0+\n", status) and re.search(r"CapPrm:\s0+\n", status)
+    for _ in range(3):
+        hang_up(s)
+        assert s.get()[2] == BODY
+    assert not s.find("reload failed")
 
 
 def test_drains_no_longer_than_the_deadline(sidecar, upstream):

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files of secrets and passwords, and what a request shows of them. */
+#include "passwords.h"
+#include "secrets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Of "correct horse", made by htpasswd -B -C 4. */
+#define HASH "$2y$04$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
+
+static char path[] = "/tmp/test-passwords-XXXXXX";
+
+static void
+put(const void *bytes, size_t len)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct passwords *
+table(const char *text)
+{
+    struct passwords *p = NULL;
+    struct passwords_error error;
+    put(text, strlen(text));
+    if (passwords_read(&p, path, &error))
+        fail_msg("%d: %s", error.line, error.reason);
+    return p;
+}
+
+static void
+test_credentials(void **state)
+{
+    /* a:b, prometheus:correct horse, prometheus:x:y, prometheus: */
+    static const struct {
+        const char *base64, *password;
+        bool known;
+    } rows[] = {
+        {"YTpi", "b", false},
+        {"cHJvbWV0aGV1czpjb3JyZWN0IGhvcnNl", "correct horse", true},
+        {"cHJvbWV0aGV1czp4Onk=", "x:y", true},
+        {"cHJvbWV0aGV1czo=", "", true},
+    };
+    struct passwords *p = table("# users\nother:" HASH "\r\nprometheus:" HASH "\n");
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct credential c;
+        assert_int_equal(passwords_decode(p, &c, rows[i].base64), 0);
+        assert_string_equal(c.password, rows[i].password);
+        assert_int_equal(c.known, rows[i].known);
+        assert_string_equal(c.hash, HASH);
+        assert_false(passwords_remember(p, &c));
+        passwords_note(p, &c);
+        assert_true(passwords_remember(p, &c));
+        credential_deinit(&c);
+    }
+    passwords_free(p);
+}
+
+/* However many are noted, the latest are remembered and the table does not grow. */
+static void
+test_notes(void **state)
+{
+    struct passwords *p = table("prometheus:" HASH "\n");
+    struct credential c = {.password = NULL};
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        memcpy(c.digest, &i, sizeof(i));
+        assert_false(passwords_remember(p, &c));
+        passwords_note(p, &c);
+        assert_true(passwords_remember(p, &c));
+    }
+    unsigned first = 0;
+    memcpy(c.digest, &first, sizeof(first));
+    assert_false(passwords_remember(p, &c));
+    passwords_free(p);
+}
+
+static void
+test_no_credentials(void **state)
+{
+    /* In it: nothing, no colon, a NUL, padding inside, no base64. */
+    static const char *const none[] = {
+        "", "=", "====", "YQ==", "YTpiAA==", "YT=pi", "YTp", "YTpi\xc3", "YTpi YTpi", "!!!!"};
+    struct passwords *p = table("prometheus:" HASH "\n");
+    (void)state;
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        struct credential c;
+        if (!passwords_decode(p, &c, none[i]))
+            fail_msg("%s is taken for a credential", none[i]);
+    }
+    passwords_free(p);
+}
+
+static void
+test_matches(void **state)
+{
+    (void)state;
+    assert_true(password_matches("correct horse", HASH));
+    assert_false(password_matches("correct horse ", HASH));
+    assert_false(password_matches("", HASH));
+}
+
+static void
+test_secret_lines(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *text; /* NULL: it is none */
+    } rows[] = {
+        {"a", 1, "a"},
+        {" \r\n a b \r\n\n", 10, "a b"},
+        {"a\0b", 3, NULL},
+        {"a\0", 2, NULL},
+        {"", 0, NULL},
+        {" \n", 2, NULL},
+        {"a\nb", 3, NULL},
+        {"a\x7f", 2, NULL},
+        {"\xc3\xa9", 2, "\xc3\xa9"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *text;
+        const char *wrong = NULL;
+        put(rows[i].bytes, rows[i].len);
+        int r = secret_read_line(&text, path, &wrong);
+        assert_int_equal(r, rows[i].text ? 0 : -1);
+        if (rows[i].text)
+            assert_string_equal(text, rows[i].text);
+        else
+            assert_non_null(wrong);
+        secret_free(text);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_no_credentials),
+        cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_secret_lines),
+    };
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}
