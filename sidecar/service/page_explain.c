@@ -40,7 +40,7 @@ write_scrapers(const struct view *v, uint32_t shard, uint32_t count)
 static void
 write_span(const struct view *v, const char *name, struct ss_span span)
 {
-    char *text = strndup(span.ptr, span.len);
+    char *text = span.len ? strndup(span.ptr, span.len) : NULL;
     HTML(v->out, "<dt>{}</dt><dd><code>{}</code></dd>\n", name, text ? text : "");
     free(text);
 }
