@@ -214,6 +214,23 @@ test_split_sorts_labels(void **state)
     sharding_end(&s);
 }
 
+/* What is no series is not explained, though its end looks like one. */
+static void
+test_what_cannot_be_explained(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "", " ", "{", "a{", "a{b=\"c\"", "a{b=\"x:\"y\"}", "a\nb", "{b=\"c\"}", "# TYPE a gauge", "1"};
+    const struct plan plan = {.key = SS_KEY_FAMILY};
+    struct sharding s = sharding_of(&plan);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct ss_explanation e;
+        if (ss_explain(s.sharding, (struct ss_span){wrong[i], strlen(wrong[i])}, &e) <= 0 || !*e.reason)
+            fail_msg("\"%s\" is explained", wrong[i]);
+    }
+    sharding_end(&s);
+}
+
 /* Rules. */
 
 static void
@@ -420,6 +437,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_metadata_come_before_samples),
         cmocka_unit_test(test_split_keeps_a_histogram_together),
         cmocka_unit_test(test_split_sorts_labels),
+        cmocka_unit_test(test_what_cannot_be_explained),
         cmocka_unit_test(test_patterns_are_anchored),
         cmocka_unit_test(test_order_of_rules),
         cmocka_unit_test(test_a_pattern_without_end),
