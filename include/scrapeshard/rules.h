@@ -7,7 +7,7 @@
  * A pattern is a regular expression of PCRE2, anchored at both ends, as Prometheus anchors its own. It is matched
  * against the name of a sample and against the name of its family, which is the sample's without the conventional
  * suffixes, or, under SS_KEY_DECLARED, the one that the body declares. In protobuf, where samples have no name of their
- * own, the message's name stands for it.
+ * own, the message's name stands for it. A name that is not UTF-8 is matched by no pattern.
  */
 #include <scrapeshard/span.h>
 

@@ -18,10 +18,12 @@ int bytes_reserve(struct bytes *bytes, size_t len);
 static inline void
 bytes_put(struct bytes *bytes, struct ss_span added)
 {
-    char *to = bytes->ptr + bytes->len;
     const char *from = added.ptr;
     size_t len = added.len;
 
+    if (!len)
+        return;
+    char *to = bytes->ptr + bytes->len;
     bytes->len += len;
     if (len > 16) {
         memcpy(to, from, len);

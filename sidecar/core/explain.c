@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How one series comes to its shard, in the words of whoever asks. */
 #include "keyer.h"
+#include "line.h"
 #include "sample.h"
 #include "sharding.h"
 #include "verdict.h"
@@ -27,6 +28,9 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
         bytes_add(&s->explained, series))
         return -ENOMEM;
     *line = (struct ss_span){s->explained.ptr, series.len + 2};
+    struct cut cut = {.openmetrics = false};
+    if (cut_feed(&cut, *line) || cut_is_quoted(&cut))
+        return refuse(out, "not one line, with its quotes closed");
     const char *wrong = sample_read(*line, false, sample);
     if (wrong)
         return refuse(out, wrong);

@@ -3,6 +3,8 @@
 
 #include "wire.h"
 
+#include <stdio.h>
+
 enum { FIELD_METRIC = 4 }; /* of io.prometheus.client.MetricFamily */
 
 static int
@@ -34,6 +36,13 @@ give_metric(struct keyer *keyer, const struct fate *fate, struct ss_span name, c
     return r ? r : out->take(out->ctx, &record);
 }
 
+static int
+too_long(struct keyer *keyer, const char *what)
+{
+    snprintf(keyer->reason, sizeof(keyer->reason), "%s longer than max_line", what);
+    return SS_LINE_TOO_LONG;
+}
+
 /* Remembers the fields that the next frame says again. */
 static int
 remember(struct framer *f, struct ss_span fields)
@@ -47,6 +56,20 @@ remember(struct framer *f, struct ss_span fields)
     return r;
 }
 
+/* Gives out a field. The limits are of the family, wherever its frames end. */
+static int
+give_field(struct framer *f, struct keyer *keyer, const struct fate *fate, struct ss_span name,
+           const struct wire_field *field, const struct records *out)
+{
+    if (field->bytes.len > f->max_field)
+        return too_long(keyer, "a field");
+    if (field->number == FIELD_METRIC)
+        return give_metric(keyer, fate, name, field, out);
+    f->said_bytes += field->bytes.len;
+    return f->said_bytes > f->max_field ? too_long(keyer, "fields that are no metrics,")
+                                        : give(out, field->bytes, RECORD_FIELD);
+}
+
 int
 framer_give(struct framer *f, struct keyer *keyer, const struct fate *fate, struct ss_span name, struct ss_span bytes,
             bool last, const struct records *out, size_t *takenp)
@@ -57,13 +80,12 @@ framer_give(struct framer *f, struct keyer *keyer, const struct fate *fate, stru
     struct ss_span fields = {wire.p, 0};
 
     while (!r && wire_next(&wire, &field)) {
-        if (field.number == FIELD_METRIC)
-            r = give_metric(keyer, fate, name, &field, out);
-        else
-            r = give(out, field.bytes, RECORD_FIELD);
+        r = give_field(f, keyer, fate, name, &field, out);
         fields.len += field.bytes.len;
     }
     *takenp = (size_t)(fields.ptr - bytes.ptr) + fields.len;
+    if (!r && bytes.len - *takenp > f->max_field)
+        r = too_long(keyer, "a field");
     if (!r)
         r = give(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_CLOSE);
     if (!r)
@@ -75,7 +97,7 @@ void
 framer_end(struct framer *f)
 {
     f->begun = false;
-    f->said.len = 0;
+    f->said.len = f->said_bytes = 0;
 }
 
 void

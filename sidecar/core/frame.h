@@ -9,10 +9,12 @@
 #include "keyer.h"
 #include "record.h"
 
-/* Zeroed is the beginning of a family; to be freed with framer_deinit(). */
+/* Zeroed but for max_field is the beginning of a family; to be freed with framer_deinit(). */
 struct framer {
     bool begun;
     struct bytes said; /* fields that are no metrics, of the frames before */
+    size_t said_bytes; /* of all such fields, those of the frame in hand among them */
+    size_t max_field;  /* bytes of the longest field taken, and of all that is said again */
 };
 
 /*

@@ -106,7 +106,8 @@ ss_index_select(const struct ss_index *x, const struct ss_shards *shards, const 
     const char *at = x->bytes.ptr;
     int r = 0;
 
-    for (const struct entry *e = x->entries; e < x->entries + x->n && !r; e++) {
+    for (size_t i = 0; i < x->n && !r; i++) {
+        const struct entry *e = &x->entries[i];
         r = selection_take(&selection,
                            &(struct record){{at, e->len}, e->hash, e->flags, e->family, e->meta, e->series});
         at += e->len;
@@ -132,7 +133,8 @@ fate_of(uint32_t flags)
 void
 ss_index_visit(const struct ss_index *x, void (*visit)(void *ctx, const struct ss_index_part *part), void *ctx)
 {
-    for (const struct entry *e = x->entries; e < x->entries + x->n; e++) {
+    for (size_t i = 0; i < x->n; i++) {
+        const struct entry *e = &x->entries[i];
         struct ss_index_part part = {{"", 0}, fate_of(e->flags), e->hash, e->series, e->len};
         if (e->family)
             part.family = x->body.keyer.families.names.items[e->family].name;

@@ -16,6 +16,7 @@ keyer_init(struct keyer *k, const struct ss_filter_settings *settings, bool open
     const struct ss_sharding *s = settings->sharding;
     *k = (struct keyer){.sharding = settings->sharding, .openmetrics = openmetrics};
     k->parts = s->settings.key != SS_KEY_FAMILY || s->splits;
+    k->may_part = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || s->splits;
     k->census = settings->census || settings->max_series || settings->max_families;
     k->max_families = settings->max_families;
     k->found = calloc(s->settings.n_source_labels + 1, sizeof(*k->found));
@@ -137,7 +138,8 @@ keyer_sample(struct keyer *k, struct ss_span name, struct fate *fate)
     int r = count_family(k, names.family, &fate->family);
     if (!r)
         r = find_fate(k, &names, fate);
-    if (!r && fate->parts)
+    /* Though a rule may keep samples of this name together, the family may part. */
+    if (!r && k->may_part)
         fate->meta = names_find(&k->families.names, declared);
     return r;
 }

@@ -42,8 +42,9 @@ struct keyer {
     struct ss_sharding *sharding;
     struct families families;
     bool openmetrics;
-    bool parts;  /* families may part, or TYPE decides: what is declared is to be remembered */
-    bool census; /* families are counted */
+    bool parts;    /* families may part, or TYPE decides: what is declared is to be remembered */
+    bool may_part; /* families may */
+    bool census;   /* families are counted */
     uint64_t max_families;
     struct bytes key, scratch;
     struct ss_span last_key;  /* what was hashed last; for those who explain, and borrowed from all over the place */

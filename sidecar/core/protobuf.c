@@ -300,16 +300,17 @@ static int
 give_frame(struct protobuf *p, bool last)
 {
     struct ss_span held = {p->held.ptr, p->held.len};
+    /* The name that decided; another one may be being read. */
+    const struct bytes *name = p->size > SMALL ? &p->first_name : &p->name;
+    struct ss_span decided = {name->ptr, name->len};
     size_t taken = 0;
-    int r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, name_of(p), held, last, p->out, &taken));
+    int r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
     if (r)
         return r;
     if (last && taken != held.len)
         return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
     memmove(p->held.ptr, held.ptr + taken, held.len - taken);
     p->held.len -= taken;
-    if (p->held.len > p->max_held)
-        return fail(p, SS_LINE_TOO_LONG, "a metric longer than max_line");
     p->frame_at = p->held.len > LIMIT_FRAME / 2 ? 2 * p->held.len : LIMIT_FRAME;
     return 0;
 }
@@ -471,6 +472,7 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     p->error = settings->error;
     p->keyer = settings->keyer;
     p->max_held = settings->max_line;
+    p->framer.max_field = settings->max_line;
     p->whole_frames = settings->whole_frames;
     *statep = p;
     return 0;

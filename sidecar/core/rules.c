@@ -62,14 +62,13 @@ refuse(struct ss_rule_error *error, size_t offset, const char *reason)
 }
 
 /*
- * Compiles as Prometheus does: the whole name, a dot for every character. Names need not be UTF-8. No \C, which could
- * stop inside a character.
+ * Compiles as Prometheus does: the whole name, a dot for every character. No \C, which could stop inside a character.
  */
 static int
 compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *error)
 {
-    const uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF |
-                             PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+    const uint32_t options =
+        PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C;
     char reason[160];
     PCRE2_SIZE offset;
     int code;
@@ -151,12 +150,14 @@ rules_have(const struct ss_rules *r, enum ss_action action)
 
 /* Matching. */
 
-/* Whether a rule matches a name: 1, 0, or a negative error of PCRE2. */
+/* Whether a rule matches a name: 1, 0, or a negative error of PCRE2. What is no UTF-8 is no name to any scraper; asked
+   to match it all the same (PCRE2_MATCH_INVALID_UTF), PCRE2 takes a part for the whole where there is no JIT. */
 static int
 match(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
 {
     int n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, 0, r->data, r->context);
-    return n == PCRE2_ERROR_NOMATCH ? 0 : n < 0 ? n : 1;
+    bool no_utf8 = n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21;
+    return n == PCRE2_ERROR_NOMATCH || no_utf8 ? 0 : n < 0 ? n : 1;
 }
 
 static void

@@ -123,10 +123,8 @@ counts_in_split(struct ss_span name, struct ss_span value)
            !spans_equal(name, (struct ss_span){"quantile", 8});
 }
 
-/* Takes a label of a split series in, so that they stand sorted by name; their order is the format's, not the
-   series'. */
 static int
-insert_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t n)
+add_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t n)
 {
     if (n == k->labels_capacity) {
         size_t capacity = n ? 2 * n : 16;
@@ -136,16 +134,35 @@ insert_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t 
         k->labels = labels;
         k->labels_capacity = capacity;
     }
-    size_t at = n;
-    for (; at > 0; at--) {
-        struct ss_span other = k->labels[at - 1].name;
-        int order = memcmp(other.ptr, name.ptr, other.len < name.len ? other.len : name.len);
-        if (order < 0 || (!order && other.len <= name.len))
-            break;
-        k->labels[at] = k->labels[at - 1];
-    }
-    k->labels[at] = (struct key_label){name, value};
+    k->labels[n] = (struct key_label){name, value};
     return 0;
+}
+
+static int
+spans_order(struct ss_span a, struct ss_span b)
+{
+    int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int
+labels_order(const void *a, const void *b)
+{
+    const struct key_label *x = a, *y = b;
+    int order = spans_order(x->name, y->name);
+    return order ? order : spans_order(x->value, y->value);
+}
+
+/* Sorts by name, for the labels' order is the format's, not the series'; mostly they are sorted. */
+static void
+sort_labels(struct key_label *labels, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (labels_order(&labels[i - 1], &labels[i]) <= 0)
+            continue;
+        qsort(labels, n, sizeof(*labels), labels_order);
+        return;
+    }
 }
 
 static int
@@ -160,11 +177,12 @@ collect_labels(struct keyer *k, struct series *s, size_t *np)
             return -ENOMEM;
         if (!counts_in_split(name, value))
             continue;
-        int r = insert_label(k, name, value, *np);
+        int r = add_label(k, name, value, *np);
         if (r)
             return r;
         ++*np;
     }
+    sort_labels(k->labels, *np);
     return is_broken(s) ? fail_labels(k, s) : 0;
 }
 

@@ -197,6 +197,8 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
     int r = 0;
     if (b->lines.len && (b->name.len != name.len || memcmp(b->name.ptr, name.ptr, name.len) != 0))
         r = give_block(t);
+    if (!r && b->lines.len > t->max_line)
+        return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family, longer than max_line", line);
     if (!r && !b->lines.len) {
         b->name.len = b->type.len = b->lfs = 0;
         r = bytes_add(&b->name, name);

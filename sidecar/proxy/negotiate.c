@@ -102,8 +102,67 @@ has_control(const char *value)
     return false;
 }
 
+/* Where the element of a list ends that begins at p: at a comma outside quotes, or the list's end. */
+static const char *
+element_end(const char *p)
+{
+    for (bool quoted = false; *p && (quoted || *p != ','); p++) {
+        quoted ^= *p == '"';
+        if (quoted && *p == '\\' && p[1])
+            p++;
+    }
+    return p;
+}
+
+/* Whether an element of Accept is about protobuf, whatever its parameters. */
+static bool
+is_protobuf(const char *element, const char *end)
+{
+    static const char type[] = "application/vnd.google.protobuf";
+    while (element < end && strchr(" \t", *element))
+        element++;
+    size_t n = strcspn(element, "; \t,");
+    return n == sizeof(type) - 1 && !strncasecmp(element, type, n);
+}
+
+/* Takes protobuf out of Accept, which is only made shorter. Whether anything is left. */
+static bool
+drop_protobuf(char *accept)
+{
+    char *out = accept;
+    bool dropped = false, first = true;
+    for (const char *p = accept, *end;; p = end + 1) {
+        end = element_end(p);
+        if (is_protobuf(p, end)) {
+            dropped = true;
+        } else {
+            if (!first)
+                *out++ = ',';
+            first = false;
+            size_t n = (size_t)(end - p);
+            memmove(out, p, n);
+            out += n;
+        }
+        if (!*end)
+            break;
+    }
+    *out = 0;
+    return !dropped || accept[strspn(accept, ", \t")];
+}
+
+static int
+add_accept(struct evkeyvalq *to, const char *key, const char *value)
+{
+    char *left = strdup(value);
+    int r = left ? 0 : -ENOMEM;
+    if (left && drop_protobuf(left) && evhttp_add_header(to, key, left + strspn(left, " \t")))
+        r = -ENOMEM;
+    free(left);
+    return r;
+}
+
 int
-negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, struct negotiate_error *error)
+negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, from, next) {
@@ -114,7 +173,8 @@ negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, struct neg
         }
         if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_service) || is_of_connection(from, h->key))
             continue;
-        if (evhttp_add_header(to, h->key, h->value))
+        bool whole = protobuf || strcasecmp(h->key, "Accept") != 0;
+        if (whole ? evhttp_add_header(to, h->key, h->value) : add_accept(to, h->key, h->value))
             return -ENOMEM;
     }
     return 0;

@@ -13,11 +13,12 @@ struct negotiate_error {
 
 /*
  * Copies the headers of a scrape that are for the service: all that concern neither this connection nor this body's
- * encoding. Accept and the others go as they came, character by character, repeated ones too.
+ * encoding. Accept and the others go as they came, character by character, repeated ones too; but unless protobuf may
+ * be answered, Accept does not offer it, and one that offers nothing else is left away.
  *
  * 0; EINVAL (positive) for a header that cannot be passed on safely; -ENOMEM.
  */
-int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, struct negotiate_error *error);
+int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error);
 
 /* Copies the headers of the service's answer that still hold for a part of its body. 0 or -ENOMEM. */
 int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);

@@ -53,7 +53,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
         status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"),
                                    endpoint->timeout, &r->timeout, &error);
     if (!status)
-        status = negotiate_request(headers, &r->headers, &error);
+        status = negotiate_request(headers, &r->headers, ss_sharding_takes_protobuf(config->sharding), &error);
     if (!status)
         status = authorize(&r->headers, endpoint->authorization);
     if (!status)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole filter against itself: a body in pieces gives what it gives whole; and its shards together have every byte
- * once, or all fail. The first byte chooses the format, the second how it is cut.
+ * The whole filter against itself: a body in pieces gives what it gives whole, and what an index of it gives; and its
+ * shards together have every byte that the whole has, once but for what goes to all, or all fail. The first byte
+ * chooses the format, the key and the rules, the second how it is cut.
  */
-#include <scrapeshard/filter.h>
+#include <scrapeshard/index.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,44 @@ static const char *const content_types[] = {
     "application/vnd.google.protobuf",
 };
 
-enum { SHARDS = 3, MAX_LINE = 200 };
+enum { FORMATS = 4, PROTOBUF = 3, SHARDS = 3, MAX_LINE = 200 };
+
+struct rule {
+    enum ss_action action;
+    const char *pattern;
+};
+
+static const struct plan {
+    enum ss_key key;
+    enum ss_hash hash;
+    enum ss_placement placement;
+    const char *labels[2];
+    struct rule rules[5]; /* up to one without a pattern */
+} plans[] = {
+    {.key = SS_KEY_FAMILY},
+    {.key = SS_KEY_DECLARED},
+    {.key = SS_KEY_NAME, .hash = SS_HASH_MD5},
+    {.key = SS_KEY_LABELS, .placement = SS_PLACE_JUMP, .labels = {"a"}},
+    {.key = SS_KEY_LABELS, .hash = SS_HASH_MD5, .labels = {"b", "__name__"}},
+    {.key = SS_KEY_FAMILY,
+     .rules = {{SS_ACTION_DROP, "d.*|.*_created"},
+               {SS_ACTION_REPLICATE, "r.*|target_info"},
+               {SS_ACTION_COLOCATE, "(c|go|node).*"},
+               {SS_ACTION_SPLIT, "[f-p].*"}}},
+    {.key = SS_KEY_NAME,
+     .rules = {{SS_ACTION_KEEP, "[a-m\"].*"}, {SS_ACTION_REPLICATE, ".*_sum"}, {SS_ACTION_SPLIT, "a|.*_bucket"}}},
+    {.key = SS_KEY_DECLARED,
+     .placement = SS_PLACE_JUMP,
+     .rules = {{SS_ACTION_DROP, ".*_bucket"}, {SS_ACTION_COLOCATE, "(.)(_.*)?"}, {SS_ACTION_SPLIT, ".*"}}},
+    {.key = SS_KEY_LABELS, .labels = {"a", "b"}, .rules = {{SS_ACTION_SPLIT, "[a-k].*"}, {SS_ACTION_REPLICATE, "l.*"}}},
+};
+
+enum { PLANS = sizeof(plans) / sizeof(plans[0]) };
 
 struct result {
     int status;
     char *bytes;
-    size_t len;
+    size_t len, capacity;
     struct ss_filter_counts counts;
 };
 
@@ -32,11 +65,48 @@ struct result {
             abort();                                                                                                   \
     } while (0)
 
+static struct ss_span
+span_of(const char *text)
+{
+    return (struct ss_span){text, strlen(text)};
+}
+
+/* The sharding of a plan; made once, as in a sidecar that lives for long. */
+static struct ss_sharding *
+sharding_of(size_t n)
+{
+    static struct ss_sharding *made[PLANS];
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    const struct plan *plan = &plans[n];
+    struct ss_span labels[2];
+
+    if (made[n])
+        return made[n];
+    REQUIRE(!ss_rules_new(&settings.rules));
+    for (const struct rule *rule = plan->rules; rule->pattern; rule++) {
+        struct ss_rule_error error;
+        REQUIRE(!ss_rules_add(settings.rules, rule->action, span_of(rule->pattern), &error));
+    }
+    for (; settings.n_source_labels < 2 && plan->labels[settings.n_source_labels]; settings.n_source_labels++)
+        labels[settings.n_source_labels] = span_of(plan->labels[settings.n_source_labels]);
+    settings.source_labels = labels;
+    settings.key = plan->key;
+    settings.hash = plan->hash;
+    settings.placement = plan->placement;
+    REQUIRE(!ss_sharding_new(&made[n], &settings));
+    return made[n];
+}
+
 static int
 take(void *ctx, const struct ss_span *spans, size_t n)
 {
     struct result *r = ctx;
     for (size_t i = 0; i < n; i++) {
+        if (r->capacity - r->len < spans[i].len) {
+            r->capacity = 2 * (r->len + spans[i].len);
+            r->bytes = realloc(r->bytes, r->capacity);
+            REQUIRE(r->bytes);
+        }
         memcpy(r->bytes + r->len, spans[i].ptr, spans[i].len);
         r->len += spans[i].len;
     }
@@ -45,17 +115,15 @@ take(void *ctx, const struct ss_span *spans, size_t n)
 
 /* Filters the body; seed 0 gives it whole, any other in pieces of sizes that follow from the seed. */
 static struct result
-filter(struct ss_span body, const char *content_type, const struct ss_shards *shards, unsigned seed)
+filter(struct ss_span body, const struct ss_filter_settings *settings, const struct ss_shards *shards, unsigned seed)
 {
-    struct ss_filter_settings settings = ss_filter_settings_default();
-    struct result r = {.bytes = malloc(body.len + 8)};
+    struct ss_filter_settings own = *settings;
+    struct result r = {.status = 0};
     struct ss_sink sink = {take, &r};
     struct ss_filter *filter;
 
-    settings.content_type = content_type;
-    settings.shards = shards;
-    settings.max_line = MAX_LINE;
-    REQUIRE(r.bytes && !ss_filter_new(&filter, &settings));
+    own.shards = shards;
+    REQUIRE(!ss_filter_new(&filter, &own));
     while (body.len && !r.status) {
         size_t n = body.len;
         if (seed) {
@@ -75,41 +143,104 @@ filter(struct ss_span body, const char *content_type, const struct ss_shards *sh
     return r;
 }
 
+static void
+require_same(const struct result *a, const struct result *b)
+{
+    REQUIRE(a->status == b->status);
+    REQUIRE(a->status || (a->len == b->len && (!a->len || !memcmp(a->bytes, b->bytes, a->len))));
+    REQUIRE(a->status || !memcmp(&a->counts, &b->counts, sizeof(a->counts)));
+}
+
+/* What an index gives, which is to be the same; index is NULL if the body could not be indexed. */
+static void
+require_index(const struct ss_index *index, const struct ss_shards *shards, const struct result *wanted)
+{
+    struct result r = {.status = 0};
+    struct ss_sink sink = {take, &r};
+    REQUIRE(!index == !!wanted->status);
+    if (!index)
+        return;
+    REQUIRE(!ss_index_select(index, shards, &sink, &r.counts));
+    require_same(&r, wanted);
+    free(r.bytes);
+}
+
+static struct ss_index *
+index_of(struct ss_span body, const struct ss_filter_settings *settings)
+{
+    struct ss_index *index;
+    REQUIRE(!ss_index_new(&index, settings));
+    if (!ss_index_feed(index, body) && !ss_index_end(index))
+        return index;
+    REQUIRE(ss_index_error(index));
+    ss_index_free(index);
+    return NULL;
+}
+
+/* The numbers of all shards together against those of the whole. */
+struct sum {
+    size_t kept;
+    uint64_t series;
+};
+
+static void
+add(struct sum *sum, const struct result *r)
+{
+    sum->kept += r->len;
+    sum->series += r->counts.series_kept;
+}
+
+/* What a plan's shards have to make together. */
+static void
+require_union(const struct plan *plan, struct ss_span body, const struct result *all, const struct sum *sum)
+{
+    size_t twice = sum->kept - all->len;
+    if (plan->rules[0].pattern) {
+        /* What is dropped is in none, what is replicated in all. */
+        REQUIRE(sum->series >= all->counts.series_kept && all->len <= body.len);
+        return;
+    }
+    REQUIRE(all->len == body.len && (!body.len || !memcmp(all->bytes, body.ptr, body.len)));
+    REQUIRE(sum->series == all->counts.series_seen);
+    if (plan->key == SS_KEY_FAMILY || plan->key == SS_KEY_DECLARED)
+        /* The end marker, with or without its LF, is in every shard. */
+        REQUIRE(twice == 0 || twice == 2 * 5 || twice == 2 * 6);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    const char *type = content_types[data[0] % 4];
+    size_t n = data[0] / FORMATS % PLANS;
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    settings.content_type = content_types[data[0] % FORMATS];
+    settings.max_line = MAX_LINE;
+    settings.sharding = sharding_of(n);
     struct ss_span body = {(const char *)data + 2, size - 2};
-    struct result all = filter(body, type, NULL, 0);
-    size_t kept = 0, series = 0, families = 0;
+    struct ss_index *index = index_of(body, &settings);
+    struct result all = filter(body, &settings, NULL, 0);
+    struct sum sum = {0, 0};
 
+    require_index(index, NULL, &all);
     for (int s = 0; s < SHARDS; s++) {
         char digit = (char)('0' + s);
         struct ss_shards_error error;
         struct ss_shards *shards;
         REQUIRE(!ss_shards_parse(&shards, (struct ss_span){&digit, 1}, SHARDS, &error));
-        struct result whole = filter(body, type, shards, 0), pieces = filter(body, type, shards, 1u + data[1]);
-        REQUIRE(whole.status == all.status && pieces.status == all.status);
-        if (!all.status) {
-            REQUIRE(whole.len == pieces.len && !memcmp(whole.bytes, pieces.bytes, whole.len));
-            REQUIRE(!memcmp(&whole.counts, &pieces.counts, sizeof(whole.counts)));
-            kept += whole.len;
-        }
-        series += whole.counts.series_kept;
-        families += whole.counts.families_kept;
+        struct result whole = filter(body, &settings, shards, 0),
+                      pieces = filter(body, &settings, shards, 1u + data[1]);
+        REQUIRE(whole.status == all.status);
+        require_same(&whole, &pieces);
+        require_index(index, shards, &whole);
+        add(&sum, &whole);
         free(whole.bytes);
         free(pieces.bytes);
         ss_shards_free(shards);
     }
-    if (!all.status) {
-        REQUIRE(all.len == body.len && !memcmp(all.bytes, body.ptr, body.len));
-        /* The end marker, with or without its LF, is in every shard. */
-        size_t twice = kept - body.len;
-        REQUIRE(twice == 0 || twice == 2 * 5 || twice == 2 * 6);
-        REQUIRE(series == all.counts.series_seen && families == all.counts.families_seen);
-    }
+    if (!all.status)
+        require_union(&plans[n], body, &all, &sum);
     free(all.bytes);
+    ss_index_free(index);
     return 0;
 }

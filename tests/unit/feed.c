@@ -3,6 +3,8 @@
 
 #include "line.h"
 
+#include <scrapeshard/index.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,7 +41,7 @@ guarded_free(struct guarded *g)
     munmap(g->map, g->size);
 }
 
-static int
+int
 outcome_take(void *ctx, const struct ss_span *spans, size_t n)
 {
     struct outcome *o = ctx;
@@ -54,24 +56,40 @@ outcome_take(void *ctx, const struct ss_span *spans, size_t n)
     return 0;
 }
 
+static struct ss_shards *
+question_shards(const struct question *q)
+{
+    struct ss_shards_error error;
+    struct ss_shards *shards = NULL;
+    if (q->shard)
+        assert_int_equal(ss_shards_parse(&shards, (struct ss_span){q->shard, strlen(q->shard)}, q->count, &error), 0);
+    return shards;
+}
+
+static struct ss_filter_settings
+question_settings(const struct question *q)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    settings.content_type = q->content_type;
+    if (q->max_line)
+        settings.max_line = q->max_line;
+    settings.sharding = q->sharding;
+    settings.max_series = q->max_series;
+    settings.max_families = q->max_families;
+    return settings;
+}
+
 /* Feeds the body in pieces of step bytes, the first of them of first bytes. */
 static struct outcome
 feed(struct ss_span body, const struct question *q, const struct guarded *memory, size_t first, size_t step)
 {
-    struct ss_filter_settings settings = ss_filter_settings_default();
-    struct ss_shards_error shards_error;
-    struct ss_shards *shards = NULL;
+    struct ss_filter_settings settings = question_settings(q);
+    struct ss_shards *shards = question_shards(q);
     struct ss_filter *filter;
     struct outcome o = {.bytes = calloc(1, 1)};
     struct ss_sink sink = {outcome_take, &o};
 
-    if (q->shard)
-        assert_int_equal(
-            ss_shards_parse(&shards, (struct ss_span){q->shard, strlen(q->shard)}, q->count, &shards_error), 0);
-    settings.content_type = q->content_type;
     settings.shards = shards;
-    if (q->max_line)
-        settings.max_line = q->max_line;
     assert_int_equal(ss_filter_new(&filter, &settings), 0);
 
     for (size_t at = 0, n = first; at < body.len && !o.result; at += n, n = step) {
@@ -93,6 +111,30 @@ feed(struct ss_span body, const struct question *q, const struct guarded *memory
     }
     o.counts = *ss_filter_counts(filter);
     ss_filter_free(filter);
+    ss_shards_free(shards);
+    return o;
+}
+
+/* Indexes the body, and selects from that. */
+static struct outcome
+feed_index(struct ss_span body, const struct question *q)
+{
+    struct ss_filter_settings settings = question_settings(q);
+    struct ss_shards *shards = question_shards(q);
+    struct ss_index *index;
+    struct outcome o = {.bytes = calloc(1, 1)};
+    struct ss_sink sink = {outcome_take, &o};
+
+    assert_int_equal(ss_index_new(&index, &settings), 0);
+    o.result = ss_index_feed(index, body);
+    o.ends_whole = !o.result && ss_index_ends_whole(index);
+    if (!o.result)
+        o.result = ss_index_end(index);
+    if (o.result)
+        o.error = *ss_index_error(index);
+    else
+        assert_int_equal(ss_index_select(index, shards, &sink, &o.counts), 0);
+    ss_index_free(index);
     ss_shards_free(shards);
     return o;
 }
@@ -127,6 +169,9 @@ feed_all_ways(struct ss_span body, const struct question *question)
         check_same(&whole, &other, cut ? cut : 1, cut ? body.len : 1);
         outcome_free(&other);
     }
+    struct outcome indexed = feed_index(body, question);
+    check_same(&whole, &indexed, body.len, 0);
+    outcome_free(&indexed);
     guarded_free(&memory);
     return whole;
 }
@@ -189,7 +234,7 @@ check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct 
         for (uint32_t s = 0; s < count; s++) {
             char shard[16];
             snprintf(shard, sizeof(shard), "%u", s);
-            struct question q = {content_type, shard, count, 0};
+            struct question q = {.content_type = content_type, .shard = shard, .count = count};
             parts[s] = feed_all_ways(body, &q);
             if (parts[s].result)
                 fail_msg("shard %u of %u: byte %zu: %s", s, count, (size_t)parts[s].error.offset,

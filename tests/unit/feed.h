@@ -31,11 +31,14 @@ struct question {
     const char *shard; /* as in the parameter; NULL: no shards, everything */
     uint32_t count;
     size_t max_line; /* 0: the default */
+    struct ss_sharding *sharding;
+    uint64_t max_series, max_families;
 };
 
 /*
  * Feeds the body whole, byte by byte, and in two pieces at every place (or at a hundred places, if it is long), and
- * fails the test unless all ways have the same outcome, the same error among it. To be freed with outcome_free().
+ * fails the test unless all ways have the same outcome, the same error among it; and unless an index of the body gives
+ * the same. To be freed with outcome_free().
  */
 struct outcome feed_all_ways(struct ss_span body, const struct question *question);
 
@@ -46,6 +49,9 @@ void check_union(struct ss_span body, const char *content_type, size_t (*cut)(st
 /* The length of the first line of a body. */
 size_t cut_line(struct ss_span body);
 size_t cut_openmetrics_line(struct ss_span body);
+
+/* The take() of a sink whose context is an outcome. */
+int outcome_take(void *ctx, const struct ss_span *spans, size_t n);
 
 void outcome_free(struct outcome *outcome);
 

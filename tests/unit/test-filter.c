@@ -138,7 +138,7 @@ test_refused(void **state)
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         for (int shard = 0; shard < 3; shard++) {
             const char *shards[] = {"0", "1", "2"};
-            struct question q = {refused[i].content_type, shards[shard], 3, 0};
+            struct question q = {.content_type = refused[i].content_type, .shard = shards[shard], .count = 3};
             struct outcome o = feed_all_ways(refused[i].body, &q);
             if (o.result != (int)refused[i].condition)
                 fail_msg("\"%s\" gives %d", refused[i].body.ptr, o.result);
@@ -154,7 +154,7 @@ static void
 test_line_limit(void **state)
 {
     (void)state;
-    struct question q = {TEXT, "0", 1, 20};
+    struct question q = {.content_type = TEXT, .shard = "0", .count = 1, .max_line = 20};
     struct outcome o = feed_all_ways(SPAN("foo{a=\"12345678\"} 1\nfoo{a=\"12345678\"} 2\n"), &q);
     assert_int_equal(o.result, 0);
     assert_int_equal(o.len, 40);
@@ -195,7 +195,7 @@ test_families_whole(void **state)
                                "# HELP q x\n# TYPE q counter\nq_total 1\nq_created 2\n{\"q\",a=\"\"} 1\n");
     for (uint32_t s = 0; s < 7; s++) {
         char shard[2] = {(char)('0' + s), 0};
-        struct question q = {TEXT, shard, 7, 0};
+        struct question q = {.content_type = TEXT, .shard = shard, .count = 7};
         struct outcome o = feed_all_ways(body, &q);
         bool h = place_of(SPAN("h"), 7) == s, c = place_of(SPAN("q"), 7) == s;
         assert_int_equal(!!strstr(o.bytes, "# HELP h"), h);
@@ -220,7 +220,7 @@ test_unescaped_key(void **state)
     uint32_t shard = place_of(SPAN("a\n\"b\\q\\"), 80);
     char text[8];
     snprintf(text, sizeof(text), "%u", shard);
-    struct question q = {TEXT1, text, 80, 0};
+    struct question q = {.content_type = TEXT1, .shard = text, .count = 80};
     struct outcome o = feed_all_ways(SPAN("{\"a\\n\\\"b\\q\\\\_total\"} 1\n"), &q);
     assert_int_equal(o.counts.series_kept, 1);
     outcome_free(&o);
@@ -231,7 +231,7 @@ static void
 test_unit_in_text(void **state)
 {
     (void)state;
-    struct question q = {TEXT, "7", 8, 0}; /* of "up" among 8 */
+    struct question q = {.content_type = TEXT, .shard = "7", .count = 8}; /* of "up" among 8 */
     struct outcome o = feed_all_ways(SPAN("# UNIT \"x\nnode_cpu_seconds_total 1\nup 2\n# c \"\n"), &q);
     assert_string_equal(o.bytes, "up 2\n");
     outcome_free(&o);
@@ -242,7 +242,7 @@ test_several_shards(void **state)
 {
     (void)state;
     struct ss_span body = SPAN("up 1\nhttp_requests_total 2\nnode_cpu_seconds_total 3\nkube_pod_info 4\n");
-    struct question q = {TEXT, "0-7", 8, 0};
+    struct question q = {.content_type = TEXT, .shard = "0-7", .count = 8};
     struct outcome o = feed_all_ways(body, &q);
     assert_int_equal(o.len, body.len);
     outcome_free(&o);
@@ -269,7 +269,7 @@ test_ends_whole(void **state)
         {OM, SPAN("a 1\n# EOF"), true}, {OM, SPAN("# EOF\n"), true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct question q = {cases[i].content_type, "0", 1, 0};
+        struct question q = {.content_type = cases[i].content_type, .shard = "0", .count = 1};
         struct outcome o = feed_all_ways(cases[i].body, &q);
         assert_int_equal(o.ends_whole, cases[i].whole);
         outcome_free(&o);

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,7 +151,7 @@ test_large_families(void **state)
     put_family(&b, "again", 1, 17000);
     check_union(span(&b), PROTOBUF, cut_message);
 
-    struct question q = {PROTOBUF, NULL, 0, 0};
+    struct question q = {.content_type = PROTOBUF};
     struct outcome o = feed_all_ways(span(&b), &q);
     assert_int_equal(o.counts.series_seen, 2 + 300 + 400 + 1);
     assert_int_equal(o.counts.families_seen, 4);
@@ -168,7 +169,7 @@ test_key(void **state)
     put_metrics(&m, 1, 10);
     put_field(&m, 1, SPAN("up_bucket_total"));
     put_message(&b, &m);
-    struct question q = {PROTOBUF, "7", 8, 0}; /* of "up" among 8 */
+    struct question q = {.content_type = PROTOBUF, .shard = "7", .count = 8}; /* of "up" among 8 */
     struct outcome o = feed_all_ways(span(&b), &q);
     assert_int_equal(o.len, b.len);
     assert_int_equal(o.counts.series_kept, 1);
@@ -181,7 +182,7 @@ check_refused(struct body *b, enum ss_filter_condition condition, const char *re
 {
     for (int shard = 0; shard < 3; shard++) {
         static const char *const shards[] = {"0", "1", "2"};
-        struct question q = {PROTOBUF, shards[shard], 3, max_line};
+        struct question q = {.content_type = PROTOBUF, .shard = shards[shard], .count = 3, .max_line = max_line};
         struct outcome o = feed_all_ways(span(b), &q);
         if (o.result != (int)condition)
             fail_msg("result %d instead of %s", o.result, reason);
@@ -256,7 +257,7 @@ test_cut(void **state)
     put_family(&b, "http_requests_total", 2, 200);
 
     for (size_t len = 1; len < b.len; len++) {
-        struct question q = {PROTOBUF, NULL, 0, 0};
+        struct question q = {.content_type = PROTOBUF};
         struct outcome o = feed_all_ways((struct ss_span){b.bytes, len}, &q);
         assert_int_equal(o.result, len == border ? 0 : SS_BODY_CUT);
         assert_int_equal(o.ends_whole, len == border);
@@ -273,7 +274,7 @@ test_long_varints(void **state)
 {
     (void)state;
     struct ss_span body = SPAN("\x86\x80\x80\x80\x00\x8a\x80\x00\x82\x00x");
-    struct question q = {PROTOBUF, NULL, 0, 0};
+    struct question q = {.content_type = PROTOBUF};
     struct outcome o = feed_all_ways(body, &q);
     assert_int_equal(o.result, SS_NO_EXPOSITION); /* the name is one byte longer than the message */
     outcome_free(&o);
@@ -284,13 +285,166 @@ test_long_varints(void **state)
     outcome_free(&o);
 }
 
+/* Families that part: fields are read, and the family comes in frames. */
+
+static const char *const shard_names[] = {"0", "1", "2"};
+
+struct splitting {
+    struct ss_rules *rules;
+    struct ss_sharding *sharding;
+};
+
+static struct splitting
+split_all(void)
+{
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    struct ss_rule_error error;
+    struct splitting s;
+    assert_int_equal(ss_rules_new(&s.rules), 0);
+    assert_int_equal(ss_rules_add(s.rules, SS_ACTION_SPLIT, SPAN(".*"), &error), 0);
+    settings.rules = s.rules;
+    assert_int_equal(ss_sharding_new(&s.sharding, &settings), 0);
+    return s;
+}
+
+static void
+splitting_end(struct splitting *s)
+{
+    ss_sharding_free(s->sharding);
+    ss_rules_free(s->rules);
+}
+
+/* A metric with one label, id=<id>, and a field that nobody knows, of size bytes. */
+static void
+put_series(struct body *message, const char *id, size_t size)
+{
+    struct body pair = {NULL, 0}, metric = {NULL, 0};
+    char *filler = calloc(size, 1);
+    put_field(&pair, 1, SPAN("id"));
+    put_field(&pair, 2, (struct ss_span){id, strlen(id)});
+    put_field(&metric, 1, span(&pair));
+    put_field(&metric, 99, (struct ss_span){filler, size});
+    put_field(message, 4, span(&metric));
+    free(filler);
+    free(pair.bytes);
+    free(metric.bytes);
+}
+
+static void
+check_too_long(struct body *message, size_t max_line)
+{
+    struct splitting s = split_all();
+    struct body b = {NULL, 0};
+    put_message(&b, message);
+    for (int i = 0; i < 3; i++) {
+        struct question q = {.content_type = PROTOBUF,
+                             .shard = shard_names[i],
+                             .count = 3,
+                             .max_line = max_line,
+                             .sharding = s.sharding};
+        struct outcome o = feed_all_ways(span(&b), &q);
+        assert_int_equal(o.result, SS_LINE_TOO_LONG);
+        outcome_free(&o);
+    }
+    free(b.bytes);
+    splitting_end(&s);
+}
+
+/* What is held of a family that parts is bounded, and the bound is the same however the body is cut. */
+static void
+test_frames_are_bounded(void **state)
+{
+    (void)state;
+    struct body m = {NULL, 0};
+    char id[16];
+
+    put_field(&m, 1, SPAN("x"));
+    for (int i = 0; i < 30; i++) {
+        sprintf(id, "a%d", i);
+        put_series(&m, id, 10000);
+    }
+    put_series(&m, "large", 150000);
+    check_too_long(&m, 100000);
+
+    /* What every frame says again is no less. */
+    put_field(&m, 1, SPAN("x"));
+    for (int i = 0; i < 30; i++) {
+        char help[4000] = "";
+        sprintf(id, "a%d", i);
+        put_field(&m, 2, (struct ss_span){help, sizeof(help)});
+        put_series(&m, id, 10000);
+    }
+    check_too_long(&m, 100000);
+}
+
+/* Feeds a body in two pieces, or whole. */
+static struct outcome
+feed_cut(struct ss_span body, size_t cut, const char *shard, struct ss_sharding *sharding)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct ss_shards_error error;
+    struct ss_shards *shards;
+    struct ss_filter *filter;
+    struct outcome o = {.bytes = calloc(1, 1)};
+    struct ss_sink sink = {outcome_take, &o};
+
+    assert_int_equal(ss_shards_parse(&shards, (struct ss_span){shard, 1}, 3, &error), 0);
+    settings.content_type = PROTOBUF;
+    settings.shards = shards;
+    settings.sharding = sharding;
+    assert_int_equal(ss_filter_new(&filter, &settings), 0);
+    assert_int_equal(ss_filter_feed(filter, (struct ss_span){body.ptr, cut}, &sink), 0);
+    assert_int_equal(ss_filter_feed(filter, (struct ss_span){body.ptr + cut, body.len - cut}, &sink), 0);
+    assert_int_equal(ss_filter_end(filter, &sink), 0);
+    ss_filter_free(filter);
+    ss_shards_free(shards);
+    return o;
+}
+
+/* A large family may say its name again; the half of it that a feed ends in is not its name. */
+static void
+test_a_name_that_is_cut_in_a_frame(void **state)
+{
+    (void)state;
+    enum { SERIES = 60 };
+    struct splitting s = split_all();
+    struct body b = {NULL, 0}, m = {NULL, 0};
+    char id[16];
+
+    put_field(&m, 1, SPAN("the_name_of_all"));
+    for (int i = 0; i < SERIES; i++) {
+        sprintf(id, "series-%02d", i);
+        put_series(&m, id, 5000);
+    }
+    put_field(&m, 1, SPAN("the_name_of_all"));
+    put_message(&b, &m);
+    for (int i = 0; i < 3; i++) {
+        struct outcome whole = feed_cut(span(&b), 0, shard_names[i], s.sharding);
+        struct outcome cut = feed_cut(span(&b), b.len - 6, shard_names[i], s.sharding);
+        for (int n = 0; n < SERIES; n++) {
+            sprintf(id, "series-%02d", n);
+            assert_int_equal(!memmem(whole.bytes, whole.len, id, strlen(id)),
+                             !memmem(cut.bytes, cut.len, id, strlen(id)));
+        }
+        outcome_free(&whole);
+        outcome_free(&cut);
+    }
+    free(b.bytes);
+    splitting_end(&s);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_union), cmocka_unit_test(test_large_families),
-        cmocka_unit_test(test_key),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cut),   cmocka_unit_test(test_long_varints),
+        cmocka_unit_test(test_union),
+        cmocka_unit_test(test_large_families),
+        cmocka_unit_test(test_key),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_long_varints),
+        cmocka_unit_test(test_frames_are_bounded),
+        cmocka_unit_test(test_a_name_that_is_cut_in_a_frame),
     };
     return cmocka_run_group_tests_name("protobuf", tests, NULL, NULL);
 }

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys and rules over captured bodies, against another implementation of the contract: every shard, byte for byte; and
+what has to hold of the shards together."""
+import collections
+import concurrent.futures
+import hashlib
+import re
+import subprocess
+
+import pytest
+import xxhash
+
+from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering
+from exposition import (COUNTS, PROTOBUF, delimited, family_key, field, labels, line_name, lines, read_fields,
+                        read_varint, varint)
+
+CASES = ROOT / "tests/cases"
+BODIES = {"python-text-1of7": TEXT, "prom-client-openmetrics-4of7": OPENMETRICS,
+          "python-openmetrics-1of7": OPENMETRICS, "prometheus-protobuf-6of7": PROTOBUF,
+          "native-federated-protobuf-0of7": PROTOBUF}
+KEYS = {
+    "family": {}, "declared": {"key": "declared"}, "name": {"key": "name", "hash": "md5"},
+    "one label": {"key": "labels", "source_labels": "method"},
+    "labels": {"key": "labels", "source_labels": "code,__name__,handler", "separator": "--", "hash": "md5"},
+    "labels in protobuf": {"key": "labels", "source_labels": "code,handler,quantile_", "placement": "jump"},
+}
+RULES = {
+    "none": {},
+    "keep": {"keep": "(go|python|process|node|prometheus)_.*"},
+    "drop": {"drop": ".*_total|go_gc.*"},
+    "replicate": {"replicate": ".*_info"},
+    "colocate": {"colocate": "(go|process)_([a-z]+).*"},
+    "split": {"split": ".*duration.*|node_cpu.*|h.*|prometheus_http.*"},
+    "all": {"keep": "[^g].*|go_memstats_.*", "drop": ".*_created|node_s.*", "replicate": ".*_info|.*_load1",
+            "colocate": "(process|node)_[a-m].*", "split": ".*_seconds|p.*"},
+}
+ORDER = ("drop", "keep", "replicate", "colocate", "split")
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+OPENMETRICS_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count", "_created"), "summary": ("_sum", "_count", "_created"),
+                        "counter": ("_total", "_created"), "info": ("_info",),
+                        "gaugehistogram": ("_bucket", "_gsum", "_gcount")}
+
+
+# The contract, in another language.
+
+
+def jump(h, count):
+    bucket, following = -1, 0
+    while following < count:
+        bucket = following
+        h = (h * 2862933555777941757 + 1) & 0xffffffffffffffff
+        following = int(float(bucket + 1) * (float(1 << 31) / float((h >> 33) + 1)))
+    return bucket
+
+
+class Contract:
+    def __init__(self, sharding, rules):
+        self.key = sharding.get("key", "family")
+        self.labels = sharding.get("source_labels", "").split(",")
+        self.separator = sharding.get("separator", ";")
+        self.md5 = sharding.get("hash") == "md5"
+        self.jump = sharding.get("placement") == "jump"
+        self.rules = rules
+
+    def place(self, key, count):
+        digest = (int.from_bytes(hashlib.md5(key).digest()[8:], "big") if self.md5 else xxhash.xxh64_intdigest(key))
+        if self.jump:
+            return jump(digest, count)
+        return (digest if self.md5 else digest & 0xffffffff) % count
+
+    def rule(self, *names):
+        """(the action that decides, the key of a colocate rule)"""
+        for action in ORDER:
+            found = [m for m in (re.fullmatch(self.rules.get(action, "(?!)"), n, re.DOTALL) for n in names) if m]
+            if action == "keep" and action in self.rules and not found:
+                return "drop", None
+            if found and action != "keep":
+                return action, self.separator.join(g or "" for g in found[0].groups()).encode()
+        return None, None
+
+    def family(self, name, declared):
+        return declared if self.key == "declared" else family_key(name)
+
+    def parts(self, action):
+        return action == "split" or (action is None and self.key in ("name", "labels"))
+
+    def series_key(self, action, name, declared, pairs):
+        if action == "split":
+            counted = sorted((n, v) for n, v in pairs if v and n not in ("le", "quantile"))
+            return b"".join([family_key(name).encode(),
+                             *(b"\xff" + n.encode() + b"\xff" + v.encode() for n, v in counted)])
+        if self.key == "labels":
+            named = {"__name__": name, **dict(pairs)}
+            return self.separator.join(named.get(label, "") for label in self.labels).encode()
+        return (name if self.key == "name" else self.family(name, declared)).encode()
+
+
+def read_labels(line):
+    unescape = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+    block = re.match(rb'[^{\s]*(\{(?:[^"}]|"(?:\\.|[^"\\])*")*\})?', line)[1] or b""
+    return [(name, re.sub(r'\\[\\"n]', lambda m: unescape[m[0]], value))
+            for name, value in re.findall(r'([a-zA-Z_]\w*)="((?:\\.|[^"\\])*)"', block.decode())]
+
+
+def declared_family(name, types, suffixes):
+    if name in types:
+        return name
+    for base, kind in types.items():
+        if name.startswith(base) and name[len(base):] in suffixes.get(kind, ()):
+            return base
+    return name
+
+
+def text_shards(contract, body, count, openmetrics):
+    suffixes = OPENMETRICS_SUFFIXES if openmetrics else SUFFIXES
+    all_types = {n.decode(): t.decode() for n, t in re.findall(rb"^# TYPE (\S+) (\S+)$", body, re.M)}
+    types, shards = {}, [[] for _ in range(count)]
+    waiting = [{} for _ in range(count)]
+    for line in lines(body):
+        name, meta = line_name(line), line.startswith(b"#")
+        targets = range(count)
+        if name is None:
+            targets = targets if line.rstrip(b"\n") == b"# EOF" else [0]
+        elif meta:
+            names = [contract.family(name, name), name]
+            if openmetrics and all_types.get(name) in ("counter", "info"):
+                names.append(name + {"counter": "_total", "info": "_info"}[all_types[name]])
+            if line.startswith(b"# TYPE"):
+                types[name] = all_types[name]
+            action, key = contract.rule(*names)
+            if contract.parts(action):
+                for shard in waiting:
+                    shard.setdefault(name, []).append(line)
+                continue
+            key = key if action == "colocate" else contract.family(name, name).encode()
+        else:
+            declared = declared_family(name, types, suffixes)
+            action, key = contract.rule(contract.family(name, declared), name)
+            if action != "colocate":
+                key = contract.series_key(action, name, declared, read_labels(line))
+        if name is not None:
+            targets = {"drop": [], "replicate": targets}.get(action, [contract.place(key, count)])
+        for i in targets:
+            if name is not None and not meta:
+                shards[i] += waiting[i].pop(declared, [])
+            shards[i].append(line)
+    return [b"".join(shard) for shard in shards]
+
+
+def raw_fields(message):
+    """The fields of a message as they stand: [(number, bytes, value)]."""
+    at, found = 0, []
+    for number, value in read_fields(message):
+        start = at
+        tag, at = read_varint(message, at)
+        if tag & 7 == 2:
+            size, at = read_varint(message, at)
+            at += size
+        else:
+            at = read_varint(message, at)[1] if tag & 7 == 0 else at + (8 if tag & 7 == 1 else 4)
+        found.append((number, message[start:at], value))
+    return found
+
+
+def raw_messages(body):
+    at = 0
+    while at < len(body):
+        start = at
+        size, at = read_varint(body, at)
+        at += size
+        yield body[start:at], raw_fields(body[at - size:at])
+
+
+def read_fields_of(fields):
+    return [(number, value) for number, _, value in fields]
+
+
+def metric_labels(metric):
+    for number, value in read_fields(metric):
+        if number == 1:
+            pair = dict(read_fields(value))
+            yield pair[1].decode(), pair.get(2, b"").decode()
+
+
+def protobuf_shards(contract, body, count):
+    shards = [[] for _ in range(count)]
+    for raw, fields in raw_messages(body):
+        name = next(value for number, _, value in fields if number == 1).decode()
+        action, key = contract.rule(contract.family(name, name), name)
+        if not contract.parts(action):
+            key = key if action == "colocate" else contract.series_key(action, name, name, [])
+            for i in {"drop": [], "replicate": range(count)}.get(action, [contract.place(key, count)]):
+                shards[i].append(raw)
+            continue
+        places = [contract.place(contract.series_key(action, name, name, metric_labels(value)), count)
+                  if number == 4 else None for number, _, value in fields]
+        for i in set(places) - {None}:
+            message = b"".join(field_raw for (_, field_raw, _), place in zip(fields, places) if place in (None, i))
+            shards[i].append(varint(len(message)) + message)
+    return [b"".join(shard) for shard in shards]
+
+
+def expected_shards(contract, body, content_type, count):
+    if content_type == PROTOBUF:
+        return protobuf_shards(contract, body, count)
+    return text_shards(contract, body, count, content_type == OPENMETRICS)
+
+
+# The real one.
+
+
+def split(body, content_type, sharding, rules, shard, count):
+    settings = [f"--set=sharding.{key}={value}" for key, value in sharding.items()]
+    settings += [f"--set=rules.{key}={value}" for key, value in rules.items()]
+    done = subprocess.run([BINARY, "split", f"--shard={shard}", f"--shard-count={count}", f"--content-type={content_type}",
+                           *settings], input=body, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fits(key, content_type):
+    return content_type != PROTOBUF or key not in ("name", "labels")
+
+
+def samples(body, content_type):
+    """The series of a body as they stand in it, sorted: lines, or names with their metrics."""
+    if content_type == PROTOBUF:
+        return sorted((dict(read_fields_of(fields))[1], raw) for _, fields in raw_messages(body)
+                      for number, raw, _ in fields if number == 4)
+    return sorted(line for line in lines(body) if not line.startswith(b"#") and line.strip())
+
+
+def check_together(shards, body, content_type, contract):
+    """What holds of the shards whatever the expectation says: each series in one of them, or in all, or in none."""
+    whole = collections.Counter(samples(body, content_type))
+    parts = [collections.Counter(samples(shard, content_type)) for shard in shards]
+    union = sum(parts, collections.Counter())
+    if not contract.rules:
+        assert union == whole
+    for series, n in union.items():
+        assert n == whole[series] or ("replicate" in contract.rules and n == whole[series] * len(shards))
+    for shard in shards:
+        assert shard.endswith(b"# EOF\n") or content_type != OPENMETRICS
+        if content_type != PROTOBUF:
+            said = collections.Counter(line for line in lines(shard) if line.startswith(b"#"))
+            assert said <= collections.Counter(lines(body))
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("name, key", [(name, key) for name in BODIES for key in KEYS if fits(key, BODIES[name])])
+def test_every_shard_is_what_the_contract_says(pool, name, key, rules):
+    body, content_type = (CASES / f"{name}.in").read_bytes(), BODIES[name]
+    contract = Contract(KEYS[key], RULES[rules])
+    for count in COUNTS if rules == "all" else COUNTS[:-1]:
+        got = list(pool.map(lambda s: split(body, content_type, KEYS[key], RULES[rules], s, count), range(count)))
+        for shard, wanted in enumerate(expected_shards(contract, body, content_type, count)):
+            assert got[shard] == wanted, f"shard {shard} of {count}"
+        check_together(got, body, content_type, contract)
+
+
+# Criteo's filter: the low 32 bits of XXH64 of a name. Computed by others: FORMATS of the contract.
+CRITEO = {"http_requests_total": (0, 0, 2, 2, 6), "http_request_duration_seconds": (0, 1, 0, 4, 0), "up": (1, 1, 3, 7, 5),
+          "my.dotted.metric": (1, 1, 3, 7, 1), "": (1, 2, 1, 1, 3),
+          "graphite.par4.bidder.srv00001.requests_per_second_p99": (1, 0, 1, 1, 9)}
+
+
+@pytest.mark.parametrize("name", CRITEO)
+@pytest.mark.parametrize("sharding", [{"key": "declared"}, {"key": "labels", "source_labels": "name"}],
+                         ids=lambda sharding: sharding["key"])
+def test_criteos_formula(name, sharding):
+    text = f'm{{name="{name}"}} 1\n' if sharding["key"] == "labels" else f'{{"{name}"}} 1\n'
+    metric = field(4, labels(name=name) + field(2, field(1, 1.0)))
+    message = delimited(field(1, "m" if sharding["key"] == "labels" else name), metric)
+    for count, shard in zip((2, 3, 4, 8, 10), CRITEO[name]):
+        for body, content_type in (text.encode(), TEXT), (message, PROTOBUF):
+            for i in range(count):
+                assert split(body, content_type, sharding, {}, i, count) == (body if i == shard else b"")
+
+
+# Large protobuf families, streamed through a real sidecar.
+
+
+def large_family(name_late, series):
+    head = [field(1, "large_seconds"), field(2, "Help."), field(3, 1)]
+    metrics = [field(4, labels(id=str(i), filler="x" * (i % 100)) + field(2, field(1, float(i)))) for i in range(series)]
+    at = min(300, series // 2) if name_late else 0
+    return delimited(*metrics[:at], *head, *metrics[at:], field(5, "seconds"), field(200, "unknown"))
+
+
+@pytest.mark.parametrize("series", [10, 200, 400, 3000, 9000])
+@pytest.mark.parametrize("name_late", [False, True], ids=["name first", "name late"])
+@pytest.mark.parametrize("sharding, rules", [({"key": "labels", "source_labels": "id"}, {}), ({}, {"split": "large.*"})],
+                         ids=["labels", "split"])
+def test_large_families_part(upstream, sidecar, series, name_late, sharding, rules):
+    small = delimited(field(1, "small"), field(4, labels(id="1")))
+    body = small + large_family(name_late, series) + small
+    contract, count = Contract(sharding, rules), 3
+    s = sidecar(upstream(answering(answer(body, PROTOBUF))).url,
+                *(f"--set=sharding.{key}={value}" for key, value in sharding.items()),
+                *(f"--set=rules.{key}={value}" for key, value in rules.items()))
+    for i, wanted in enumerate(protobuf_shards(contract, body, count)):
+        status, _, got = s.get(f"/metrics?shard={i}&shard_count={count}")
+        assert status == 200
+        assert samples(got, PROTOBUF) == samples(wanted, PROTOBUF)
+        metrics = [raw for _, fields in raw_messages(got) for number, raw, _ in fields if number == 4]
+        assert metrics == [raw for _, fields in raw_messages(wanted) for number, raw, _ in fields if number == 4]
+        frames = [read_fields_of(fields) for _, fields in raw_messages(got) if (1, b"large_seconds") in read_fields_of(fields)]
+        assert frames and all((2, b"Help.") in frame and (3, 1) in frame for frame in frames)
+        assert frames[-1][-2:] == [(5, b"seconds"), (200, b"unknown")]
+        if len(body) < 200_000:
+            assert got == wanted
+    status, _, got = s.get("/metrics")
+    assert (status, got) == (200, body)
