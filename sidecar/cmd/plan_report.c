@@ -89,7 +89,7 @@ print_chart(const struct plan *p, const struct terminal *t)
         print_shards(p, t, first, first + step - 1 < count ? first + step - 1 : count - 1);
     if (step > 1)
         printf("A line stands for %u shards and shows the fullest of them.\n", step);
-    printf("The mean is %.1f series and %s. The fullest has %.2f times the mean by series, %.2f times by bytes.\n",
+    printf("The mean is %.1f series and %s.\nThe fullest has %.2f times the mean by series, %.2f times by bytes.\n",
            p->balance.mean_series, scale(p->balance.mean_bytes, "B").text, p->balance.by_series, p->balance.by_bytes);
 }
 

@@ -31,7 +31,8 @@ static const char usage[] =
     "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if scrapes had to be\n"
     "broken off behind web.grace.\n"
     "\n"
-    "Other commands, each with a --help: scrapeshard check, split, plan, verify, explain.\n";
+    "Other commands: scrapeshard check --help, scrapeshard split --help, scrapeshard plan --help,\n"
+    "scrapeshard verify --help, scrapeshard explain --help.\n";
 
 static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},

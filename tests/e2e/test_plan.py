@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """scrapeshard plan: its numbers are those of an independent count, and of what split hands out."""
 import collections
-import fcntl
 import gzip
 import json
-import os
-import pty
 import re
 import shlex
-import struct
 import subprocess
-import termios
 import threading
 
 import pytest
@@ -18,7 +13,9 @@ import xxhash
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run, wait_until
 from exposition import PROTOBUF, family_key, gauge_family, line_name, lines, messages, shard_of
 from test_captured import CAPTURED, CASES, split
-from tools import PROGRESS, complaints, jump
+from tools import complaints, jump
+
+NODE = CASES / "node-exporter-text-6of7.in"
 
 
 def plan(count, *args, **options):
@@ -335,140 +332,6 @@ def test_plan_refuses(args, status, said):
     r = run("plan", *args, input="")
     assert r[0] == status and said in r[2]
     assert r[1] == ""
-
-
-# For a person.
-
-
-def in_terminal(*args, columns=100, rows=50, env=()):
-    """What a command writes to a terminal of that size."""
-    main, other = pty.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "LC_ALL", "LC_CTYPE")}
-    with subprocess.Popen([BINARY, *map(str, args)], stdout=other, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-                          env=environment | {"TERM": "xterm", "LANG": "C.UTF-8"} | dict(env)) as p:
-        os.close(other)
-        out = b""
-        try:
-            while piece := os.read(main, 65536):
-                out += piece
-        except OSError:  # the other end is closed
-            pass
-        assert p.wait(20 * SLOW) == 0, out
-    os.close(main)
-    return out.decode().replace("\r\n", "\n")
-
-
-def bars(text):
-    """(first word, bar) of each line of the chart."""
-    chart = text.split("bytes\n", 1)[1].split("The mean", 1)[0].split("A line", 1)[0]
-    return [(line.split()[0], line.split()[-1]) for line in chart.strip("\n").split("\n")]
-
-
-NODE = CASES / "node-exporter-text-6of7.in"
-
-
-def test_chart_fits_the_terminal():
-    for columns in 60, 100, 180:
-        out = in_terminal("plan", "--shard-count=7", NODE, columns=columns, env=[("NO_COLOR", "1")])
-        assert "\033" not in out
-        drawn = bars(out)
-        assert [name for name, _ in drawn] == list("0123456")
-        lengths = [len(bar) for _, bar in drawn]
-        series = [s["series"] for s in plan(7, NODE)["shards"]]
-        assert max(lengths) == lengths[series.index(max(series))]
-        chart = out.split("bytes\n", 1)[1].split("The mean", 1)[0]
-        assert columns - 2 <= max(map(len, chart.split("\n"))) <= columns
-        for length, n in zip(lengths, series):
-            assert abs(length - n / max(series) * max(lengths)) <= 1
-        assert "█" in drawn[0][1]
-
-
-def test_many_shards_are_folded():
-    out = in_terminal("plan", "--shard-count=80", NODE, rows=30)
-    plain = re.sub(r"\033\[\d*m", "", out)
-    series = [s["series"] for s in plan(80, NODE)["shards"]]
-    assert "A line stands for 4 shards and shows the fullest of them." in plain
-    chart = plain.split("bytes\n", 1)[1].split("A line", 1)[0]
-    shown = [line.split()[:2] for line in chart.strip("\n").split("\n")]
-    assert shown == [[f"{i}-{i + 3}", str(max(series[i:i + 4]))] for i in range(0, 80, 4)]
-
-
-def test_colours_only_where_they_are_wanted():
-    args = ["plan", "--shard-count=7", NODE]
-    assert "\033[32m" in in_terminal(*args)
-    assert "\033" not in in_terminal(*args, env=[("NO_COLOR", "1")])
-    assert "\033" not in in_terminal(*args, env=[("TERM", "dumb")])
-    assert "\033[32m" in in_terminal(*args, env=[("NO_COLOR", "")])
-    assert "█" not in in_terminal(*args, env=[("LANG", "C")])
-    assert "\033[1m" in in_terminal("explain", "--shard-count=7", "up")
-    status, out, _ = run("plan", "--shard-count=7", str(NODE))
-    assert status == 0 and "\033" not in out and "█" not in out and "#####" in out
-
-
-def test_report_of_a_skewed_body(tmp_path):
-    body = tmp_path / "body"
-    body.write_text("# TYPE giant gauge\n" + skewed())
-    status, out, err = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", str(body))
-    assert (status, complaints(err)) == (0, "")
-    p = plan(8, "--targets=3400", body)
-    assert f"{body}: 1180 series in 61 families, 19.9 kB of text" in out
-    assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
-    assert "    [rules]\n    split = giant\n" in out
-    assert f"as it is {p['balance']['most_series']:>15} {p['balance']['skew_series']:9.2f}" in out
-    assert f"with the rules {p['cure']['balance']['most_series']:>9} {p['cure']['balance']['skew_series']:9.2f}" in out
-    assert f"From 8 to 9 shards, series that change their shard:\n      modulo {p['move']['modulo_series']:9}" in out
-    assert "3400 such targets, scraped every 60 s by 8 servers:" in out
-    assert "samples parsed   before    534.9 k/s     66.9 k/s\n" in out
-    assert "throws 7/8 of it away" in out
-
-
-def test_progress_goes_to_standard_error():
-    """Of a body that takes its time there is a line as soon as a second is over; a short one leaves none."""
-    with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as p:
-        os.set_blocking(p.stderr.fileno(), False)
-
-        def fed():
-            p.stdin.write(b"a 1\n")
-            p.stdin.flush()
-            return p.stderr.readline()
-        line = wait_until(fed, "there is no progress")
-        p.stdin.close()
-        out = p.stdout.read()
-        assert p.wait(20) == 0
-        os.set_blocking(p.stderr.fileno(), True)
-        assert re.fullmatch(PROGRESS, line.decode()) and b"bytes read" in line
-        assert b"bytes read" not in out
-
-
-def test_progress_on_a_terminal_is_one_line_that_goes_away():
-    main, other = pty.openpty()
-    with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                          stderr=other) as p:
-        os.close(other)
-        os.set_blocking(main, False)
-        shown = b""
-
-        def read():
-            try:
-                return os.read(main, 65536)
-            except BlockingIOError:
-                return b""
-
-        def fed():
-            nonlocal shown
-            p.stdin.write(b"a 1\n")
-            p.stdin.flush()
-            shown += read()
-            return shown.count(b"bytes read") > 2
-        wait_until(fed, "there is no progress")
-        p.stdin.close()
-        assert p.wait(20) == 0
-        shown += read()
-    os.close(main)
-    assert shown.startswith(b"\r\033[Kscrapeshard: bytes read: ") and shown.endswith(b"\r\033[K")
-    assert b"\n" not in shown
 
 
 def test_what_cannot_be_written_fails():
