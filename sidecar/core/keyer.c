@@ -138,10 +138,8 @@ keyer_sample(struct keyer *k, struct ss_span name, struct fate *fate)
     int r = count_family(k, names.family, &fate->family);
     if (!r)
         r = find_fate(k, &names, fate);
-    /* Though a rule may keep samples of this name together, the family may part. */
-    if (!r && k->may_part)
-        fate->meta = names_find(&k->families.names, declared);
-    return r;
+    /* Though a rule may keep samples of this name together, the family may part; and its metadata may come later. */
+    return r || !k->may_part ? r : remember_family(k, declared, &fate->meta);
 }
 
 /* What the samples of a family have behind its name where metadata name it alone: OpenMetrics 1.0, "Suffixes". */

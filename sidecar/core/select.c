@@ -64,18 +64,30 @@ wants(struct selection *s, const struct record *record)
 
 /* Metadata. */
 
-static int
-let_wait(struct selection *s, const struct record *record)
+/* Where the metadata of a family wait; NULL: there is no memory. */
+static struct waiting *
+waiting_of(struct selection *s, uint32_t meta)
 {
-    if (record->meta >= s->n_waiting) {
-        uint32_t n = record->meta < 64 ? 128 : 2 * record->meta;
+    if (meta >= s->n_waiting) {
+        uint32_t n = meta < 64 ? 128 : 2 * meta;
         struct waiting *waiting = realloc(s->waiting, n * sizeof(*waiting));
         if (!waiting)
-            return -ENOMEM;
+            return NULL;
         memset(waiting + s->n_waiting, 0, (n - s->n_waiting) * sizeof(*waiting));
         s->waiting = waiting;
         s->n_waiting = n;
     }
+    return &s->waiting[meta];
+}
+
+static int
+take_meta(struct selection *s, const struct record *record)
+{
+    struct waiting *waiting = waiting_of(s, record->meta);
+    if (!waiting)
+        return -ENOMEM;
+    if (waiting->kept)
+        return keep(s, record->bytes);
     if (s->arena.bytes > LIMIT_NAMES)
         return SS_TOO_MANY;
     struct waiting_line *line = arena_take(&s->arena, sizeof(*line));
@@ -83,8 +95,6 @@ let_wait(struct selection *s, const struct record *record)
     if (!line || !bytes.ptr)
         return -ENOMEM;
     *line = (struct waiting_line){bytes, NULL};
-
-    struct waiting *waiting = &s->waiting[record->meta];
     if (waiting->last)
         waiting->last->next = line;
     else
@@ -97,10 +107,11 @@ let_wait(struct selection *s, const struct record *record)
 static int
 keep_waiting(struct selection *s, uint32_t meta)
 {
-    if (meta >= s->n_waiting)
-        return 0;
-    struct waiting_line *line = s->waiting[meta].first;
-    s->waiting[meta] = (struct waiting){NULL, NULL};
+    struct waiting *waiting = waiting_of(s, meta);
+    if (!waiting)
+        return -ENOMEM;
+    struct waiting_line *line = waiting->first;
+    *waiting = (struct waiting){NULL, NULL, true};
     for (; line; line = line->next) {
         int r = keep(s, line->bytes);
         if (r)
@@ -190,7 +201,7 @@ selection_take(struct selection *s, const struct record *record)
     if (record->flags & (RECORD_OPEN | RECORD_FIELD | RECORD_CLOSE))
         return take_frame(s, record);
     if (record->flags & RECORD_META && s->shards)
-        return let_wait(s, record);
+        return take_meta(s, record);
     bool wanted = wants(s, record);
     count_families(s, record, wanted);
     s->counts.series_seen += record->series;

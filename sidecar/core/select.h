@@ -17,6 +17,7 @@
 /* Metadata that wait, by their family's number. */
 struct waiting {
     struct waiting_line *first, *last;
+    bool kept; /* a sample of the family was: what comes now need not wait */
 };
 
 /* The frame in hand. */

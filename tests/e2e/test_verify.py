@@ -82,11 +82,6 @@ def test_bodies_through_a_real_sidecar(sidecar, upstream, config, name, sharding
     s = sidecar(config=file)
     for count in 2, 7:
         url = f"http://127.0.0.1:{s.port}/metrics"
-        if name == "utf8-list" and ("labels" in sharding or "split" in sharding):
-            # Metadata behind all of its samples, of a family that parts, is in no shard.
-            (mistake, metadata, *_), = wrong(count, url, f"--config.file={file}")
-            assert (mistake, metadata) == ("bare", 'TYPE of "my.metric"')
-            continue
         v = right(count, url, f"--config.file={file}")
         if not sharding:
             assert v["samples_before"] == v["samples_in_shards"] > 0
