@@ -53,7 +53,7 @@ def sidecar_of(objects):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_overlay(build, overlay, process):
     place, container = sidecar_of(build(overlay))
-    native = overlay not in ("classic", "try")
+    native = overlay != "classic"
     assert place == ("initContainers" if native else "containers")
     assert container.get("restartPolicy") == ("Always" if native else None)
     assert container["image"].endswith(f"scrapeshard:{VERSION}")
@@ -61,11 +61,9 @@ def test_overlay(build, overlay, process):
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65534,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
-    if overlay != "try":
-        assert {p["name"]: p["containerPort"] for p in container["ports"]} == \
-            {"sharded-metrics": 9464, "shard-admin": 9465}
-        for probe in ("startupProbe", "livenessProbe"):
-            assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 9465}
+    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 9464, "shard-admin": 9465}
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 9465}
     # The program takes the arguments.
     args = [re.sub("listen-address=:94", "listen-address=127.0.0.1:0 #", a).split(" #")[0] for a in container["args"]]
     assert process([BINARY, *args]).wait_line('"msg":"listening for administration"')
@@ -150,6 +148,16 @@ def test_image_runs(containers, image, upstream):
         assert p.stop() == 0, p.lines
 
 
+def test_pod_is_the_classic_one(build):
+    """What the script runs is the sidecar of the overlay, without probes and ports."""
+    _, classic = sidecar_of(build("classic"))
+    app, sidecar = yaml.safe_load((KUBERNETES / "try.yaml").read_text())["spec"]["containers"]
+    assert app["name"] == "app"
+    assert sidecar == {**{key: value for key, value in classic.items()
+                          if key not in ("ports", "startupProbe", "livenessProbe")},
+                       "image": f"localhost/scrapeshard:{VERSION}"}
+
+
 def test_pod_runs(containers, image):
     """The script that shows a Pod, with its Prometheus."""
     r = run(KUBERNETES / "try", "--once", env=containers, timeout=240)
@@ -158,4 +166,4 @@ def test_pod_runs(containers, image):
     scraped = [int(n) for n in re.findall(r"shard \d is up, with (\d+) series", r.stdout)]
     assert len(asked) == len(scraped) == 3 and min(scraped) > 0
     assert "Failed to connect" in r.stdout
-    assert "app-pod" not in good("podman", "ps", "--all", env=containers)
+    assert "scrapeshard-try" not in good("podman", "ps", "--all", env=containers)

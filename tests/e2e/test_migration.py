@@ -101,11 +101,22 @@ def test_nothing_is_lost(tmp_path, upstream, sidecar):
     port = int(re.search(r":(\d+)/", service.url)[1])
     ini.write_text(next(text for kind, text in BLOCKS if kind == "ini").replace(":8080", f":{port}"))
     side = sidecar(config=ini)
+    check_proof(ini, port, side.port)
     servers = [Server(tmp_path / f"server-{i}", i, port, side.port) for i in range(SERVERS)]
     try:
         walk(servers, side)
     finally:
         assert [s.stop() for s in servers] == [0] * SERVERS
+
+
+def check_proof(ini, service, sidecar):
+    """The guide's own proof that the shards are the service's answer."""
+    command = re.search(r"^    scrapeshard (verify .*)$", GUIDE, re.M)[1]
+    for there, here in [("scrapeshard.ini", ini), (":8080", f":{service}"), (":9464", f":{sidecar}")]:
+        assert there in command
+        command = command.replace(there, str(here))
+    r = subprocess.run([BINARY, *command.split()], capture_output=True, text=True, check=False)
+    assert r.returncode == 0, r.stdout + r.stderr
 
 
 def walk(servers, side):
