@@ -57,6 +57,9 @@ struct ss_index_part {
 void ss_index_visit(const struct ss_index *index, void (*visit)(void *ctx, const struct ss_index_part *part),
                     void *ctx);
 
+/* Its series, so far. */
+uint64_t ss_index_series(const struct ss_index *index);
+
 /* The body as it came; borrowed. */
 struct ss_span ss_index_body(const struct ss_index *index);
 

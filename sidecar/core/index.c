@@ -167,6 +167,12 @@ ss_index_format(const struct ss_index *x)
     return x->body.format->name;
 }
 
+uint64_t
+ss_index_series(const struct ss_index *x)
+{
+    return x->body.series;
+}
+
 struct ss_span
 ss_index_body(const struct ss_index *x)
 {
@@ -176,7 +182,8 @@ ss_index_body(const struct ss_index *x)
 size_t
 ss_index_memory(const struct ss_index *x)
 {
-    return sizeof(*x) + x->bytes.capacity + x->capacity * sizeof(*x->entries) + families_bytes(&x->body.keyer.families);
+    /* Of the room to grow nothing was touched yet, so that it takes none. */
+    return sizeof(*x) + x->bytes.len + x->n * sizeof(*x->entries) + families_bytes(&x->body.keyer.families);
 }
 
 void

@@ -194,6 +194,36 @@ sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
     return skip_to_value(&c, openmetrics) && is_value(c, openmetrics) ? NULL : "no value";
 }
 
+size_t
+sample_untimed(struct ss_span line, bool openmetrics)
+{
+    struct cursor c = {line.ptr, line.ptr + line.len};
+    struct sample sample = {0};
+
+    if (!openmetrics)
+        skip_blanks(&c);
+    if (peek(&c) == '#')
+        return 0;
+    sample.name.raw = read_word(&c);
+    if (!openmetrics)
+        skip_blanks(&c);
+    if (peek(&c) == '{') {
+        c.p++;
+        if (read_labels(&c, &sample, line.ptr))
+            return 0;
+    }
+    /* A value in braces has its times in there. */
+    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || peek(&c) == '{' || !is_value(c, openmetrics))
+        return 0;
+    while (c.p < c.end && !strchr(" \t\r\n", *c.p))
+        c.p++;
+    size_t at = (size_t)(c.p - line.ptr);
+    if (openmetrics)
+        return peek(&c) == '\n' || (c.end - c.p > 3 && !memcmp(c.p, " # {", 4)) ? at : 0;
+    skip_blanks(&c);
+    return peek(&c) == '\n' ? at : 0;
+}
+
 static bool
 skip_word(struct cursor *c, const char *word)
 {

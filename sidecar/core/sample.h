@@ -36,6 +36,12 @@ size_t sample_labels(struct ss_span line, size_t head_len, bool openmetrics);
 bool sample_ends_in_value(struct ss_span line, bool openmetrics);
 
 /*
+ * Where a sample's timestamp would stand, behind its value; 0: it has one, or the line is no sample that could be read
+ * with one. Comments are none.
+ */
+size_t sample_untimed(struct ss_span line, bool openmetrics);
+
+/*
  * Reads a comment; line begins, behind blanks that only the text format has, with #. Answers NULL, or what is wrong, in
  * words.
  */

@@ -3,6 +3,8 @@
 
 #include "gzip.h"
 
+#include <scrapeshard/stamp.h>
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -14,8 +16,11 @@ enum {
 };
 
 struct pipeline {
-    struct ss_filter *filter; /* NULL: the bytes go through as they are */
-    struct gunzip *gunzip;    /* NULL: they do not come compressed */
+    enum pipeline_target target;
+    struct ss_filter *filter; /* PIPELINE_FILTER */
+    struct ss_index *index;   /* PIPELINE_INDEX */
+    struct ss_stamp *stamp;   /* NULL: samples get no time */
+    struct gunzip *gunzip;    /* NULL: the bytes do not come compressed */
     struct gzip *gzip;        /* NULL: they do not go out compressed, or not yet */
     int gzip_level;
     uint64_t max_body, max_series, bytes_in, bytes_meant;
@@ -24,13 +29,13 @@ struct pipeline {
     char reason[380];
 };
 
-int
-pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settings)
+/* Makes what stands in the target's way. */
+static int
+make_stages(struct pipeline *p, const struct pipeline_settings *settings)
 {
     struct ss_filter_settings filter = ss_filter_settings_default();
-    struct pipeline *p = calloc(1, sizeof(*p));
-    if (!p)
-        return -ENOMEM;
+    int r = settings->gunzip ? gunzip_new(&p->gunzip) : 0;
+
     filter.content_type = settings->content_type;
     filter.shards = settings->shards;
     filter.sharding = settings->sharding;
@@ -38,16 +43,30 @@ pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settin
     filter.max_series = settings->max_series;
     filter.max_families = settings->max_families;
     filter.census = true;
+    if (!r && p->target == PIPELINE_FILTER)
+        return ss_filter_new(&p->filter, &filter);
+    if (!r && settings->stamp_ms) {
+        r = ss_stamp_new(&p->stamp, settings->content_type, settings->stamp_ms, settings->max_line);
+        filter.max_line += SS_STAMP_MOST;
+    }
+    return r ? r : ss_index_new(&p->index, &filter);
+}
+
+int
+pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settings)
+{
+    struct pipeline *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->target = settings->target;
     p->max_body = settings->max_body;
     p->max_series = settings->max_series;
     p->strict_close = settings->strict_close;
-    p->gzip_level = settings->filtered ? settings->gzip_level : -1;
+    p->gzip_level = p->target == PIPELINE_FILTER ? settings->gzip_level : -1;
     p->out = evbuffer_new();
     int r = p->out ? 0 : -ENOMEM;
-    if (!r && settings->filtered)
-        r = ss_filter_new(&p->filter, &filter);
-    if (!r && settings->filtered && settings->gunzip)
-        r = gunzip_new(&p->gunzip);
+    if (!r && p->target != PIPELINE_PASS)
+        r = make_stages(p, settings);
     if (r) {
         pipeline_free(p);
         return r;
@@ -103,11 +122,19 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
-/* The filter's answer as ours. */
-static int
-from_filter(struct pipeline *p, int r)
+/* Whether it is its series that are too many. */
+static bool
+is_of_series(const struct pipeline *p)
 {
-    const struct ss_filter_error *error = ss_filter_error(p->filter);
+    uint64_t series = p->index ? ss_index_series(p->index) : ss_filter_counts(p->filter)->series_seen;
+    return p->max_series && series >= p->max_series;
+}
+
+/* The answer of the filter or index as ours. */
+static int
+from_target(struct pipeline *p, int r)
+{
+    const struct ss_filter_error *error = p->index ? ss_index_error(p->index) : ss_filter_error(p->filter);
     if (r <= 0 || !error)
         return r;
     ss_filter_error_text(error, p->reason, sizeof(p->reason));
@@ -117,8 +144,7 @@ from_filter(struct pipeline *p, int r)
     case SS_LINE_TOO_LONG:
         return PIPELINE_LINE_TOO_LONG;
     case SS_TOO_MANY:
-        return p->max_series && ss_filter_counts(p->filter)->series_seen >= p->max_series ? PIPELINE_TOO_MANY_SERIES
-                                                                                          : PIPELINE_TOO_MANY_FAMILIES;
+        return is_of_series(p) ? PIPELINE_TOO_MANY_SERIES : PIPELINE_TOO_MANY_FAMILIES;
     case SS_RULE_FAILED:
     case SS_KEY_IMPOSSIBLE:
         return PIPELINE_UNDECIDED;
@@ -127,17 +153,39 @@ from_filter(struct pipeline *p, int r)
     }
 }
 
+/* The stamp's sink. */
 static int
-filter_feed(struct pipeline *p, struct ss_span bytes)
+index_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
-    struct ss_sink sink = {take_spans, p};
+    struct pipeline *p = ctx;
+    int r = 0;
+    for (size_t i = 0; i < n && !r; i++)
+        r = ss_index_feed(p->index, spans[i]);
+    return r;
+}
+
+/* The answer of the stamp, which may be the index's behind it. */
+static int
+from_stamp(struct pipeline *p, int r)
+{
+    if (r <= 0 || ss_index_error(p->index))
+        return from_target(p, r);
+    return fail(p, PIPELINE_LINE_TOO_LONG, "a line longer than max_line");
+}
+
+static int
+target_feed(struct pipeline *p, struct ss_span bytes)
+{
+    struct ss_sink sink = {take_spans, p}, stamped = {index_spans, p};
 
     p->bytes_meant += bytes.len;
     if (p->bytes_meant > p->max_body)
         return fail(p, PIPELINE_TOO_LARGE, "the service's body is larger than max_body");
-    if (!p->filter)
+    if (p->target == PIPELINE_PASS)
         return take_spans(p, &bytes, 1);
-    return from_filter(p, ss_filter_feed(p->filter, bytes, &sink));
+    if (p->stamp)
+        return from_stamp(p, ss_stamp_feed(p->stamp, bytes, &stamped));
+    return from_target(p, p->index ? ss_index_feed(p->index, bytes) : ss_filter_feed(p->filter, bytes, &sink));
 }
 
 int
@@ -158,23 +206,28 @@ pipeline_feed(struct pipeline *p, struct ss_span *in, bool *morep)
     p->bytes_in += had - in->len;
     if (p->bytes_in > p->max_body)
         return fail(p, PIPELINE_TOO_LARGE, "the service's body is larger than max_body");
-    return meant.len ? filter_feed(p, meant) : 0;
+    return meant.len ? target_feed(p, meant) : 0;
 }
 
 int
 pipeline_end(struct pipeline *p, bool by_close)
 {
-    struct ss_sink sink = {take_spans, p};
+    struct ss_sink sink = {take_spans, p}, stamped = {index_spans, p};
+    int r = 0;
 
-    if (!p->filter)
+    if (p->target == PIPELINE_PASS)
         return 0;
     if (p->gunzip && !gunzip_is_whole(p->gunzip))
         return fail(p, PIPELINE_CUT, "the gzip stream ends before its end");
+    if (p->stamp)
+        r = from_stamp(p, ss_stamp_end(p->stamp, &stamped));
+    if (r)
+        return r;
     /* A gzip stream's end proves nothing: another member might have followed. */
-    if (by_close && p->strict_close && !ss_filter_ends_whole(p->filter))
+    if (by_close && p->strict_close && !(p->index ? ss_index_ends_whole(p->index) : ss_filter_ends_whole(p->filter)))
         return fail(p, PIPELINE_CUT,
                     "the service closed the connection where its body cannot be at its end (strict_close)");
-    int r = from_filter(p, ss_filter_end(p->filter, &sink));
+    r = from_target(p, p->index ? ss_index_end(p->index) : ss_filter_end(p->filter, &sink));
     return r || !p->gzip ? r : gzip_end(p->gzip, p->out);
 }
 
@@ -208,12 +261,29 @@ pipeline_largest(const struct pipeline *p, struct ss_family_count *out, size_t n
     return p->filter ? ss_filter_largest(p->filter, out, n) : 0;
 }
 
+size_t
+pipeline_memory(const struct pipeline *p)
+{
+    return evbuffer_get_length(p->out) + (p->index ? ss_index_memory(p->index) : 0) +
+           (p->stamp ? ss_stamp_memory(p->stamp) : 0);
+}
+
+struct ss_index *
+pipeline_take_index(struct pipeline *p)
+{
+    struct ss_index *index = p->index;
+    p->index = NULL;
+    return index;
+}
+
 void
 pipeline_free(struct pipeline *p)
 {
     if (!p)
         return;
     ss_filter_free(p->filter);
+    ss_index_free(p->index);
+    ss_stamp_free(p->stamp);
     gunzip_free(p->gunzip);
     gzip_free(p->gzip);
     if (p->out)

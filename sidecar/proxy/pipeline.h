@@ -5,8 +5,9 @@
  * What happens to a body between the service and the scraper, without a socket:
  *
  *     bytes --> [gunzip] --> filter --> [gzip] --> out
+ *     bytes --> [gunzip] --> [stamp] --> index
  */
-#include <scrapeshard/filter.h>
+#include <scrapeshard/index.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +27,15 @@ enum pipeline_condition {
     PIPELINE_UNDECIDED, /* nobody can tell which shard some of it belongs to */
 };
 
+/* What becomes of a body. */
+enum pipeline_target {
+    PIPELINE_PASS,   /* it goes through as it is; of the settings only max_body means anything */
+    PIPELINE_FILTER, /* its shards go through */
+    PIPELINE_INDEX,  /* nothing goes through: it is kept, as an index */
+};
+
 struct pipeline_settings {
-    bool filtered;                  /* false: the bytes go through as they are; the rest then means nothing */
+    enum pipeline_target target;
     const char *content_type;       /* not kept */
     const struct ss_shards *shards; /* NULL: all. Borrowed while the pipeline lives. */
     struct ss_sharding *sharding;   /* likewise */
@@ -35,8 +43,9 @@ struct pipeline_settings {
     uint64_t max_series, max_families; /* 0: any number */
     uint64_t max_body;                 /* of the bytes that come, and of what they mean */
     bool strict_close;
-    bool gunzip;    /* the bytes come compressed */
-    int gzip_level; /* of what goes out, if it is not too little to be worth it; below 0: none */
+    bool gunzip;      /* the bytes come compressed */
+    int gzip_level;   /* of what goes out, if it is not too little to be worth it; below 0: none */
+    int64_t stamp_ms; /* PIPELINE_INDEX: the time of samples that have none, since 1970; 0: they stay so */
 };
 
 /* 0: *pipelinep is the caller's. ENOTSUP (positive): the hash cannot be had. -ENOMEM. */
@@ -65,6 +74,12 @@ struct ss_filter_counts pipeline_counts(const struct pipeline *pipeline);
 
 /* As ss_filter_largest(); none when nothing is filtered. */
 size_t pipeline_largest(const struct pipeline *pipeline, struct ss_family_count *out, size_t n);
+
+/* Bytes of the body that are in here. */
+size_t pipeline_memory(const struct pipeline *pipeline);
+
+/* The index, once pipeline_end() has answered 0; it is the caller's. */
+struct ss_index *pipeline_take_index(struct pipeline *pipeline);
 
 /* NULL is fine. */
 void pipeline_free(struct pipeline *pipeline);

@@ -78,6 +78,28 @@ request_url(const struct request *r, const struct endpoint *endpoint)
     return url;
 }
 
+/* A file's name, or NULL if the setting says that there is none. */
+static const char *
+file_of(const char *setting, const char *none)
+{
+    return strcmp(setting, none) ? setting : NULL;
+}
+
+struct fetch_request
+request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *headers)
+{
+    return (struct fetch_request){
+        .url = url,
+        .socket = e->socket,
+        .connect_to = e->connect_to,
+        .host = e->host,
+        .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
+                e->tls_insecure},
+        .gzip = e->upstream_encoding == ENCODING_GZIP,
+        .headers = headers,
+    };
+}
+
 void
 request_deinit(struct request *r)
 {

@@ -2,6 +2,7 @@
 #ifndef PROXY_REQUEST_H
 #define PROXY_REQUEST_H
 /* What a scrape asks for, read and found sound. */
+#include "fetch.h"
 #include "params.h"
 
 #include <event2/keyvalq_struct.h>
@@ -30,6 +31,9 @@ int request_read(struct request *request, struct evhttp_request *from, const str
 /* The URL that the service is asked for: the endpoint's, with the scrape's other parameters. NULL for want of memory.
  */
 char *request_url(const struct request *request, const struct endpoint *endpoint);
+
+/* What a service is asked, at this URL and with these headers; borrows of all of them. */
+struct fetch_request request_for(const struct endpoint *endpoint, const char *url, const struct evkeyvalq *headers);
 
 /* A zeroed one is fine. */
 void request_deinit(struct request *request);

@@ -5,6 +5,7 @@
  *     scraper                      scrape                                service
  *        | GET ?shard=3&...           |                                     |
  *        |--------------------------->| scrape_begin   is it sound?         |
+ *        |                            | look           is a snapshot here, or on its way? (max_age)
  *        |                            | ask            ------ GET --------->|
  *        |                            | on_head        <----- head ---------|
  *        |                            | on_body        <----- bytes --------|
@@ -23,14 +24,15 @@
  * it was, is still a status. A longer one has gone out in part, and can only be broken. fail() knows which; every road
  * ends in settle().
  *
+ * Under max_age the service's side is snapshot.h's: the scrape waits until the body is there (on_told), and answers
+ * from it at once and whole (answer). Only when there is no room for a snapshot it asks the service itself.
+ *
  * The road may fork anywhere to: on_deadline (no time left), on_gone (the scraper left), fail (anything else).
  */
 #include "scrape.h"
 
-#include "fetch.h"
+#include "intake.h"
 #include "negotiate.h"
-#include "outcome.h"
-#include "pipeline.h"
 #include "reply.h"
 #include "request.h"
 #include "server.h"
@@ -75,9 +77,10 @@ struct scrape {
     struct timespec began;
 
     struct reply *reply;
-    struct fetch *fetch; /* NULL once it has ended */
+    struct fetch *fetch;       /* NULL once it has ended */
+    struct snapshot_user user; /* under max_age */
     struct event *deadline;
-    struct pipeline *pipeline; /* NULL before the head */
+    struct pipeline *pipeline; /* NULL before the head, and with a snapshot */
     size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
     enum stage stage;
     bool in_flight; /* a piece was sent and has not drained */
@@ -87,7 +90,9 @@ struct scrape {
     enum upstream_error error; /* what the service did */
     int status;                /* sent, or to be */
     uint64_t bytes_in, bytes_out;
-    char reason[480]; /* why it failed */
+    struct ss_filter_counts counts; /* of what a snapshot gave */
+    bool shared;                    /* the snapshot was fetched for another scrape */
+    char reason[480];               /* why it failed */
 };
 
 static void settle(struct scrape *s);
@@ -133,13 +138,24 @@ fail(struct scrape *s, enum outcome outcome, const char *format, ...)
         evbuffer_free(text);
 }
 
-static enum fetch_pace
-fail_and_stop(struct scrape *s, enum outcome outcome, const char *reason)
+static void
+fail_with(struct scrape *s, const struct failure *failure)
 {
-    fail(s, outcome, "%s", reason);
-    return FETCH_STOP;
+    fail(s, failure->outcome, "%s", failure->reason);
+    s->error = failure->error;
+    if (failure->limit != LIMITS)
+        telemetry_limit_hit(s->server->telemetry, failure->limit);
 }
 
+static void
+fail_without_memory(struct scrape *s)
+{
+    struct failure failure;
+    failure_set_no_memory(&failure);
+    fail_with(s, &failure);
+}
+
+/* Ends what the service's side is to the scrape. */
 static void
 end_fetch(struct scrape *s)
 {
@@ -147,26 +163,25 @@ end_fetch(struct scrape *s)
     s->fetch = NULL;
     s->paused = false;
     place_asked(&s->place); /* another's turn */
+    snapshot_leave(&s->user);
 }
-
-static const char no_memory[] = "there is no memory left for the scrape";
 
 static void
 on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
+    struct failure failure;
     (void)fd, (void)what;
-    bool slow_reader = s->paused || (!s->fetch && !s->place.waits);
-    bool asked = slow_reader || (s->fetch && fetch_was_asked(s->fetch));
-    const char *what_not = slow_reader ? "the scraper did not read"
-                           : !asked    ? "no connection to the service was to be had"
-                                       : "the service did not answer";
-    if (s->stage != STAGE_OVER) {
-        fail(s, OUTCOME_TIMEOUT, "endpoint %s: %s in time", s->endpoint->name, what_not);
-        s->error = slow_reader ? UPSTREAM_ERROR_NONE : asked ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
-        if (slow_reader)
-            telemetry_limit_hit(s->server->telemetry, LIMIT_SLOW_READER);
+    if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
+        intake_timed_out(&failure, s->endpoint,
+                         s->user.waits ? snapshot_was_asked(s->user.snapshot) : s->fetch && fetch_was_asked(s->fetch));
+    } else {
+        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
+        failure.error = UPSTREAM_ERROR_NONE;
+        failure.limit = LIMIT_SLOW_READER;
     }
+    if (s->stage != STAGE_OVER)
+        fail_with(s, &failure);
     end_fetch(s);
     settle(s);
 }
@@ -190,13 +205,22 @@ staged(const struct scrape *s)
     return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
 }
 
-/* The headers that only the pipeline can tell. */
+/* An answer of the service that is no success goes out as it is. */
 static void
-tell_encoding(struct scrape *s)
+pass_on(struct scrape *s, const struct failure *failure)
+{
+    s->outcome = failure->outcome;
+    s->error = failure->error;
+    snprintf(s->reason, sizeof(s->reason), "%s", failure->reason);
+}
+
+/* The headers that are known only when there is something to send. */
+static void
+tell_encoding(struct scrape *s, bool gzip)
 {
     if (s->config->compression == COMPRESSION_AUTO && s->outcome != OUTCOME_PASSED_ON)
         negotiate_vary(reply_headers(s->reply));
-    if (pipeline_is_gzip(s->pipeline))
+    if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
 }
 
@@ -218,7 +242,7 @@ push(struct scrape *s)
             return;
         }
         s->stage = STAGE_STREAMING;
-        tell_encoding(s);
+        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_start(s->reply, s->status);
     }
     s->in_flight = true;
@@ -259,7 +283,7 @@ finish(struct scrape *s)
     s->bytes_out += staged(s);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     if (holding) {
-        tell_encoding(s);
+        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
         /* The last piece need not have drained: reply_end() waits for both. */
@@ -269,121 +293,72 @@ finish(struct scrape *s)
     }
 }
 
+/* The largest families of a snapshot, told by the scrape that it was fetched for. */
+static void
+tell_families(const struct scrape *s, const struct ss_index *index)
+{
+    struct ss_family_count largest[WATCH_FAMILIES];
+    size_t n = ss_index_largest(index, largest, WATCH_FAMILIES);
+    telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
+}
+
+/* The snapshot is here: all of the answer goes out at once. */
+static void
+answer(struct scrape *s)
+{
+    struct snapshot *snapshot = s->user.snapshot;
+    struct snapshot_part part = {evbuffer_new(), s->request.gzip, &s->counts};
+    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
+
+    if (!r) {
+        s->status = snapshot->status;
+        pass_on(s, &snapshot->failure);
+        tell_encoding(s, part.gzip);
+        if (!s->shared && snapshot->index)
+            tell_families(s, snapshot->index);
+        s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
+        s->bytes_out = evbuffer_get_length(part.body);
+        s->stage = STAGE_FLUSHING;
+        reply_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
+    } else if (r == ERANGE) {
+        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
+    } else {
+        fail_without_memory(s);
+    }
+    if (part.body)
+        evbuffer_free(part.body);
+}
+
 static const struct reply_events reply_events = {on_drained, on_gone, on_done};
 
 /* The service's side. */
-
-/* Which of a service's encodings we asked for or can take all the same. */
-static bool
-is_gzip(const char *encoding)
-{
-    return encoding && (!strcasecmp(encoding, "gzip") || !strcasecmp(encoding, "x-gzip"));
-}
-
-/* An answer that is no 200 goes through as it is: a scraper takes none of it for a success. */
-static void
-pass_on(struct scrape *s, const char *encoding)
-{
-    if (encoding)
-        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", encoding);
-    s->outcome = OUTCOME_PASSED_ON;
-    s->error = outcomes[OUTCOME_PASSED_ON].error;
-    snprintf(s->reason, sizeof(s->reason), "endpoint %s: the service answered with status %d", s->endpoint->name,
-             s->status);
-}
-
-/* Begins the pipeline for an answer that has a body of this encoding; NULL: a plain one. */
-static enum fetch_pace
-begin_body(struct scrape *s, const char *encoding)
-{
-    if (s->status == 200 && encoding && !is_gzip(encoding) && strcasecmp(encoding, "identity") != 0) {
-        fail(s, OUTCOME_UPSTREAM_FAILED,
-             "endpoint %s: the service's answer is encoded as \"%.40s\", which was not asked for", s->endpoint->name,
-             encoding);
-        s->error = UPSTREAM_ERROR_ENCODING;
-        return FETCH_STOP;
-    }
-    if (s->status != 200)
-        pass_on(s, encoding);
-
-    struct pipeline_settings settings = {
-        .filtered = s->status == 200,
-        .content_type = evhttp_find_header(reply_headers(s->reply), "Content-Type"),
-        .shards = s->request.params.shards,
-        .sharding = s->config->sharding,
-        .max_line = s->endpoint->max_line,
-        .max_series = s->endpoint->max_series,
-        .max_families = s->endpoint->max_families,
-        .max_body = s->endpoint->max_body,
-        .strict_close = s->endpoint->strict_close,
-        .gunzip = is_gzip(encoding),
-        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
-    };
-    if (pipeline_new(&s->pipeline, &settings))
-        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
-    return FETCH_ON;
-}
 
 static enum fetch_pace
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
-    struct evkeyvalq *out = reply_headers(s->reply);
-    char *encoding;
-
+    struct failure failure = {.outcome = OUTCOME_OK};
+    struct pipeline_settings settings = {
+        .target = PIPELINE_FILTER,
+        .shards = s->request.params.shards,
+        .sharding = s->config->sharding,
+        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
+    };
     s->status = status;
-    if (negotiate_response(headers, out) || negotiate_join(headers, "Content-Encoding", &encoding))
-        return fail_and_stop(s, OUTCOME_NO_MEMORY, no_memory);
-    /* A blank one is as good as none: Prometheus 3 refuses both. */
-    const char *content_type = evhttp_find_header(out, "Content-Type");
-    if (status == 200 && (!content_type || !*content_type)) {
-        evhttp_remove_header(out, "Content-Type");
-        evhttp_add_header(out, "Content-Type", s->endpoint->default_content_type);
+    if (!intake_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
+        fail_with(s, &failure);
+        return FETCH_STOP;
     }
-    enum fetch_pace pace = begin_body(s, encoding);
-    free(encoding);
-    return pace;
+    pass_on(s, &failure);
+    return FETCH_ON;
 }
 
-/* The limit that a pipeline's answer speaks of. */
-static enum limit
-limit_of(int r)
-{
-    return r == PIPELINE_TOO_LARGE         ? LIMIT_BODY
-           : r == PIPELINE_LINE_TOO_LONG   ? LIMIT_LINE
-           : r == PIPELINE_TOO_MANY_SERIES ? LIMIT_SERIES
-                                           : LIMIT_FAMILIES;
-}
-
-/* A pipeline's answer that is not 0. */
 static void
 fail_pipeline(struct scrape *s, int r)
 {
-    const char *name = s->endpoint->name, *reason = pipeline_reason(s->pipeline);
-    switch (r) {
-    case PIPELINE_NO_EXPOSITION:
-        fail(s, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", name, reason);
-        break;
-    case PIPELINE_CUT:
-        fail(s, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", name, reason);
-        break;
-    case PIPELINE_TOO_LARGE:
-    case PIPELINE_LINE_TOO_LONG:
-    case PIPELINE_TOO_MANY_SERIES:
-    case PIPELINE_TOO_MANY_FAMILIES:
-        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: %s", name, reason);
-        telemetry_limit_hit(s->server->telemetry, limit_of(r));
-        break;
-    case PIPELINE_UNDECIDED:
-        fail(s, OUTCOME_UNDECIDED, "endpoint %s: the service's answer cannot be sharded: %s", name, reason);
-        break;
-    case PIPELINE_BAD_ENCODING:
-        fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name, reason);
-        s->error = UPSTREAM_ERROR_ENCODING;
-        break;
-    default:
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
-    }
+    struct failure failure;
+    intake_pipeline_failed(&failure, s->endpoint, s->pipeline, r);
+    fail_with(s, &failure);
 }
 
 static bool
@@ -428,11 +403,11 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     struct scrape *s = ctx;
 
     if (s->stage == STAGE_HOLDING || s->stage == STAGE_STREAMING) {
+        struct failure failure;
         int r = 0;
         if (result >= FETCH_FAILED) {
-            fail(s, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", s->endpoint->name, reason);
-            if (result != FETCH_FAILED)
-                s->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_CUT;
+            intake_fetch_failed(&failure, s->endpoint, result, reason);
+            fail_with(s, &failure);
         } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
             fail_pipeline(s, r);
         } else {
@@ -447,36 +422,68 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
-/* A file's name, or NULL if the setting says that there is none. */
-static const char *
-file_of(const char *setting, const char *none)
-{
-    return strcmp(setting, none) ? setting : NULL;
-}
-
-static struct fetch_request
-describe(const struct scrape *s, const char *url)
-{
-    const struct endpoint *e = s->endpoint;
-    return (struct fetch_request){
-        .url = url,
-        .socket = e->socket,
-        .connect_to = e->connect_to,
-        .host = e->host,
-        .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
-                e->tls_insecure},
-        .gzip = e->upstream_encoding == ENCODING_GZIP,
-        .headers = &s->request.headers,
-    };
-}
-
 static int
 ask(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
-    struct fetch_request request = describe(s, url);
+    struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
     int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
     free(url);
+    return r;
+}
+
+static void
+on_turn(void *ctx)
+{
+    struct scrape *s = ctx;
+    if (ask(s))
+        fail_without_memory(s);
+    settle(s);
+}
+
+/* Asks the service when it is this scrape's turn. */
+static int
+ask_in_turn(struct scrape *s)
+{
+    return place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? ask(s) : 0;
+}
+
+/* The snapshot that was waited for has come, or never will. */
+static void
+on_told(void *ctx)
+{
+    struct scrape *s = ctx;
+    const struct snapshot *snapshot = s->user.snapshot;
+
+    if (snapshot->state == SNAPSHOT_HERE)
+        answer(s);
+    else if (snapshot->state == SNAPSHOT_FAILED)
+        fail_with(s, &snapshot->failure);
+    else if (ask_in_turn(s))
+        fail_without_memory(s);
+    snapshot_leave(&s->user);
+    settle(s);
+}
+
+/* Looks for a snapshot, and asks the service if there is no room for one. */
+static int
+look(struct scrape *s)
+{
+    struct telemetry *telemetry = s->server->telemetry;
+    s->user = (struct snapshot_user){.peer = &s->place.peer, .told = on_told, .ctx = s};
+    int r = snapshots_ask(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
+
+    s->shared = s->user.found;
+    if (s->user.found)
+        telemetry_snapshot_hit(telemetry, s->endpoint->name);
+    else
+        telemetry_snapshot_miss(telemetry, s->endpoint->name);
+    if (r > 0)
+        return ask_in_turn(s);
+    if (!r && !s->user.waits) {
+        answer(s);
+        snapshot_leave(&s->user);
+    }
     return r;
 }
 
@@ -488,25 +495,12 @@ set_deadline(struct scrape *s)
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
 }
 
-static void
-on_turn(void *ctx)
-{
-    struct scrape *s = ctx;
-    if (ask(s))
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
-    settle(s);
-}
-
-/* Takes one of the endpoint's places, and asks the service when it is this scrape's turn. 0, or a negative errno value;
-   EBUSY (positive): there is no place. */
+/* Takes one of the endpoint's places. 0, or a negative errno value; EBUSY (positive): there is none. */
 static int
 take_place(struct scrape *s, struct evhttp_request *request)
 {
     struct peer peer = connection_peer(connection_of(request));
-    int r = place_take(&s->server->places, &s->place, s->endpoint->name, &peer, s->endpoint->max_in_flight);
-    if (r || !place_ask(&s->place, s->config->max_upstream_connections, on_turn, s))
-        return r;
-    return ask(s);
+    return place_take(&s->server->places, &s->place, s->endpoint->name, &peer, s->endpoint->max_in_flight);
 }
 
 static void
@@ -522,8 +516,10 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 {
     struct scrape *s = calloc(1, sizeof(*s));
     if (!s || reply_new(&s->reply, request, &reply_events, s)) {
+        struct failure failure;
+        failure_set_no_memory(&failure);
         free(s);
-        http_reply(request, outcomes[OUTCOME_NO_MEMORY].status, no_memory);
+        http_reply(request, outcomes[failure.outcome].status, failure.reason);
         return;
     }
     char *peer;
@@ -543,12 +539,16 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
         s->request.timeout = endpoint->timeout;
     if (set_deadline(s))
         r = -ENOMEM;
-    if (!r && (r = take_place(s, request)) == EBUSY)
+    if (!r && (r = take_place(s, request)) == EBUSY) {
         fail_busy(s);
-    else if (r > 0)
+        r = 0;
+    } else if (!r) {
+        r = endpoint->max_age ? look(s) : ask_in_turn(s);
+    }
+    if (r > 0)
         fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
     else if (r)
-        fail(s, OUTCOME_NO_MEMORY, "%s", no_memory);
+        fail_without_memory(s);
     settle(s);
 }
 
@@ -558,10 +558,8 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 static void
 tell(const struct scrape *s)
 {
-    struct ss_filter_counts counts = {0};
+    struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
     struct timespec now;
-    if (s->pipeline)
-        counts = pipeline_counts(s->pipeline);
     uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
@@ -583,13 +581,14 @@ tell(const struct scrape *s)
                                                .bytes_in = s->bytes_in,
                                                .bytes_out = s->head_only ? 0 : s->bytes_out,
                                                .counts = counts,
+                                               .shared = s->shared,
                                                .unwatched = s->head_only,
                                                .shard = s->request.params.shard,
                                                .shard_count = shard_count,
                                                .peer = s->peer,
                                                .reason = s->reason,
                                            });
-    if (s->outcome == OUTCOME_OK) {
+    if (s->outcome == OUTCOME_OK && s->pipeline) {
         struct ss_family_count largest[WATCH_FAMILIES];
         size_t n = pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
         telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
@@ -604,6 +603,7 @@ settle(struct scrape *s)
         return;
     struct server *server = s->server;
     tell(s);
+    snapshot_leave(&s->user);
     reply_free(s->reply);
     pipeline_free(s->pipeline);
     if (s->deadline)

@@ -61,6 +61,7 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
                          .telemetry = limits->telemetry,
                          .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
+    snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
     if (!r)
@@ -93,6 +94,7 @@ server_set_config(struct server *s, struct config *config)
     config_ref(config);
     config_unref(s->config);
     s->config = config;
+    snapshots_forget(&s->snapshots);
     struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
                                             config->head_timeout};
     http_set(s->http, &settings, config->web_door);
@@ -122,6 +124,7 @@ server_tell(const struct server *s)
 {
     s->telemetry->scrapes_in_flight = (double)s->in_flight;
     s->telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
+    telemetry_set_snapshots(s->telemetry, s->snapshots.stats.count, s->snapshots.stats.bytes);
     s->telemetry->upstream_connections = upstream_opened(s->upstream);
 }
 
@@ -129,6 +132,7 @@ void
 server_deinit(struct server *s)
 {
     http_free(s->http);
+    snapshots_deinit(&s->snapshots);
     upstream_free(s->upstream);
     config_unref(s->config);
     *s = (struct server){.base = NULL};

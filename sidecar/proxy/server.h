@@ -8,6 +8,7 @@
 #include "../service/telemetry.h"
 
 #include "places.h"
+#include "snapshot.h"
 
 #include <stdbool.h>
 
@@ -22,6 +23,7 @@ struct server {
     struct limits *limits;
     struct config *config; /* in force for the scrapes to come */
     struct upstream *upstream;
+    struct snapshots snapshots;
     struct http *http;
     struct http_handler handler;
     size_t in_flight;     /* scrapes begun and not over */

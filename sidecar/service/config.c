@@ -144,9 +144,9 @@ check_endpoint(struct builder *b, struct endpoint *e)
     builder_place_at(b, e, SETTING_ENDPOINT_timeout);
     if (e->timeout < 1)
         builder_mistake(b, "timeout 0s leaves no time for a scrape; 10s is usual");
-    builder_place_at(b, e, SETTING_ENDPOINT_max_age);
-    if (e->max_age)
-        builder_mistake(b, "max_age above 0s cannot be had yet: every scrape is fresh and streamed");
+    builder_place_at(b, e, SETTING_ENDPOINT_timestamps);
+    if (e->timestamps == TIMESTAMPS_SNAPSHOT && !e->max_age)
+        builder_mistake(b, "timestamps = snapshot needs a max_age above 0s; without one every scrape is fresh");
     builder_place_at_either(b, e, SETTING_ENDPOINT_max_line, SETTING_ENDPOINT_max_body);
     if (e->max_line < 64 || e->max_line > e->max_body)
         builder_mistake(b, "max_line is to be from 64B to max_body");

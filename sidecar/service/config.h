@@ -42,6 +42,7 @@ typedef int config_choice;
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { SANDBOX_ON, SANDBOX_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
+enum { TIMESTAMPS_OFF, TIMESTAMPS_SNAPSHOT };
 
 struct door;
 

@@ -210,15 +210,15 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     if (s->error)
         e->errors[s->error]++;
     histogram_observe(&e->duration, telemetry_seconds, s->seconds);
-    if (s->ok) {
+    if (s->ok && !s->shared)
         histogram_observe(&e->upstream_body, telemetry_bytes, (double)s->bytes_in);
+    if (s->ok)
         histogram_observe(&e->response_body, telemetry_bytes, (double)s->bytes_out);
-    }
     e->bytes_in += s->bytes_in;
     e->bytes_out += s->bytes_out;
-    e->series_seen += s->counts.series_seen;
+    e->series_seen += s->shared ? 0 : s->counts.series_seen;
     e->series_kept += s->counts.series_kept;
-    e->families_seen += s->counts.families_seen;
+    e->families_seen += s->shared ? 0 : s->counts.families_seen;
     e->families_kept += s->counts.families_kept;
     if (!s->unwatched)
         tell_watch(t, e, s);

@@ -87,6 +87,7 @@ struct telemetry_scrape {
     double seconds;
     uint64_t bytes_in, bytes_out; /* of bodies, as they came and as they were sent */
     struct ss_filter_counts counts;
+    bool shared; /* the body came for another scrape, which counts it */
     /* For the watch. */
     bool unwatched;    /* a HEAD: nobody got any series */
     const char *shard; /* as it was asked for, and found right; NULL: the whole body, or nothing sound */

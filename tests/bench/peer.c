@@ -4,7 +4,8 @@
  *
  *     bench-peer serve FILE [CONTENT-TYPE]    answers every request with the file, kept alive; prints its port
  *     bench-peer get PORT TARGET N [HEADER]   asks N times over one connection, 64 KiB a recv; prints bytes and its own
- *                                             CPU seconds: as a client of "serve", that is the floor of any proxy
+ *                                             CPU seconds: as a client of "serve", that is the floor of any proxy. "#" in
+ *                                             TARGET stands for the number of the request, from 0
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -136,12 +137,16 @@ get(int port, const char *target, int times, const char *header)
     if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)))
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\n%s%s\r\n", target, header,
-                       *header ? "\r\n" : "");
-
+    const char *number = strchr(target, '#');
     struct timespec cpu;
     size_t bytes = 0;
     for (int i = 0; i < times; i++) {
+        char digits[16] = "";
+        if (number)
+            snprintf(digits, sizeof(digits), "%d", i);
+        int len = snprintf(request, sizeof(request), "GET %.*s%s%s HTTP/1.1\r\nHost: x\r\n%s%s\r\n",
+                           number ? (int)(number - target) : (int)strlen(target), target, digits,
+                           number ? number + 1 : "", header, *header ? "\r\n" : "");
         send_all(fd, request, (size_t)len);
         bytes += read_answer(fd, buffer);
     }

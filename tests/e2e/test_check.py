@@ -69,6 +69,8 @@ tls_client_names = any
 basic_auth_file = off
 bearer_token_file = off
 allow_networks = any
+max_snapshots = 64
+max_snapshot_bytes = 64MiB
 
 [admin]
 listen_address = off
@@ -95,6 +97,7 @@ authorization_file = off
 timeout = 1m30s
 max_in_flight = 256
 max_age = 0s
+timestamps = off
 max_body = 1GiB
 max_line = 64KiB
 max_series = 100000
@@ -115,6 +118,7 @@ authorization_file = off
 timeout = 10s
 max_in_flight = 256
 max_age = 0s
+timestamps = off
 max_body = 256MiB
 max_line = 1MiB
 max_series = 0
@@ -135,6 +139,7 @@ authorization_file = off
 timeout = 500ms
 max_in_flight = 256
 max_age = 0s
+timestamps = off
 max_body = 256MiB
 max_line = 1MiB
 max_series = 0
@@ -221,7 +226,8 @@ BAD_LINES = [
     ("path = metrics\n", 1, 8, "/metrics"),
     ("path = /a?b\n", 1, 8, "path"),
     ("path =\n", 1, 7, "path"),
-    ("max_age = 1s\n", 1, 11, "max_age"),
+    ("timestamps = snapshot\n", 1, 14, "max_age"),
+    ("timestamps = on\n", 1, 14, "off.*snapshot"),
     ("upstream = http://b/\n", 1, 1, "twice"),
     ("path = /a # b\n", 1, 8, "path"),
     ("[endpoint b]\nupstream = 127.0.0.1:80\npath = /b\n", 2, 12, "http://"),
@@ -449,7 +455,7 @@ def test_flag_has_no_line(config, flag, message):
 
 @pytest.mark.parametrize("line", [
     "upstream = http://user:topsecret@a/", "upsteam = http://user:topsecret@a/", "path = http://user:topsecret@a/",
-    "max_age = 1s ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
+    "max_age = 1x ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
     "upstream = http://user:topsecret@b@a/",
 ])
 def test_credentials_are_not_shown(config, line):

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In the order of time, but for the beginning, which stands last, as in fetch.c. */
+#include "shared_fetch.h"
+
+#include "fetch.h"
+#include "places.h"
+#include "request.h"
+#include "snapshot.h"
+
+#include "../service/config.h"
+#include "../service/log.h"
+
+#include <scrapeshard/index.h>
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdlib.h>
+
+struct shared_fetch {
+    struct snapshot *snapshot;
+    struct place place; /* one of those that ask the service, of whoever could take it first */
+    char *url;
+    struct evkeyvalq headers;
+    struct fetch *fetch; /* NULL until it is its turn */
+    struct event *deadline;
+    struct pipeline *pipeline; /* NULL before the head */
+    bool outgrown;
+};
+
+/* The end. */
+
+static void
+log_end(const struct shared_fetch *x, enum snapshot_state state)
+{
+    const struct snapshot *s = x->snapshot;
+    const struct failure *failure = &s->failure;
+    bool outgrown = state == SNAPSHOT_OUTGROWN;
+
+    LOG_AT(s->store->log, outgrown ? LOG_WARN : outcomes[failure->outcome].level, "snapshot",
+           log_text("endpoint", s->endpoint->name),
+           log_text("outcome", outgrown ? "outgrown" : outcomes[failure->outcome].word),
+           log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
+           log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
+           log_text("reason",
+                    outgrown ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason));
+}
+
+/* Keeps what has come. */
+static int
+keep_body(struct shared_fetch *x)
+{
+    struct snapshot *s = x->snapshot;
+    if (s->failure.outcome == OUTCOME_OK) {
+        s->index = pipeline_take_index(x->pipeline);
+        return 0;
+    }
+    s->passed = evbuffer_new();
+    return s->passed && !evbuffer_add_buffer(s->passed, pipeline_out(x->pipeline)) &&
+                   (!evbuffer_get_length(s->passed) || evbuffer_pullup(s->passed, -1))
+               ? 0
+               : -ENOMEM;
+}
+
+/* The fetch is over, one way or another. */
+static void
+end(struct shared_fetch *x)
+{
+    struct snapshot *s = x->snapshot;
+    bool passed_on = s->failure.outcome == OUTCOME_PASSED_ON;
+    enum snapshot_state state = x->outgrown                                     ? SNAPSHOT_OUTGROWN
+                                : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_HERE
+                                                                                : SNAPSHOT_FAILED;
+    log_end(x, state);
+    if (state == SNAPSHOT_HERE && keep_body(x)) {
+        state = SNAPSHOT_FAILED;
+        failure_set_no_memory(&s->failure);
+    }
+    shared_fetch_free(x);
+    if (state != SNAPSHOT_HERE)
+        snapshot_count(s, sizeof(*s));
+    snapshot_ended(s, state);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+    struct shared_fetch *x = ctx;
+    (void)fd, (void)what;
+    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, shared_fetch_was_asked(x));
+    end(x);
+}
+
+/* The answer. */
+
+static bool
+has_failed(const struct shared_fetch *x)
+{
+    enum outcome outcome = x->snapshot->failure.outcome;
+    return x->outgrown || (outcome != OUTCOME_OK && outcome != OUTCOME_PASSED_ON);
+}
+
+/* Counts what has come. */
+static enum fetch_pace
+make_room(struct shared_fetch *x, uint64_t to_come)
+{
+    struct snapshot *s = x->snapshot;
+    x->outgrown = !snapshot_count(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
+    return x->outgrown ? FETCH_STOP : FETCH_ON;
+}
+
+static enum fetch_pace
+on_head(void *ctx, int status, const struct evkeyvalq *headers)
+{
+    struct shared_fetch *x = ctx;
+    struct snapshot *s = x->snapshot;
+    const char *length = evhttp_find_header(headers, "Content-Length");
+    struct pipeline_settings settings = {
+        .target = PIPELINE_INDEX,
+        .sharding = s->config->sharding,
+        .gzip_level = -1,
+    };
+    if (s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT)
+        settings.stamp_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+    s->status = status;
+    if (!intake_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
+        return FETCH_STOP;
+    /* What will not fit need not come first. */
+    return make_room(x, length ? strtoull(length, NULL, 10) : 0);
+}
+
+static enum fetch_pace
+on_body(void *ctx, struct ss_span bytes)
+{
+    struct shared_fetch *x = ctx;
+    bool more = true;
+
+    x->snapshot->bytes_in += bytes.len;
+    while (more) {
+        int r = pipeline_feed(x->pipeline, &bytes, &more);
+        if (r) {
+            intake_pipeline_failed(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
+            return FETCH_STOP;
+        }
+        if (make_room(x, 0) != FETCH_ON)
+            return FETCH_STOP;
+    }
+    return FETCH_ON;
+}
+
+static void
+on_end(void *ctx, enum fetch_result result, const char *reason)
+{
+    struct shared_fetch *x = ctx;
+    struct failure *failure = &x->snapshot->failure;
+    int r = 0;
+
+    if (has_failed(x))
+        r = 0;
+    else if (result >= FETCH_FAILED)
+        intake_fetch_failed(failure, x->snapshot->endpoint, result, reason);
+    else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
+        intake_pipeline_failed(failure, x->snapshot->endpoint, x->pipeline, r);
+    else
+        make_room(x, 0);
+    end(x);
+}
+
+static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+
+/* The beginning. */
+
+static int
+ask(struct shared_fetch *x)
+{
+    struct snapshot *s = x->snapshot;
+    struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
+    return fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
+}
+
+static void
+on_turn(void *ctx)
+{
+    struct shared_fetch *x = ctx;
+    if (!ask(x))
+        return;
+    failure_set_no_memory(&x->snapshot->failure);
+    end(x);
+}
+
+/* Takes a place in a peer's name, and asks if it is its turn. Its scrape counts for max_in_flight, so this does not. */
+static int
+ask_in_turn(struct shared_fetch *x, const struct peer *peer)
+{
+    const struct snapshot *s = x->snapshot;
+    int r = place_take(s->store->places, &x->place, s->endpoint->name, peer, 0);
+    if (r || !place_ask(&x->place, s->config->max_upstream_connections, on_turn, x))
+        return r;
+    return ask(x);
+}
+
+static int
+begin(struct shared_fetch *x, const struct request *request, const struct peer *peer)
+{
+    const struct endpoint *endpoint = x->snapshot->endpoint;
+    const struct timeval tv = {endpoint->timeout / 1000, endpoint->timeout % 1000 * 1000};
+    x->url = request_url(request, endpoint);
+    x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
+    if (!x->url || !x->deadline || evtimer_add(x->deadline, &tv) ||
+        snapshot_request_headers(request, endpoint, &x->headers))
+        return -ENOMEM;
+    return ask_in_turn(x, peer);
+}
+
+int
+shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request,
+                 const struct peer *peer)
+{
+    struct shared_fetch *x = calloc(1, sizeof(*x));
+    if (!x)
+        return -ENOMEM;
+    x->snapshot = snapshot;
+    TAILQ_INIT(&x->headers);
+    int r = begin(x, request, peer);
+    if (r) {
+        shared_fetch_free(x);
+        return r;
+    }
+    *fetchp = x;
+    return 0;
+}
+
+void
+shared_fetch_join(struct shared_fetch *x, const struct peer *peer)
+{
+    struct places *places = x->snapshot->store->places;
+    if (!x->place.waits || peer_is_same(&x->place.peer, peer))
+        return;
+    place_leave(places, &x->place);
+    if (ask_in_turn(x, peer)) {
+        failure_set_no_memory(&x->snapshot->failure);
+        end(x);
+    }
+}
+
+bool
+shared_fetch_was_asked(const struct shared_fetch *x)
+{
+    return x->fetch && fetch_was_asked(x->fetch);
+}
+
+void
+shared_fetch_free(struct shared_fetch *x)
+{
+    if (!x)
+        return;
+    if (x->deadline)
+        event_free(x->deadline);
+    fetch_free(x->fetch);
+    pipeline_free(x->pipeline);
+    place_leave(x->snapshot->store->places, &x->place);
+    evhttp_clear_headers(&x->headers);
+    free(x->url);
+    free(x);
+}

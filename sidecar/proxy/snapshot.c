@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store, and the life of a snapshot in it. */
+#include "snapshot.h"
+
+#include "request.h"
+#include "shared_fetch.h"
+
+#include "../service/config.h"
+
+#include <scrapeshard/index.h>
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory. */
+
+bool
+snapshot_count(struct snapshot *s, uint64_t bytes)
+{
+    if (s->store)
+        s->store->stats.bytes += bytes - s->bytes;
+    s->bytes = bytes;
+    return snapshot_has_room(s, 0);
+}
+
+bool
+snapshot_has_room(const struct snapshot *s, uint64_t bytes)
+{
+    return s->store && bytes <= s->config->max_snapshot_bytes &&
+           s->store->stats.bytes <= s->config->max_snapshot_bytes - bytes;
+}
+
+void
+snapshot_ref(struct snapshot *s)
+{
+    s->references++;
+}
+
+void
+snapshot_unref(struct snapshot *s)
+{
+    if (--s->references)
+        return;
+    snapshot_count(s, 0);
+    if (s->store) {
+        TAILQ_REMOVE(&s->store->all, s, next);
+        s->store->stats.count--;
+    }
+    if (s->expiry)
+        event_free(s->expiry);
+    if (s->telling)
+        event_free(s->telling);
+    shared_fetch_free(s->fetch);
+    snapshot_free_gzips(s);
+    ss_index_free(s->index);
+    if (s->passed)
+        evbuffer_free(s->passed);
+    evhttp_clear_headers(&s->headers);
+    config_unref(s->config);
+    free(s->key);
+    free(s);
+    /* What a body took is given back at once; the allocator would keep some of it for the next. */
+    malloc_trim(0);
+}
+
+/* Nobody finds it any more. */
+static void
+hide(struct snapshot *s)
+{
+    if (!s->findable)
+        return;
+    s->findable = false;
+    evtimer_del(s->expiry);
+    snapshot_unref(s);
+}
+
+/* Time. */
+
+static double
+seconds_since(const struct timespec *began)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - began->tv_sec) + (double)(now.tv_nsec - began->tv_nsec) / 1e9;
+}
+
+double
+snapshot_age(const struct snapshot *s)
+{
+    return seconds_since(&s->began);
+}
+
+static void
+on_expiry(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    hide(ctx);
+}
+
+/* Tells the next of those who wait, one in a turn of the loop: each makes an answer of its own, and others are to be
+   answered in between. */
+static void
+on_telling(evutil_socket_t fd, short what, void *ctx)
+{
+    const struct timeval now = {0, 0};
+    struct snapshot *s = ctx;
+    struct snapshot_user *user = TAILQ_FIRST(&s->waiting);
+    (void)fd, (void)what;
+    if (!user)
+        return;
+    TAILQ_REMOVE(&s->waiting, user, next);
+    user->waits = false;
+    if (!TAILQ_EMPTY(&s->waiting))
+        evtimer_add(s->telling, &now);
+    user->told(user->ctx);
+}
+
+void
+snapshot_ended(struct snapshot *s, enum snapshot_state state)
+{
+    const struct timeval now = {0, 0};
+    s->fetch = NULL;
+    s->state = state;
+    s->store->stats.failed += state == SNAPSHOT_FAILED || s->failure.outcome == OUTCOME_PASSED_ON;
+    s->store->stats.outgrown += state == SNAPSHOT_OUTGROWN;
+    evtimer_add(s->telling, &now);
+    if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OUTGROWN)
+        hide(s);
+}
+
+/* Asking. */
+
+static struct snapshot *
+find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
+{
+    struct snapshot *s;
+    TAILQ_FOREACH (s, &store->all, next)
+        if (s->findable && s->endpoint == endpoint && !strcmp(s->key, key))
+            break;
+    /* Its timer may be late. */
+    if (!s || snapshot_age(s) * 1000 < (double)endpoint->max_age)
+        return s;
+    hide(s);
+    return NULL;
+}
+
+static int
+begin(struct snapshots *store, struct snapshot *s, const struct request *request, const struct peer *peer)
+{
+    const struct timeval max_age = {s->endpoint->max_age / 1000, s->endpoint->max_age % 1000 * 1000};
+    s->expiry = evtimer_new(store->base, on_expiry, s);
+    s->telling = evtimer_new(store->base, on_telling, s);
+    if (!s->expiry || !s->telling || evtimer_add(s->expiry, &max_age))
+        return -ENOMEM;
+    return shared_fetch_new(&s->fetch, s, request, peer);
+}
+
+/* Begins a snapshot, which takes the key over. */
+static int
+snapshot_new(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
+             const struct request *request, struct snapshot_user *user, char *key)
+{
+    struct snapshot *s = calloc(1, sizeof(*s));
+    if (!s) {
+        free(key);
+        return -ENOMEM;
+    }
+    s->store = store;
+    s->references = 1;
+    s->config = config_ref(config);
+    s->endpoint = endpoint;
+    s->key = key;
+    TAILQ_INIT(&s->waiting);
+    TAILQ_INIT(&s->headers);
+    TAILQ_INIT(&s->gzips);
+    clock_gettime(CLOCK_MONOTONIC, &s->began);
+    clock_gettime(CLOCK_REALTIME, &s->time);
+    TAILQ_INSERT_TAIL(&store->all, s, next);
+    store->stats.count++;
+    snapshot_count(s, sizeof(*s) + strlen(key));
+    int r = begin(store, s, request, user->peer);
+    if (r) {
+        snapshot_unref(s);
+        return r;
+    }
+    s->findable = true;
+    user->snapshot = s;
+    return 0;
+}
+
+static bool
+is_full(const struct snapshots *store, const struct config *config)
+{
+    return store->stats.count >= config->max_snapshots || store->stats.bytes >= config->max_snapshot_bytes;
+}
+
+int
+snapshots_ask(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
+              const struct request *request, struct snapshot_user *user)
+{
+    char *key = snapshot_key(request);
+    struct snapshot *s = key ? find(store, endpoint, key) : NULL;
+    if (!key)
+        return -ENOMEM;
+    if (s ? s->state == SNAPSHOT_OUTGROWN : is_full(store, config)) {
+        free(key);
+        store->stats.streamed++;
+        return EBUSY;
+    }
+    if (!s) {
+        int r = snapshot_new(store, config, endpoint, request, user, key);
+        if (r)
+            return r;
+        s = user->snapshot;
+        store->stats.misses++;
+    } else {
+        free(key);
+        user->found = true;
+        *(s->state == SNAPSHOT_HERE ? &store->stats.hits : &store->stats.joins) += 1;
+    }
+    snapshot_ref(s);
+    user->snapshot = s;
+    user->waits = s->state == SNAPSHOT_COMING;
+    if (user->waits) {
+        TAILQ_INSERT_TAIL(&s->waiting, user, next);
+        shared_fetch_join(s->fetch, user->peer);
+    }
+    return 0;
+}
+
+void
+snapshot_leave(struct snapshot_user *user)
+{
+    struct snapshot *s = user->snapshot;
+    if (!s)
+        return;
+    user->snapshot = NULL;
+    if (user->waits)
+        TAILQ_REMOVE(&s->waiting, user, next);
+    if (s->fetch && TAILQ_EMPTY(&s->waiting)) {
+        shared_fetch_free(s->fetch);
+        s->fetch = NULL;
+        s->store->stats.cancelled++;
+        hide(s);
+    }
+    snapshot_unref(s);
+}
+
+bool
+snapshot_was_asked(const struct snapshot *s)
+{
+    return !s->fetch || shared_fetch_was_asked(s->fetch);
+}
+
+/* The store as a whole. */
+
+void
+snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+               const struct log *log)
+{
+    *store = (struct snapshots){.base = base, .upstream = upstream, .places = places, .log = log};
+    TAILQ_INIT(&store->all);
+}
+
+void
+snapshots_forget(struct snapshots *store)
+{
+    struct snapshot *s = TAILQ_FIRST(&store->all);
+    while (s) {
+        struct snapshot *next = TAILQ_NEXT(s, next);
+        hide(s);
+        s = next;
+    }
+}
+
+struct snapshot_stats
+snapshots_stats(const struct snapshots *store)
+{
+    struct snapshot_stats stats = store->stats;
+    const struct snapshot *s;
+    TAILQ_FOREACH (s, &store->all, next) {
+        if (s->findable && s->state == SNAPSHOT_HERE) {
+            stats.age_seconds = snapshot_age(s);
+            break; /* they stand in the order of their age */
+        }
+    }
+    return stats;
+}
+
+/* Takes a snapshot away from the store, for which pieces of it on their way are no reason to stay: libevent frees them
+   when the base goes, after us. */
+static void
+let_go(struct snapshot *s)
+{
+    shared_fetch_free(s->fetch);
+    s->fetch = NULL;
+    TAILQ_REMOVE(&s->store->all, s, next);
+    s->store = NULL;
+    event_free(s->expiry);
+    event_free(s->telling);
+    s->expiry = s->telling = NULL;
+}
+
+void
+snapshots_deinit(struct snapshots *store)
+{
+    struct snapshot *s;
+    if (!store->base)
+        return;
+    snapshots_forget(store);
+    while ((s = TAILQ_FIRST(&store->all)) != NULL)
+        let_go(s);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROXY_SNAPSHOT_H
+#define PROXY_SNAPSHOT_H
+/*
+ * Bodies that serve many scrapes: fetched once, checked to their end, indexed, and kept until max_age after the fetch
+ * began. All scrapes that ask the service for the same (endpoint, query, headers) take their shards of one.
+ *
+ *     COMING    it is being fetched, and scrapes wait for it
+ *     HERE      it is whole
+ *     FAILED    it is not, and those who waited fail with it; nobody finds it any more
+ *     OUTGROWN  there was no room for it: those who waited, and who come until it expires, stream
+ *
+ * A snapshot is held by the store while it can be found, by each scrape that uses it, and by each piece of it that is
+ * on its way to a scraper. The last one who gives it back frees it.
+ */
+#include "intake.h"
+
+#include <event2/keyvalq_struct.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <time.h>
+
+struct config;
+struct endpoint;
+struct evbuffer;
+struct event;
+struct event_base;
+struct log;
+struct params;
+struct peer;
+struct places;
+struct request;
+struct shared_fetch;
+struct ss_filter_counts;
+struct upstream;
+
+/* For telemetry. */
+struct snapshot_stats {
+    uint64_t hits;      /* scrapes that found one that was here */
+    uint64_t joins;     /* that found one that was coming, and waited */
+    uint64_t misses;    /* that found none, and began one */
+    uint64_t streamed;  /* that streamed, for want of room */
+    uint64_t failed;    /* fetches that failed, or were passed on, for all who waited */
+    uint64_t cancelled; /* that nobody waited for any more */
+    uint64_t outgrown;  /* that there was no room for */
+    size_t count;       /* snapshots there are, those among them that have expired and are still being read */
+    uint64_t bytes;     /* their memory */
+    double age_seconds; /* of the oldest that is here and can be found; 0 if there is none */
+};
+
+/* The store. */
+struct snapshots {
+    struct event_base *base;
+    struct upstream *upstream;
+    struct places *places; /* the fetches ask in turn with the scrapes that stream */
+    const struct log *log;
+    TAILQ_HEAD(, snapshot) all;
+    struct snapshot_stats stats; /* but for the age */
+};
+
+enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_OUTGROWN };
+
+/* A scrape's hold of a snapshot; in the scrape. */
+struct snapshot_user {
+    struct snapshot *snapshot;
+    const struct peer *peer; /* whose turn it is to ask the service */
+    void (*told)(void *ctx); /* the snapshot it waited for is coming no more; from the event loop */
+    void *ctx;
+    bool found; /* it was not begun for this scrape */
+    bool waits;
+    TAILQ_ENTRY(snapshot_user) next; /* of those who wait */
+};
+
+struct snapshot {
+    struct snapshots *store; /* NULL once the store is gone */
+    TAILQ_ENTRY(snapshot) next;
+    unsigned references;
+    bool findable;
+    enum snapshot_state state;
+
+    struct config *config; /* a reference */
+    const struct endpoint *endpoint;
+    char *key;
+    struct timespec began, time; /* of the fetch: monotonic, and by the clock */
+    struct event *expiry, *telling;
+    TAILQ_HEAD(, snapshot_user) waiting;
+    uint64_t bytes; /* as counted in the store */
+
+    struct shared_fetch *fetch; /* SNAPSHOT_COMING */
+    struct failure failure;     /* SNAPSHOT_FAILED; SNAPSHOT_HERE: whether it is passed on */
+
+    /* SNAPSHOT_HERE: */
+    int status;
+    struct evkeyvalq headers;
+    uint64_t bytes_in;       /* of the body, as it came */
+    struct ss_index *index;  /* of a 200 */
+    struct evbuffer *passed; /* the body of any other status */
+    TAILQ_HEAD(, kept_gzip) gzips;
+};
+
+/* Borrows all of them. */
+void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+                    const struct log *log);
+
+/* Ends what is being fetched. What is still on its way to a scraper stays with it. */
+void snapshots_deinit(struct snapshots *store);
+
+/* Nobody finds any of those that there are: another configuration is in force. */
+void snapshots_forget(struct snapshots *store);
+
+struct snapshot_stats snapshots_stats(const struct snapshots *store);
+
+/*
+ * Finds the snapshot that answers a request, or begins it. 0: the user has it, until snapshot_leave(); it is HERE, or
+ * it is COMING, and told() follows. EBUSY (positive): there is no room for it. -ENOMEM.
+ */
+int snapshots_ask(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
+                  const struct request *request, struct snapshot_user *user);
+
+/* The user needs it no more. What is being fetched for nobody else is cancelled. Without a snapshot it is fine. */
+void snapshot_leave(struct snapshot_user *user);
+
+/* Whether the service has been asked for one that is COMING. */
+bool snapshot_was_asked(const struct snapshot *snapshot);
+
+/* Seconds since its fetch began. */
+double snapshot_age(const struct snapshot *snapshot);
+
+/* What a scrape gets of a snapshot that is HERE. */
+struct snapshot_part {
+    struct evbuffer *body; /* borrows of the snapshot, and holds it */
+    bool gzip;             /* it is compressed */
+    struct ss_filter_counts *counts;
+};
+
+/*
+ * Adds the shards' part to part->body and tells, in the service's headers and ours, what it is. part->gzip asks for
+ * compression, and answers; *part->counts is overwritten. 0, ERANGE (positive): the metadata are too many, or -ENOMEM.
+ */
+int snapshot_take(struct snapshot *snapshot, const struct params *params, struct snapshot_part *part,
+                  struct evkeyvalq *headers);
+
+/* For shared_fetch.c. */
+
+/* Counts its memory. False: that is more than there is room for. */
+bool snapshot_count(struct snapshot *snapshot, uint64_t bytes);
+
+/* The fetch has ended, and is freed. */
+void snapshot_ended(struct snapshot *snapshot, enum snapshot_state state);
+
+/* For the other rooms of snapshots. */
+
+void snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot);
+
+/* Whether there is room for so many bytes more. */
+bool snapshot_has_room(const struct snapshot *snapshot, uint64_t bytes);
+
+/* What requests have in common that a snapshot answers; NULL for want of memory. */
+char *snapshot_key(const struct request *request);
+
+/* The headers that the service is asked with for all of them. 0 or -ENOMEM. */
+int snapshot_request_headers(const struct request *request, const struct endpoint *endpoint, struct evkeyvalq *out);
+
+/* Frees the compressed parts that are kept with it. */
+void snapshot_free_gzips(struct snapshot *snapshot);
+
+#endif

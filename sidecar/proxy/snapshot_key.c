@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which requests are one to a service. In doubt they are two: an answer that was meant for another must never go out.
+ */
+#include "snapshot.h"
+
+#include "request.h"
+
+#include "../service/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static const char timeout[] = "X-Prometheus-Scrape-Timeout-Seconds";
+
+/* What differs between the scrapes of one server, or between servers, and never decides over metrics: how long they
+   wait, what they are called, and what they are traced by. */
+static const char *const left_aside[] = {timeout, "User-Agent", "traceparent", "tracestate", NULL};
+
+static bool
+is_left_aside(const char *name)
+{
+    for (const char *const *n = left_aside; *n; n++)
+        if (!strcasecmp(name, *n))
+            return true;
+    return false;
+}
+
+char *
+snapshot_key(const struct request *request)
+{
+    const struct evkeyval *h;
+    char *key = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&key, &size);
+    if (!out)
+        return NULL;
+    /* A query has no LF in it, and neither has a header. */
+    if (request->params.query)
+        fprintf(out, "?%s", request->params.query);
+    TAILQ_FOREACH (h, &request->headers, next) {
+        if (is_left_aside(h->key))
+            continue;
+        fputc('\n', out);
+        for (const char *c = h->key; *c; c++)
+            fputc(tolower((unsigned char)*c), out);
+        fprintf(out, ":%s", h->value);
+    }
+    bool failed = ferror(out);
+    if (fclose(out) || failed) {
+        free(key);
+        return NULL;
+    }
+    return key;
+}
+
+int
+snapshot_request_headers(const struct request *request, const struct endpoint *endpoint, struct evkeyvalq *out)
+{
+    const struct evkeyval *h;
+    char seconds[32];
+    snprintf(seconds, sizeof(seconds), "%.3f", (double)endpoint->timeout / 1000);
+    TAILQ_FOREACH (h, &request->headers, next) {
+        /* The first who asks may have less time than those who will wait with him. */
+        if (evhttp_add_header(out, h->key, strcasecmp(h->key, timeout) ? h->value : seconds))
+            return -ENOMEM;
+    }
+    return 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a scrape gets of a snapshot. Nothing of it can fail in mid-body, so it goes out whole, with its length: runs of
+ * the body are lent to the answer, and compressed parts are kept with the snapshot, for the replica of a server asks
+ * for the same.
+ */
+#include "gzip.h"
+#include "params.h"
+#include "snapshot.h"
+
+#include "../service/config.h"
+
+#include <scrapeshard/index.h>
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* Shorter runs are copied: that takes no longer than a reference, as measured with libevent 2.1. */
+    LENT_LEAST = 1024,
+    /* What fits in one packet is sent as it is; what takes longer than a turn of the loop may, too. */
+    GZIP_LEAST = 1400,
+    GZIP_MOST = 64 * 1024 * 1024,
+};
+
+struct kept_gzip {
+    TAILQ_ENTRY(kept_gzip) next;
+    char *shard; /* as the scrape named them; NULL: the whole body */
+    uint32_t shard_count;
+    struct ss_filter_counts counts;
+    size_t len;
+    char bytes[];
+};
+
+/* Lending. */
+
+static void
+give_back(const void *bytes, size_t len, void *ctx)
+{
+    (void)bytes, (void)len;
+    snapshot_unref(ctx);
+}
+
+static int
+lend(struct snapshot *s, struct evbuffer *out, const void *bytes, size_t len)
+{
+    if (len < LENT_LEAST)
+        return evbuffer_add(out, bytes, len) ? -ENOMEM : 0;
+    if (evbuffer_add_reference(out, bytes, len, give_back, s))
+        return -ENOMEM;
+    snapshot_ref(s);
+    return 0;
+}
+
+struct lending {
+    struct snapshot *snapshot;
+    struct evbuffer *out;
+};
+
+static int
+take_spans(void *ctx, const struct ss_span *spans, size_t n)
+{
+    struct lending *lending = ctx;
+    int r = 0;
+    for (size_t i = 0; i < n && !r; i++)
+        r = lend(lending->snapshot, lending->out, spans[i].ptr, spans[i].len);
+    return r;
+}
+
+/* Compressing. */
+
+static bool
+same_shards(const struct kept_gzip *kept, const struct params *params)
+{
+    if (!kept->shard || !params->shards)
+        return !kept->shard && !params->shards;
+    return kept->shard_count == ss_shards_count(params->shards) && !strcmp(kept->shard, params->shard);
+}
+
+static struct kept_gzip *
+find_gzip(struct snapshot *s, const struct params *params)
+{
+    struct kept_gzip *kept;
+    TAILQ_FOREACH (kept, &s->gzips, next)
+        if (same_shards(kept, params))
+            return kept;
+    return NULL;
+}
+
+static int
+compress(struct evbuffer *plain, int level, struct evbuffer *out)
+{
+    struct evbuffer_iovec part;
+    struct gzip *gzip;
+    int r = gzip_new(&gzip, level);
+    if (r)
+        return r;
+    while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
+        r = gzip_add(gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
+        evbuffer_drain(plain, part.iov_len);
+    }
+    if (!r)
+        r = gzip_end(gzip, out);
+    gzip_free(gzip);
+    return r;
+}
+
+/* Keeps what was compressed, taking it out of the buffer. */
+static struct kept_gzip *
+keep_gzip(struct snapshot *s, const struct params *params, struct evbuffer *compressed)
+{
+    size_t len = evbuffer_get_length(compressed);
+    struct kept_gzip *kept = malloc(sizeof(*kept) + len);
+    char *shard = params->shards ? strdup(params->shard) : NULL;
+    if (!kept || (params->shards && !shard)) {
+        free(kept);
+        free(shard);
+        return NULL;
+    }
+    *kept = (struct kept_gzip){.shard = shard, .len = len};
+    kept->shard_count = params->shards ? ss_shards_count(params->shards) : 0;
+    evbuffer_remove(compressed, kept->bytes, len);
+    TAILQ_INSERT_TAIL(&s->gzips, kept, next);
+    snapshot_count(s, s->bytes + sizeof(*kept) + len);
+    return kept;
+}
+
+/* Whether a part is to be compressed: its gzip is kept, so there must be room, at the worst for as much as is plain. */
+static bool
+is_worth_it(const struct snapshot *s, size_t len)
+{
+    return len >= GZIP_LEAST && len <= GZIP_MOST && snapshot_has_room(s, len);
+}
+
+/* Puts the compressed part in the place of the plain one. */
+static int
+compress_part(struct snapshot *s, const struct params *params, struct snapshot_part *part)
+{
+    struct evbuffer *compressed = evbuffer_new();
+    int r = compressed ? compress(part->body, s->config->compression_level, compressed) : -ENOMEM;
+    struct kept_gzip *kept = r ? NULL : keep_gzip(s, params, compressed);
+    if (compressed)
+        evbuffer_free(compressed);
+    if (!kept)
+        return -ENOMEM;
+    kept->counts = *part->counts;
+    return lend(s, part->body, kept->bytes, kept->len);
+}
+
+void
+snapshot_free_gzips(struct snapshot *s)
+{
+    struct kept_gzip *kept;
+    while ((kept = TAILQ_FIRST(&s->gzips)) != NULL) {
+        TAILQ_REMOVE(&s->gzips, kept, next);
+        free(kept->shard);
+        free(kept);
+    }
+}
+
+/* Taking. */
+
+static int
+take_body(struct snapshot *s, const struct params *params, struct snapshot_part *part)
+{
+    struct lending lending = {s, part->body};
+    struct ss_sink sink = {take_spans, &lending};
+    bool gzip = part->gzip;
+
+    part->gzip = false;
+    if (s->passed) {
+        size_t len = evbuffer_get_length(s->passed);
+        return len ? lend(s, part->body, evbuffer_pullup(s->passed, -1), len) : 0;
+    }
+    struct kept_gzip *kept = gzip ? find_gzip(s, params) : NULL;
+    if (kept) {
+        part->gzip = true;
+        *part->counts = kept->counts;
+        return lend(s, part->body, kept->bytes, kept->len);
+    }
+    int r = ss_index_select(s->index, params->shards, &sink, part->counts);
+    if (r)
+        return r < 0 ? r : ERANGE;
+    part->gzip = gzip && is_worth_it(s, evbuffer_get_length(part->body));
+    return part->gzip ? compress_part(s, params, part) : 0;
+}
+
+int
+snapshot_take(struct snapshot *s, const struct params *params, struct snapshot_part *part, struct evkeyvalq *headers)
+{
+    const struct evkeyval *h;
+    char age[24], time[40];
+    struct tm tm;
+
+    *part->counts = (struct ss_filter_counts){0};
+    TAILQ_FOREACH (h, &s->headers, next)
+        if (evhttp_add_header(headers, h->key, h->value))
+            return -ENOMEM;
+    snprintf(age, sizeof(age), "%lld", (long long)snapshot_age(s));
+    size_t n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s->time.tv_sec, &tm));
+    snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(s->time.tv_nsec / 1000000));
+    evhttp_remove_header(headers, "Age");
+    evhttp_remove_header(headers, "Scrapeshard-Snapshot");
+    if (evhttp_add_header(headers, "Age", age) || evhttp_add_header(headers, "Scrapeshard-Snapshot", time))
+        return -ENOMEM;
+    return take_body(s, params, part);
+}
