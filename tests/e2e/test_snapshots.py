@@ -348,9 +348,10 @@ def test_the_service_is_told_the_endpoints_timeout(service, snapshots):
 def test_each_has_a_deadline_of_its_own(service, snapshots):
     s = snapshots(service, "timeout = 60s")
     service.hold()
-    hasty = Asking(s, headers={"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
+    hasty = Asking(s, headers={"X-Prometheus-Scrape-Timeout-Seconds": "2"})
     service.wait_asked(1)
     patient = Asking(s)
+    wait_until(lambda: b"scrapeshard_scrapes_in_flight 2\n" in s.admin("/metrics")[2], "the second does not wait")
     status, _, body = hasty.result()
     assert (status, body) == (504, b"endpoint app: the service did not answer in time\n")
     service.go_on()

@@ -332,7 +332,8 @@ def test_excess_is_not_the_answer_of_the_next_in_the_queue(upstream, sidecar):
     clients = [http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW) for _ in range(24)]
     for client in clients:
         client.request("GET", "/metrics")
-    wait_until(lambda: len(u.requests) == 8, "not all connections are in use")
+    # One address never has the last of the eight.
+    wait_until(lambda: len(u.requests) == 7, "not all connections are in use")
     go_on.set()
     answers = [(response.status, response.read()) for response in (client.getresponse() for client in clients)]
     for client in clients:
