@@ -83,8 +83,8 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
                 return true;
             /* A label with blanks around its name was not found, but it may be one that is wanted. */
             blanks |= (open[-2] <= ' ') | (*name <= ' ');
-            if (quote[1] != ',')
-                return quote[1] == '}' && !blanks;
+            if (quote[1] != ',' || (end - quote > 2 && quote[2] == '}'))
+                return (quote[1] == ',' || quote[1] == '}') && !blanks;
             name = quote + 2;
             open = NULL;
         }

@@ -13,7 +13,7 @@ enum {
     /* A pattern for names matches in some hundred steps; PCRE2's own limit of 10,000,000 is a tenth of a second of
        every scrape, for every name. */
     MATCH_LIMIT = 100 * 1000,
-    HEAP_LIMIT_KIB = 256,
+    HEAP_LIMIT_KIB = 4 * 1024,
 };
 
 struct ss_rules {
@@ -156,6 +156,9 @@ static int
 match(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
 {
     int n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, 0, r->data, r->context);
+    /* The JIT's 32 KiB of stack are not enough for every name; the interpreter goes by the limits alone. */
+    if (n == PCRE2_ERROR_JIT_STACKLIMIT)
+        n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, PCRE2_NO_JIT, r->data, r->context);
     bool no_utf8 = n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21;
     return n == PCRE2_ERROR_NOMATCH || no_utf8 ? 0 : n < 0 ? n : 1;
 }

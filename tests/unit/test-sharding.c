@@ -301,6 +301,42 @@ test_a_pattern_without_end(void **state)
     shards_free(&shards);
 }
 
+/* A name for which the JIT has too little stack is matched all the same. */
+static void
+test_a_pattern_that_needs_a_stack(void **state)
+{
+    const struct plan plan = {.rules = {"drop (?:(a)|(b))*c?"}};
+    struct sharding s = sharding_of(&plan);
+    char body[2048];
+    (void)state;
+
+    memset(body, 'a', sizeof(body));
+    memcpy(body + sizeof(body) - 3, " 1\n", 3);
+    struct outcome o = feed_all_ways((struct ss_span){body, sizeof(body)},
+                                     &(struct question){.content_type = TEXT, .sharding = s.sharding});
+    assert_int_equal(o.result, 0);
+    assert_int_equal(o.len, 0);
+    outcome_free(&o);
+    sharding_end(&s);
+}
+
+/* The labels of an exemplar are none of the sample's. */
+static void
+test_labels_end_before_the_exemplar(void **state)
+{
+    const struct plan plan = {.key = SS_KEY_LABELS, .labels = {"path"}};
+    const struct ss_span body = SPAN("c_total{a=\"b\",} 1 # {x=\"1\",path=\"2\"} 1\nc_total{a=\"b\"} 1\n# EOF\n");
+    struct sharding s = sharding_of(&plan);
+    (void)state;
+
+    /* The empty key is in shard 2 of 3. */
+    struct outcome o = feed_all_ways(body, &(struct question){OM, "2", 3, .sharding = s.sharding});
+    assert_int_equal(o.result, 0);
+    assert_int_equal(o.len, body.len);
+    outcome_free(&o);
+    sharding_end(&s);
+}
+
 /* In OpenMetrics the samples of a counter or an info are not called as their metadata. */
 static void
 test_metadata_follow_their_samples(void **state)
@@ -441,6 +477,8 @@ main(int argc, char **argv)
         cmocka_unit_test(test_patterns_are_anchored),
         cmocka_unit_test(test_order_of_rules),
         cmocka_unit_test(test_a_pattern_without_end),
+        cmocka_unit_test(test_a_pattern_that_needs_a_stack),
+        cmocka_unit_test(test_labels_end_before_the_exemplar),
         cmocka_unit_test(test_metadata_follow_their_samples),
         cmocka_unit_test(test_metadata_held_back_are_bounded),
         cmocka_unit_test(test_more_names_than_are_remembered),
