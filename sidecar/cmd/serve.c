@@ -235,6 +235,8 @@ static int
 start(struct program *p)
 {
     p->base = event_base_new();
+    if (p->base)
+        event_base_priority_init(p->base, 2); /* 0 is for what must not wait, 1 for all else */
     telemetry_init(&p->telemetry, outcome_word);
     limits_init(&p->limits, &p->log, &p->telemetry);
     descriptors_init(&p->limits);

@@ -75,6 +75,7 @@ end(struct connection *c, enum limit limit)
         say(c, "503 Too Many Connections");
     else if (limit == LIMIT_NETWORK)
         say(c, "403 Forbidden");
+    bufferevent_priority_set(c->bev, 0); /* libevent closes the descriptor a turn later */
     evhttp_connection_free(c->evhttp);
 }
 
@@ -320,7 +321,10 @@ connections_init(struct connections *all, struct event_base *base, struct limits
     *all = (struct connections){.base = base, .limits = limits};
     TAILQ_INIT(&all->list);
     all->admission = event_new(base, -1, 0, on_admission, all);
-    return all->admission ? 0 : -ENOMEM;
+    if (!all->admission)
+        return -ENOMEM;
+    event_priority_set(all->admission, 0); /* before a scrape that misses the descriptors of those who will go */
+    return 0;
 }
 
 void

@@ -384,6 +384,7 @@ def test_no_descriptors(small, many):
     for raw in many(small, 20):
         assert ended(raw) == b""
     small.wait_line("limit=descriptors peer=127.0.0.1")
+    lower(small, 3)
     with pytest.raises(AssertionError, match="503"):
         kept.again()  # a scrape needs two: it fails, and says so
     lower(small, 32)
