@@ -18,23 +18,23 @@
  *        |                            | on_end         <----- the end ------|
  *        |<-------- the rest ---------| finish         checked to the last byte
  *        |                            | on_done                             |
- *        |                            | settle, tell   log and telemetry    |
+ *        |                            | scrape_settle  log and telemetry    |
  *
  * An answer that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a failure, wherever
- * it was, is still a status. A longer one has gone out in part, and can only be broken. fail() knows which; every road
- * ends in settle().
+ * it was, is still a status. A longer one has gone out in part, and can only be broken. scrape_fail() knows which;
+ * every road ends in scrape_settle() (scrape_end.c).
  *
  * Under max_age the service's side is snapshot.h's: the scrape waits until the body is there (on_told), and answers
  * from it at once and whole (answer). Only when there is no room for a snapshot it asks the service itself.
  *
- * The road may fork anywhere to: on_deadline (no time left), on_gone (the scraper left), fail (anything else).
+ * The road may fork anywhere to: scrape_on_deadline (no time left), scrape_on_gone (the scraper left), scrape_fail
+ * (anything else).
  */
 #include "scrape.h"
 
-#include "intake.h"
 #include "negotiate.h"
 #include "reply.h"
-#include "request.h"
+#include "scrape_state.h"
 #include "server.h"
 
 #include "../service/http.h"
@@ -44,158 +44,16 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/queue.h>
 #include <time.h>
 
 enum {
     /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
     HOLD_BYTES = 64 * 1024,
 };
-
-enum stage {
-    STAGE_HOLDING,   /* nothing has gone out */
-    STAGE_STREAMING, /* head and pieces have */
-    STAGE_FLUSHING,  /* all was handed to the kernel's door; on_done follows */
-    STAGE_OVER,
-};
-
-struct scrape {
-    struct server *server;
-    struct config *config; /* a reference: the endpoint lives in it */
-    const struct endpoint *endpoint;
-    struct place place; /* among the endpoint's */
-    struct request request;
-    bool head_only;
-    char peer[64];
-    struct timespec began;
-
-    struct reply *reply;
-    struct fetch *fetch;       /* NULL once it has ended */
-    struct snapshot_user user; /* under max_age */
-    struct event *deadline;
-    struct pipeline *pipeline; /* NULL before the head, and with a snapshot */
-    size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
-    enum stage stage;
-    bool in_flight; /* a piece was sent and has not drained */
-    bool paused;
-
-    enum outcome outcome;
-    enum upstream_error error; /* what the service did */
-    int status;                /* sent, or to be */
-    uint64_t bytes_in, bytes_out;
-    struct ss_filter_counts counts; /* of what a snapshot gave */
-    bool shared;                    /* the snapshot was fetched for another scrape */
-    char reason[480];               /* why it failed */
-};
-
-static void settle(struct scrape *s);
-
-/* Failure. */
-
-/* Ends the answer as a failure: by a status while that can be said, by a broken transfer when it cannot. The fetch is
-   the caller's to end. */
-__attribute__((format(printf, 3, 4))) static void
-fail(struct scrape *s, enum outcome outcome, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->reason, sizeof(s->reason), format, args);
-    va_end(args);
-    s->outcome = outcome;
-    s->error = outcomes[outcome].error;
-
-    if (s->stage != STAGE_HOLDING) {
-        reply_break(s->reply);
-        s->stage = STAGE_OVER;
-        return;
-    }
-    s->stage = STAGE_FLUSHING;
-    s->status = outcomes[outcome].status;
-    s->bytes_out = strlen(s->reason) + 1;
-
-    struct evkeyvalq *headers = reply_headers(s->reply);
-    evhttp_clear_headers(headers);
-    evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
-    if (outcome == OUTCOME_BUSY)
-        evhttp_add_header(headers, "Retry-After", "1");
-    struct evbuffer *text = s->head_only ? NULL : evbuffer_new();
-    if (!s->head_only && (!text || evbuffer_add_printf(text, "%s\n", s->reason) < 0)) {
-        if (text)
-            evbuffer_free(text);
-        reply_break(s->reply);
-        s->stage = STAGE_OVER;
-        return;
-    }
-    reply_whole(s->reply, s->status, text, s->bytes_out);
-    if (text)
-        evbuffer_free(text);
-}
-
-static void
-fail_with(struct scrape *s, const struct failure *failure)
-{
-    fail(s, failure->outcome, "%s", failure->reason);
-    s->error = failure->error;
-    if (failure->limit != LIMITS)
-        telemetry_limit_hit(s->server->telemetry, failure->limit);
-}
-
-static void
-fail_without_memory(struct scrape *s)
-{
-    struct failure failure;
-    failure_set_no_memory(&failure);
-    fail_with(s, &failure);
-}
-
-/* Ends what the service's side is to the scrape. */
-static void
-end_fetch(struct scrape *s)
-{
-    fetch_free(s->fetch);
-    s->fetch = NULL;
-    s->paused = false;
-    place_asked(&s->place); /* another's turn */
-    snapshot_leave(&s->user);
-}
-
-static void
-on_deadline(evutil_socket_t fd, short what, void *ctx)
-{
-    struct scrape *s = ctx;
-    struct failure failure;
-    (void)fd, (void)what;
-    if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
-        intake_timed_out(&failure, s->endpoint,
-                         s->user.waits ? snapshot_was_asked(s->user.snapshot) : s->fetch && fetch_was_asked(s->fetch));
-    } else {
-        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
-        failure.error = UPSTREAM_ERROR_NONE;
-        failure.limit = LIMIT_SLOW_READER;
-    }
-    if (s->stage != STAGE_OVER)
-        fail_with(s, &failure);
-    end_fetch(s);
-    settle(s);
-}
-
-static void
-on_gone(void *ctx)
-{
-    struct scrape *s = ctx;
-    end_fetch(s);
-    if (s->outcome == OUTCOME_OK)
-        s->outcome = OUTCOME_CLIENT_GONE;
-    s->stage = STAGE_OVER;
-    settle(s);
-}
 
 /* The answer. */
 
@@ -205,20 +63,11 @@ staged(const struct scrape *s)
     return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
 }
 
-/* An answer of the service that is no success goes out as it is. */
-static void
-pass_on(struct scrape *s, const struct failure *failure)
-{
-    s->outcome = failure->outcome;
-    s->error = failure->error;
-    snprintf(s->reason, sizeof(s->reason), "%s", failure->reason);
-}
-
 /* The headers that are known only when there is something to send. */
 static void
 tell_encoding(struct scrape *s, bool gzip)
 {
-    if (s->config->compression == COMPRESSION_AUTO && s->outcome != OUTCOME_PASSED_ON)
+    if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
         negotiate_vary(reply_headers(s->reply));
     if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
@@ -238,7 +87,10 @@ push(struct scrape *s)
     }
     if (s->stage == STAGE_HOLDING) {
         if (!reply_can_break(s->reply)) {
-            fail(s, OUTCOME_BAD_REQUEST, "an answer of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+            struct failure failure;
+            failure_set(&failure, OUTCOME_BAD_REQUEST,
+                        "an answer of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+            scrape_fail(s, &failure);
             return;
         }
         s->stage = STAGE_STREAMING;
@@ -260,9 +112,9 @@ on_drained(void *ctx)
         fetch_resume(s->fetch);
         /* A transfer that is stopped while it is resumed tells no end. */
         if (s->stage == STAGE_OVER)
-            end_fetch(s);
+            scrape_end_fetch(s);
     }
-    settle(s);
+    scrape_settle(s);
 }
 
 static void
@@ -270,7 +122,7 @@ on_done(void *ctx)
 {
     struct scrape *s = ctx;
     s->stage = STAGE_OVER;
-    settle(s);
+    scrape_settle(s);
 }
 
 /* The whole body has come, and is whole: the rest goes out, and the end. */
@@ -312,7 +164,7 @@ answer(struct scrape *s)
 
     if (!r) {
         s->status = snapshot->status;
-        pass_on(s, &snapshot->failure);
+        s->failure = snapshot->failure;
         tell_encoding(s, part.gzip);
         if (!s->shared && snapshot->index)
             tell_families(s, snapshot->index);
@@ -321,15 +173,17 @@ answer(struct scrape *s)
         s->stage = STAGE_FLUSHING;
         reply_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
     } else if (r == ERANGE) {
-        fail(s, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
+        struct failure failure;
+        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
+        scrape_fail(s, &failure);
     } else {
-        fail_without_memory(s);
+        scrape_fail_without_memory(s);
     }
     if (part.body)
         evbuffer_free(part.body);
 }
 
-static const struct reply_events reply_events = {on_drained, on_gone, on_done};
+static const struct reply_events reply_events = {on_drained, scrape_on_gone, on_done};
 
 /* The service's side. */
 
@@ -337,7 +191,7 @@ static enum fetch_pace
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
-    struct failure failure = {.outcome = OUTCOME_OK};
+    struct failure failure = {.outcome = OUTCOME_OK}; /* or passed on */
     struct pipeline_settings settings = {
         .target = PIPELINE_FILTER,
         .shards = s->request.params.shards,
@@ -346,10 +200,10 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     };
     s->status = status;
     if (!intake_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
-        fail_with(s, &failure);
+        scrape_fail(s, &failure);
         return FETCH_STOP;
     }
-    pass_on(s, &failure);
+    s->failure = failure;
     return FETCH_ON;
 }
 
@@ -358,7 +212,7 @@ fail_pipeline(struct scrape *s, int r)
 {
     struct failure failure;
     intake_pipeline_failed(&failure, s->endpoint, s->pipeline, r);
-    fail_with(s, &failure);
+    scrape_fail(s, &failure);
 }
 
 static bool
@@ -407,15 +261,15 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         int r = 0;
         if (result >= FETCH_FAILED) {
             intake_fetch_failed(&failure, s->endpoint, result, reason);
-            fail_with(s, &failure);
+            scrape_fail(s, &failure);
         } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
             fail_pipeline(s, r);
         } else {
             finish(s);
         }
     }
-    end_fetch(s);
-    settle(s);
+    scrape_end_fetch(s);
+    scrape_settle(s);
 }
 
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
@@ -437,8 +291,8 @@ on_turn(void *ctx)
 {
     struct scrape *s = ctx;
     if (ask(s))
-        fail_without_memory(s);
-    settle(s);
+        scrape_fail_without_memory(s);
+    scrape_settle(s);
 }
 
 /* Asks the service when it is this scrape's turn. */
@@ -458,11 +312,11 @@ on_told(void *ctx)
     if (snapshot->state == SNAPSHOT_HERE)
         answer(s);
     else if (snapshot->state == SNAPSHOT_FAILED)
-        fail_with(s, &snapshot->failure);
+        scrape_fail(s, &snapshot->failure);
     else if (ask_in_turn(s))
-        fail_without_memory(s);
+        scrape_fail_without_memory(s);
     snapshot_leave(&s->user);
-    settle(s);
+    scrape_settle(s);
 }
 
 /* Looks for a snapshot, and asks the service if there is no room for one. */
@@ -491,7 +345,7 @@ static int
 set_deadline(struct scrape *s)
 {
     struct timeval tv = {s->request.timeout / 1000, s->request.timeout % 1000 * 1000};
-    s->deadline = evtimer_new(s->server->base, on_deadline, s);
+    s->deadline = evtimer_new(s->server->base, scrape_on_deadline, s);
     return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
 }
 
@@ -506,9 +360,12 @@ take_place(struct scrape *s, struct evhttp_request *request)
 static void
 fail_busy(struct scrape *s)
 {
+    struct failure failure;
     limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer, NULL);
-    fail(s, OUTCOME_BUSY, "endpoint %s: as many scrapes of it are in flight as max_in_flight allows: %" PRIu64,
-         s->endpoint->name, s->endpoint->max_in_flight);
+    failure_set(&failure, OUTCOME_BUSY,
+                "endpoint %s: as many scrapes of it are in flight as max_in_flight allows: %" PRIu64, s->endpoint->name,
+                s->endpoint->max_in_flight);
+    scrape_fail(s, &failure);
 }
 
 void
@@ -545,72 +402,12 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
     } else if (!r) {
         r = endpoint->max_age ? look(s) : ask_in_turn(s);
     }
-    if (r > 0)
-        fail(s, OUTCOME_BAD_REQUEST, "%s", reason);
-    else if (r)
-        fail_without_memory(s);
-    settle(s);
-}
-
-/* The end. */
-
-/* Tells how it went, to the log and to telemetry. */
-static void
-tell(const struct scrape *s)
-{
-    struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
-    struct timespec now;
-    uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
-
-    LOG_AT(s->server->log, outcomes[s->outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
-           log_text("outcome", outcomes[s->outcome].word), log_number("status", s->status), log_text("peer", s->peer),
-           log_text("shard", s->request.params.shard), log_number("shard_count", shard_count),
-           log_number("bytes_in", (double)s->bytes_in), log_number("bytes_out", (double)s->bytes_out),
-           log_number("series_in", (double)counts.series_seen), log_number("series_out", (double)counts.series_kept),
-           log_number("families_in", (double)counts.families_seen),
-           log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
-           log_text("reason", s->reason));
-    telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
-                                               .endpoint = s->endpoint->name,
-                                               .outcome = s->outcome,
-                                               .ok = s->outcome == OUTCOME_OK,
-                                               .error = s->error,
-                                               .seconds = seconds,
-                                               .bytes_in = s->bytes_in,
-                                               .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                               .counts = counts,
-                                               .shared = s->shared,
-                                               .unwatched = s->head_only,
-                                               .shard = s->request.params.shard,
-                                               .shard_count = shard_count,
-                                               .peer = s->peer,
-                                               .reason = s->reason,
-                                           });
-    if (s->outcome == OUTCOME_OK && s->pipeline) {
-        struct ss_family_count largest[WATCH_FAMILIES];
-        size_t n = pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
-        telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
+    if (r > 0) {
+        struct failure failure;
+        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        scrape_fail(s, &failure);
+    } else if (r) {
+        scrape_fail_without_memory(s);
     }
-}
-
-/* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
-static void
-settle(struct scrape *s)
-{
-    if (s->stage != STAGE_OVER || s->fetch)
-        return;
-    struct server *server = s->server;
-    tell(s);
-    snapshot_leave(&s->user);
-    reply_free(s->reply);
-    pipeline_free(s->pipeline);
-    if (s->deadline)
-        event_free(s->deadline);
-    request_deinit(&s->request);
-    place_leave(&server->places, &s->place);
-    config_unref(s->config);
-    free(s);
-    server_scrape_over(server);
+    scrape_settle(s);
 }

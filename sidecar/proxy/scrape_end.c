@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where every road of scrape.c ends: how a scrape fails, how it is cut short, and what is told of it. */
+#include "reply.h"
+#include "scrape_state.h"
+#include "server.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Failure. */
+
+/* Answers with the reason. False: it could not. */
+static bool
+say_reason(struct scrape *s)
+{
+    const char *reason = s->failure.reason;
+    struct evkeyvalq *headers = reply_headers(s->reply);
+    struct evbuffer *text = evbuffer_new();
+
+    if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
+        if (text)
+            evbuffer_free(text);
+        return false;
+    }
+    s->status = outcomes[s->failure.outcome].status;
+    s->bytes_out = evbuffer_get_length(text);
+    evhttp_clear_headers(headers);
+    evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
+    if (s->failure.outcome == OUTCOME_BUSY)
+        evhttp_add_header(headers, "Retry-After", "1");
+    reply_whole(s->reply, s->status, s->head_only ? NULL : text, s->bytes_out);
+    evbuffer_free(text);
+    return true;
+}
+
+void
+scrape_fail(struct scrape *s, const struct failure *failure)
+{
+    bool holding = s->stage == STAGE_HOLDING;
+    s->failure = *failure;
+    if (failure->limit != LIMITS)
+        telemetry_limit_hit(s->server->telemetry, failure->limit);
+    s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
+    if (holding && say_reason(s))
+        return;
+    reply_break(s->reply);
+    s->stage = STAGE_OVER;
+}
+
+void
+scrape_fail_without_memory(struct scrape *s)
+{
+    struct failure failure;
+    failure_set_no_memory(&failure);
+    scrape_fail(s, &failure);
+}
+
+void
+scrape_end_fetch(struct scrape *s)
+{
+    fetch_free(s->fetch);
+    s->fetch = NULL;
+    s->paused = false;
+    place_asked(&s->place); /* another's turn */
+    snapshot_leave(&s->user);
+}
+
+void
+scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+    struct scrape *s = ctx;
+    struct failure failure;
+    (void)fd, (void)what;
+    if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
+        intake_timed_out(&failure, s->endpoint,
+                         s->user.waits ? snapshot_was_asked(s->user.snapshot) : s->fetch && fetch_was_asked(s->fetch));
+    } else {
+        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
+        failure.error = UPSTREAM_ERROR_NONE;
+        failure.limit = LIMIT_SLOW_READER;
+    }
+    if (s->stage != STAGE_OVER)
+        scrape_fail(s, &failure);
+    scrape_end_fetch(s);
+    scrape_settle(s);
+}
+
+void
+scrape_on_gone(void *ctx)
+{
+    struct scrape *s = ctx;
+    scrape_end_fetch(s);
+    if (s->failure.outcome == OUTCOME_OK)
+        s->failure.outcome = OUTCOME_CLIENT_GONE;
+    s->stage = STAGE_OVER;
+    scrape_settle(s);
+}
+
+/* The end. */
+
+/* Tells how it went, to the log and to telemetry. */
+static void
+tell(const struct scrape *s)
+{
+    struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
+    struct timespec now;
+    uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
+
+    LOG_AT(s->server->log, outcomes[s->failure.outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
+           log_text("outcome", outcomes[s->failure.outcome].word), log_number("status", s->status),
+           log_text("peer", s->peer), log_text("shard", s->request.params.shard),
+           log_number("shard_count", shard_count), log_number("bytes_in", (double)s->bytes_in),
+           log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts.series_seen),
+           log_number("series_out", (double)counts.series_kept),
+           log_number("families_in", (double)counts.families_seen),
+           log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
+           log_text("reason", s->failure.reason));
+    telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
+                                               .endpoint = s->endpoint->name,
+                                               .outcome = s->failure.outcome,
+                                               .ok = s->failure.outcome == OUTCOME_OK,
+                                               .error = s->failure.error,
+                                               .seconds = seconds,
+                                               .bytes_in = s->bytes_in,
+                                               .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                               .counts = counts,
+                                               .shared = s->shared,
+                                               .unwatched = s->head_only,
+                                               .shard = s->request.params.shard,
+                                               .shard_count = shard_count,
+                                               .peer = s->peer,
+                                               .reason = s->failure.reason,
+                                           });
+    if (s->failure.outcome == OUTCOME_OK && s->pipeline) {
+        struct ss_family_count largest[WATCH_FAMILIES];
+        size_t n = pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
+        telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
+    }
+}
+
+void
+scrape_settle(struct scrape *s)
+{
+    if (s->stage != STAGE_OVER || s->fetch)
+        return;
+    struct server *server = s->server;
+    tell(s);
+    snapshot_leave(&s->user);
+    reply_free(s->reply);
+    pipeline_free(s->pipeline);
+    if (s->deadline)
+        event_free(s->deadline);
+    request_deinit(&s->request);
+    place_leave(&server->places, &s->place);
+    config_unref(s->config);
+    free(s);
+    server_scrape_over(server);
+}
