@@ -39,11 +39,18 @@ say_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
+    const struct timeval time_to_read = {1, 0};
     bool holding = s->stage == STAGE_HOLDING;
-    s->failure = *failure;
+
+    /* One that fails twice failed for the first reason, and could not say it. */
+    if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)
+        s->failure = *failure;
     if (failure->limit != LIMITS)
         telemetry_limit_hit(s->server->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
+    /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
+    if (holding && s->deadline)
+        evtimer_add(s->deadline, &time_to_read);
     if (holding && say_reason(s))
         return;
     reply_break(s->reply);

@@ -384,6 +384,17 @@ def send_request(sidecar, path="/metrics", **headers):
     return connection
 
 
+def read_body(connection, body):
+    """The rest of an answer with a length, of which the beginning has been read."""
+    head, body = body.split(b"\r\n\r\n", 1)
+    length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+    while len(body) < length:
+        piece = connection.recv(1 << 20)
+        assert piece, "the answer is cut"
+        body += piece
+    return body
+
+
 @pytest.mark.parametrize("reset", [False, True])
 def test_last_who_waits_leaves(service, snapshots, reset):
     s = snapshots(service)
@@ -437,6 +448,25 @@ def test_leaving_in_mid_body(upstream, snapshots, pieces):
         gate.set()
     assert staying.result()[0] == 200
     check_whole([s.get(target(i, 2)) for i in range(2)])
+
+
+def test_turns_to_ask(service, snapshots):
+    """Who has asked as often as one address may, waits, and others do not wait with him."""
+    s = snapshots(service, before="[web]\nmax_upstream_connections = 2\n")
+    service.hold()
+    first = Asking(s, "/metrics?i=1")
+    service.wait_asked(1)
+    second = Asking(s, "/metrics?i=2")
+    waiting(s, 2)
+    assert len(service.heads) == 1
+    other = socket.create_connection(("127.0.0.1", s.port), timeout=20 * SLOW, source_address=("127.0.0.2", 0))
+    other.sendall(b"GET /metrics?i=2 HTTP/1.1\r\nHost: x\r\n\r\n")
+    service.wait_asked(2)
+    third = Asking(s, "/metrics?i=3", {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
+    assert third.result()[0] == 504 and b"no connection to the service" in third.result()[2]
+    service.go_on()
+    assert first.result()[2] == second.result()[2] == read_body(other, other.recv(300)) == BODY
+    assert len(service.heads) == 2
 
 
 # Failures.
@@ -521,17 +551,6 @@ def test_expiry_frees_memory(upstream, snapshots):
     wait_until(lambda: kept(s) == 0, "the snapshots do not expire")
     check_memory_back(s, before)
     assert Metrics(s)["scrapeshard_snapshot_bytes"] == 0
-
-
-def read_body(connection, body):
-    """The rest of an answer with a length, of which the beginning has been read."""
-    head, body = body.split(b"\r\n\r\n", 1)
-    length = int(re.search(rb"Content-Length: (\d+)", head)[1])
-    while len(body) < length:
-        piece = connection.recv(1 << 20)
-        assert piece, "the answer is cut"
-        body += piece
-    return body
 
 
 def test_slow_reader_holds_what_has_expired(upstream, snapshots):
@@ -668,7 +687,7 @@ def test_sigterm_in_the_middle(service, snapshots):
     service.go_on()
     check_whole([scrape.result() for scrape in scrapes])
     idle.close()
-    assert s.stop() == 0
+    assert s.process.wait(20 * SLOW) == 0
 
 
 def test_second_sigterm_in_the_middle(service, snapshots):
