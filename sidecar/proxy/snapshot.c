@@ -17,6 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    /* What a larger body took is given back at once; the allocator would keep some of it for the next. */
+    TRIM_LEAST = 1024 * 1024,
+};
+
 /* Memory. */
 
 bool
@@ -25,6 +30,8 @@ snapshot_count(struct snapshot *s, uint64_t bytes)
     if (s->store)
         s->store->stats.bytes += bytes - s->bytes;
     s->bytes = bytes;
+    if (bytes > s->most_bytes)
+        s->most_bytes = bytes;
     return snapshot_has_room(s, 0);
 }
 
@@ -46,6 +53,7 @@ snapshot_unref(struct snapshot *s)
 {
     if (--s->references)
         return;
+    bool large = s->most_bytes >= TRIM_LEAST;
     snapshot_count(s, 0);
     if (s->store) {
         TAILQ_REMOVE(&s->store->all, s, next);
@@ -64,8 +72,8 @@ snapshot_unref(struct snapshot *s)
     config_unref(s->config);
     free(s->key);
     free(s);
-    /* What a body took is given back at once; the allocator would keep some of it for the next. */
-    malloc_trim(0);
+    if (large)
+        malloc_trim(0);
 }
 
 /* Nobody finds it any more. */

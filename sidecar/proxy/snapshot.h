@@ -85,7 +85,7 @@ struct snapshot {
     struct timespec began, time; /* of the fetch: monotonic, and by the clock */
     struct event *expiry, *telling;
     TAILQ_HEAD(, snapshot_user) waiting;
-    uint64_t bytes; /* as counted in the store */
+    uint64_t bytes, most_bytes; /* as counted in the store, and the most they were */
 
     struct shared_fetch *fetch; /* SNAPSHOT_COMING */
     struct failure failure;     /* SNAPSHOT_FAILED; SNAPSHOT_HERE: whether it is passed on */
