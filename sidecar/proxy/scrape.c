@@ -51,8 +51,10 @@
 #include <time.h>
 
 enum {
-    /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
+    /* An answer is held up to so much. */
     HOLD_BYTES = 64 * 1024,
+    /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
+    PIECE_BYTES = 192 * 1024,
 };
 
 /* The answer. */
@@ -78,7 +80,7 @@ static void
 push(struct scrape *s)
 {
     size_t len = staged(s);
-    if (len < HOLD_BYTES || s->in_flight || s->stage == STAGE_OVER)
+    if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : PIECE_BYTES) || s->in_flight || s->stage == STAGE_OVER)
         return;
     s->bytes_out += len;
     if (s->head_only) {
@@ -218,7 +220,7 @@ fail_pipeline(struct scrape *s, int r)
 static bool
 is_full(const struct scrape *s)
 {
-    return s->in_flight && staged(s) >= HOLD_BYTES;
+    return s->in_flight && staged(s) >= PIECE_BYTES;
 }
 
 /* A piece of the body. After a pause the same bytes come again, and those that were used are not used twice. */

@@ -10,8 +10,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Behind the last scrape, before memory is given back. */
+enum { QUIET_SECONDS = 2 };
 
 static const struct endpoint *
 find_endpoint(const struct config *config, const char *path)
@@ -52,6 +56,15 @@ on_request(struct evhttp_request *request, void *ctx)
     }
 }
 
+/* Scrapes take and give back some hundred KiB each, so the heap keeps as much through them (serve.c); when there are
+   none any more, it goes back to the system. */
+static void
+on_quiet(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what, (void)ctx;
+    malloc_trim(0);
+}
+
 int
 server_init(struct server *s, struct event_base *base, struct limits *limits, struct config *config)
 {
@@ -64,6 +77,8 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
     snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
+    if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
+        r = -ENOMEM;
     if (!r)
         server_set_config(s, config);
     else
@@ -115,7 +130,11 @@ server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
 void
 server_scrape_over(struct server *s)
 {
-    if (!--s->in_flight && s->draining)
+    const struct timeval quiet = {QUIET_SECONDS, 0};
+    if (--s->in_flight)
+        return;
+    evtimer_add(s->quiet, &quiet);
+    if (s->draining)
         s->idle(s->idle_ctx);
 }
 
@@ -132,6 +151,8 @@ void
 server_deinit(struct server *s)
 {
     http_free(s->http);
+    if (s->quiet)
+        event_free(s->quiet);
     snapshots_deinit(&s->snapshots);
     upstream_free(s->upstream);
     config_unref(s->config);

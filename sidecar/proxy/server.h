@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+struct event;
 struct event_base;
 struct limits;
 struct upstream;
@@ -28,6 +29,7 @@ struct server {
     struct http_handler handler;
     size_t in_flight;     /* scrapes begun and not over */
     struct places places; /* that max_in_flight and max_upstream_connections count */
+    struct event *quiet;  /* set behind the last of them */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;
