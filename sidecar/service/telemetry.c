@@ -264,6 +264,17 @@ telemetry_snapshot_miss(struct telemetry *t, const char *endpoint)
 }
 
 void
+telemetry_snapshot_used(struct telemetry *t, const char *endpoint, double age)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    int64_t time = telemetry_now() - (int64_t)(age * 1000);
+    if (!e || (e->has_snapshot && e->snapshot_time > time))
+        return;
+    e->has_snapshot = true;
+    e->snapshot_time = time;
+}
+
+void
 telemetry_set_snapshots(struct telemetry *t, size_t n, uint64_t bytes)
 {
     t->snapshots = (double)n;

@@ -45,6 +45,8 @@ struct telemetry_endpoint {
     char *name;
     unsigned left; /* how many configurations ago the endpoint was in one; 0: it is in the one in force */
     struct watch watch;
+    bool has_snapshot;
+    int64_t snapshot_time; /* of the service's answer in the last one: telemetry_now() */
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
 #define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
@@ -108,6 +110,8 @@ void telemetry_reloaded(struct telemetry *telemetry, bool successful);
 /* A scrape is answered from a snapshot that was there, or has to wait for one. */
 void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint);
 void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
+/* A scrape was answered from one whose body was asked for so many seconds ago. */
+void telemetry_snapshot_used(struct telemetry *telemetry, const char *endpoint, double age);
 void telemetry_set_snapshots(struct telemetry *telemetry, size_t n, uint64_t bytes);
 
 /* The clock of the watches, and what one of its times is since 1970; both in milliseconds. */

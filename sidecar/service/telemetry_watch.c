@@ -166,3 +166,14 @@ telemetry_watch_left_out(struct exposition *e, const struct telemetry_row *row, 
         exposition_sample(e, row->name, sets, 2, (double)of->watch.sets_left_out);
     }
 }
+
+void
+telemetry_snapshot_age(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    begin(e, row, t);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
+        const struct metric_label label = {"endpoint", of->name};
+        if (of->has_snapshot)
+            exposition_sample(e, row->name, &label, 1, (double)(telemetry_now() - of->snapshot_time) / 1000);
+    }
+}
