@@ -163,8 +163,9 @@ answer(struct scrape *s)
     struct snapshot *snapshot = s->user.snapshot;
     struct snapshot_part part = {evbuffer_new(), s->request.gzip, &s->counts};
     int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
-    telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(s->user.snapshot));
 
+    if (!r && snapshot->index)
+        telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
     if (!r) {
         s->status = snapshot->status;
         s->failure = snapshot->failure;
