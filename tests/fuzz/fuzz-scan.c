@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every scanner that this processor can run against the portable one: the same ends of samples from the same pieces,
+ * and as many lines that begin alike. The first byte chooses how the bytes are cut, the second how long the head is
+ * that the lines are compared with: a part of the first line.
+ */
+#include "scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
+    } while (0)
+
+static const struct scanner *const scanners[] = {
+#ifdef __x86_64__
+    &scanner_avx2,
+    &scanner_avx512,
+#endif
+#ifdef __aarch64__
+    &scanner_neon,
+#endif
+    &scanner_portable,
+};
+
+enum { SCANNERS = sizeof(scanners) / sizeof(scanners[0]) };
+
+/* The bytes in memory that ends with them, so that a sanitizer sees who reads on. */
+static char *
+copy_exact(struct ss_span bytes)
+{
+    char *copy = malloc(bytes.len ? bytes.len : 1);
+    REQUIRE(copy);
+    memcpy(copy, bytes.ptr, bytes.len);
+    return copy;
+}
+
+static void
+check_piece(const struct scanner *scanner, struct ss_span piece, struct scan_carry *carry, struct scan_carry *wanted)
+{
+    static uint32_t ends[SCAN_ENDS], wanted_ends[SCAN_ENDS];
+    char *bytes = copy_exact(piece);
+    size_t n = scanner->ends((struct ss_span){bytes, piece.len}, carry, ends);
+
+    REQUIRE(n == scanner_portable.ends(piece, wanted, wanted_ends));
+    REQUIRE(!memcmp(ends, wanted_ends, n * sizeof(*ends)));
+    REQUIRE(carry->quoted == wanted->quoted && carry->escaped == wanted->escaped);
+    REQUIRE(!carry->inside_lf == !wanted->inside_lf);
+    free(bytes);
+}
+
+/* In pieces whose lengths the choice decides: many about as long as a block, some longer, the last what is left. */
+static void
+check_ends(const struct scanner *scanner, struct ss_span body, uint32_t choice)
+{
+    struct scan_carry carry = {0}, wanted = {0};
+
+    while (body.len) {
+        choice = choice * 1664525 + 1013904223;
+        size_t len = 1 + (choice >> 8) % (choice >> 28 ? 140 : SCAN_BATCH);
+        if (len > body.len)
+            len = body.len;
+        check_piece(scanner, (struct ss_span){body.ptr, len}, &carry, &wanted);
+        body.ptr += len;
+        body.len -= len;
+    }
+}
+
+static void
+check_alike(const struct scanner *scanner, struct ss_span body, size_t head_len)
+{
+    static uint32_t ends[SCAN_ENDS];
+    const struct fate fate = {.kind = FATE_HASHED};
+    struct scan_carry carry = {0};
+    struct heads heads = {0};
+
+    if (body.len > SCAN_BATCH)
+        body.len = SCAN_BATCH;
+    size_t n = scanner_portable.ends(body, &carry, ends);
+    if (!n || ends[0] < 2)
+        return;
+    struct ss_span beginning = {body.ptr, 1 + head_len % (ends[0] - 1)};
+    const struct head *head = heads_remember(&heads, beginning, beginning, &fate);
+    if (!head)
+        return;
+    char *base = copy_exact(body);
+    /* From the first line, and from each behind one that differs. */
+    for (size_t i = 0; i < n; i++) {
+        const char *line = base + (i ? ends[i - 1] : 0);
+        size_t alike = scanner->alike(head, line, base, ends + i, n - i, base + body.len);
+        REQUIRE(alike == scanner_portable.alike(head, line, base, ends + i, n - i, base + body.len));
+        i += alike;
+    }
+    free(base);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    struct ss_span body = {(const char *)data + 2, size - 2};
+    for (size_t i = 0; i < SCANNERS; i++) {
+        if (!scanner_runs(scanners[i]))
+            continue;
+        check_ends(scanners[i], body, data[0]);
+        check_alike(scanners[i], body, data[1]);
+    }
+    return 0;
+}
