@@ -20,8 +20,8 @@ def labels(rng, i):
             f'zone="eu-west-{i % 3}",pool="{WORDS[i // 12 % 12]}-{i}",version="2026.11.{i % 7}"')
 
 
-def family(rng, index, series, openmetrics):
-    """Yields the lines of one family of about so many series."""
+def family(rng, index, series, openmetrics, more=""):
+    """Yields the lines of one family of about so many series; more are labels that each of them has too."""
     kind = ["counter", "gauge", "gauge", "counter", "gauge", "histogram"][index % 6]
     name = "_".join(rng.choice(WORDS) for _ in range(2)) + f"_{index}"
     total = "_total" if kind == "counter" else ""
@@ -31,10 +31,10 @@ def family(rng, index, series, openmetrics):
     yield f"# TYPE {declared} {kind}\n"
     if kind != "histogram":
         for i in range(series):
-            yield f"{name}{total}{{{labels(rng, i)}}} {rng.random() * 1e6:.6g}\n"
+            yield f"{name}{total}{{{labels(rng, i)}{more}}} {rng.random() * 1e6:.6g}\n"
         return
     for i in range(max(1, series // (len(BUCKETS) + 2))):
-        l, seen = labels(rng, i), 0
+        l, seen = labels(rng, i) + more, 0
         for b in BUCKETS:
             seen += rng.randrange(100)
             yield f'{name}_bucket{{{l},le="{b}"}} {seen}\n'
@@ -92,12 +92,12 @@ def as_protobuf(lines):
         yield varint(len(out)) + out
 
 
-def body(series=28000, families=433, openmetrics=False, seed=1):
+def body(series=28000, families=433, openmetrics=False, seed=1, more=""):
     rng = random.Random(seed)
     weights = [rng.paretovariate(1.1) for _ in range(families)]
     scale = series / sum(weights)
     for i, w in enumerate(weights):
-        yield from family(rng, i, max(1, round(w * scale)), openmetrics)
+        yield from family(rng, i, max(1, round(w * scale)), openmetrics, more)
     if openmetrics:
         yield "# EOF\n"
 
@@ -108,8 +108,12 @@ if __name__ == "__main__":
     args.add_argument("--families", type=int, default=433)
     args.add_argument("--openmetrics", action="store_true")
     args.add_argument("--protobuf", action="store_true")
+    args.add_argument("--labels", type=int, default=0, metavar="N", help="so many labels more")
+    args.add_argument("--label-length", type=int, default=0, metavar="BYTES", help="one label more, with so long a value")
     a = args.parse_args()
+    more = "".join(f',label{i}="value {i}"' for i in range(a.labels))
+    more += f',long="{"x" * a.label_length}"' if a.label_length else ""
     if a.protobuf:
-        sys.stdout.buffer.writelines(as_protobuf(body(a.series, a.families)))
+        sys.stdout.buffer.writelines(as_protobuf(body(a.series, a.families, more=more)))
     else:
-        sys.stdout.writelines(body(a.series, a.families, a.openmetrics))
+        sys.stdout.writelines(body(a.series, a.families, a.openmetrics, more=more))

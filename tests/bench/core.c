@@ -3,9 +3,10 @@
  * The core beside the floor of any line splitter: CPU per body, min, median and deviation over the rounds, and speed as
  * a share of a bare memchr loop over the same lines. All of them take turns in one run.
  *
- *     bench-core FILE [CONTENT-TYPE [ROUNDS]]
+ *     bench-core FILE [CONTENT-TYPE [ROUNDS [CONTEST]...]]
  *
- * Last, igzip alone at level 1 over the whole body, 16 KiB at once: what a compressed answer costs at the least.
+ * Only the contests named take part, and the floor. Last, igzip alone at level 1 over the whole body, 16 KiB at once:
+ * what a compressed answer costs at the least.
  */
 #include <scrapeshard/filter.h>
 
@@ -192,6 +193,16 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Whether a contest is among those named, or none is. */
+static bool
+is_wanted(const char *name, char **names, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return n <= 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -229,11 +240,14 @@ main(int argc, char **argv)
 
     for (size_t c = 0; c < CONTESTS; c++)
         make_sharding(&contests[c]);
-    bool protobuf = strstr(content_type, "protobuf");
+    bool protobuf = strstr(content_type, "protobuf"), skipped[CONTESTS] = {false};
+    for (size_t c = 0; c < CONTESTS; c++)
+        skipped[c] = (c && !is_wanted(contests[c].name, argv + 4, argc - 4)) ||
+                     (protobuf && !ss_sharding_takes_protobuf(contests[c].sharding)); /* it cannot be had */
     for (int i = 0; i < rounds; i++) {
         for (size_t c = 0; c < CONTESTS; c++) {
-            if (protobuf && !ss_sharding_takes_protobuf(contests[c].sharding))
-                continue; /* it cannot be had */
+            if (skipped[c])
+                continue;
             double start = cpu_now();
             contests[c].kept = contests[c].run(body, &contests[c]);
             contests[c].seconds[i] = cpu_now() - start;
@@ -243,6 +257,8 @@ main(int argc, char **argv)
     printf("%-14s %9s %9s %9s %7s %9s %10s\n", "", "min ms", "median", "deviation", "GB/s", "of memchr", "kept");
     double floor = 0;
     for (size_t c = 0; c < CONTESTS; c++) {
+        if (skipped[c])
+            continue;
         double *s = contests[c].seconds, sum = 0, squares = 0;
         qsort(s, (size_t)rounds, sizeof(*s), by_value);
         for (int i = 0; i < rounds; i++) {

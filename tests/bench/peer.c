@@ -2,10 +2,11 @@
 /*
  * The bench's other ends, as cheap as they can be, so that what stands between them is what is measured.
  *
- *     bench-peer serve FILE [CONTENT-TYPE]    answers every request with the file, kept alive; prints its port
- *     bench-peer get PORT TARGET N [HEADER]   asks N times over one connection, 64 KiB a recv; prints bytes and its own
- *                                             CPU seconds: as a client of "serve", that is the floor of any proxy. "#" in
- *                                             TARGET stands for the number of the request, from 0
+ *     bench-peer serve FILE [CONTENT-TYPE [TIMES]]   answers every request with the file, or with it so many times,
+ * kept alive; prints its port bench-peer get PORT TARGET N [HEADER]   asks N times over one connection, 64 KiB a recv;
+ * prints bytes and its own CPU seconds: as a client of "serve", that is the floor of any proxy. "#" in TARGET stands
+ * for the number of the request, from 0 bench-peer slow PORT TARGET RATE        asks once, and reads so many bytes a
+ * second
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -30,20 +31,21 @@ die(const char *what)
     exit(1);
 }
 
-static void
+static bool
 send_all(int fd, const char *bytes, size_t len)
 {
     while (len) {
         ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
         if (n <= 0)
-            return;
+            return false;
         bytes += n;
         len -= (size_t)n;
     }
+    return true;
 }
 
 __attribute__((noreturn)) static void
-serve(const char *path, const char *content_type)
+serve(const char *path, const char *content_type, size_t times)
 {
     FILE *f = fopen(path, "rb");
     struct stat st;
@@ -54,7 +56,7 @@ serve(const char *path, const char *content_type)
     if (!answer)
         die("malloc");
     head = (size_t)sprintf(answer, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", content_type,
-                           size);
+                           size * times);
     if (fread(answer + head, 1, size, f) != size)
         die(path);
 
@@ -78,7 +80,9 @@ serve(const char *path, const char *content_type)
                 continue;
             ssize_t got = recv(fds[i].fd, request, sizeof(request), 0);
             if (got > 0) {
-                send_all(fds[i].fd, answer, head + size);
+                bool sent = send_all(fds[i].fd, answer, head + size);
+                for (size_t again = 1; sent && again < times; again++)
+                    sent = send_all(fds[i].fd, answer + head, size);
             } else {
                 close(fds[i].fd);
                 fds[i] = fds[--n];
@@ -89,10 +93,31 @@ serve(const char *path, const char *content_type)
     }
 }
 
+static double
+now(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Bytes a second that are read; 0: as many as there are. */
+static double pace;
+
+/* Waits until that many bytes are due. */
+static void
+keep_pace(double start, size_t bytes)
+{
+    double early = pace > 0 ? start + (double)bytes / pace - now(CLOCK_MONOTONIC) : 0;
+    if (early > 0)
+        usleep((useconds_t)(early * 1e6));
+}
+
 /* Reads one answer; the head comes in the first recv, from peers on loopback. Returns the bytes of its body as sent. */
 static size_t
 read_answer(int fd, char *buffer)
 {
+    double start = now(CLOCK_MONOTONIC);
     ssize_t n = recv(fd, buffer, BUFFER - 1, 0);
     if (n <= 0)
         die("recv");
@@ -105,8 +130,10 @@ read_answer(int fd, char *buffer)
     size_t have = (size_t)(buffer + n - body - 4);
     if (length && length < body) {
         size_t size = strtoul(length + 17, NULL, 10);
-        while (have < size && (n = recv(fd, buffer, BUFFER, 0)) > 0)
+        while (have < size && (n = recv(fd, buffer, BUFFER, 0)) > 0) {
             have += (size_t)n;
+            keep_pace(start, have);
+        }
         return have;
     }
     /* Chunked: the end is told by the last five bytes. */
@@ -123,6 +150,7 @@ read_answer(int fd, char *buffer)
             die("cut");
         p = buffer;
         have += (size_t)n;
+        keep_pace(start, have);
     }
 }
 
@@ -138,7 +166,6 @@ get(int port, const char *target, int times, const char *header)
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const char *number = strchr(target, '#');
-    struct timespec cpu;
     size_t bytes = 0;
     for (int i = 0; i < times; i++) {
         char digits[16] = "";
@@ -150,8 +177,7 @@ get(int port, const char *target, int times, const char *header)
         send_all(fd, request, (size_t)len);
         bytes += read_answer(fd, buffer);
     }
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    printf("%zu %.6f\n", bytes / (size_t)times, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+    printf("%zu %.6f\n", bytes / (size_t)times, now(CLOCK_PROCESS_CPUTIME_ID));
     return 0;
 }
 
@@ -159,9 +185,15 @@ int
 main(int argc, char **argv)
 {
     if (argc >= 3 && !strcmp(argv[1], "serve"))
-        serve(argv[2], argc > 3 ? argv[3] : "text/plain; version=0.0.4; charset=utf-8");
+        serve(argv[2], argc > 3 ? argv[3] : "text/plain; version=0.0.4; charset=utf-8",
+              argc > 4 ? strtoul(argv[4], NULL, 10) : 1);
     if (argc >= 5 && !strcmp(argv[1], "get"))
         return get(atoi(argv[2]), argv[3], atoi(argv[4]), argc > 5 ? argv[5] : "");
-    fputs("usage: bench-peer serve FILE [CONTENT-TYPE] | get PORT TARGET N [HEADER]\n", stderr);
+    if (argc == 5 && !strcmp(argv[1], "slow")) {
+        pace = atof(argv[4]);
+        return get(atoi(argv[2]), argv[3], 1, "");
+    }
+    fputs("usage: bench-peer serve FILE [CONTENT-TYPE [TIMES]] | get PORT TARGET N [HEADER] | slow PORT TARGET RATE\n",
+          stderr);
     return 2;
 }

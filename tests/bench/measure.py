@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured, and how: processes whose CPU time and memory are read from outside, and contests in turns."""
+import collections
+import os
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "build"
+PEER = BUILD / "tests/bench-peer"
+TEXT, OPENMETRICS, PROTOBUF = "text/plain", "application/openmetrics-text", "application/vnd.google.protobuf"
+FORMATS = {TEXT: [], OPENMETRICS: ["--openmetrics"], PROTOBUF: ["--protobuf"]}
+SCRAPES = 40  # of one measurement
+
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
+events {{ }}
+http {{ access_log off; proxy_temp_path {dir}/t1; client_body_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  upstream service {{ server 127.0.0.1:{upstream}; keepalive 4; }}
+  server {{ listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0; }} }} }}
+"""
+
+
+class Figures(collections.namedtuple("Figures", "least median deviation")):
+    """Of one thing that was measured several times; the deviation of what was measured once is None."""
+
+    @classmethod
+    def of(cls, values):
+        return cls(min(values), statistics.median(values), statistics.pstdev(values) if len(values) > 1 else None)
+
+
+class Measured:
+    """A process that answers on a port; pid is whose CPU time counts."""
+
+    def __init__(self, argv, **options):
+        self.process = subprocess.Popen(argv, **options)
+        self.pid, self.port, self.reader = self.process.pid, None, None
+
+    def cpu(self):
+        """Seconds of all its threads."""
+        tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def status(self, field):
+        """A number of /proc/PID/status, of all its threads together if it is told of each."""
+        tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir() if field.endswith("switches") else [f"/proc/{self.pid}"]
+        lines = [line for task in tasks for line in pathlib.Path(task, "status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+    def memory(self):
+        """Bytes of anonymous memory."""
+        return self.status("RssAnon") * 1024
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        if self.reader:
+            self.reader.wait()
+
+
+def start_service(body, content_type=TEXT, times=1):
+    """Answers with a file, or with it so many times."""
+    s = Measured([PEER, "serve", body, content_type, str(times)], stdout=subprocess.PIPE, text=True)
+    s.port = int(s.process.stdout.readline())
+    return s
+
+
+def start_sidecar(upstream, *flags):
+    s = Measured([BUILD / "sidecar/scrapeshard", f"--upstream.url=http://127.0.0.1:{upstream}/metrics",
+                  "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off", *flags],
+                 stderr=subprocess.PIPE, text=True)
+    for line in s.process.stderr:
+        if "listening for scrapes" in line:
+            s.port = int(line.rsplit(":", 1)[1])
+            break
+    else:
+        sys.exit("scrapeshard does not start")
+    # Its log goes on; somebody must read it.
+    s.reader = subprocess.Popen(["cat"], stdin=s.process.stderr, stdout=subprocess.DEVNULL)
+    return s
+
+
+def start_nginx(upstream, directory):
+    """None if it is not here."""
+    if not shutil.which("nginx"):
+        return None
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    conf = pathlib.Path(directory, "nginx.conf")
+    conf.write_text(NGINX.format(dir=directory, port=port, upstream=upstream))
+    s = Measured(["nginx", "-c", conf, "-p", directory], stderr=subprocess.DEVNULL)
+    s.port = port
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read()
+            break
+        except OSError:
+            time.sleep(0.05)
+    s.pid = int(subprocess.run(["pgrep", "-P", str(s.pid)], capture_output=True, text=True, check=True).stdout)
+    return s
+
+
+def build_go_filter(directory):
+    """The path of the filter in Go, or None if Go or the packages of Debian that it needs are not here."""
+    packages = pathlib.Path("/usr/share/gocode")
+    needed = ["github.com/prometheus/common/expfmt", "github.com/cespare/xxhash"]
+    if not shutil.which("go") or not all((packages / "src" / name).exists() for name in needed):
+        return None
+    program = pathlib.Path(directory, "go-filter")
+    offline = {**os.environ, "GO111MODULE": "off", "GOPATH": str(packages), "GOPROXY": "off", "GOFLAGS": ""}
+    built = subprocess.run(["go", "build", "-o", program, HERE / "go-filter/main.go"], env=offline, check=False)
+    return None if built.returncode else program
+
+
+def start_go_filter(program, upstream):
+    """None if there is no such program."""
+    if not program:
+        return None
+    s = Measured([program, f"http://127.0.0.1:{upstream}/metrics"], stdout=subprocess.PIPE, text=True)
+    s.port = int(s.process.stdout.readline())
+    return s
+
+
+def write_body(path, *options):
+    with open(path, "wb") as out:
+        subprocess.run([sys.executable, HERE / "body.py", *map(str, options)], stdout=out, check=True)
+    return path
+
+
+def peer_get(port, target, times=SCRAPES, header=""):
+    """Bytes a scrape, and the client's own CPU seconds."""
+    argv = [PEER, "get", str(port), target, str(times), header]
+    size, seconds = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    return int(size), float(seconds)
+
+
+def proxied(process, target, header="", scrapes=SCRAPES):
+    """A contest: CPU seconds a scrape of a process in between."""
+    def measure():
+        before = process.cpu()
+        peer_get(process.port, target, scrapes, header)
+        return (process.cpu() - before) / scrapes
+    return measure
+
+
+def take_turns(contests, rounds):
+    """Figures of each contest. The first round is only to warm up."""
+    values = {name: [] for name in contests}
+    for round_ in range(rounds + 1):
+        for name, measure in contests.items():
+            value = measure()
+            if round_:
+                values[name].append(value)
+    return {name: Figures.of(v) for name, v in values.items()}
+
+
+def run_core(body, content_type, rounds, *only):
+    """Figures of the core's contests by bench-core, of all or of those named and the floor."""
+    argv = [BUILD / "tests/bench-core", body, content_type, str(rounds), *only]
+    rows = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[1:]
+    # A name of 14 bytes, then milliseconds.
+    return {row[:14].strip(): Figures(*(float(ms) / 1e3 for ms in row[14:].split()[:3])) for row in rows}

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program as a process: how soon it answers, what it does when nothing happens, its memory, its system calls."""
+import http.client
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+from measure import PEER, Figures, peer_get, start_nginx, start_service, start_sidecar
+
+SHARD = "/metrics?shard=0&shard_count=80"
+MIB = 1 << 20
+SLOW = 10 * 1000 * 1000  # bytes a second
+
+
+def ask(connection, target=SHARD):
+    """One scrape over a connection that is kept."""
+    connection.request("GET", target)
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 200:
+        raise SystemExit(f"a scrape was answered with {answer.status}")
+
+
+def bench_start(report, body, rounds):
+    """From the start of the process to the last byte of its first answer."""
+    wall, cpu = [], []
+    with start_service(body) as service:
+        for _ in range(rounds):
+            before = time.monotonic()
+            with start_sidecar(service.port) as sidecar:
+                connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=10)
+                ask(connection)
+                wall.append(time.monotonic() - before)
+                cpu.append(sidecar.cpu())
+                connection.close()
+    report.table("start", "From the start of the process to its first answered scrape",
+                 {"time": Figures.of(wall), "CPU": Figures.of(cpu)})
+
+
+def wake_ups(process, seconds):
+    """A second, while nothing happens."""
+    before = process.status("voluntary_ctxt_switches")
+    time.sleep(seconds)
+    return (process.status("voluntary_ctxt_switches") - before) / seconds
+
+
+def bench_idle(report, body, seconds):
+    """Before the first scrape, and while Prometheus' connection and the service's are kept; with the admin listener."""
+    figures = {}
+    with start_service(body) as service, start_sidecar(service.port, "--admin.listen-address=127.0.0.1:0") as sidecar:
+        time.sleep(0.5)
+        figures["before the first scrape"] = wake_ups(sidecar, seconds)
+        connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=10)
+        ask(connection)
+        time.sleep(2)
+        figures["with connections kept"] = wake_ups(sidecar, seconds)
+        connection.close()
+        time.sleep(0.5)
+        figures["when they are closed"] = wake_ups(sidecar, seconds)
+    report.table("idle", f"Wake-ups a second, in {seconds} seconds in which nothing happens",
+                 {name: Figures.of([value]) for name, value in figures.items()}, "/s")
+
+
+def watch_memory(process, reader):
+    """The most that it has while a reader reads."""
+    most = process.memory()
+    while reader.poll() is None:
+        most = max(most, process.memory())
+        time.sleep(0.02)
+    if reader.returncode:
+        raise SystemExit("the slow scrape failed")
+    return most
+
+
+def bench_memory(report, body, slow_bytes, scrapes):
+    figures = {}
+    times = -(-slow_bytes // body.stat().st_size)
+    with start_service(body, times=times) as service, \
+            start_sidecar(service.port, "--set=endpoint.default.max_body=100GiB", "--set=endpoint.default.timeout=10m") as sidecar:
+        figures["idle"] = sidecar.memory()
+        reader = subprocess.Popen([PEER, "slow", str(sidecar.port), "/metrics", str(SLOW)], stdout=subprocess.DEVNULL)
+        figures[f"a body of {slow_bytes // MIB} MiB, a slow reader"] = watch_memory(sidecar, reader)
+    with start_service(body) as service, start_sidecar(service.port) as sidecar:
+        peer_get(sidecar.port, SHARD, 100)
+        figures["after 100 scrapes"] = sidecar.memory()
+        peer_get(sidecar.port, SHARD, scrapes)
+        figures[f"after {scrapes} more"] = sidecar.memory()
+    report.table("memory", f"Anonymous memory; the slow reader takes {SLOW // 1000000} MB a second",
+                 {name: Figures.of([value]) for name, value in figures.items()}, "MiB")
+
+
+def count_calls(process, target, scrapes, output):
+    """System calls a scrape, and the five that are the most; None if this machine lets nobody trace."""
+    tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-o", output, "-p", str(process.pid)],
+                              stderr=subprocess.PIPE, text=True)
+    if "attached" not in tracer.stderr.readline():
+        tracer.wait()
+        return None
+    peer_get(process.port, target, scrapes)
+    tracer.send_signal(signal.SIGINT)
+    tracer.communicate()
+    rows = [line.split() for line in pathlib.Path(output).read_text().splitlines()[2:]]
+    calls = {row[1]: int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()}
+    total = calls.pop("total")
+    most = sorted(calls.items(), key=lambda item: -item[1])[:5]
+    return total / scrapes, ", ".join(f"{name} {n / scrapes:.1f}" for name, n in most)
+
+
+def bench_calls(report, body, scrapes, directory):
+    """A tracer slows the reader and the writer down, so that a call moves other amounts than it does untraced."""
+    if not shutil.which("strace"):
+        print("System calls a scrape: not counted, strace is not here\n")
+        return
+    figures = {}
+    with start_service(body) as service, start_sidecar(service.port) as sidecar:
+        nginx = start_nginx(service.port, directory)
+        asked = {"scrapeshard N=80": (sidecar, SHARD), "scrapeshard N=1": (sidecar, "/metrics")}
+        if nginx:
+            asked["nginx, the whole body"] = (nginx, "/metrics")
+        for name, (process, target) in asked.items():
+            peer_get(process.port, target, 3)
+            counted = count_calls(process, target, scrapes, pathlib.Path(directory, "strace"))
+            if counted:
+                print(f"{name}: {counted[1]}")
+                figures[name] = Figures.of([counted[0]])
+        if nginx:
+            nginx.__exit__()
+    report.table("calls", "System calls a scrape, by strace", figures, "calls")

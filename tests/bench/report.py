@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured, as tables: one after the other while it is measured, and once more as Markdown at the end."""
+import os
+import pathlib
+import platform
+
+SCALE = {"ms": 1e3, "MiB": 1 / (1 << 20)}
+
+
+class Report:
+    def __init__(self):
+        self.tables, self.sizes = {}, {}
+
+    def table(self, section, title, figures, unit="ms", size=None):
+        """Prints a row of each; times are multiples of the first too. size: bytes of the body, where that has a speed."""
+        self.tables[section], self.sizes[section] = (title, figures, unit), size
+        scale, several = SCALE.get(unit, 1), len(figures) > 1 and unit == "ms"
+        print(f"{title}\n{'':34} {'min ' + unit:>10} {'median':>9} {'deviation':>9}" + (f" {'x first':>8}" if several else "")
+              + (f" {'GB/s':>6}" if size else ""))
+        first = next(iter(figures.values()), None)
+        for name, f in figures.items():
+            row = f"{name:34} {f.least * scale:10.3f} {f.median * scale:9.3f}"
+            row += f" {f.deviation * scale:9.3f}" if f.deviation is not None else f" {'':9}"
+            row += f" {f.median / first.median:8.2f}" if several else ""
+            print(row + (f" {size / f.median / 1e9:6.1f}" if size else ""))
+        print(flush=True)
+
+    def get(self, section, name):
+        """Figures, or None if that was not measured. The first name that begins so."""
+        figures = self.tables.get(section, ("", {}))[1]
+        return next((f for key, f in figures.items() if key.startswith(name)), None)
+
+
+def machine():
+    """The processor, its cores here, and the kernel."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} at the end"
+
+
+def print_markdown(report, verdicts, rounds):
+    print(f"Measured on: {machine()}; {rounds} rounds.\n")
+    print("| | min | median | deviation | |\n|---|---|---|---|---|")
+    for title, figures, unit in report.tables.values():
+        print(f"| **{title}** | | | | |")
+        scale, first = SCALE.get(unit, 1), next(iter(figures.values()), None)
+        for i, (name, f) in enumerate(figures.items()):
+            times = f"{f.median / first.median:.2f} x" if i and unit == "ms" else ""
+            least, median, deviation = ("" if value is None else f"{value * scale:.3g} {unit}" for value in f)
+            print(f"| {name} | {least} | {median} | {deviation} | {times} |")
+    rows = [("target", "by the minima", "by the medians", "wanted", "")] + verdicts
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    print()
+    for i, row in enumerate(rows):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+        if not i:
+            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")

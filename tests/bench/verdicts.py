@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The targets, and whether what was measured holds them. Nothing fails by that: a busy machine decides it too."""
+from measure import OPENMETRICS, PROTOBUF, TEXT, Figures
+
+MIB = 1 << 20
+NOT_MEASURED = "not measured"
+
+
+def add(a, b):
+    return Figures(a.least + b.least, a.median + b.median, None)
+
+
+def divide(a, b):
+    return None if not a or not b else (a.least / b.least, a.median / b.median)
+
+
+def values(figures, scale=1):
+    return None if not figures else (figures.least * scale, figures.median * scale)
+
+
+def speed(report, section, name):
+    """GB a second."""
+    f = report.get(section, name)
+    return None if not f else tuple(report.sizes[section] / seconds / 1e9 for seconds in (f.least, f.median))
+
+
+def core_targets(report):
+    def beside(content_type, name, other="memchr loop"):
+        section = "core " + content_type
+        return divide(report.get(section, other), report.get(section, name))
+
+    core = "N=80, 16 KiB"
+    for content_type, word in ((TEXT, "text"), (OPENMETRICS, "OpenMetrics")):
+        yield f"core, {word}, N=80: speed beside memchr", beside(content_type, core), ">=", 0.7, "x"
+        yield f"core, {word}, N=1: speed beside memchr", beside(content_type, "N=1, 16 KiB"), ">=", 0.4, "x"
+    yield "core, protobuf, N=80", speed(report, "core " + PROTOBUF, core), ">=", 5, "GB/s"
+    yield "core, ten rules of each kind beside none", beside(TEXT, core, "rules"), "<=", 1.3, "x"
+    yield "core, key labels", speed(report, "core " + TEXT, "labels"), ">=", 2, "GB/s"
+
+
+def scrape_targets(report):
+    for content_type, word in ((TEXT, "text"), (OPENMETRICS, "OpenMetrics"), (PROTOBUF, "protobuf")):
+        section, kept = "scrapes " + content_type, "snapshots " + content_type
+        one, raw = report.get(section, "scrapeshard N=80"), report.get(section, "raw recv")
+        igzip = report.get("core " + content_type, "igzip")
+        yield f"scrape, {word}, N=80, beside raw recv", divide(one, raw), "<=", 2.2, "x"
+        yield (f"scrape, {word}, N=80, beside nginx passing all on", divide(one, report.get(section, "nginx")),
+               "<=", 0.8, "x")
+        yield (f"scrape, {word}, N=1, gzip, beside raw recv and igzip",
+               divide(report.get(section, "scrapeshard N=1, gzip"), add(raw, igzip) if raw and igzip else None),
+               "<=", 1.5, "x")
+        streamed = report.get(kept, "one streamed")
+        yield f"80 shards of a snapshot, {word}, beside one scrape", divide(report.get(kept, "80 shards"), streamed), "<=", 12, "x"
+        yield f"the same, gzip, {word}", divide(report.get(kept, "80 shards, gzip"), streamed), "<=", 20, "x"
+
+
+def process_targets(report):
+    yield "start to first answered scrape", values(report.get("start", "time"), 1e3), "<=", 50, "ms"
+    for state in ("before the first scrape", "with connections kept", "when they are closed"):
+        yield f"idle wake-ups, {state}", values(report.get("idle", state)), "<=", 0, "/s"
+    yield "anonymous memory, idle", values(report.get("memory", "idle"), 1 / MIB), "<=", 2, "MiB"
+    yield "the same, a large body to a slow reader", values(report.get("memory", "a body"), 1 / MIB), "<=", 4, "MiB"
+    before, after = report.get("memory", "after 100 scrapes"), report.tables.get("memory", ("", {}))[1]
+    last = list(after.values())[-1] if after else None
+    yield "the same, when idle after many scrapes", values(last, 1 / MIB), "<=", 2, "MiB"
+    growth = Figures(last.least - before.least, last.median - before.median, None) if last else None
+    yield "its growth by many scrapes", values(growth, 1 / MIB), "<=", 0.1, "MiB"
+
+
+def growth_targets(report):
+    for name in ("core", "scrape"):
+        section, costs = "growth series " + name, []
+        for key, f in report.tables.get(section, ("", {}))[1].items():
+            series = int(key.split()[0])
+            if series >= 10000:
+                costs.append((f.least / series, f.median / series))
+        spread = tuple(max(c) / min(c) for c in zip(*costs)) if len(costs) > 1 else None
+        yield f"{name}: cost of a series, from 10,000 of them up, dearest beside cheapest", spread, "<=", 1.5, "x"
+
+
+def judge(measured, sign, target):
+    held = [value >= target if sign == ">=" else value <= target for value in measured]
+    return {(True, True): "held", (True, False): "held by the minima only", (False, True): "held by the medians only",
+            (False, False): "NOT held"}[tuple(held)]
+
+
+def make_verdicts(report):
+    """Rows of: what, by the minima, by the medians, wanted, verdict."""
+    rows = []
+    for targets in (core_targets, scrape_targets, process_targets, growth_targets):
+        for what, measured, sign, target, unit in targets(report):
+            if measured:
+                rows.append((what, *(f"{value:.2f} {unit}" for value in measured), f"{sign} {target} {unit}",
+                             judge(measured, sign, target)))
+            else:
+                rows.append((what, "", "", f"{sign} {target} {unit}", NOT_MEASURED))
+    return rows
