@@ -22,7 +22,7 @@ class Report:
             row = f"{name:34} {f.least * scale:10.3f} {f.median * scale:9.3f}"
             row += f" {f.deviation * scale:9.3f}" if f.deviation is not None else f" {'':9}"
             row += f" {f.median / first.median:8.2f}" if several else ""
-            print(row + (f" {size / f.median / 1e9:6.1f}" if size else ""))
+            print((row + (f" {size / f.median / 1e9:6.1f}" if size else "")).rstrip())
         print(flush=True)
 
     def get(self, section, name):

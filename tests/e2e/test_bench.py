@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench measures, and tells what it measured. How fast that is decides no test."""
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from conftest import BINARY, ROOT
+
+sys.path.insert(0, str(ROOT / "tests/bench"))
+import growth
+import measure
+import plot
+import verdicts
+from report import Report
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.skipif("build/" not in BINARY, reason="the bench measures the ordinary build")
+def test_bench_measures_the_core():
+    r = subprocess.run([ROOT / "tests/bench/run", "--rounds=1", "--only=core"], capture_output=True, text=True, check=False)
+    assert (r.returncode, r.stderr) == (0, "")
+    for content_type in ("text/plain", "application/openmetrics-text", "application/vnd.google.protobuf"):
+        assert re.search(rf"^The core, \d{{7}} bytes of {content_type}\n.*\nmemchr loop +\d+\.\d{{3}} ", r.stdout, re.M)
+    markdown = r.stdout.split("Measured on: ")[1].splitlines()
+    rows = [line for line in markdown if line.startswith("| N=80, 16 KiB ")]
+    assert len(rows) == 3 and all(re.search(r"[1-9].* ms \| .*[1-9].* ms \| ", row) for row in rows)
+    assert len([line for line in markdown if "| core, " in line]) == 7 and "not measured" not in r.stdout
+
+
+def figures(least, median):
+    return measure.Figures(least, median, 0)
+
+
+@pytest.mark.parametrize("least, median, verdict", [
+    (0.9, 0.8, "held"), (0.9, 0.6, "held by the minima only"), (0.6, 0.7, "held by the medians only"), (0.6, 0.6, "NOT held")])
+def test_verdicts_tell_both_ways(least, median, verdict, capsys):
+    report = Report()
+    report.table("core text/plain", "The core", {"memchr loop": figures(1, 1), "N=80, 16 KiB": figures(1 / least, 1 / median)})
+    rows = {row[0]: row for row in verdicts.make_verdicts(report)}
+    assert rows["core, text, N=80: speed beside memchr"][1:] == (f"{least:.2f} x", f"{median:.2f} x", ">= 0.7 x", verdict)
+    assert rows["core, text, N=1: speed beside memchr"][4] == verdicts.NOT_MEASURED
+    assert "memchr loop" in capsys.readouterr().out
+
+
+def test_cost_of_a_series_is_judged_from_ten_thousand_up():
+    report = Report()
+    report.table("growth series core", "", {"1000 series, 1 MB": figures(1, 1), "10000 series, 10 MB": figures(2, 2),
+                                            "100000 series, 100 MB": figures(28, 32)})
+    row = next(row for row in verdicts.make_verdicts(report) if row[0].startswith("core: cost of a series"))
+    assert row[1:] == ("1.40 x", "1.60 x", "<= 1.5 x", "held by the minima only")
+
+
+def test_plot_has_every_point(tmp_path):
+    grown = growth.Growth("series", "With <series>", "series")
+    grown.points = [(10 ** e, 10 ** e * 130, *[figures(f * 10 ** e, f * 10 ** e) for f in (1e-8, 4e-8, 2e-8)]) for e in (3, 4, 5)]
+    plot.write_plot(tmp_path / "plot.svg", [grown])
+    svg = xml.etree.ElementTree.parse(tmp_path / "plot.svg").getroot()
+    width, height = map(int, svg.get("viewBox").split()[2:])
+    dots = svg.findall(f".//{SVG}circle")
+    assert len(dots) == 9 and "core: 1000 series, 0.13 MB: 0.010 ms (min 0.010)" in {d[0].text for d in dots}
+    assert all(0 < float(d.get("cx")) < width and 0 < float(d.get("cy")) < height for d in dots)
+    labels = [t.text for t in svg.iter(SVG + "text")]
+    assert "With <series>" in labels and {"1 k", "10 k", "100 k", "0.01 ms", "10 ms"} <= set(labels)
+    # Ten times the series at ten times the cost: a straight line, on the one that is in step with the bytes.
+    core = svg.findall(f".//{SVG}g/{SVG}polyline[@class='core']")[0].get("points")
+    even = svg.findall(f".//{SVG}g/{SVG}polyline[@class='bytes']")[2].get("points")
+    assert core == even
