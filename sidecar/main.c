@@ -2,9 +2,6 @@
 /* The door. */
 #include "cmd/cmd.h"
 
-#include <scrapeshard/version.h>
-
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -18,10 +15,8 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-    if (argc > 1 && !strcmp(argv[1], "--version")) {
-        puts("scrapeshard " SS_VERSION);
-        return 0;
-    }
+    if (argc > 1 && !strcmp(argv[1], "--version"))
+        return cmd_version();
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (!strcmp(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);

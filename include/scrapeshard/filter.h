@@ -102,6 +102,9 @@ const struct ss_filter_counts *ss_filter_counts(const struct ss_filter *filter);
 struct ss_family_count {
     struct ss_span name;
     uint64_t series, bytes;
+    /* How its samples fall: whole by the hash, for ss_sharding_place(); to every shard, to none; or not all alike. */
+    enum ss_family_fate { SS_FAMILY_HASHED, SS_FAMILY_EVERY, SS_FAMILY_DROPPED, SS_FAMILY_PARTS } fate;
+    uint64_t hash;
 };
 
 /*
@@ -110,6 +113,10 @@ struct ss_family_count {
  * max_series or max_families. Names are borrowed from the filter.
  */
 size_t ss_filter_largest(const struct ss_filter *filter, struct ss_family_count *out, size_t n);
+
+/* Goes through the families of the census that have samples, in no order. Needs as much. */
+void ss_filter_families(const struct ss_filter *filter, void (*visit)(void *ctx, const struct ss_family_count *family),
+                        void *ctx);
 
 /* The name of the format in use: "text", "openmetrics", "protobuf". Static. */
 const char *ss_filter_format(const struct ss_filter *filter);

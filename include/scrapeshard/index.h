@@ -31,6 +31,8 @@ int ss_index_end(struct ss_index *index);
 bool ss_index_ends_whole(const struct ss_index *index);
 const struct ss_filter_error *ss_index_error(const struct ss_index *index);
 size_t ss_index_largest(const struct ss_index *index, struct ss_family_count *out, size_t n);
+void ss_index_families(const struct ss_index *index, void (*visit)(void *ctx, const struct ss_family_count *family),
+                       void *ctx);
 const char *ss_index_format(const struct ss_index *index);
 
 /*

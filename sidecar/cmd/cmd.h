@@ -18,4 +18,7 @@ int cmd_plan(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 
+/* What --version says. */
+int cmd_version(void);
+
 #endif

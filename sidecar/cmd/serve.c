@@ -32,7 +32,11 @@ static const char usage[] =
     "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if scrapes had to be\n"
     "broken off behind web.grace.\n"
     "\n"
-    "Other commands: scrapeshard check --help, scrapeshard split --help, scrapeshard plan --help,\n"
+    "What other exporters take from --web.config.file stands in the configuration: tls_certificate, tls_key,\n"
+    "tls_client_ca, basic_auth_file, bearer_token_file and allow_networks of [web], and of [admin] for its listener.\n"
+    "\n"
+    "Other commands: scrapeshard --version, scrapeshard check --help, scrapeshard split --help, scrapeshard plan "
+    "--help,\n"
     "scrapeshard verify --help, scrapeshard explain --help.\n";
 
 static const struct flag flags[] = {

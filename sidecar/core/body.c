@@ -50,7 +50,7 @@ settle_records(void *ctx)
 static int
 too_many_series(struct body *b)
 {
-    struct ss_family_count largest = {{"", 0}, 0, 0};
+    struct ss_family_count largest = {.name = {"", 0}};
     families_largest(&b->keyer.families, &largest, 1);
     snprintf(b->error.reason, sizeof(b->error.reason),
              "it has %" PRIu64 " series, more than max_series, %" PRIu64 "; %" PRIu64 " are of the family %.*s",

@@ -89,6 +89,34 @@ families_declared(const struct families *f, struct ss_span name, bool openmetric
 
 /* Counts. */
 
+void
+families_fall(struct families *f, uint32_t number, enum ss_family_fate fate, uint64_t hash)
+{
+    struct family *item = &f->items[number];
+    if (item->falls && (item->fate != fate || (fate == SS_FAMILY_HASHED && item->hash != hash)))
+        fate = SS_FAMILY_PARTS;
+    item->falls = true;
+    item->fate = fate;
+    item->hash = hash;
+}
+
+static struct ss_family_count
+count_of(const struct families *f, uint32_t number)
+{
+    const struct family *item = &f->items[number];
+    return (struct ss_family_count){f->names.items[number].name, item->series, item->bytes, item->fate, item->hash};
+}
+
+void
+families_visit(const struct families *f, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
+{
+    for (uint32_t i = 1; i <= f->names.n; i++) {
+        struct ss_family_count count = count_of(f, i);
+        if (count.series)
+            visit(ctx, &count);
+    }
+}
+
 size_t
 families_largest(const struct families *f, struct ss_family_count *out, size_t n)
 {
@@ -105,7 +133,7 @@ families_largest(const struct families *f, struct ss_family_count *out, size_t n
         if (found < n)
             found++;
         memmove(out + at + 1, out + at, (found - 1 - at) * sizeof(*out));
-        out[at] = (struct ss_family_count){f->names.items[i].name, item->series, item->bytes};
+        out[at] = count_of(f, i);
     }
     return found;
 }

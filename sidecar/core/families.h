@@ -22,6 +22,9 @@ enum family_type {
 struct family {
     uint32_t types; /* enum family_type */
     bool counted;   /* it is one of the census */
+    bool falls;     /* fate is that of all its samples so far, and hash, if it is SS_FAMILY_HASHED */
+    enum ss_family_fate fate;
+    uint64_t hash;
     uint64_t series, bytes;
 };
 
@@ -48,6 +51,13 @@ enum family_type families_type(struct ss_span word);
  * histograms and summaries alone), else its own name. Borrows from name.
  */
 struct ss_span families_declared(const struct families *families, struct ss_span name, bool openmetrics);
+
+/* Takes in how samples of a family fall. */
+void families_fall(struct families *families, uint32_t number, enum ss_family_fate fate, uint64_t hash);
+
+/* See ss_filter_families(). */
+void families_visit(const struct families *families, void (*visit)(void *ctx, const struct ss_family_count *family),
+                    void *ctx);
 
 /* See ss_filter_largest(). */
 size_t families_largest(const struct families *families, struct ss_family_count *out, size_t n);

@@ -106,6 +106,12 @@ ss_filter_largest(const struct ss_filter *f, struct ss_family_count *out, size_t
     return n ? families_largest(&f->body.keyer.families, out, n) : 0;
 }
 
+void
+ss_filter_families(const struct ss_filter *f, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
+{
+    families_visit(&f->body.keyer.families, visit, ctx);
+}
+
 const char *
 ss_filter_format(const struct ss_filter *f)
 {

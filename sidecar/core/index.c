@@ -161,6 +161,12 @@ ss_index_largest(const struct ss_index *x, struct ss_family_count *out, size_t n
     return n ? families_largest(&x->body.keyer.families, out, n) : 0;
 }
 
+void
+ss_index_families(const struct ss_index *x, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
+{
+    families_visit(&x->body.keyer.families, visit, ctx);
+}
+
 const char *
 ss_index_format(const struct ss_index *x)
 {

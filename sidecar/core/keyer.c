@@ -128,6 +128,17 @@ family_of(const struct keyer *k, struct ss_span name, struct ss_span declared)
     return key_of(k) == SS_KEY_DECLARED ? declared : ss_key_family(name);
 }
 
+/* Tells the census how samples of a family fall. */
+static void
+count_fall(struct keyer *k, const struct fate *fate)
+{
+    static const enum ss_family_fate fates[] = {
+        [FATE_HASHED] = SS_FAMILY_HASHED, [FATE_EVERY] = SS_FAMILY_EVERY, [FATE_DROPPED] = SS_FAMILY_DROPPED,
+        [FATE_LABELS] = SS_FAMILY_PARTS,  [FATE_SPLIT] = SS_FAMILY_PARTS, [FATE_META] = SS_FAMILY_PARTS,
+    };
+    families_fall(&k->families, fate->family, fate->parts ? SS_FAMILY_PARTS : fates[fate->kind], fate->hash);
+}
+
 int
 keyer_sample(struct keyer *k, struct ss_span name, struct fate *fate)
 {
@@ -138,6 +149,8 @@ keyer_sample(struct keyer *k, struct ss_span name, struct fate *fate)
     int r = count_family(k, names.family, &fate->family);
     if (!r)
         r = find_fate(k, &names, fate);
+    if (!r && fate->family)
+        count_fall(k, fate);
     /* Though a rule may keep samples of this name together, the family may part; and its metadata may come later. */
     return r || !k->may_part ? r : remember_family(k, declared, &fate->meta);
 }

@@ -261,6 +261,13 @@ pipeline_largest(const struct pipeline *p, struct ss_family_count *out, size_t n
     return p->filter ? ss_filter_largest(p->filter, out, n) : 0;
 }
 
+void
+pipeline_families(const struct pipeline *p, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
+{
+    if (p->filter)
+        ss_filter_families(p->filter, visit, ctx);
+}
+
 size_t
 pipeline_memory(const struct pipeline *p)
 {

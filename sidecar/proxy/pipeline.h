@@ -75,6 +75,10 @@ struct ss_filter_counts pipeline_counts(const struct pipeline *pipeline);
 /* As ss_filter_largest(); none when nothing is filtered. */
 size_t pipeline_largest(const struct pipeline *pipeline, struct ss_family_count *out, size_t n);
 
+/* As ss_filter_families(), likewise. */
+void pipeline_families(const struct pipeline *pipeline, void (*visit)(void *ctx, const struct ss_family_count *family),
+                       void *ctx);
+
 /* Bytes of the body that are in here. */
 size_t pipeline_memory(const struct pipeline *pipeline);
 

@@ -147,15 +147,6 @@ finish(struct scrape *s)
     }
 }
 
-/* The largest families of a snapshot, told by the scrape that it was fetched for. */
-static void
-tell_families(const struct scrape *s, const struct ss_index *index)
-{
-    struct ss_family_count largest[WATCH_FAMILIES];
-    size_t n = ss_index_largest(index, largest, WATCH_FAMILIES);
-    telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
-}
-
 /* The snapshot is here: all of the answer goes out at once. */
 static void
 answer(struct scrape *s)
@@ -171,7 +162,7 @@ answer(struct scrape *s)
         s->failure = snapshot->failure;
         tell_encoding(s, part.gzip);
         if (!s->shared && snapshot->index)
-            tell_families(s, snapshot->index);
+            scrape_tell_families(s, snapshot->index);
         s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
         s->bytes_out = evbuffer_get_length(part.body);
         s->stage = STAGE_FLUSHING;

@@ -108,6 +108,26 @@ scrape_on_gone(void *ctx)
 
 /* The end. */
 
+void
+scrape_tell_families(const struct scrape *s, const struct ss_index *index)
+{
+    struct telemetry *telemetry = s->server->telemetry;
+    struct ss_family_count largest[WATCH_FAMILIES];
+    size_t n = index ? ss_index_largest(index, largest, WATCH_FAMILIES)
+                     : pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
+    telemetry_families(telemetry, s->endpoint->name, largest, n);
+
+    struct falls *falls = telemetry_falls(telemetry, s->endpoint->name);
+    if (!falls || s->config != s->server->config) /* by keys and rules that are no longer in force */
+        return;
+    falls_begin(falls, telemetry_now());
+    if (index)
+        ss_index_families(index, falls_take, falls);
+    else
+        pipeline_families(s->pipeline, falls_take, falls);
+    falls_end(falls, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
+}
+
 /* Tells how it went, to the log and to telemetry. */
 static void
 tell(const struct scrape *s)
@@ -143,11 +163,8 @@ tell(const struct scrape *s)
                                                .peer = s->peer,
                                                .reason = s->failure.reason,
                                            });
-    if (s->failure.outcome == OUTCOME_OK && s->pipeline) {
-        struct ss_family_count largest[WATCH_FAMILIES];
-        size_t n = pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
-        telemetry_families(s->server->telemetry, s->endpoint->name, largest, n);
-    }
+    if (s->failure.outcome == OUTCOME_OK && s->pipeline)
+        scrape_tell_families(s, NULL);
 }
 
 void

@@ -64,6 +64,9 @@ void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 /* The scraper has gone; ctx is the scrape. */
 void scrape_on_gone(void *ctx);
 
+/* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the pipeline. */
+void scrape_tell_families(const struct scrape *scrape, const struct ss_index *index);
+
 /* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
 void scrape_settle(struct scrape *scrape);
 

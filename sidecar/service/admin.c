@@ -87,6 +87,8 @@ show_page(struct admin *admin, struct evhttp_request *request)
         .ready = admin->hooks.is_ready(admin->hooks.ctx),
         .series = evhttp_find_header(&form, "series"),
         .shard_count = evhttp_find_header(&form, "shard_count"),
+        .what_if = evhttp_find_header(&form, "n"),
+        .endpoint = evhttp_find_header(&form, "endpoint"),
     };
     int r = page_write(&page, &text, &len);
     evhttp_clear_headers(&form);

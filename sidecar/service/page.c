@@ -169,7 +169,8 @@ write_head(const struct view *v)
     page_state(v, v->page->ready ? "good" : "bad", v->page->ready ? "ready" : "shutting down");
     HTML(v->out, "<span class=\"soft\">version {}, up {}, {} in flight</span>\n", SS_VERSION,
          html_duration(v->now - t->began).text, html_count((uint64_t)t->scrapes_in_flight).text);
-    fputs("<nav aria-label=\"Pages\"><ul><li><a href=\"#explain\">Which shard?</a></li><li><a "
+    fputs("<nav aria-label=\"Pages\"><ul><li><a href=\"#explain\">Which shard?</a></li><li><a href=\"#what-if\">What "
+          "if?</a></li><li><a "
           "href=\"/metrics\">Metrics</a></li><li><a href=\"/-/config\">"
           "Configuration</a></li><li><a href=\"/-/healthy\">Health</a></li><li><a href=\"/-/ready\">Readiness</a></li>"
           "</ul></nav>\n</header>\n<main id=\"main\">\n",
@@ -191,6 +192,7 @@ page_write(const struct shard_page *page, char **textp, size_t *lenp)
     for (size_t i = 0; i < page->telemetry->n_endpoints; i++)
         write_endpoint(&v, &page->telemetry->endpoints[i], i);
     page_explain(&v);
+    page_what_if(&v);
     HTML(v.out,
          "</main>\n<footer><span>As of <time>{}</time>; load it again for what is new.</span></footer>\n</body>\n"
          "</html>\n",

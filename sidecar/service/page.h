@@ -15,6 +15,8 @@ struct shard_page {
     bool ready;
     /* What the form asks: which shard of how many a series is in. NULL: nothing. */
     const char *series, *shard_count;
+    /* What the other one asks: how an endpoint would fall among so many shards. NULL: nothing; the first endpoint. */
+    const char *what_if, *endpoint;
 };
 
 /* Writes the page. 0: *textp has *lenp bytes and is the caller's, to be freed. -ENOMEM. */

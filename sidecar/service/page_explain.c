@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The count that the form begins with: one that should be there. */
+/* The count that a form begins with: one that should be there. */
 static uint32_t
 likely_count(const struct view *v)
 {
@@ -17,6 +17,15 @@ likely_count(const struct view *v)
             if (!e->left && watch_is_live(&e->watch, c, v->now))
                 return c->count;
     return 2;
+}
+
+uint32_t
+page_asked_count(const struct view *v, const char *text, struct ss_shards_error *wrong, struct html_number *filled)
+{
+    uint32_t count = 0;
+    ss_shard_count_parse(&count, text ? (struct ss_span){text, strlen(text)} : (struct ss_span){"", 0}, wrong);
+    snprintf(filled->text, sizeof(filled->text), "%u", count ? count : likely_count(v));
+    return count;
 }
 
 /* Who scrapes the shard, at each endpoint where somebody should. */
@@ -107,12 +116,9 @@ write_answer(const struct view *v, uint32_t count, const struct ss_shards_error 
 void
 page_explain(const struct view *v)
 {
-    const char *text = v->page->shard_count ? v->page->shard_count : "";
     struct ss_shards_error wrong;
-    uint32_t count = 0; /* none that was asked for, or none that is right */
-    char filled[16];
-    ss_shard_count_parse(&count, (struct ss_span){text, strlen(text)}, &wrong);
-    snprintf(filled, sizeof(filled), "%u", count ? count : likely_count(v));
+    struct html_number filled;
+    uint32_t count = page_asked_count(v, v->page->shard_count, &wrong, &filled);
     HTML(
         v->out,
         "<section aria-labelledby=\"explain\">\n<h2 id=\"explain\">Which shard is it in?</h2>\n"
@@ -121,7 +127,7 @@ page_explain(const struct view *v)
         "spellcheck=\"false\" value=\"{}\"></div>\n<div><label for=\"shard_count\">Shards in all</label><input "
         "id=\"shard_count\" name=\"shard_count\" type=\"number\" min=\"1\" max=\"65536\" required value=\"{}\"></div>\n"
         "<button>Explain</button>\n</form>\n",
-        v->page->series ? v->page->series : "", filled);
+        v->page->series ? v->page->series : "", filled.text);
     if (v->page->series)
         write_answer(v, count, &wrong);
     fputs("</section>\n", v->out);

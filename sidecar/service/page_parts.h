@@ -27,6 +27,13 @@ void page_shards(const struct view *v, const struct telemetry_endpoint *e, size_
 /* The form that explains a series, and its answer. */
 void page_explain(const struct view *v);
 
+/* The form that asks what another count of shards would do, and its answer. */
+void page_what_if(const struct view *v);
+
+/* The count of shards that a form asks for (NULL: none), or 0 and what is wrong; its field is to be filled again. */
+uint32_t page_asked_count(const struct view *v, const char *text, struct ss_shards_error *wrong,
+                          struct html_number *filled);
+
 extern const char page_style[];
 
 #endif

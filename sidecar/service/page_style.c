@@ -43,13 +43,14 @@ th:first-child,td:first-child,.left{text-align:left}\
 tbody th{font-weight:400}thead th{color:var(--soft);font-weight:600}\
 tr:target{background:var(--card);outline:2px solid var(--bar)}\
 .bar{width:40%;min-width:6rem}.bar svg{display:block;width:100%;height:.75rem}\
+#fall-shards .bar{width:85%}\
 .hidden{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}\
 .name{white-space:normal;text-align:left}\
 form{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:end;background:var(--card);border:1px solid var(--line);\
 border-radius:6px;padding:.75rem}\
 label{display:block;color:var(--soft);font-size:.875rem}\
 .grow{flex:1 1 20rem}\
-input,button{font:inherit;color:inherit;background:var(--ground);border:1px solid var(--soft);border-radius:6px;\
+input,select,button{font:inherit;color:inherit;background:var(--ground);border:1px solid var(--soft);border-radius:6px;\
 padding:.35rem .6rem;max-width:100%}\
 .grow input{width:100%}\
 button{cursor:pointer;font-weight:600}\

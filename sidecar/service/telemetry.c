@@ -104,6 +104,7 @@ static void
 endpoint_deinit(struct telemetry_endpoint *e)
 {
     watch_deinit(&e->watch);
+    falls_deinit(&e->falls);
     free(e->name);
 }
 
@@ -173,6 +174,7 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
             watch_init(&e->watch, telemetry_now(), config->scrape_interval);
         }
         watch_assume(&e->watch, config->scrape_interval);
+        e->falls.when = 0; /* keys, rules and what is scraped may be others */
         e->left = there ? 0 : e->left + 1;
     }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
@@ -230,6 +232,13 @@ telemetry_families(struct telemetry *t, const char *endpoint, const struct ss_fa
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)
         watch_families(&e->watch, families, n);
+}
+
+struct falls *
+telemetry_falls(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e ? &e->falls : NULL;
 }
 
 void

@@ -7,6 +7,7 @@
  * An endpoint's numbers are kept by its name: they outlive a reload, and for a while the endpoint itself.
  */
 #include "exposition.h"
+#include "falls.h"
 #include "watch.h"
 
 #include <scrapeshard/filter.h>
@@ -47,6 +48,7 @@ struct telemetry_endpoint {
     struct watch watch;
     bool has_snapshot;
     int64_t snapshot_time; /* of the service's answer in the last one: telemetry_now() */
+    struct falls falls; /* by the configuration in force, or never */
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
 #define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
@@ -102,6 +104,9 @@ void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape
 /* The largest families of an endpoint, for watch_families(). */
 void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct ss_family_count *families,
                         size_t n);
+
+/* How an endpoint's families fall, to be told by scrapes under the configuration in force; NULL: there is none such. */
+struct falls *telemetry_falls(struct telemetry *telemetry, const char *endpoint);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
 

@@ -3,6 +3,7 @@
 than text in it, and that everybody can use it."""
 import base64
 import hashlib
+import json
 import re
 import subprocess
 
@@ -10,7 +11,9 @@ import pytest
 
 from browser import Browser
 from conftest import BINARY, answer, answering, wait_until
+from containers import good
 from exposition import shard_of, target
+from test_captured import CASES
 
 # Family f1 has one series, f40 has 40.
 BODY = b"".join(b'f%d{a="%d"} 1\n' % (i, j) for i in range(1, 41) for j in range(i))
@@ -182,6 +185,131 @@ def test_odd_queries_harm_nothing(sidecar, service, query):
     assert s.admin("/-/healthy")[0] == 200
 
 
+# What if?
+
+NODE = (CASES / "node-exporter-text-6of7.in").read_bytes()
+RULES = ["--set=rules.replicate=go_info|process_.*", "--set=rules.drop=promhttp_.*", "--set=rules.colocate=(node_cpu)_.*"]
+
+
+def what_if(sidecar, query):
+    """The answer of the form, as HTML."""
+    status, _, body = sidecar.admin(f"/?{query}")
+    assert status == 200
+    return re.search(r'(<(?:div|p)[^>]* id="fall".*)</section>', body.decode(), re.S)[1]
+
+
+def table(html, name):
+    """The cells of a table, by row."""
+    rows = re.search(rf'<table id="{name}">.*?<tbody>(.*?)</tbody>', html, re.S)[1]
+    return [[cell for cell in re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(.*?)</tr>", rows, re.S)]
+
+
+def number(text):
+    return int(text.replace(",", ""))
+
+
+@pytest.mark.parametrize("max_age", ["0s", "1h"])
+@pytest.mark.parametrize("options", [[], RULES, ["--set=sharding.key=declared", "--set=sharding.placement=jump"],
+                                     ["--set=sharding.hash=md5"]])
+def test_what_if_says_what_plan_says(sidecar, upstream, max_age, options):
+    """Of the same body, for any count; nobody has ever asked for so many shards."""
+    s = sidecar(upstream(answering(answer(NODE))).url, *options, f"--set=endpoint.default.max_age={max_age}")
+    scrape(s, target(0, 2))
+    for count in (2, 7, 64):
+        planned = json.loads(good(BINARY, "plan", f"--shard-count={count}", f"--to={2 * count}", "--json", *options,
+                                  CASES / "node-exporter-text-6of7.in"))
+        html = what_if(s, f"n={count}")
+        assert "Left out" not in html
+        shown = [(number(shard), number(series)) for shard, series in table(html, "fall-shards")]
+        assert shown == [(p["shard"], p["series"]) for p in planned["shards"]]
+        near = {number(row[0]): row[1:] for row in table(html, "fall-counts")}
+        assert list(near) == [count - 1, count, count + 1, 2 * count]
+        for other in planned["counts"]:
+            if other["shard_count"] in near:
+                skew, change, most, mean, _ = near[other["shard_count"]]
+                assert float(skew) == pytest.approx(other["skew_series"], abs=.006)
+                assert number(most) == other["most_series"]
+                assert number(mean) == pytest.approx(other["mean_series"], abs=.51)
+                assert float(change.replace("\u2212", "-")) == pytest.approx(
+                    other["skew_series"] - planned["balance"]["skew_series"], abs=.011)
+        placement = "jump" if any("jump" in o for o in options) else "modulo"
+        assert number(near[2 * count][-1]) == planned["move"][f"{placement}_series"]
+        assert near[count][-1] == "0"
+
+
+@pytest.mark.parametrize("options, left_out, series", [
+    (["--set=rules.split=f40"], "40 series of 1 families", 780),
+    (["--set=rules.drop=f40_bucket"], None, 820),
+    (["--set=sharding.key=name"], "820 series of 40 families", None),
+    (["--set=sharding.key=labels", "--set=sharding.source_labels=a"], "820 series of 40 families", None),
+])
+def test_what_if_says_what_it_cannot_tell(sidecar, service, options, left_out, series):
+    s = sidecar(service.url, *options)
+    scrape(s, target(0, 2))
+    html = what_if(s, "n=5")
+    assert (f"Left out: {left_out} that part" if left_out else "fall-shards") in html
+    assert ("fall-shards" in html) == (series is not None)
+    if series:
+        assert sum(number(n) for _, n in table(html, "fall-shards")) == series
+
+
+def test_what_if_a_family_has_rules_for_some_of_its_samples(sidecar, upstream):
+    """Then it has no one place, though its key is the family."""
+    s = sidecar(upstream(answering(answer(b'h_bucket{le="1"} 1\nh_sum 1\nh_count 1\na 1\n'))).url,
+                "--set=rules.drop=h_bucket")
+    scrape(s, target(0, 2))
+    html = what_if(s, "n=3")
+    assert "Left out: 3 series of 1 families" in html
+    assert sum(number(n) for _, n in table(html, "fall-shards")) == 1
+
+
+def test_what_if_there_are_very_many(sidecar, upstream):
+    """Families, of which some are remembered; and shards, of which the fullest are shown."""
+    s = sidecar(upstream(answering(answer(b"".join(b"f%d 1\n" % i for i in range(9000))))).url)
+    scrape(s, target(0, 2))
+    html = what_if(s, "n=65536")
+    assert f"Left out: {9000 - 8192} series" in html and len(html) < 100_000
+    rows = [number(n) for _, n in table(html, "fall-shards")]
+    assert len(rows) == 128 and rows == sorted(rows, reverse=True) and rows[0] > 1
+    assert [row[0] for row in table(html, "fall-counts")] == ["65,535", "65,536"]
+    assert [row[0] for row in table(what_if(s, "n=1"), "fall-counts")] == ["1", "2"]
+
+
+@pytest.mark.parametrize("query, said", [
+    ("n=0", "from 1 to 65536"), ("n=65537", "from 1 to 65536"), ("n=x", "from 1 to 65536"), ("n=", "is no number"),
+    ("n=3&endpoint=%3Cb%3E", "There is no endpoint &lt;b&gt;"), ("n=3", "was not scraped well yet"),
+])
+def test_what_if_says_what_is_wrong(sidecar, service, query, said):
+    assert said in what_if(sidecar(service.url), query)
+
+
+def test_what_if_by_keyboard(sidecar, upstream, service, browser, tmp_path):
+    """Without scripts; of the endpoint that is chosen. A reload forgets what the old rules said."""
+    few = upstream(answering(answer(b"a 1\nb 1\n")))
+    path = tmp_path / "scrapeshard.ini"
+    path.write_text(f"[endpoint a]\npath = /a\nupstream = {few.url}\n"
+                    f"[endpoint b]\npath = /b\nupstream = {service.url}\n")
+    s = sidecar(config=str(path))
+    scrape(s, "/a", "/b?shard=0&shard_count=5")
+    b = browser(scripts=False)
+    b.open(page_url(s))
+    assert b.one("#n").attribute("value") == "5"
+    b.one("#endpoint").type("b")
+    b.one("#n").clear()
+    b.one("#n").type("7" + ENTER)
+    wait_until(lambda: b.find("#fall"), "the form has no answer")
+    assert "n=7" in b.url and b.url.endswith("#what-if")
+    assert "Endpoint b" in b.one("#fall").text and b.one("#n").attribute("value") == "7"
+    assert b.one("#endpoint").computedlabel == "Endpoint"
+    loads = [sum(i for i in range(1, 41) if shard_of(f"f{i}", 7) == shard) for shard in range(7)]
+    assert [row.split() for row in b.texts("#fall-shards tbody tr")] == [[str(i), str(n)] for i, n in enumerate(loads)]
+    widths = [float(rect.attribute("width")) for rect in b.find("#fall-shards rect")]
+    assert widths == [pytest.approx(100 * n / max(loads), abs=.01) for n in loads]
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert "was not scraped well yet" in what_if(s, "n=7&endpoint=b")
+
+
 # Nothing from outside becomes more than text.
 
 NAME = '<script>alert(1)</script><i id="\'&{}%s'
@@ -201,7 +329,7 @@ def test_hostile_texts(sidecar, upstream, browser, tmp_path):
     scrape(s, "/b", status=502)
     b = browser()
     quoted = "%3Cscript%3Ealert(1)%3C/script%3E%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E"
-    b.open(page_url(s, f"?series={quoted}&shard_count={quoted}"))
+    b.open(page_url(s, f"?series={quoted}&shard_count={quoted}&n={quoted}&endpoint={quoted}"))
     assert b.run("return document.querySelectorAll('script,img,[onerror]').length") == 0
     assert NAME in b.texts("h2")[0]
     assert HOSTILE in b.texts("tbody th code")
@@ -259,7 +387,7 @@ def test_colours(sidecar, upstream, browser, dark, ground):
     bodies.append(b"<html>\n")
     scrape(s, target(0, 2), status=502)
     b = browser(dark=dark)
-    b.open(page_url(s, "?series=a%20b&shard_count=3"))
+    b.open(page_url(s, "?series=a%20b&shard_count=3&n=4"))
     assert b.one("body").style("background-color") == ground
     for selector in ("body", ".soft", ".good", ".bad", ".quiet", ".alarm", "a", "label", "dt", "caption", "thead th",
                      "button", ".tiles dt"):
@@ -272,7 +400,7 @@ def test_fits_its_window(sidecar, service, browser, width):
     s = sidecar(service.url)
     scrape(s, *(target(i, 12) for i in range(12)))
     b = browser(width=width)
-    b.open(page_url(s, "?series=" + "x" * 300 + "&shard_count=3"))
+    b.open(page_url(s, "?series=" + "x" * 300 + "&shard_count=3&n=12"))
     assert b.run("return document.documentElement.scrollWidth - window.innerWidth") <= 0
     assert b.screenshot().startswith(b"\x89PNG")
 
@@ -286,7 +414,7 @@ def test_landmarks_names_and_headings(sidecar, service, browser):
     assert b.one("html").attribute("lang") == "en"
     assert [b.one(tag).computedrole for tag in ("header", "nav", "main", "footer")] == [
         "banner", "navigation", "main", "contentinfo"]
-    assert [e.computedrole for e in b.find("section")] == ["region", "region"]
+    assert [e.computedrole for e in b.find("section")] == ["region"] * 3
     assert b.find("section")[0].computedlabel.startswith("Endpoint default")
     assert b.one("#series").computedlabel == "Metric, perhaps with labels"
     assert b.one("#shard_count").computedlabel == "Shards in all"

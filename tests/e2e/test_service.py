@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, run, wait_until
+from conftest import BINARY, ROOT, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, run, wait_until
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(20000))
@@ -70,7 +70,25 @@ class Asking(threading.Thread):
 
 def test_version():
     status, out, err = run("--version")
-    assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*\n", out)
+    first, *others = out.splitlines()
+    assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*", first)
+    versions = dict(re.split(r"  +", line.strip()) for line in others)
+    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "ISA-L", "inih", "built by"]
+    assert re.fullmatch(r"(gcc|clang) \d+\.\d+.*", versions.pop("built by"))
+    assert all(re.match(r"\d+(\.\d+)*", version) for version in versions.values())
+
+
+@pytest.mark.parametrize("package, library", [
+    ("libevent-2.1-7", "libevent"), ("libcurl4", "libcurl"), ("libssl3", "OpenSSL"), ("libxxhash0", "xxHash"),
+    ("libpcre2-8-0", "PCRE2"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
+])
+def test_versions_are_those_of_the_libraries(package, library):
+    """As Debian numbers them."""
+    r = subprocess.run(["dpkg-query", "-W", "-f=${Version}", package], capture_output=True, text=True, check=False)
+    if r.returncode:
+        pytest.skip(f"{package} is not Debian's")
+    said = re.search(rf"^  {library} +(\d+(?:\.\d+)*)", run("--version")[1], re.M)[1]
+    assert re.sub(r"^\d+:", "", r.stdout).startswith(said)
 
 
 @pytest.mark.parametrize("args", [["--help"], ["-h"], ["serve", "--help"], ["check", "--help"], ["split", "--help"]])
@@ -79,6 +97,25 @@ def test_help(args):
     assert (status, err) == (0, "")
     assert "scrapeshard" in out and "--help" in out
     assert all(len(line) <= 120 for line in out.splitlines())
+
+
+def test_help_tells_where_a_web_config_is():
+    """What it names are settings, of both listeners."""
+    said = re.search(r"--web.config.file stands in the configuration: ([^.]*)", run("--help")[1])[1]
+    names = re.findall(r"\b\w+_\w+", said)
+    table = (ROOT / "sidecar/service/config.def").read_text()
+    assert len(names) == 6 and "[web]" in said and "[admin]" in said
+    assert all(f"GLOBAL({section}, {name}," in table for section in ("web", "admin") for name in names)
+
+
+def test_listen_address_may_be_repeated(sidecar, service, tmp_path):
+    """Also by the flag, as of exporters; each kind of address."""
+    port = free_port()
+    s = sidecar(service.url, f"--web.listen-address=127.0.0.1:{port}", f"--web.listen-address=unix:{tmp_path}/s")
+    assert s.get("/metrics")[0] == 200
+    r = subprocess.run(["curl", "-sf", f"http://127.0.0.1:{port}/metrics", "--next", "-sf", "--unix-socket",
+                        tmp_path / "s", "http://localhost/metrics"], capture_output=True, check=False)
+    assert r.returncode == 0 and r.stdout == 2 * s.get("/metrics")[2]
 
 
 def test_help_names_every_flag():

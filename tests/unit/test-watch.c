@@ -333,7 +333,10 @@ test_families(void **state)
     struct watch *w = *state;
     char longest[300];
     memset(longest, 'x', sizeof(longest));
-    struct ss_family_count families[WATCH_FAMILIES + 2] = {{{"ab", 1}, 3, 30}, {{longest, sizeof(longest)}, 2, 20}};
+    struct ss_family_count families[WATCH_FAMILIES + 2] = {
+        {.name = {"ab", 1}, .series = 3, .bytes = 30},
+        {.name = {longest, sizeof(longest)}, .series = 2, .bytes = 20},
+    };
     watch_families(w, families, WATCH_FAMILIES + 2);
     assert_int_equal(w->n_families, WATCH_FAMILIES);
     assert_string_equal(w->families[0].name, "a");

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What runs here. The first line is for programs. */
+#include "cmd.h"
+
+#include <scrapeshard/version.h>
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <isa-l.h>
+#include <openssl/crypto.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+int
+cmd_version(void)
+{
+    char pcre2[64] = "?"; /* "10.42 2022-12-11" */
+    unsigned xxhash = XXH_versionNumber();
+
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
+    printf("scrapeshard %s\n", SS_VERSION);
+    printf("  libevent   %s\n", event_get_version());
+    printf("  libcurl    %s\n", curl_version_info(CURLVERSION_NOW)->version);
+    printf("  OpenSSL    %s\n", OpenSSL_version(OPENSSL_VERSION_STRING));
+    printf("  xxHash     %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
+    printf("  PCRE2      %s\n", pcre2);
+    /* These do not tell at run time. */
+    printf("  ISA-L      %d.%d.%d, when it was built\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
+    printf("  inih       %s, when it was built\n", INIH_VERSION);
+#ifdef __clang__
+    printf("  built by   clang %s\n", __clang_version__);
+#else
+    printf("  built by   gcc %s\n", __VERSION__);
+#endif
+    return EXIT_SUCCESS;
+}
