@@ -25,13 +25,15 @@ struct control {
     atomic_llong all;   /* whether all behind it fail too */
     atomic_llong count; /* allocations so far; the tester sets it to 0 */
     atomic_llong failed;
-    char where[232]; /* who asked for the first that failed: "/usr/lib/libx.so+0x1234" */
+    atomic_llong live; /* blocks that are allocated, whether or not something is to fail */
+    char where[224];   /* who asked for the first that failed: "/usr/lib/libx.so+0x1234" */
 };
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
+void __libc_free(void *p);
 
 static struct control *control;
 
@@ -83,42 +85,56 @@ fails(const void *caller)
 
 #define FAILS() fails(__builtin_return_address(0))
 
+static void *
+live(void *p, int n)
+{
+    if (p && control)
+        atomic_fetch_add(&control->live, n);
+    return p;
+}
+
 void *
 malloc(size_t size)
 {
-    return FAILS() ? NULL : __libc_malloc(size);
+    return FAILS() ? NULL : live(__libc_malloc(size), 1);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-    return FAILS() ? NULL : __libc_calloc(n, size);
+    return FAILS() ? NULL : live(__libc_calloc(n, size), 1);
 }
 
 void *
 realloc(void *old, size_t size)
 {
-    return FAILS() ? NULL : __libc_realloc(old, size);
+    return FAILS() ? NULL : live(__libc_realloc(old, size), !old);
 }
 
 void *
 memalign(size_t alignment, size_t size)
 {
-    return FAILS() ? NULL : __libc_memalign(alignment, size);
+    return FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
 }
 
 void *
 aligned_alloc(size_t alignment, size_t size)
 {
-    return FAILS() ? NULL : __libc_memalign(alignment, size);
+    return FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
 }
 
 int
 posix_memalign(void **p, size_t alignment, size_t size)
 {
-    void *new = FAILS() ? NULL : __libc_memalign(alignment, size);
+    void *new = FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
     if (!new)
         return ENOMEM;
     *p = new;
     return 0;
+}
+
+void
+free(void *p)
+{
+    __libc_free(live(p, -1));
 }
