@@ -9,6 +9,7 @@
 #include "../service/descriptors.h"
 #include "../service/http.h"
 #include "../service/limits.h"
+#include "../service/memory.h"
 #include "../service/sandbox.h"
 
 #include <scrapeshard/version.h>
@@ -313,7 +314,7 @@ cmd_serve(int argc, char **argv)
         status = -at;
     else if (at < argc)
         status = flags_refuse("there is no command %s", argv[at]);
-    else if (curl_global_init(CURL_GLOBAL_DEFAULT))
+    else if (memory_init_libraries())
         status = EXIT_FAILED;
     else
         status = run(&p);

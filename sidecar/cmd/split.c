@@ -142,8 +142,12 @@ cmd_split(int argc, char **argv)
     if (ss_shard_count_parse(&count, (struct ss_span){s.count, strlen(s.count)}, &error))
         return flags_refuse("--shard-count: %s", error.reason);
     int r = ss_shards_parse(&shards, (struct ss_span){s.shard, strlen(s.shard)}, count, &error);
-    if (r)
-        return flags_refuse("--shard: %s", r > 0 ? error.reason : strerror(-r));
+    if (r > 0)
+        return flags_refuse("--shard: %s", error.reason);
+    if (r) {
+        fprintf(stderr, "scrapeshard: %s\n", strerror(-r));
+        return EXIT_FAILED;
+    }
     int status = read_config(&s);
     if (!status)
         status = run(&s, shards, at < argc && strcmp(argv[at], "-") != 0 ? argv[at] : NULL);

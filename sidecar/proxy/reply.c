@@ -2,6 +2,7 @@
 #include "reply.h"
 
 #include "../service/connections.h"
+#include "../service/memory.h"
 #include "../service/tls.h"
 
 #include <errno.h>
@@ -25,8 +26,9 @@ struct reply {
     struct connection *record; /* its */
     int watched;               /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
-    bool sending; /* a piece has not gone to the kernel */
-    bool ending;  /* the end is to follow it */
+    bool sending;      /* a piece has not gone to the kernel */
+    bool ending;       /* the end is to follow it */
+    uint64_t failures; /* memory_failures() at the beginning */
     const struct reply_events *events;
     void *ctx;
 };
@@ -73,6 +75,19 @@ static bool
 ends_by_close(const struct reply *r)
 {
     return r->request->major < 1 || (r->request->major == 1 && r->request->minor < 1);
+}
+
+/*
+ * To be called behind all that evhttp adds to the answer. What it had no memory for is missing there, perhaps from the
+ * head, so nothing may go out; evhttp hears that by the error that its next write gets.
+ */
+static void
+check_memory(struct reply *r)
+{
+    if (memory_failures() == r->failures)
+        return;
+    dissolve(r->connection);
+    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(r->connection)), SHUT_RDWR);
 }
 
 /* evhttp ends the connection: an error of it, or a time-out. */
@@ -153,6 +168,15 @@ on_done(void *ctx)
 
 static const struct connection_events connection_events = {on_done, on_close};
 
+static void
+send_end(struct reply *r)
+{
+    bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
+    evhttp_send_reply_end(r->request);
+    if (chunked)
+        check_memory(r);
+}
+
 /*
  * libevent tells what TLS has written a turn later, when there may be more to write: such news of a last piece would be
  * taken by evhttp for the end of the whole answer, which then was cut without a sign. So it is looked at here whether
@@ -166,7 +190,7 @@ on_drained(struct evhttp_connection *connection, void *ctx)
         return;
     r->sending = false;
     if (r->ending)
-        evhttp_send_reply_end(r->request);
+        send_end(r);
     else
         r->events->drained(r->ctx);
 }
@@ -181,6 +205,7 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->connection = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
+    r->failures = memory_failures();
 
     r->watched = -1;
     int error = watch_hangup(r);
@@ -210,6 +235,7 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
     evhttp_send_reply(r->request, status, NULL, body);
+    check_memory(r);
 }
 
 bool
@@ -230,6 +256,7 @@ reply_start(struct reply *r, int status)
         set_reset_on_close(r->connection, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
+    check_memory(r);
 }
 
 void
@@ -237,6 +264,7 @@ reply_send(struct reply *r, struct evbuffer *body)
 {
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
+    check_memory(r);
 }
 
 void
@@ -244,7 +272,7 @@ reply_end(struct reply *r)
 {
     r->ending = r->sending && tls_is(evhttp_connection_get_bufferevent(r->connection));
     if (!r->ending)
-        evhttp_send_reply_end(r->request);
+        send_end(r);
 }
 
 void

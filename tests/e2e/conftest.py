@@ -152,7 +152,7 @@ class Upstream:
     """A service made of a real listening socket and a function of the test: serve(connection) is called in a thread for
     each connection; what it returns or raises closes it. Helpers read requests and count."""
 
-    def __init__(self, serve, path=None):
+    def __init__(self, serve, path=None, host="127.0.0.1"):
         self.serve = serve
         self.connections = 0
         self.requests = []  # heads as they came, bytes
@@ -161,8 +161,8 @@ class Upstream:
             self.socket.bind(path)
             self.url = f"unix:{path}:/metrics"
         else:
-            self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
-            self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/metrics"
+            self.socket = socket.create_server((host, 0), backlog=256)
+            self.url = f"http://{host}:{self.socket.getsockname()[1]}/metrics"
         self.socket.listen(256)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -241,8 +241,8 @@ def upstream():
     """upstream(serve) starts a service; serve(upstream, connection) is called for each of its connections."""
     started = []
 
-    def start(serve, path=None):
-        u = Upstream(lambda connection: serve(u, connection), path)
+    def start(serve, path=None, host="127.0.0.1"):
+        u = Upstream(lambda connection: serve(u, connection), path, host)
         started.append(u)
         return u
     yield start

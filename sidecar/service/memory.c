@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* What libevent and libcurl crash without is smaller. Pages that were never used cost nothing. */
+    BLOCK_BYTES = 1024,
+    /* A connection and its scrape take up to about 60. */
+    BLOCKS = 128,
+};
+
+union block {
+    union block *next; /* while it is free, and was used before */
+    alignas(max_align_t) char bytes[BLOCK_BYTES];
+};
+
+static union block blocks[BLOCKS];
+static union block *given_back;
+static size_t untouched; /* the first of those never used */
+static uint64_t failures;
+
+static bool
+is_reserve(const void *p)
+{
+    return (const union block *)p >= blocks && (const union block *)p < blocks + BLOCKS;
+}
+
+static void *
+take(size_t size)
+{
+    void *p = malloc(size);
+    union block *block = NULL;
+    if (p || size > BLOCK_BYTES)
+        return p;
+    if (given_back) {
+        block = given_back;
+        given_back = block->next;
+    } else if (untouched < BLOCKS) {
+        block = &blocks[untouched++];
+    }
+    return block;
+}
+
+static void
+give(void *p)
+{
+    union block *block = p;
+    if (!is_reserve(p)) {
+        free(p);
+        return;
+    }
+    block->next = given_back;
+    given_back = block;
+}
+
+static void *
+retake(void *old, size_t size)
+{
+    if (!old)
+        return take(size);
+    if (!is_reserve(old))
+        return realloc(old, size);
+    if (size <= BLOCK_BYTES)
+        return old;
+    void *p = malloc(size);
+    if (p) {
+        memcpy(p, old, BLOCK_BYTES);
+        give(old);
+    }
+    return p;
+}
+
+static void *
+take_zeroed(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    if (!p && (!size || n <= BLOCK_BYTES / size) && (p = take(n * size)) != NULL)
+        memset(p, 0, n * size);
+    return p;
+}
+
+static char *
+take_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *p = take(size);
+    return p ? memcpy(p, text, size) : NULL;
+}
+
+/* libevent's are counted. */
+
+static void *
+take_counted(size_t size)
+{
+    void *p = take(size);
+    failures += !p;
+    return p;
+}
+
+static void *
+retake_counted(void *old, size_t size)
+{
+    void *p = retake(old, size);
+    failures += !p;
+    return p;
+}
+
+int
+memory_init_libraries(void)
+{
+    event_set_mem_functions(take_counted, retake_counted, give);
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, take, give, retake, take_text, take_zeroed) ? -ENOMEM : 0;
+}
+
+uint64_t
+memory_failures(void)
+{
+    return failures;
+}

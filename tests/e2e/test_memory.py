@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Out of memory: every allocation is failed in turn, once, or with all behind it. A scrape may fail; it may never be
+short, and nothing may crash or leak. FULL=1 fails every allocation of a scrape, not only a part of them."""
+import gzip
+import http.client
+import mmap
+import os
+import pathlib
+import shlex
+import signal
+import struct
+import subprocess
+
+import pytest
+
+from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering, wait_until
+from exposition import PROTOBUF, gauge_family, protobuf_shard, text_shard
+
+CASES = ROOT / "tests/cases"
+LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libfail-malloc.so"
+FULL = os.environ.get("FULL") == "1"
+MODES = {"one fails": 0, "all from one on fail": 1}
+
+pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
+                                reason="a sanitizer has a malloc of its own")
+
+
+class Memory:
+    """The file that steers tests/torture/fail-malloc.c."""
+    FIELDS = struct.Struct("5q224s")
+
+    def __init__(self, path):
+        path.write_bytes(bytes(self.FIELDS.size))
+        self.environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "FAIL_MALLOC": str(path)}
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
+
+    def fail(self, at, all_behind=0):
+        """Fails allocation number `at` from now on, and all behind it if that is said; 0 ends it."""
+        self.map[8:32] = struct.pack("3q", all_behind, 0, 0)
+        self.map[40:self.FIELDS.size] = bytes(self.FIELDS.size - 40)
+        self.map[:8] = struct.pack("q", at)
+
+    def end(self):
+        """Ends it: how many failed, and who asked for the first."""
+        _, _, _, failed, _, where = self.FIELDS.unpack(self.map[:])
+        self.map[:8] = bytes(8)
+        return failed, where.rstrip(b"\0").decode()
+
+    def live(self):
+        """How many blocks are allocated."""
+        return self.FIELDS.unpack(self.map[:])[4]
+
+
+@pytest.fixture
+def memory(tmp_path):
+    assert LIBRARY.exists(), f"{LIBRARY} is not built: ninja"
+    return Memory(tmp_path / "memory")
+
+
+# Commands.
+
+
+def failing_in_turn(memory, argv, all_behind, judge):
+    """Runs a command with every allocation failed, until one passes untouched. judge(run, where) looks at each."""
+    for n in range(1, 100000):
+        memory.fail(n, all_behind)
+        done = subprocess.run([BINARY, *argv], capture_output=True, env=memory.environment, timeout=60)
+        failed, where = memory.end()
+        judge(done, f"allocation {n} by {where}: {done}")
+        if not failed:
+            assert n > 1, "nothing was allocated"
+            return
+    pytest.fail("there is no end of allocations")
+
+
+def case(name):
+    return (*shlex.split((CASES / f"{name}.args").read_text()), str(CASES / f"{name}.in")), \
+        (CASES / f"{name}.out").read_bytes()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3", "key-labels-text",
+                                  "key-labels-protobuf", "key-name-openmetrics", "rules-text", "rules-openmetrics",
+                                  "rules-protobuf", "haproxy-text-74of80", "native-federated-protobuf-0of7"])
+def test_split(memory, name, mode):
+    args, out = case(name)
+
+    def judge(done, what):
+        # OpenSSL 3.0 crashes by itself when there is no memory to begin with; the sidecar begins it ahead of scrapes.
+        if done.returncode == -signal.SIGSEGV and "/libcrypto." in what.split(":")[0]:
+            return
+        assert done.returncode in (0, 1), what
+        if done.returncode == 0:
+            assert done.stdout == out, what
+        else:
+            assert done.stderr.startswith(b"scrapeshard: "), what
+            assert out.startswith(done.stdout), what
+    failing_in_turn(memory, ["split", *args], MODES[mode], judge)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_check(memory, config, right, mode):
+    """A right file is never called wrong by a mistake that it has not, and a wrong one never right."""
+    path = config("[endpoint a]\npath = /a\nupstream = http://127.0.0.1:1/metrics\n[rules]\nkeep = (a|b)_.*\n"
+                  "colocate = (x)_.*\nsplit = y\n[sharding]\nkey = labels\nsource_labels = a, b\n" +
+                  ("" if right else "[rules]\ndrop = (\n"))
+    untouched = subprocess.run([BINARY, "check", path], capture_output=True, timeout=60)
+    assert untouched.returncode == (not right)
+
+    def judge(done, what):
+        memory_said = b"memory" in done.stderr
+        assert done.returncode in (0, 1), what
+        assert memory_said or (done.returncode, done.stdout, done.stderr) == \
+            (untouched.returncode, untouched.stdout, untouched.stderr), what
+        assert not memory_said or done.returncode == 1, what
+    failing_in_turn(memory, ["check", path], MODES[mode], judge)
+
+
+# The sidecar.
+
+TEXT_BODY = b"".join(b"# HELP f_%d Help.\n# TYPE f_%d gauge\n" % (i, i) +
+                     b"".join(b'f_%d{id="%d"} %d\n' % (i, j, i * j) for j in range(40)) for i in range(800))
+BODIES = {
+    "text": (TEXT, TEXT_BODY, text_shard),
+    "OpenMetrics": (OPENMETRICS, TEXT_BODY + b"# EOF\n", text_shard),
+    "protobuf": (PROTOBUF, b"".join(gauge_family(f"f_{i}", {f"{j}": i * j for j in range(40)}) for i in range(800)),
+                 protobuf_shard),
+}
+
+
+class Way:
+    """A running sidecar with Memory, and scrapes of one shard of a body that are judged."""
+
+    def __init__(self, sidecar, memory, upstream, body, count, compressed, *flags):
+        content_type, whole, shard_of_body = BODIES[body]
+        self.right = {shard: shard_of_body(whole, shard, count) for shard in range(min(count, 4))}
+        self.count, self.memory = count, memory
+        self.headers = {"Accept": content_type, **({"Accept-Encoding": "gzip"} if compressed else {})}
+        honest = answer(whole, content_type)
+        # A connection that is kept, and one that is not: each makes its own allocations.
+        closing = answer(whole, content_type, extra=["Connection: close"])
+
+        def serve(upstream, connection):
+            while upstream.read_request(connection):
+                kept = len(upstream.requests) % 3
+                connection.sendall(honest if kept else closing)
+                if not kept:
+                    return
+        self.sidecar = sidecar(upstream(serve).url, "--set=web.compression=auto", "--set=endpoint.default.timeout=500ms",
+                               *flags, env=memory.environment)
+
+    def scrape(self, shard):
+        """One scrape: None if it failed, as a scraper sees it, or else its body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port, timeout=2)
+        try:
+            connection.request("GET", f"/metrics?shard={shard}&shard_count={self.count}", headers=self.headers)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                return None
+            return gzip.decompress(body) if response.headers["Content-Encoding"] == "gzip" else body
+        except (http.client.HTTPException, OSError, EOFError):
+            return None
+        finally:
+            connection.close()
+
+    def at_rest(self):
+        """(RssAnon, blocks allocated) behind scrapes that go well; the fewest blocks, as connections come and go."""
+        blocks = []
+        for i in range(24):
+            scrapes = self.sidecar.count("msg=scrape")
+            assert self.is_right(i % len(self.right), self.scrape(i % len(self.right)))
+            wait_until(lambda: self.sidecar.count("msg=scrape") > scrapes, "the scrape is not over")
+            blocks.append(self.memory.live())
+        return self.sidecar.memory(), min(blocks)
+
+    def is_right(self, shard, body):
+        return body == self.right[shard]
+
+    def fail_in_turn(self, all_behind, step):
+        """Fails every step-th allocation of a scrape, until one passes untouched several times."""
+        untouched, n, failures = 0, 1, 0
+        while untouched < 3:
+            shard = n % len(self.right)
+            self.memory.fail(n, all_behind)
+            body = self.scrape(shard)
+            failed, where = self.memory.end()
+            what = f"allocation {n} by {where}, shard {shard}"
+            assert self.sidecar.process.poll() is None, (what, self.sidecar.process.returncode)
+            assert body is None or self.is_right(shard, body), (what, body[:2000])
+            assert self.is_right(shard, self.scrape(shard)), f"the scrape behind {what}"
+            untouched = 0 if failed else untouched + 1
+            failures += body is None
+            n += step
+        assert failures, "no scrape failed"
+        return n
+
+
+WAYS = {
+    "streamed": (1, False, ()),
+    "streamed, gzip": (1, True, ()),
+    "held": (80, False, ()),
+    "held, gzip": (80, True, ()),
+    "snapshot": (1, False, ("--set=endpoint.default.max_age=1ms",)),
+    "snapshot, gzip": (80, True, ("--set=endpoint.default.max_age=1ms",)),
+    "labels": (2, False, ("--set=sharding.key=labels", "--set=sharding.source_labels=id")),
+    "rules": (2, False, ("--set=rules.split=f_1.*", "--set=rules.colocate=f_(2).*", "--set=rules.drop=f_3.*")),
+}
+
+
+@pytest.mark.parametrize("body, way", [(body, way) for i, body in enumerate(BODIES) for j, way in enumerate(WAYS)
+                                       if FULL or j % len(BODIES) == i])
+def test_scrape(sidecar, memory, upstream, body, way):
+    count, compressed, flags = WAYS[way]
+    w = Way(sidecar, memory, upstream, body, count, compressed, *flags)
+    if way in ("labels", "rules"):
+        w.right = {shard: w.scrape(shard) for shard in range(count)}
+        assert None not in w.right.values()
+    before, blocks = w.at_rest()
+    for all_behind in MODES.values():
+        n = w.fail_in_turn(all_behind, 1 if FULL else 5)
+    after, blocks_after = w.at_rest()
+    print(f"{body}, {way}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
+    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
+    assert blocks_after < blocks + 2, "it leaks"
+    assert after < before + 4 * 1024 * 1024
