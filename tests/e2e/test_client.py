@@ -300,6 +300,28 @@ def test_request_with_a_large_body(client, upstream):
     assert s.get()[2] == BODY
 
 
+SMUGGLED = b"GET /metrics?smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("head", [
+    b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: gzip\r\n",
+    b"GET /metrics HTTP/1.1\r\nContent-Length : %d\r\n" % len(SMUGGLED),
+    b"GET /metrics HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+    b"HEAD /metrics HTTP/1.1\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+], ids=["chunked", "encoding", "blank before the colon", "two lengths", "HEAD"])
+def test_no_request_is_smuggled(client, upstream, head):
+    """What others may take for the body of a request is not taken for the next one."""
+    u = upstream(answering(answer(BODY)))
+    _, c = client(u.url)
+    c.socket.sendall(head + b"Host: a\r\n\r\n" + SMUGGLED)
+    try:
+        got = c.file.read()
+    except ConnectionError:
+        got = b""
+    assert got.count(b"HTTP/1.1 ") <= 1 and (not got or got.startswith(b"HTTP/1.1 4")), got
+    assert not u.requests
+
+
 @pytest.mark.parametrize("junk", [
     b"\r\n\r\n\r\n", b"\0" * 100, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET /metrics\r\n\r\n",
     b"GET /metrics HTTP/9.9\r\n\r\n", b"GET /metrics HTTP/1.1\r\nno colon\r\n\r\n", b"GET  /metrics  HTTP/1.1\r\n\r\n",
