@@ -2,6 +2,7 @@
 /* Every mistake of a config file, and what it comes to. */
 #include "cmd.h"
 #include "settings.h"
+#include "tool.h"
 
 #include "../service/config_print.h"
 
@@ -66,7 +67,7 @@ cmd_check(int argc, char **argv)
         if (r < 0)
             fputs("scrapeshard: there is no memory to read it\n", stderr);
         if (!r)
-            status = report(&check, config, argv[at]);
+            status = tool_end(report(&check, config, argv[at]));
     }
     config_unref(config);
     settings_deinit(&check.settings);

@@ -2,6 +2,7 @@
 /* A scrape without sockets: a body in, the body of some shards out. */
 #include "cmd.h"
 #include "settings.h"
+#include "tool.h"
 
 #include <scrapeshard/filter.h>
 
@@ -63,7 +64,7 @@ report(const struct ss_filter *filter, int r, const char *name)
     if (r > 0 && error)
         fprintf(stderr, "scrapeshard: %s: %s\n", name, ss_filter_error_text(error, text, sizeof(text)));
     else
-        fprintf(stderr, "scrapeshard: %s: %s\n", name, strerror(-r));
+        fprintf(stderr, "scrapeshard: %s: %s\n", r == -ENOMEM ? name : "standard output", strerror(-r));
     return EXIT_FAILED;
 }
 
@@ -77,7 +78,7 @@ filter_file(struct ss_filter *filter, int fd, const char *name)
 
     while (!r && (n = read(fd, buffer, sizeof(buffer))) != 0) {
         if (n < 0)
-            return report(filter, -errno, name);
+            return tool_fail(name, strerror(errno));
         r = ss_filter_feed(filter, (struct ss_span){buffer, (size_t)n}, &sink);
     }
     if (!r)

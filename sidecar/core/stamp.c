@@ -85,7 +85,8 @@ static int
 put_varint(struct ss_stamp *s, uint64_t value, const struct ss_sink *sink)
 {
     char varint[WIRE_VARINT_BYTES];
-    return put(s, (struct ss_span){varint, wire_put_varint(varint, value)}, sink);
+    size_t len = wire_put_varint(varint, value);
+    return put(s, (struct ss_span){varint, len}, sink);
 }
 
 /* Text. */

@@ -154,11 +154,13 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
 {
     struct shared_fetch *x = ctx;
     struct failure *failure = &x->snapshot->failure;
-    int r = 0;
+    int r;
 
-    if (has_failed(x))
-        r = 0;
-    else if (result >= FETCH_FAILED)
+    if (has_failed(x)) {
+        end(x);
+        return;
+    }
+    if (result >= FETCH_FAILED)
         intake_fetch_failed(failure, x->snapshot->endpoint, result, reason);
     else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
         intake_pipeline_failed(failure, x->snapshot->endpoint, x->pipeline, r);

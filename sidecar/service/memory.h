@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_MEMORY_H
+#define SERVICE_MEMORY_H
 /*
  * The memory of libevent and libcurl. Both crash where they get none for certain small things (libevent 2.1 for a
  * request's headers, libcurl 7.88 for its table of sockets): so a reserve serves small blocks when malloc() does not.
@@ -6,8 +8,6 @@
  * What evhttp has no memory for it leaves out: a header such as Transfer-Encoding, without which it goes on to promise
  * an empty body. So what libevent could not get is counted, and an answer meanwhile is not to be sent.
  */
-#pragma once
-
 #include <stdint.h>
 
 /* Begins libcurl, and puts the reserve behind malloc() for both. To be called once, by the only thread, ahead of all
@@ -16,3 +16,5 @@ int memory_init_libraries(void);
 
 /* How often libevent got no memory, the reserve being used up or the block too large for it. */
 uint64_t memory_failures(void);
+
+#endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ make_room(struct watch *w, uint32_t count, int64_t now)
         }
         if (place && shards <= WATCH_SHARDS)
             return place;
+        assert(least); /* one count alone never has WATCH_SHARDS */
         free_count(least);
         w->counts_left_out++;
     }

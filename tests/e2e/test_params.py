@@ -145,6 +145,16 @@ def test_junk_is_refused(running, query, reason):
     assert len(running.upstream.requests) == before
 
 
+@pytest.mark.parametrize("query", [b"shard=1\x01&shard_count=8", b"a=\tb", b"a=\x7f", b"a=b c"])
+def test_control_characters_are_refused(running, query):
+    before = len(running.upstream.requests)
+    with running.connect() as c:
+        c.sendall(b"GET /metrics?" + query + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        got = c.makefile("rb").read()
+    assert got.startswith(b"HTTP/1.1 400 ") and b"percent-encoded is right" in got
+    assert len(running.upstream.requests) == before
+
+
 def test_nothing_is_left_of_a_refused_request(running):
     """The same answers as before, on the same connection."""
     for query, _ in BAD[:20]:

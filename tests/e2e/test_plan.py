@@ -334,12 +334,15 @@ def test_plan_refuses(args, status, said):
     assert r[1] == ""
 
 
-def test_what_cannot_be_written_fails():
+@pytest.mark.parametrize("args", [
+    ["plan", "--shard-count=3", NODE], ["plan", "--shard-count=3", "--json", NODE], ["explain", "--shard-count=3", "up"],
+    ["split", "--shard=0", "--shard-count=1", NODE], ["check", ROOT / "conf/scrapeshard.ini"],
+    ["check", "--print", ROOT / "conf/scrapeshard.ini"],
+])
+def test_what_cannot_be_written_fails(args):
     with open("/dev/full", "w", encoding="ascii") as full:
-        for flags in [], ["--json"]:
-            done = subprocess.run([BINARY, "plan", "--shard-count=3", *flags, NODE], stdout=full, stderr=subprocess.PIPE,
-                                  check=False)
-            assert done.returncode == 1 and b"standard output: No space left" in done.stderr
+        done = subprocess.run([BINARY, *args], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and b"standard output: No space left" in done.stderr
 
 
 README = (ROOT / "README.md").read_text()

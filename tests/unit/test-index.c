@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an index and a filter tell of a body beside its shards, and patterns that are none. */
+#include "feed.h"
+
+#include <scrapeshard/index.h>
+#include <scrapeshard/rules.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* One of each fate. */
+static const char body[] = "# HELP a A.\n"
+                           "a 1\n"
+                           "a{x=\"y\"} 2\n"
+                           "# a comment\n"
+                           "gone 1\n"
+                           "everywhere 1\n"
+                           "b_bucket{le=\"1\"} 1\n"
+                           "b_count 1\n"
+                           "b_sum 1\n";
+
+static const struct ss_family_count largest[] = {
+    {.name = SPAN("b"), .series = 3, .bytes = sizeof("b_bucket{le=\"1\"} 1\nb_count 1\nb_sum 1\n") - 1},
+    {.name = SPAN("a"), .series = 2, .bytes = sizeof("a 1\na{x=\"y\"} 2\n") - 1},
+};
+
+/* Sharding with a rule to drop and one to replicate. */
+static struct ss_filter_settings
+settings_new(struct ss_rules **rulesp)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct ss_sharding_settings sharding = ss_sharding_settings_default();
+    struct ss_rule_error error;
+
+    assert_int_equal(ss_rules_new(rulesp), 0);
+    assert_int_equal(ss_rules_add(*rulesp, SS_ACTION_DROP, SPAN("gone"), &error), 0);
+    assert_int_equal(ss_rules_add(*rulesp, SS_ACTION_REPLICATE, SPAN("every.*"), &error), 0);
+    sharding.rules = *rulesp;
+    assert_int_equal(ss_sharding_new(&settings.sharding, &sharding), 0);
+    settings.census = true;
+    return settings;
+}
+
+static void
+settings_end(struct ss_filter_settings *settings, struct ss_rules *rules)
+{
+    ss_sharding_free(settings->sharding);
+    ss_rules_free(rules);
+}
+
+static void
+check_largest(const struct ss_family_count *found, size_t n)
+{
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(found[i].name.len, largest[i].name.len);
+        assert_memory_equal(found[i].name.ptr, largest[i].name.ptr, largest[i].name.len);
+        assert_int_equal(found[i].series, largest[i].series);
+        assert_true(found[i].bytes >= largest[i].bytes); /* with the metadata */
+    }
+}
+
+/* What visit() said, added up. */
+struct visited {
+    uint64_t series[SS_INDEX_META + 1], bytes, named;
+};
+
+static void
+visit(void *ctx, const struct ss_index_part *part)
+{
+    struct visited *v = ctx;
+    v->series[part->fate] += part->series;
+    v->bytes += part->bytes;
+    v->named += part->family.len > 0;
+    assert_true(part->bytes > 0);
+}
+
+static void
+test_index(void **state)
+{
+    (void)state;
+    struct ss_rules *rules;
+    struct ss_filter_settings settings = settings_new(&rules);
+    struct ss_family_count found[2];
+    struct visited v = {.bytes = 0};
+    struct ss_index *x;
+
+    assert_int_equal(ss_index_new(&x, &settings), 0);
+    assert_int_equal(ss_index_feed(x, SPAN(body)), 0);
+    assert_int_equal(ss_index_end(x), 0);
+    assert_string_equal(ss_index_format(x), "text");
+    assert_int_equal(ss_index_series(x), 7);
+    assert_int_equal(ss_index_body(x).len, sizeof(body) - 1);
+    assert_memory_equal(ss_index_body(x).ptr, body, sizeof(body) - 1);
+    assert_true(ss_index_memory(x) > sizeof(body));
+    check_largest(found, ss_index_largest(x, found, 2));
+    assert_int_equal(ss_index_largest(x, found, 0), 0);
+
+    ss_index_visit(x, visit, &v);
+    assert_int_equal(v.series[SS_INDEX_HASHED], 5);
+    assert_int_equal(v.series[SS_INDEX_EVERY], 1);
+    assert_int_equal(v.series[SS_INDEX_DROPPED], 1);
+    assert_int_equal(v.series[SS_INDEX_LOOSE] + v.series[SS_INDEX_META], 0);
+    assert_int_equal(v.bytes, sizeof(body) - 1);
+    assert_true(v.named >= 4);
+    ss_index_free(x);
+    ss_index_free(NULL);
+    settings_end(&settings, rules);
+}
+
+static void
+test_filter(void **state)
+{
+    (void)state;
+    struct ss_rules *rules;
+    struct ss_filter_settings settings = settings_new(&rules);
+    struct ss_family_count found[2];
+    struct outcome o = {.result = 0};
+    struct ss_sink sink = {outcome_take, &o};
+    struct ss_filter *filter;
+
+    assert_int_equal(ss_filter_new(&filter, &settings), 0);
+    assert_int_equal(ss_filter_feed(filter, SPAN(body), &sink), 0);
+    assert_int_equal(ss_filter_end(filter, &sink), 0);
+    assert_string_equal(ss_filter_format(filter), "text");
+    check_largest(found, ss_filter_largest(filter, found, 2));
+    assert_int_equal(ss_filter_largest(filter, found, 0), 0);
+    ss_filter_free(filter);
+    outcome_free(&o);
+    settings_end(&settings, rules);
+}
+
+static void
+test_patterns_that_are_none(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ss_action action;
+        struct ss_span pattern;
+        size_t offset;
+        const char *reason;
+    } cases[] = {
+        {SS_ACTION_DROP, SPAN("a(b"), 3, "missing closing parenthesis"},
+        {SS_ACTION_KEEP, SPAN("a\\Cb"), 3, "using \\C is disabled by the application"},
+        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0, "there is no group to be the key; as in (job:.*):.* is right"},
+        {SS_ACTION_COLOCATE, SPAN("(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)"), 0,
+         "there are more than 16 groups; (?:...) is one that does not count"},
+    };
+    struct ss_rules *rules;
+    assert_int_equal(ss_rules_new(&rules), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct ss_rule_error error;
+        assert_int_equal(ss_rules_add(rules, cases[i].action, cases[i].pattern, &error), EINVAL);
+        assert_string_equal(error.reason, cases[i].reason);
+        assert_int_equal(error.offset, cases[i].offset);
+    }
+    ss_rules_free(rules);
+    ss_rules_free(NULL);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_patterns_that_are_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
