@@ -48,7 +48,7 @@ struct telemetry_endpoint {
     struct watch watch;
     bool has_snapshot;
     int64_t snapshot_time; /* of the service's answer in the last one: telemetry_now() */
-    struct falls falls; /* by the configuration in force, or never */
+    struct falls falls;    /* by the configuration in force, or never */
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
 #define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
