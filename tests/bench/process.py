@@ -12,6 +12,7 @@ from measure import PEER, Figures, peer_get, start_nginx, start_service, start_s
 SHARD = "/metrics?shard=0&shard_count=80"
 MIB = 1 << 20
 SLOW = 10 * 1000 * 1000  # bytes a second
+SETTLED = 5               # seconds until all that a scrape put off is done: memory is given back to the system once
 
 
 def ask(connection, target=SHARD):
@@ -50,14 +51,14 @@ def bench_idle(report, body, seconds):
     """Before the first scrape, and while Prometheus' connection and the service's are kept; with the admin listener."""
     figures = {}
     with start_service(body) as service, start_sidecar(service.port, "--admin.listen-address=127.0.0.1:0") as sidecar:
-        time.sleep(0.5)
+        time.sleep(SETTLED)
         figures["before the first scrape"] = wake_ups(sidecar, seconds)
         connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=10)
         ask(connection)
-        time.sleep(2)
+        time.sleep(SETTLED)
         figures["with connections kept"] = wake_ups(sidecar, seconds)
         connection.close()
-        time.sleep(0.5)
+        time.sleep(SETTLED)
         figures["when they are closed"] = wake_ups(sidecar, seconds)
     report.table("idle", f"Wake-ups a second, in {seconds} seconds in which nothing happens",
                  {name: Figures.of([value]) for name, value in figures.items()}, "/s")

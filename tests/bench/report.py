@@ -41,7 +41,9 @@ def machine():
 def print_markdown(report, verdicts, rounds):
     print(f"Measured on: {machine()}; {rounds} rounds.\n")
     print("| | min | median | deviation | |\n|---|---|---|---|---|")
-    for title, figures, unit in report.tables.values():
+    for section, (title, figures, unit) in report.tables.items():
+        if section.startswith("growth "):
+            continue  # that is a picture's
         print(f"| **{title}** | | | | |")
         scale, first = SCALE.get(unit, 1), next(iter(figures.values()), None)
         for i, (name, f) in enumerate(figures.items()):
