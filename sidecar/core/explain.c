@@ -71,8 +71,9 @@ explain_key(struct ss_sharding *s, struct keyer *k, struct ss_span line, const s
     if (fate.kind == FATE_EVERY || fate.kind == FATE_DROPPED)
         return r;
     if (!r && !(fate.kind == FATE_HASHED && out->action)) {
+        const struct ruled_names names = {out->name, out->family, ""};
         s->explained_key.len = 0;
-        r = bytes_add(&s->explained_key, k->last_key);
+        r = bytes_add(&s->explained_key, fate_is_by_series(&fate) ? k->last_key : sharding_key(s, &names));
     }
     out->key = (struct ss_span){s->explained_key.ptr, s->explained_key.len};
     return r;

@@ -112,13 +112,12 @@ find_fate(struct keyer *k, const struct ruled_names *names, struct fate *fate)
     fate->kind = kinds[ruling.kind];
     fate->hash = ruling.hash;
     fate->parts = ruling.kind == RULING_SPLIT;
-    if (ruling.kind == RULING_COLOCATED)
+    if (ruling.kind != RULING_NONE)
         return 0;
-    if (ruling.kind == RULING_NONE && key_of(k) == SS_KEY_LABELS)
+    if (key_of(k) == SS_KEY_LABELS)
         fate->kind = FATE_LABELS;
-    fate->parts |= ruling.kind == RULING_NONE && (key_of(k) == SS_KEY_LABELS || key_of(k) == SS_KEY_NAME);
-    /* Where it does not decide it still tells one family from the next, for those who count. */
-    return keyer_hash(k, key_of(k) == SS_KEY_NAME ? names->name : names->family, &fate->hash);
+    fate->parts = key_of(k) == SS_KEY_LABELS || key_of(k) == SS_KEY_NAME;
+    return 0;
 }
 
 /* The family of a name, as keys and rules see it. */

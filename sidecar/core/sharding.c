@@ -128,6 +128,18 @@ hash_groups(struct ss_sharding *s, const struct verdict *v, uint64_t *hashp)
     return r;
 }
 
+struct ss_span
+sharding_key(const struct ss_sharding *s, const struct ruled_names *n)
+{
+    return s->settings.key == SS_KEY_NAME ? n->name : n->family;
+}
+
+static int
+hash_key(struct ss_sharding *s, const struct ruled_names *n, uint64_t *hashp)
+{
+    return ss_hasher_hash(s->hasher, sharding_key(s, n), hashp);
+}
+
 static int
 judge(struct ss_sharding *s, const struct ruled_names *n, struct ruling *ruling, char *reason, size_t size)
 {
@@ -153,8 +165,8 @@ judge(struct ss_sharding *s, const struct ruled_names *n, struct ruling *ruling,
     }
     int r = rules_judge(s->settings.rules, names, VERDICT_NAMES, &v, reason, size) ? SS_RULE_FAILED : 0;
     ruling->kind = v.unkept ? RULING_DROPPED : v.rule ? kinds[v.rule->action] : RULING_NONE;
-    if (!r && ruling->kind == RULING_COLOCATED)
-        r = hash_groups(s, &v, &ruling->hash);
+    if (!r)
+        r = ruling->kind == RULING_COLOCATED ? hash_groups(s, &v, &ruling->hash) : hash_key(s, n, &ruling->hash);
     bytes_deinit(&suffixed);
     return r;
 }
@@ -166,7 +178,7 @@ sharding_rule(struct ss_sharding *s, const struct ruled_names *n, struct ruling 
     uint32_t number;
     *ruling = (struct ruling){RULING_NONE, asked, 0};
     if (!s->has_rules)
-        return 0;
+        return hash_key(s, n, &ruling->hash);
 
     uint32_t known = names_find(&s->ruled, n->name);
     if (known && s->rulings[known].asked == asked) {

@@ -30,7 +30,8 @@ enum ruling_kind {
 struct ruling {
     enum ruling_kind kind;
     uint64_t asked; /* the lengths of family and suffix, by which it was asked for */
-    uint64_t hash;  /* RULING_COLOCATED: of the key */
+    uint64_t hash;  /* of the key: of what the groups caught, RULING_COLOCATED; else of the names' own. Where neither
+                       decides  it still tells one family from the next, for those who count. */
 };
 
 /* A line's names, as rules see them. */
@@ -42,6 +43,9 @@ struct ruled_names {
 
 /* Joins the parts of a key with the separator. 0 or -ENOMEM. */
 int sharding_join(const struct ss_sharding *sharding, const struct ss_span *parts, size_t n, struct bytes *key);
+
+/* The names' own key: the family, or, under SS_KEY_NAME, the name. */
+struct ss_span sharding_key(const struct ss_sharding *sharding, const struct ruled_names *names);
 
 /* 0; SS_RULE_FAILED, and reason, of size bytes, says why; -ENOMEM. */
 int sharding_rule(struct ss_sharding *sharding, const struct ruled_names *names, struct ruling *ruling, char *reason,
