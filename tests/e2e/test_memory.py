@@ -8,6 +8,7 @@ import os
 import pathlib
 import shlex
 import signal
+import socket
 import struct
 import subprocess
 
@@ -155,6 +156,11 @@ class Way:
         """One scrape: None if it failed, as a scraper sees it, or else its body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port, timeout=2)
         try:
+            if self.count == 1:  # one that reads slowly, so that the service's side is paused
+                connection.sock = socket.socket()
+                connection.sock.settimeout(2)
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                connection.sock.connect(("127.0.0.1", self.sidecar.port))
             connection.request("GET", f"/metrics?shard={shard}&shard_count={self.count}", headers=self.headers)
             response = connection.getresponse()
             body = response.read()
@@ -171,7 +177,7 @@ class Way:
         blocks = []
         for i in range(24):
             scrapes = self.sidecar.count("msg=scrape")
-            assert self.is_right(i % len(self.right), self.scrape(i % len(self.right)))
+            assert self.is_right(i % len(self.right), self.scrape(i % len(self.right))), self.sidecar.lines[-3:]
             wait_until(lambda: self.sidecar.count("msg=scrape") > scrapes, "the scrape is not over")
             blocks.append(self.memory.live())
         return self.sidecar.memory(), min(blocks)
@@ -190,7 +196,7 @@ class Way:
             what = f"allocation {n} by {where}, shard {shard}"
             assert self.sidecar.process.poll() is None, (what, self.sidecar.process.returncode)
             assert body is None or self.is_right(shard, body), (what, body[:2000])
-            assert self.is_right(shard, self.scrape(shard)), f"the scrape behind {what}"
+            assert self.is_right(shard, self.scrape(shard)), (f"the scrape behind {what}", self.sidecar.lines[-3:])
             untouched = 0 if failed else untouched + 1
             failures += body is None
             n += step
