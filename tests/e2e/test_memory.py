@@ -7,7 +7,6 @@ import mmap
 import os
 import pathlib
 import shlex
-import signal
 import socket
 import struct
 import subprocess
@@ -81,16 +80,15 @@ def case(name):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3", "key-labels-text",
+@pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3", "key-name-text",
                                   "key-labels-protobuf", "key-name-openmetrics", "rules-text", "rules-openmetrics",
                                   "rules-protobuf", "haproxy-text-74of80", "native-federated-protobuf-0of7"])
 def test_split(memory, name, mode):
+    """Not with MD5: OpenSSL 3.0 crashes by itself when there is no memory to begin with; the sidecar begins it ahead of
+    scrapes."""
     args, out = case(name)
 
     def judge(done, what):
-        # OpenSSL 3.0 crashes by itself when there is no memory to begin with; the sidecar begins it ahead of scrapes.
-        if done.returncode == -signal.SIGSEGV and "/libcrypto." in what.split(":")[0]:
-            return
         assert done.returncode in (0, 1), what
         if done.returncode == 0:
             assert done.stdout == out, what
