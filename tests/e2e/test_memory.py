@@ -80,7 +80,7 @@ def case(name):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3", "key-name-text",
+@pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3",
                                   "key-labels-protobuf", "key-name-openmetrics", "rules-text", "rules-openmetrics",
                                   "rules-protobuf", "haproxy-text-74of80", "native-federated-protobuf-0of7"])
 def test_split(memory, name, mode):
