@@ -400,11 +400,11 @@ fetch_was_asked(const struct fetch *f)
     return f->asked;
 }
 
-void
+bool
 fetch_resume(struct fetch *f)
 {
     f->paused = false;
-    curl_easy_pause(f->easy, CURLPAUSE_CONT);
+    return !curl_easy_pause(f->easy, CURLPAUSE_CONT);
 }
 
 void

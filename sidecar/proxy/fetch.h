@@ -65,8 +65,9 @@ extern const struct upstream_hooks fetch_hooks;
 /* Whether the service has been asked; a fetch may have to wait for a connection. */
 bool fetch_was_asked(const struct fetch *fetch);
 
-/* Goes on after FETCH_PAUSE; body() may be called from in here. */
-void fetch_resume(struct fetch *fetch);
+/* Goes on after FETCH_PAUSE; body() may be called from in here. False: it was stopped in there, or part of the body is
+   lost for want of memory; the fetch is to be freed, and tells no end. */
+bool fetch_resume(struct fetch *fetch);
 
 /* Ends the fetch, its connection too if the answer was not at its end. Not from head() or body(). NULL is fine. */
 void fetch_free(struct fetch *fetch);

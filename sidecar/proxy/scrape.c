@@ -111,8 +111,9 @@ on_drained(void *ctx)
     push(s);
     if (s->paused) {
         s->paused = false;
-        fetch_resume(s->fetch);
-        /* A transfer that is stopped while it is resumed tells no end. */
+        /* It tells no end of itself then; unless it was stopped, a part of the body is lost, and more would follow. */
+        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
+            fail_without_memory(s);
         if (s->stage == STAGE_OVER)
             scrape_end_fetch(s);
     }
