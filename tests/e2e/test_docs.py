@@ -103,5 +103,6 @@ def test_quickstart_refuses_junk():
 
 
 def test_scripts_are_executable():
-    for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run"]:
+    for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run",
+                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind"]:
         assert os.access(ROOT / path, os.X_OK), path
