@@ -104,5 +104,6 @@ def test_quickstart_refuses_junk():
 
 def test_scripts_are_executable():
     for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run",
-                 "tests/docs/settings"]:
+                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind", "tests/docs/settings",
+                 "tests/torture/load"]:
         assert os.access(ROOT / path, os.X_OK), path
