@@ -113,7 +113,7 @@ on_drained(void *ctx)
         s->paused = false;
         /* It tells no end of itself then; unless it was stopped, a part of the body is lost, and more would follow. */
         if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
-            fail_without_memory(s);
+            scrape_fail_without_memory(s);
         if (s->stage == STAGE_OVER)
             scrape_end_fetch(s);
     }

@@ -204,6 +204,7 @@ def test_commands(command, doors, process):
 def test_version_and_flags():
     """Flags that the text speaks of are flags of some command."""
     known = "".join(run(BINARY, *c, "--help").stdout for c in ([], ["check"], ["split"], ["plan"], ["verify"], ["explain"]))
+    known += re.sub(r"(?m)^ +(?=--)", "  ", good("tests/bench/run", "--help", cwd=ROOT))
     own = set(re.findall(r"`(--[\w.-]+)", README)) | {f for c in commands() if "scrapeshard" in c
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}
     others = {"--shard", "--total-shards"}  # kube-state-metrics'
