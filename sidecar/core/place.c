@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL /* keys are short: a call would cost as much as the hash */
 #include <xxhash.h>
 
 struct ss_hasher {

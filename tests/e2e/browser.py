@@ -76,7 +76,8 @@ class Browser(Process):
 
     def complaints(self):
         """What the console says: a style or an image that the page's policy forbids, and the like."""
-        return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
+        messages = [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
+        return [m for m in messages if not m.startswith("chrome://")]  # of the browser's own first page
 
     def press(self, keys):
         """Types on the keyboard, wherever the focus is."""
