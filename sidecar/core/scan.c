@@ -15,7 +15,7 @@ portable_ends(struct ss_span in, struct scan_carry *carry, uint32_t *ends)
             ends[n] = (uint32_t)i + 1;
             n += !quoted;
         } else if (c == '"' && !escaped) {
-            quoted = ~quoted;
+            quoted ^= 1;
         }
         escaped = c == '\\' && !escaped;
     }

@@ -22,7 +22,7 @@ enum {
 
 /* What the bytes so far leave behind for the next. Zeroed at the beginning of a line. */
 struct scan_carry {
-    uint64_t quoted;    /* all ones inside quotes, else 0 */
+    uint64_t quoted;    /* 1 inside quotes */
     uint64_t escaped;   /* 1 if the next byte stands behind an odd run of backslashes */
     uint64_t inside_lf; /* not 0 once a LF stood inside quotes */
 };

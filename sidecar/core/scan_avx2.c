@@ -14,55 +14,64 @@ load(const char *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-AVX2 static inline uint64_t
-bits(__m256i low, __m256i high)
-{
-    return (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 | (uint32_t)_mm256_movemask_epi8(low);
-}
-
-AVX2 static inline uint64_t
-equals(__m256i low, __m256i high, char c)
-{
-    __m256i want = _mm256_set1_epi8(c);
-    return bits(_mm256_cmpeq_epi8(low, want), _mm256_cmpeq_epi8(high, want));
-}
-
+/* A block is two vectors. */
 struct block {
-    uint64_t ends;    /* LFs outside quotes */
-    uint64_t escaped; /* bytes behind an odd run of backslashes */
+    __m256i low, high;
 };
 
 AVX2 static inline struct block
-read_block(const char *p, struct scan_carry *carry)
+load_block(const char *p)
 {
-    __m256i low = load(p), high = load(p + VECTOR), backslash = _mm256_set1_epi8('\\');
-    uint64_t lfs = equals(low, high, '\n'), quotes = equals(low, high, '"'), escaped = 0;
-    __m256i low_slashes = _mm256_cmpeq_epi8(low, backslash), high_slashes = _mm256_cmpeq_epi8(high, backslash);
-
-    if (__builtin_expect(_mm256_movemask_epi8(_mm256_or_si256(low_slashes, high_slashes)) | (int)carry->escaped, 0)) {
-        escaped = scan_escaped(bits(low_slashes, high_slashes), &carry->escaped);
-        quotes &= ~escaped;
-    }
-    uint64_t inside = inside_quotes(quotes, carry);
-    carry->inside_lf |= lfs & inside;
-    return (struct block){lfs & ~inside, escaped};
+    return (struct block){load(p), load(p + VECTOR)};
 }
 
+AVX2 static inline uint64_t
+equals(struct block block, char c)
+{
+    __m256i want = _mm256_set1_epi8(c);
+    uint32_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(block.low, want));
+    uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(block.high, want));
+    return (uint64_t)high << 32 | low;
+}
+
+/* Whether there is a backslash in either. */
+AVX2 static inline bool
+are_slashed(struct block first, struct block second)
+{
+    __m256i slash = _mm256_set1_epi8('\\');
+    __m256i low = _mm256_or_si256(_mm256_cmpeq_epi8(first.low, slash), _mm256_cmpeq_epi8(second.low, slash));
+    __m256i high = _mm256_or_si256(_mm256_cmpeq_epi8(first.high, slash), _mm256_cmpeq_epi8(second.high, slash));
+    return _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0;
+}
+
+/* Two blocks a step, so that one test tells whether there is a backslash in either. */
 AVX2 static size_t
 avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
 {
     struct scan_carry carry = *carryp;
     size_t n = 0, i = 0;
 
-    for (; in.len - i >= BLOCK; i += BLOCK)
-        n += write_ends(ends + n, read_block(in.ptr + i, &carry).ends, (uint32_t)i);
-    if (i < in.len) {
+    for (; in.len - i >= 2 * BLOCK; i += 2 * BLOCK) {
+        struct block first = load_block(in.ptr + i), second = load_block(in.ptr + i + BLOCK);
+        uint64_t first_quotes = equals(first, '"'), second_quotes = equals(second, '"');
+
+        if (__builtin_expect(are_slashed(first, second), 0)) {
+            first_quotes &= ~scan_escaped(equals(first, '\\'), &carry.escaped);
+            second_quotes &= ~scan_escaped(equals(second, '\\'), &carry.escaped);
+        } else {
+            first_quotes &= ~carry.escaped; /* its first byte alone can be */
+            carry.escaped = 0;
+        }
+        n += write_ends(ends + n, equals(first, '\n'), first_quotes, (uint32_t)i, &carry);
+        n += write_ends(ends + n, equals(second, '\n'), second_quotes, (uint32_t)i + BLOCK, &carry);
+    }
+    for (; i < in.len; i += BLOCK) {
         /* What stands behind the last bytes is not ours to touch. */
+        size_t len = in.len - i;
         char bytes[BLOCK] = {0};
-        memcpy(bytes, in.ptr + i, in.len - i);
-        struct block block = read_block(bytes, &carry);
-        n += write_ends(ends + n, block.ends, (uint32_t)i);
-        carry.escaped = block.escaped >> (in.len - i) & 1;
+        memcpy(bytes, in.ptr + i, len < BLOCK ? len : BLOCK);
+        struct block last = load_block(bytes);
+        n += write_last(ends + n, equals(last, '\n'), equals(last, '"'), equals(last, '\\'), len, (uint32_t)i, &carry);
     }
     *carryp = carry;
     return n;

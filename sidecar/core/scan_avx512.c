@@ -4,25 +4,10 @@
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,pclmul,bmi,popcnt")))
 
-struct block {
-    uint64_t ends;    /* LFs outside quotes */
-    uint64_t escaped; /* bytes behind an odd run of backslashes */
-};
-
-AVX512 static inline struct block
-read_block(__m512i bytes, struct scan_carry *carry)
+AVX512 static inline __mmask64
+equals(__m512i bytes, char c)
 {
-    uint64_t lfs = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\n'));
-    uint64_t quotes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('"'));
-    uint64_t backslashes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\')), escaped = 0;
-
-    if (__builtin_expect((backslashes | carry->escaped) != 0, 0)) {
-        escaped = scan_escaped(backslashes, &carry->escaped);
-        quotes &= ~escaped;
-    }
-    uint64_t inside = inside_quotes(quotes, carry);
-    carry->inside_lf |= lfs & inside;
-    return (struct block){lfs & ~inside, escaped};
+    return _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(c));
 }
 
 /* The lowest n bits; n is below 64. */
@@ -32,18 +17,33 @@ low_bits(size_t n)
     return (UINT64_C(1) << n) - 1;
 }
 
+/* Two blocks a step, so that one test tells whether there is a backslash in either. */
 AVX512 static size_t
 avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
 {
     struct scan_carry carry = *carryp;
     size_t n = 0, i = 0;
 
-    for (; in.len - i >= BLOCK; i += BLOCK)
-        n += write_ends(ends + n, read_block(_mm512_loadu_si512(in.ptr + i), &carry).ends, (uint32_t)i);
-    if (i < in.len) {
-        struct block block = read_block(_mm512_maskz_loadu_epi8(low_bits(in.len - i), in.ptr + i), &carry);
-        n += write_ends(ends + n, block.ends, (uint32_t)i);
-        carry.escaped = block.escaped >> (in.len - i) & 1;
+    for (; in.len - i >= 2 * BLOCK; i += 2 * BLOCK) {
+        __m512i first = _mm512_loadu_si512(in.ptr + i), second = _mm512_loadu_si512(in.ptr + i + BLOCK);
+        __mmask64 first_slashes = equals(first, '\\'), second_slashes = equals(second, '\\');
+        uint64_t first_quotes = equals(first, '"'), second_quotes = equals(second, '"');
+
+        if (__builtin_expect(!_kortestz_mask64_u8(first_slashes, second_slashes), 0)) {
+            first_quotes &= ~scan_escaped(first_slashes, &carry.escaped);
+            second_quotes &= ~scan_escaped(second_slashes, &carry.escaped);
+        } else {
+            first_quotes &= ~carry.escaped; /* its first byte alone can be */
+            carry.escaped = 0;
+        }
+        n += write_ends(ends + n, equals(first, '\n'), first_quotes, (uint32_t)i, &carry);
+        n += write_ends(ends + n, equals(second, '\n'), second_quotes, (uint32_t)i + BLOCK, &carry);
+    }
+    for (; i < in.len; i += BLOCK) {
+        size_t len = in.len - i;
+        __m512i bytes = _mm512_maskz_loadu_epi8(len < BLOCK ? low_bits(len) : UINT64_MAX, in.ptr + i);
+        n += write_last(ends + n, equals(bytes, '\n'), equals(bytes, '"'), equals(bytes, '\\'), len, (uint32_t)i,
+                        &carry);
     }
     *carryp = carry;
     return n;

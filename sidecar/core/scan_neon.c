@@ -56,8 +56,8 @@ read_block(const char *p, struct scan_carry *carry)
     uint64_t inside = quotes;
     for (int shift = 1; shift < BLOCK; shift *= 2)
         inside ^= inside << shift;
-    inside ^= carry->quoted;
-    carry->quoted = (uint64_t)((int64_t)inside >> 63);
+    inside ^= 0 - carry->quoted;
+    carry->quoted = inside >> 63;
     carry->inside_lf |= lfs & inside;
     return (struct block){lfs & ~inside, escaped};
 }

@@ -15,29 +15,56 @@
 
 enum { BLOCK = 64 };
 
+#define SCAN_X86 __attribute__((target("pclmul,bmi,popcnt")))
+
 /* Which bytes stand behind an opening quote and not behind the closing one. */
-__attribute__((target("pclmul"))) static inline uint64_t
-inside_quotes(uint64_t quotes, struct scan_carry *carry)
+SCAN_X86 static inline uint64_t
+inside_quotes(uint64_t quotes, uint64_t quoted)
 {
     __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)quotes), _mm_set1_epi8(-1), 0);
-    uint64_t inside = (uint64_t)_mm_cvtsi128_si64(product) ^ carry->quoted;
-    carry->quoted = (uint64_t)((int64_t)inside >> 63);
-    return inside;
+    return (uint64_t)_mm_cvtsi128_si64(product) ^ (0 - quoted);
 }
 
-/* Writes out the ends of a block that begins at an offset; always one, which costs less than to ask. */
-__attribute__((target("bmi,popcnt"))) static inline size_t
-write_ends(uint32_t *out, uint64_t ends, uint32_t offset)
+/* Writes out the ends of any block, which begins at an offset. */
+SCAN_X86 __attribute__((noinline)) static size_t
+write_any_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct scan_carry *carry)
 {
+    uint64_t inside = inside_quotes(quotes, carry->quoted), ends = lfs & ~inside;
     size_t n = (size_t)__builtin_popcountll(ends);
-    out[0] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-    if (__builtin_expect(n > 1, 0)) {
-        for (size_t i = 1; i < n; i++) {
-            ends = _blsr_u64(ends);
-            out[i] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
-        }
+
+    carry->quoted = inside >> 63;
+    carry->inside_lf |= lfs & inside;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = offset + (uint32_t)_tzcnt_u64(ends) + 1;
+        ends = _blsr_u64(ends);
     }
     return n;
+}
+
+/* The same. Most blocks have one LF or none, and the quotes before it are closed: there it is enough to count them. It
+   writes always one end, which costs less than to ask. */
+SCAN_X86 static inline size_t
+write_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct scan_carry *carry)
+{
+    size_t n = (size_t)__builtin_popcountll(lfs);
+    uint64_t open = carry->quoted ^ (uint64_t)__builtin_popcountll(quotes & _blsmsk_u64(lfs));
+
+    if (__builtin_expect(n + (open & 1) > 1, 0))
+        return write_any_ends(out, lfs, quotes, offset, carry);
+    out[0] = offset + (uint32_t)_tzcnt_u64(lfs) + 1;
+    carry->quoted = (carry->quoted ^ (uint64_t)__builtin_popcountll(quotes)) & 1;
+    return n;
+}
+
+/* A block at the end, of which len bytes count; the others are zeros. */
+SCAN_X86 static inline size_t
+write_last(uint32_t *out, uint64_t lfs, uint64_t quotes, uint64_t slashes, size_t len, uint32_t offset,
+           struct scan_carry *carry)
+{
+    uint64_t escaped = scan_escaped(slashes, &carry->escaped);
+    if (len < BLOCK)
+        carry->escaped = escaped >> len & 1;
+    return write_ends(out, lfs, quotes & ~escaped, offset, carry);
 }
 
 #endif
