@@ -120,6 +120,35 @@ find_fate(struct keyer *k, const struct ruled_names *names, struct fate *fate)
     return 0;
 }
 
+/* The same, and the family is counted. Neighbours mostly ask for the same, so the last answer is kept. A family is how
+   its name begins, so that its length tells which one of a name's it is. */
+static int
+find_counted_fate(struct keyer *k, const struct ruled_names *names, struct fate *fate)
+{
+    bool by_name = k->sharding->has_rules || key_of(k) == SS_KEY_NAME;
+    struct ss_span asked = by_name ? names->name : names->family;
+
+    if (asked.len && asked.len == k->last.len && names->family.len == k->last.family_len &&
+        names->suffix == k->last.suffix && !memcmp(asked.ptr, k->last.bytes, asked.len)) {
+        *fate = k->last.fate;
+        return 0;
+    }
+    *fate = (struct fate){.kind = FATE_HASHED};
+    int r = count_family(k, names->family, &fate->family);
+    if (!r)
+        r = find_fate(k, names, fate);
+    if (r || asked.len > sizeof(k->last.bytes))
+        return r;
+    k->last.fate = *fate;
+    k->last.len = asked.len;
+    k->last.family_len = names->family.len;
+    k->last.suffix = names->suffix;
+    memcpy(k->last.bytes, asked.ptr, asked.len);
+    return 0;
+}
+
+static const char no_suffix[] = "";
+
 /* The family of a name, as keys and rules see it. */
 static struct ss_span
 family_of(const struct keyer *k, struct ss_span name, struct ss_span declared)
@@ -142,12 +171,9 @@ int
 keyer_sample(struct keyer *k, struct ss_span name, struct fate *fate)
 {
     struct ss_span declared = k->parts ? families_declared(&k->families, name, k->openmetrics) : name;
-    struct ruled_names names = {name, family_of(k, name, declared), ""};
+    struct ruled_names names = {name, family_of(k, name, declared), no_suffix};
 
-    *fate = (struct fate){.kind = FATE_HASHED};
-    int r = count_family(k, names.family, &fate->family);
-    if (!r)
-        r = find_fate(k, &names, fate);
+    int r = find_counted_fate(k, &names, fate);
     if (!r && fate->family)
         count_fall(k, fate);
     /* Though a rule may keep samples of this name together, the family may part; and its metadata may come later. */
@@ -159,9 +185,9 @@ static const char *
 suffix_of(const struct keyer *k, struct ss_span type)
 {
     if (!k->openmetrics)
-        return "";
+        return no_suffix;
     enum family_type t = families_type(type);
-    return t == TYPE_COUNTER ? "_total" : t == TYPE_INFO ? "_info" : "";
+    return t == TYPE_COUNTER ? "_total" : t == TYPE_INFO ? "_info" : no_suffix;
 }
 
 int
@@ -170,14 +196,11 @@ keyer_meta(struct keyer *k, struct ss_span name, struct ss_span type, struct fat
     struct ruled_names names = {name, family_of(k, name, name), suffix_of(k, type)};
     uint32_t number = 0;
 
-    *fate = (struct fate){.kind = FATE_HASHED};
     int r = k->parts ? remember_family(k, name, &number) : 0;
-    if (!r)
-        r = count_family(k, names.family, &fate->family);
     if (!r && k->parts && type.len)
         k->families.items[number].types |= families_type(type);
     if (!r)
-        r = find_fate(k, &names, fate);
+        r = find_counted_fate(k, &names, fate);
     if (!r && fate->parts) {
         fate->kind = FATE_META;
         fate->meta = number;

@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "families.h"
 #include "labels.h"
+#include "limits.h"
 #include "record.h"
 
 #include <scrapeshard/sharding.h>
@@ -51,6 +52,12 @@ struct keyer {
     struct ss_span *found;    /* of a series in hand: the source labels' values */
     struct key_label *labels; /* of one that is split: all that count */
     size_t labels_capacity;
+    struct {
+        struct fate fate;
+        size_t len, family_len; /* len 0: there is none */
+        const char *suffix;     /* compared by its address */
+        char bytes[LIMIT_HEAD];
+    } last;           /* what was asked for last, and its answer */
     char reason[240]; /* of a condition */
 };
 
