@@ -137,7 +137,7 @@ find_counted_fate(struct keyer *k, const struct ruled_names *names, struct fate 
     int r = count_family(k, names->family, &fate->family);
     if (!r)
         r = find_fate(k, names, fate);
-    if (r || asked.len > sizeof(k->last.bytes))
+    if (r || !asked.len || asked.len > sizeof(k->last.bytes))
         return r;
     k->last.fate = *fate;
     k->last.len = asked.len;
