@@ -15,8 +15,6 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-    if (argc > 1 && !strcmp(argv[1], "--version"))
-        return cmd_version();
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (!strcmp(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);

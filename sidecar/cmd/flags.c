@@ -2,6 +2,7 @@
 #include "flags.h"
 
 #include "cmd.h"
+#include "tool.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ flags_read(int argc, char **argv, const struct flag *flags, const char *usage, v
             return i + 1;
         if (!strcmp(word, "help") || !strcmp(word, "h")) {
             print_help(flags, usage);
-            exit(EXIT_SUCCESS);
+            exit(tool_end(EXIT_SUCCESS));
         }
         while (f->name && (strlen(f->name) != len || strncmp(f->name, word, len) != 0))
             f++;

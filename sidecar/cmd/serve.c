@@ -26,19 +26,31 @@
 static const char usage[] =
     "scrapeshard [serve] --upstream.url=URL [flags]\n"
     "scrapeshard [serve] --config.file=FILE [flags]\n"
+    "scrapeshard COMMAND --help\n"
     "\n"
     "Stands in front of a service's metrics and answers each scrape with the families of the shards it asks for:\n"
-    "GET /metrics?shard=3&shard_count=80. A flag wins over the file. SIGHUP reloads the file, SIGTERM lets the scrapes "
-    "in\n"
-    "flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if scrapes had to be\n"
-    "broken off behind web.grace.\n"
+    "GET /metrics?shard=3&shard_count=80. A flag wins over the file. SIGHUP reloads the file, SIGTERM lets the\n"
+    "scrapes in flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if\n"
+    "scrapes had to be broken off behind web.grace.\n"
     "\n"
     "What other exporters take from --web.config.file stands in the configuration: tls_certificate, tls_key,\n"
     "tls_client_ca, basic_auth_file, bearer_token_file and allow_networks of [web], and of [admin] for its listener.\n"
     "\n"
-    "Other commands: scrapeshard --version, scrapeshard check --help, scrapeshard split --help, scrapeshard plan "
-    "--help,\n"
-    "scrapeshard verify --help, scrapeshard explain --help.\n";
+    "The commands:\n"
+    "\n"
+    "  serve      the sidecar itself; the word may be left out\n"
+    "  check      every mistake of a configuration file, with its place\n"
+    "  plan       how a body falls into shards, what makes them uneven, and what would cure it\n"
+    "  verify     proof that a running sidecar's shards are the whole\n"
+    "  explain    the shard of a series, and why\n"
+    "  split      a scrape without sockets: a body in, a shard's body out\n";
+
+static int
+take_version(void *ctx, const struct flag *flag, const char *value)
+{
+    (void)ctx, (void)flag, (void)value;
+    exit(cmd_version());
+}
 
 static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
@@ -49,6 +61,7 @@ static const struct flag flags[] = {
     {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
     {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
     {"set", "SECTION.KEY=VALUE", "any setting of the file, as in endpoint.app.timeout=5s", settings_take_set},
+    {"version", NULL, "the release, and the libraries it runs with", take_version},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -298,6 +298,14 @@ ask_in_turn(struct scrape *s)
     return place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? ask(s) : 0;
 }
 
+/* There is no room for a snapshot. */
+static int
+stream(struct scrape *s)
+{
+    telemetry_snapshot_streamed(s->server->telemetry, s->endpoint->name);
+    return ask_in_turn(s);
+}
+
 /* The snapshot that was waited for has come, or never will. */
 static void
 on_told(void *ctx)
@@ -309,7 +317,7 @@ on_told(void *ctx)
         answer(s);
     else if (snapshot->state == SNAPSHOT_FAILED)
         scrape_fail(s, &snapshot->failure);
-    else if (ask_in_turn(s))
+    else if (stream(s))
         scrape_fail_without_memory(s);
     snapshot_leave(&s->user);
     scrape_settle(s);
@@ -325,11 +333,11 @@ look(struct scrape *s)
 
     s->shared = s->user.found;
     if (s->user.found)
-        telemetry_snapshot_hit(telemetry, s->endpoint->name);
+        telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
     else
         telemetry_snapshot_miss(telemetry, s->endpoint->name);
     if (r > 0)
-        return ask_in_turn(s);
+        return stream(s);
     if (!r && !s->user.waits) {
         answer(s);
         snapshot_leave(&s->user);

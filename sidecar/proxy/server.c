@@ -74,7 +74,7 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
                          .telemetry = limits->telemetry,
                          .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
-    snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->log);
+    snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->telemetry, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
     if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
@@ -143,7 +143,7 @@ server_tell(const struct server *s)
 {
     s->telemetry->scrapes_in_flight = (double)s->in_flight;
     s->telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
-    telemetry_set_snapshots(s->telemetry, s->snapshots.stats.count, s->snapshots.stats.bytes);
+    telemetry_set_snapshots(s->telemetry, s->snapshots.count, s->snapshots.bytes);
     s->telemetry->upstream_connections = upstream_opened(s->upstream);
 }
 

@@ -6,6 +6,7 @@
 #include "shared_fetch.h"
 
 #include "../service/config.h"
+#include "../service/telemetry.h"
 
 #include <scrapeshard/index.h>
 
@@ -28,7 +29,7 @@ bool
 snapshot_count(struct snapshot *s, uint64_t bytes)
 {
     if (s->store)
-        s->store->stats.bytes += bytes - s->bytes;
+        s->store->bytes += bytes - s->bytes;
     s->bytes = bytes;
     if (bytes > s->most_bytes)
         s->most_bytes = bytes;
@@ -39,7 +40,7 @@ bool
 snapshot_has_room(const struct snapshot *s, uint64_t bytes)
 {
     return s->store && bytes <= s->config->max_snapshot_bytes &&
-           s->store->stats.bytes <= s->config->max_snapshot_bytes - bytes;
+           s->store->bytes <= s->config->max_snapshot_bytes - bytes;
 }
 
 void
@@ -57,7 +58,7 @@ snapshot_unref(struct snapshot *s)
     snapshot_count(s, 0);
     if (s->store) {
         TAILQ_REMOVE(&s->store->all, s, next);
-        s->store->stats.count--;
+        s->store->count--;
     }
     if (s->expiry)
         event_free(s->expiry);
@@ -134,8 +135,11 @@ snapshot_ended(struct snapshot *s, enum snapshot_state state)
     const struct timeval now = {0, 0};
     s->fetch = NULL;
     s->state = state;
-    s->store->stats.failed += state == SNAPSHOT_FAILED || s->failure.outcome == OUTCOME_PASSED_ON;
-    s->store->stats.outgrown += state == SNAPSHOT_OUTGROWN;
+    telemetry_snapshot_ended(s->store->telemetry, s->endpoint->name,
+                             state == SNAPSHOT_OUTGROWN                ? SHARED_OUTGROWN
+                             : state == SNAPSHOT_FAILED                ? SHARED_FAILED
+                             : s->failure.outcome == OUTCOME_PASSED_ON ? SHARED_PASSED_ON
+                                                                       : SHARED_KEPT);
     evtimer_add(s->telling, &now);
     if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OUTGROWN)
         hide(s);
@@ -189,7 +193,7 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
     clock_gettime(CLOCK_MONOTONIC, &s->began);
     clock_gettime(CLOCK_REALTIME, &s->time);
     TAILQ_INSERT_TAIL(&store->all, s, next);
-    store->stats.count++;
+    store->count++;
     snapshot_count(s, sizeof(*s) + strlen(key));
     int r = begin(store, s, request, user->peer);
     if (r) {
@@ -204,7 +208,7 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
 static bool
 is_full(const struct snapshots *store, const struct config *config)
 {
-    return store->stats.count >= config->max_snapshots || store->stats.bytes >= config->max_snapshot_bytes;
+    return store->count >= config->max_snapshots || store->bytes >= config->max_snapshot_bytes;
 }
 
 int
@@ -217,7 +221,6 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
         return -ENOMEM;
     if (s ? s->state == SNAPSHOT_OUTGROWN : is_full(store, config)) {
         free(key);
-        store->stats.streamed++;
         return EBUSY;
     }
     if (!s) {
@@ -225,11 +228,9 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
         if (r)
             return r;
         s = user->snapshot;
-        store->stats.misses++;
     } else {
         free(key);
         user->found = true;
-        *(s->state == SNAPSHOT_HERE ? &store->stats.hits : &store->stats.joins) += 1;
     }
     snapshot_ref(s);
     user->snapshot = s;
@@ -253,7 +254,7 @@ snapshot_leave(struct snapshot_user *user)
     if (s->fetch && TAILQ_EMPTY(&s->waiting)) {
         shared_fetch_free(s->fetch);
         s->fetch = NULL;
-        s->store->stats.cancelled++;
+        telemetry_snapshot_ended(s->store->telemetry, s->endpoint->name, SHARED_CANCELLED);
         hide(s);
     }
     snapshot_unref(s);
@@ -269,9 +270,10 @@ snapshot_was_asked(const struct snapshot *s)
 
 void
 snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
-               const struct log *log)
+               struct telemetry *telemetry, const struct log *log)
 {
-    *store = (struct snapshots){.base = base, .upstream = upstream, .places = places, .log = log};
+    *store =
+        (struct snapshots){.base = base, .upstream = upstream, .places = places, .telemetry = telemetry, .log = log};
     TAILQ_INIT(&store->all);
 }
 
@@ -284,20 +286,6 @@ snapshots_forget(struct snapshots *store)
         hide(s);
         s = next;
     }
-}
-
-struct snapshot_stats
-snapshots_stats(const struct snapshots *store)
-{
-    struct snapshot_stats stats = store->stats;
-    const struct snapshot *s;
-    TAILQ_FOREACH (s, &store->all, next) {
-        if (s->findable && s->state == SNAPSHOT_HERE) {
-            stats.age_seconds = snapshot_age(s);
-            break; /* they stand in the order of their age */
-        }
-    }
-    return stats;
 }
 
 /* Takes a snapshot away from the store, for which pieces of it on their way are no reason to stay: libevent frees them

@@ -33,30 +33,19 @@ struct places;
 struct request;
 struct shared_fetch;
 struct ss_filter_counts;
+struct telemetry;
 struct upstream;
-
-/* For telemetry. */
-struct snapshot_stats {
-    uint64_t hits;      /* scrapes that found one that was here */
-    uint64_t joins;     /* that found one that was coming, and waited */
-    uint64_t misses;    /* that found none, and began one */
-    uint64_t streamed;  /* that streamed, for want of room */
-    uint64_t failed;    /* fetches that failed, or were passed on, for all who waited */
-    uint64_t cancelled; /* that nobody waited for any more */
-    uint64_t outgrown;  /* that there was no room for */
-    size_t count;       /* snapshots there are, those among them that have expired and are still being read */
-    uint64_t bytes;     /* their memory */
-    double age_seconds; /* of the oldest that is here and can be found; 0 if there is none */
-};
 
 /* The store. */
 struct snapshots {
     struct event_base *base;
     struct upstream *upstream;
     struct places *places; /* the fetches ask in turn with the scrapes that stream */
+    struct telemetry *telemetry;
     const struct log *log;
     TAILQ_HEAD(, snapshot) all;
-    struct snapshot_stats stats; /* but for the age */
+    size_t count;   /* of all, those among them that have expired and are still being read */
+    uint64_t bytes; /* their memory */
 };
 
 enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_OUTGROWN };
@@ -101,15 +90,13 @@ struct snapshot {
 
 /* Borrows all of them. */
 void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
-                    const struct log *log);
+                    struct telemetry *telemetry, const struct log *log);
 
 /* Ends what is being fetched. What is still on its way to a scraper stays with it. */
 void snapshots_deinit(struct snapshots *store);
 
 /* Nobody finds any of those that there are: another configuration is in force. */
 void snapshots_forget(struct snapshots *store);
-
-struct snapshot_stats snapshots_stats(const struct snapshots *store);
 
 /*
  * Finds the snapshot that answers a request, or begins it. 0: the user has it, until snapshot_leave(); it is HERE, or

@@ -68,7 +68,7 @@ write_failure(const struct view *v, const char *what, const struct watch_failure
         return;
     HTML(v->out, "<dt>{}</dt><dd>", what);
     page_ago(v, f->when);
-    HTML(v->out, *f->peer ? ", asked by {}: <code>{}</code> {}</dd>\n" : "{}: <code>{}</code> {}</dd>\n", f->peer,
+    HTML(v->out, *f->peer ? ", asked by {}: <code>{}</code>: {}</dd>\n" : "{}: <code>{}</code>: {}</dd>\n", f->peer,
          f->outcome, f->reason);
 }
 

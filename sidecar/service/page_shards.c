@@ -141,18 +141,18 @@ write_row(const struct view *v, const struct watch *w, const struct watch_count 
     bool missing = is_missing(v, w, c, set), scraped = set->last != WATCH_NEVER;
     HTML(v->out, "<tr id=\"{}-{}\"><th scope=\"row\">{}</th>", anchor, set->name, set->name);
     page_bar(v, (double)set->series, (double)s->most, missing ? "missing" : "");
-    HTML(v->out, "<td>{}</td><td>{}</td><td>", scraped ? html_count(set->series).text : "",
+    HTML(v->out, "<td>{}</td><td class=\"wide\">{}</td><td>", scraped ? html_count(set->series).text : "",
          scraped ? html_bytes(set->bytes).text : "");
     if (scraped)
         page_ago(v, set->last);
     else
         fputs("never", v->out);
-    HTML(v->out, "</td><td class=\"left\">{}</td><td class=\"left\">", set->peer);
+    fputs("</td><td class=\"left\">", v->out);
     if (missing)
         page_state(v, "bad", "missing");
     else
         page_state(v, set->tried == set->last ? "good" : "bad", set->outcome);
-    fputs("</td></tr>\n", v->out);
+    HTML(v->out, "</td><td class=\"left\">{}</td></tr>\n", set->peer);
 }
 
 static void
@@ -165,9 +165,10 @@ write_table(const struct view *v, const struct watch *w, const struct watch_coun
         v->out,
         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{}-all\"><table><caption id=\"{}-all\">"
         "Shards of {}, as they are asked for</caption>\n<thead><tr><th scope=\"col\">Shard</th><th scope=\"col\" "
-        "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th><th scope=\"col\">Size</th>"
-        "<th scope=\"col\">Last scrape</th><th scope=\"col\" class=\"left\">By</th><th scope=\"col\" class=\"left\">"
-        "State</th></tr></thead><tbody>\n",
+        "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th><th scope=\"col\" "
+        "class=\"wide\">Size</th>"
+        "<th scope=\"col\">Last scrape</th><th scope=\"col\" class=\"left\">State</th><th scope=\"col\" "
+        "class=\"left\">By</th></tr></thead><tbody>\n",
         anchor, anchor, count);
     for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++)
         if (is_shown(v, w, c, set))

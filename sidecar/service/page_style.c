@@ -35,12 +35,13 @@ code{font-family:ui-monospace,monospace;font-size:.9em}\
 .chart{display:block;width:100%;height:5rem;background:var(--card);border:1px solid var(--line);border-radius:6px;\
 margin:.5rem 0}\
 rect{fill:var(--bar)}.missing rect,rect.missing{fill:var(--bad)}line{stroke:var(--text);stroke-dasharray:4 4}\
-.scroll{overflow-x:auto}\
+.scroll{overflow-x:auto}.scroll+.scroll{margin-top:1rem}\
 table{border-collapse:collapse;width:100%}\
 caption{text-align:left;color:var(--soft);padding:.25rem 0}\
 th,td{text-align:right;padding:.15rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap}\
 th:first-child,td:first-child,.left{text-align:left}\
 tbody th{font-weight:400}thead th{color:var(--soft);font-weight:600}\
+[aria-current=true] *{font-weight:600}\
 tr:target{background:var(--card);outline:2px solid var(--bar)}\
 .bar{width:40%;min-width:6rem}.bar svg{display:block;width:100%;height:.75rem}\
 #fall-shards .bar{width:85%}\
@@ -51,9 +52,10 @@ border-radius:6px;padding:.75rem}\
 label{display:block;color:var(--soft);font-size:.875rem}\
 .grow{flex:1 1 20rem}\
 input,select,button{font:inherit;color:inherit;background:var(--ground);border:1px solid var(--soft);border-radius:6px;\
-padding:.35rem .6rem;max-width:100%}\
-.grow input{width:100%}\
+padding:.35rem .6rem;max-width:100%;height:2.4rem}\
+form div *{width:100%}\
 button{cursor:pointer;font-weight:600}\
-@media(max-width:40rem){.facts{grid-template-columns:1fr}.facts dd{margin-bottom:.35rem}.wide{display:none}}\
+@media(max-width:40rem){.facts{grid-template-columns:1fr}.facts dd{margin-bottom:.35rem}.wide{display:none}\
+th,td{padding:.15rem .25rem}thead th{white-space:normal;overflow-wrap:normal}}\
 @media print{form,nav,.skip{display:none}}\
 ";

@@ -62,10 +62,13 @@ write_count(const struct view *v, const struct falls *f, uint32_t count, uint32_
     if (!loads)
         return;
     free(loads);
-    HTML(v->out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-         html_count(count).text, html_ratio(b.skew).text, b.skew < skew ? "\u2212" : "+",
-         html_ratio(b.skew < skew ? skew - b.skew : b.skew - skew).text, html_count(b.most).text,
-         html_count((uint64_t)(b.mean + .5)).text, html_count(falls_moved(f, sharding_of(v), asked, count)).text);
+    HTML(v->out,
+         "<tr aria-current=\"{}\"><th "
+         "scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+         count == asked ? "true" : "false", html_count(count).text, html_ratio(b.skew).text,
+         b.skew < skew ? "\u2212" : "+", html_ratio(b.skew < skew ? skew - b.skew : b.skew - skew).text,
+         html_count(b.most).text, html_count((uint64_t)(b.mean + .5)).text,
+         html_count(falls_moved(f, sharding_of(v), asked, count)).text);
 }
 
 static void

@@ -50,6 +50,11 @@ static const char *const listeners[] = {[LISTENER_WEB] = "web", [LISTENER_ADMIN]
 
 static const char *const reloads[] = {"success", "failure"};
 
+static const char *const shared_ends[SHARED_ENDS] = {
+    [SHARED_KEPT] = "kept",         [SHARED_PASSED_ON] = "passed_on", [SHARED_FAILED] = "failed",
+    [SHARED_OUTGROWN] = "outgrown", [SHARED_CANCELLED] = "cancelled",
+};
+
 static const struct telemetry_row rows[] = {
 #define PROGRAM(field) .offset = offsetof(struct telemetry, field)
 #define ENDPOINT(field) .of_endpoint = true, .offset = offsetof(struct telemetry_endpoint, field)
@@ -257,11 +262,13 @@ telemetry_reloaded(struct telemetry *t, bool successful)
 }
 
 void
-telemetry_snapshot_hit(struct telemetry *t, const char *endpoint)
+telemetry_snapshot_hit(struct telemetry *t, const char *endpoint, bool waits)
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
-    if (e)
-        e->snapshot_hits++;
+    if (!e)
+        return;
+    e->snapshot_hits++;
+    e->snapshot_joins += waits;
 }
 
 void
@@ -270,6 +277,22 @@ telemetry_snapshot_miss(struct telemetry *t, const char *endpoint)
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)
         e->snapshot_misses++;
+}
+
+void
+telemetry_snapshot_streamed(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_streamed++;
+}
+
+void
+telemetry_snapshot_ended(struct telemetry *t, const char *endpoint, enum shared_end how)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_fetches[how]++;
 }
 
 void
@@ -314,6 +337,8 @@ word_of(const struct telemetry *t, enum words words, size_t i)
         return reloads[i];
     case WORDS_LISTENER:
         return listeners[i];
+    case WORDS_SHARED:
+        return shared_ends[i];
     default:
         return NULL;
     }

@@ -27,6 +27,16 @@ enum upstream_error {
 
 enum listener { LISTENER_WEB, LISTENER_ADMIN };
 
+/* How the fetch of a body for all shards ended. */
+enum shared_end {
+    SHARED_KEPT,
+    SHARED_PASSED_ON, /* it was no 200, and went on to those who waited */
+    SHARED_FAILED,
+    SHARED_OUTGROWN,  /* there was no room for it */
+    SHARED_CANCELLED, /* nobody waited any more */
+    SHARED_ENDS
+};
+
 enum limit {
 #define LIMIT(name, word) LIMIT_##name,
 #include "telemetry.def"
@@ -40,6 +50,7 @@ enum {
     WORDS_LIMIT_MOST = LIMITS,
     WORDS_RELOAD_MOST = 2,
     WORDS_LISTENER_MOST = 2,
+    WORDS_SHARED_MOST = SHARED_ENDS,
 };
 
 struct telemetry_endpoint {
@@ -112,9 +123,12 @@ void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
 
 void telemetry_reloaded(struct telemetry *telemetry, bool successful);
 
-/* A scrape is answered from a snapshot that was there, or has to wait for one. */
-void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint);
+/* A scrape found a snapshot, which it may have to wait for; or it found none, and has begun one or streams. */
+void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint, bool waits);
 void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
+/* There was no room for one, also if that was seen when a part had come. */
+void telemetry_snapshot_streamed(struct telemetry *telemetry, const char *endpoint);
+void telemetry_snapshot_ended(struct telemetry *telemetry, const char *endpoint, enum shared_end how);
 /* A scrape was answered from one whose body was asked for so many seconds ago. */
 void telemetry_snapshot_used(struct telemetry *telemetry, const char *endpoint, double age);
 void telemetry_set_snapshots(struct telemetry *telemetry, size_t n, uint64_t bytes);

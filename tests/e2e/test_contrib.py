@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies in contrib/prometheus, contrib/grafana, contrib/systemd, contrib/man and contrib/completion, taken by the
-programs that it is for."""
+"""What lies in contrib/prometheus, contrib/systemd and contrib/man, taken by the programs that it is for."""
 import json
 import os
 import pathlib
@@ -162,34 +161,3 @@ def test_man_shows_files_that_are_right(tmp_path):
     for example in examples:
         (tmp_path / "x.ini").write_text(example)
         good(BINARY, "check", tmp_path / "x.ini")
-
-
-# Completion.
-
-
-def complete(*words):
-    """What bash offers for the last of the words, which are cut as readline cuts them."""
-    cut = [piece for word in words for piece in re.split("(=)", word) if piece or not word]
-    if words[-1].endswith("="):
-        assert cut[-1] == "="
-    script = f"""
-        source {CONTRIB}/completion/scrapeshard
-        COMP_WORDS=({' '.join(f"'{w}'" for w in cut)}) COMP_CWORD={len(cut) - 1}
-        $(complete -p scrapeshard | sed -E 's/.*-F ([^ ]+) .*/\\1/')
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    return good("bash", "-uc", script).split()
-
-
-def test_completion(tmp_path):
-    (tmp_path / "one.ini").write_text("")
-    assert complete(BINARY, "ch") == ["check"]
-    assert set(complete(BINARY, "")) == {*COMMANDS, "--version"}
-    assert complete(BINARY, "--log.") == ["--log.level=", "--log.format="]
-    assert complete(BINARY, "split", "--shard-c") == ["--shard-count="]
-    assert complete(BINARY, "split", "--web") == []
-    assert complete(BINARY, "serve", "--web") == ["--web.listen-address="]
-    assert complete(BINARY, "--log.level=") == ["debug", "info", "warn", "error"]
-    assert complete(BINARY, "--log.format=j") == ["json"]
-    assert complete(BINARY, f"--config.file={tmp_path}/o") == [f"{tmp_path}/one.ini"]
-    assert complete(BINARY, "check", f"{tmp_path}/o") == [f"{tmp_path}/one.ini"]

@@ -51,7 +51,9 @@ def test_what_is_in_the_packages(packages):
     assert contents(packages, "scrapeshard") >= {
         "/usr/bin/scrapeshard", "/etc/scrapeshard/scrapeshard.ini", "/lib/systemd/system/scrapeshard.service",
         "/usr/share/man/man1/scrapeshard.1.gz", "/usr/share/man/man5/scrapeshard.ini.5.gz",
-        "/usr/share/bash-completion/completions/scrapeshard", "/usr/share/doc/scrapeshard/examples/prometheus/alerts.yml"}
+        "/usr/share/bash-completion/completions/scrapeshard",
+        "/usr/share/zsh/vendor-completions/_scrapeshard", "/usr/share/fish/vendor_completions.d/scrapeshard.fish",
+        "/usr/share/doc/scrapeshard/examples/prometheus/alerts.yml"}
     assert good("dpkg-deb", "--info", deb(packages, "scrapeshard"), "conffiles").split() == \
         ["/etc/scrapeshard/scrapeshard.ini"]
     names = {path.rsplit("/", 1)[1] for path in contents(packages, "libscrapeshard-dev")}

@@ -82,7 +82,7 @@ def test_metrics_are_there():
 
 
 # Panels that stay empty as long as nothing goes wrong, or no snapshot is made.
-QUIET = "Errors|Limits hit|Hits and misses|Age|Memory|Connections opened"
+QUIET = "Errors|Limits hit|Age|Memory|Connections opened"
 
 
 def test_dashboard_shows_real_sidecars(upstream, sidecar, tmp_path):

@@ -337,7 +337,7 @@ def test_plan_refuses(args, status, said):
 @pytest.mark.parametrize("args", [
     ["plan", "--shard-count=3", NODE], ["plan", "--shard-count=3", "--json", NODE], ["explain", "--shard-count=3", "up"],
     ["split", "--shard=0", "--shard-count=1", NODE], ["check", ROOT / "conf/scrapeshard.ini"],
-    ["check", "--print", ROOT / "conf/scrapeshard.ini"],
+    ["check", "--print", ROOT / "conf/scrapeshard.ini"], ["--version"], ["--help"], ["verify", "--help"],
 ])
 def test_what_cannot_be_written_fails(args):
     with open("/dev/full", "w", encoding="ascii") as full:

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is counted of snapshots: how scrapes found them, and how their fetches ended."""
+import pytest
+
+from conftest import answer, wait_until
+from exposition import target
+from test_snapshots import (BODY, LARGE, Asking, Metrics, Service, leave, send_request, service, snapshots,  # fixtures
+                            waiting)
+from test_telemetry import after, samples
+
+
+def counts(sidecar):
+    """{hits, joins, misses, streamed, or how a fetch ended: how often}, but for what never was."""
+    found = {}
+    for (name, *labels), value in samples(sidecar).items():
+        if name.startswith("scrapeshard_snapshot_") and name.endswith("_total") and value:
+            word = name.removeprefix("scrapeshard_snapshot_").removesuffix("_total")
+            assert dict(labels)["endpoint"] == "app"
+            found[dict(labels)["result"] if word == "fetches" else word] = value
+    return found
+
+
+def test_kept(service, snapshots):
+    s = snapshots(service)
+    for i in range(3):
+        assert s.get(target(i, 3))[0] == 200
+    assert counts(s) == {"misses": 1, "hits": 2, "kept": 1}
+
+
+def test_joins(service, snapshots):
+    """Those who wait are hits, too; those who come when it is there are no joins."""
+    s = snapshots(service)
+    service.hold()
+    scrapes = [Asking(s, target(i, 3)) for i in range(3)]
+    waiting(s, 3)
+    service.go_on()
+    assert [scrape.result()[0] for scrape in scrapes] == [200] * 3
+    assert s.get()[2] == BODY
+    assert counts(s) == {"misses": 1, "hits": 3, "joins": 2, "kept": 1}
+
+
+@pytest.mark.parametrize("response, result, status", [
+    (answer(b"no\n", status="404 Not Found"), "passed_on", 404), (answer(b"<html>\n"), "failed", 502)])
+def test_not_kept(upstream, snapshots, response, result, status):
+    s = snapshots(Service(upstream, response=response))
+    assert [s.get()[0] for _ in range(2)] == [status] * 2
+    assert counts(s) == {"misses": 2, result: 2}
+
+
+def test_outgrown(upstream, snapshots):
+    """All who waited are streamed, and who comes before it has expired."""
+    service = Service(upstream, LARGE)
+    s = snapshots(service, before="[web]\nmax_snapshot_bytes = 4MiB\n")
+    service.hold()
+    scrapes = [Asking(s, target(i, 2)) for i in range(2)]
+    waiting(s, 2)
+    service.go_on()
+    assert [scrape.result()[0] for scrape in scrapes] == [200] * 2
+    assert s.get(target(0, 2))[0] == 200
+    after(s, 3, "app")
+    assert counts(s) == {"misses": 2, "hits": 1, "joins": 1, "outgrown": 1, "streamed": 3}
+
+
+def test_no_room_from_the_beginning(service, snapshots):
+    s = snapshots(service, before="[web]\nmax_snapshots = 0\n")
+    assert s.get()[2] == BODY
+    assert counts(s) == {"misses": 1, "streamed": 1}
+
+
+def test_cancelled(service, snapshots):
+    s = snapshots(service)
+    service.hold()
+    leaving = send_request(s, target(0, 3))
+    waiting(s, 1)
+    leave(leaving, True)
+    wait_until(lambda: counts(s) == {"misses": 1, "cancelled": 1}, "the fetch is not cancelled")
+    assert Metrics(s)["scrapeshard_snapshots"] == 0
+    service.go_on()
+
+
+def test_without_max_age_nothing_is_counted(service, sidecar):
+    s = sidecar(service.url)
+    assert s.get()[2] == BODY
+    assert counts(s) == {}
