@@ -394,10 +394,10 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     return 0;
 }
 
-bool
-fetch_was_asked(const struct fetch *f)
+enum fetch_progress
+fetch_progress(const struct fetch *f)
 {
-    return f->asked;
+    return !f ? FETCH_WAITS : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
 }
 
 bool
