@@ -344,7 +344,6 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     /* Nothing of the Pod's environment decides where we go, and nothing of the service's. */
     SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOPROXY, "*");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
