@@ -9,8 +9,10 @@
 #include "../service/descriptors.h"
 #include "../service/http.h"
 #include "../service/limits.h"
+#include "../service/listen.h"
 #include "../service/memory.h"
 #include "../service/sandbox.h"
+#include "../service/systemd.h"
 
 #include <scrapeshard/version.h>
 
@@ -175,7 +177,9 @@ on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
     char why[256];
     (void)signal, (void)what;
+    systemd_notify_reload();
     reload(ctx, why, sizeof(why));
+    systemd_notify("READY=1");
 }
 
 static void
@@ -201,6 +205,7 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
     }
     log_info(&p->log, "shutting down", log_text("signal", strsignal(signal)),
              log_number("in_flight", (double)p->server.in_flight));
+    systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
     event_add(p->grace, &grace);
     server_drain(&p->server, on_idle, p);
@@ -252,7 +257,7 @@ listen_admin(struct program *p)
     }
     if (r)
         log_error(&p->log, "cannot listen for administration", log_text("address", address),
-                  log_text("reason", strerror(-r)));
+                  log_text("reason", listen_reason(address, r)));
     else
         log_info(&p->log, "listening for administration", log_text("address", bound));
     return r;
@@ -309,6 +314,7 @@ run(struct program *p)
     if (start(p))
         return EXIT_FAILED;
     give_up_privileges(p);
+    systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;

@@ -76,7 +76,7 @@ int
 body_feed(struct body *b, struct ss_span bytes, const struct records *out)
 {
     struct records records = {take_record, settle_records, b};
-    if (b->failed)
+    if (b->failed || !bytes.len) /* an empty span may be NULL */
         return b->failed;
     b->out = out;
     b->bytes += bytes.len;

@@ -55,6 +55,14 @@ settle_records(void *ctx)
     return selection_settle(ctx);
 }
 
+/* Of what is over max_series the selection hears nothing, and it is to be counted all the same. */
+static int
+count_series(struct ss_filter *f, int r)
+{
+    f->selection.counts.series_seen = f->body.series;
+    return r;
+}
+
 int
 ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *sink)
 {
@@ -62,7 +70,7 @@ ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *
     f->selection.sink = sink;
     if (!f->body.failed)
         f->selection.counts.bytes_seen += bytes.len;
-    return body_feed(&f->body, bytes, &records);
+    return count_series(f, body_feed(&f->body, bytes, &records));
 }
 
 int
@@ -70,7 +78,7 @@ ss_filter_end(struct ss_filter *f, const struct ss_sink *sink)
 {
     struct records records = {take_record, settle_records, &f->selection};
     f->selection.sink = sink;
-    return body_end(&f->body, &records);
+    return count_series(f, body_end(&f->body, &records));
 }
 
 bool

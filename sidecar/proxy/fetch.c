@@ -344,7 +344,6 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     /* Nothing of the Pod's environment decides where we go, and nothing of the service's. */
     SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOPROXY, "*");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
@@ -394,10 +393,10 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     return 0;
 }
 
-bool
-fetch_was_asked(const struct fetch *f)
+enum fetch_progress
+fetch_progress(const struct fetch *f)
 {
-    return f->asked;
+    return !f ? FETCH_WAITS : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
 }
 
 bool

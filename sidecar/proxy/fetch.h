@@ -22,6 +22,13 @@ enum fetch_pace {
     FETCH_STOP,  /* end follows, with FETCH_FAILED */
 };
 
+/* How far a fetch is. */
+enum fetch_progress {
+    FETCH_WAITS,    /* it is not its turn; it need not have begun */
+    FETCH_CONNECTS, /* for a connection of its own, or one that others have */
+    FETCH_ASKED,    /* the service has the request */
+};
+
 /* How a fetch ended. */
 enum fetch_result {
     FETCH_WHOLE,       /* its length or its last chunk proves it */
@@ -62,8 +69,8 @@ int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fet
 /* For upstream_new(). */
 extern const struct upstream_hooks fetch_hooks;
 
-/* Whether the service has been asked; a fetch may have to wait for a connection. */
-bool fetch_was_asked(const struct fetch *fetch);
+/* NULL, one that has not begun, is fine. */
+enum fetch_progress fetch_progress(const struct fetch *fetch);
 
 /* Goes on after FETCH_PAUSE; body() may be called from in here. False: it was stopped in there, or part of the body is
    lost for want of memory; the fetch is to be freed, and tells no end. */

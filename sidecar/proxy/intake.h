@@ -44,7 +44,7 @@ void intake_pipeline_failed(struct failure *failure, const struct endpoint *endp
 void intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
                          const char *reason);
 
-/* There was no time left for the fetch; asked: the service has been asked. */
-void intake_timed_out(struct failure *failure, const struct endpoint *endpoint, bool asked);
+/* There was no time left for the fetch. */
+void intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress);
 
 #endif

@@ -127,7 +127,7 @@ static bool
 is_of_series(const struct pipeline *p)
 {
     uint64_t series = p->index ? ss_index_series(p->index) : ss_filter_counts(p->filter)->series_seen;
-    return p->max_series && series >= p->max_series;
+    return p->max_series && series > p->max_series;
 }
 
 /* The answer of the filter or index as ours. */

@@ -83,7 +83,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
         intake_timed_out(&failure, s->endpoint,
-                         s->user.waits ? snapshot_was_asked(s->user.snapshot) : s->fetch && fetch_was_asked(s->fetch));
+                         s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch));
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;

@@ -6,6 +6,7 @@
 #include "upstream.h"
 
 #include "../service/limits.h"
+#include "../service/listen.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -95,7 +96,7 @@ server_listen(struct server *s)
         int r = http_listen(s->http, address, bound, sizeof(bound));
         if (r) {
             log_error(s->log, "cannot listen for scrapes", log_text("address", address),
-                      log_text("reason", strerror(-r)));
+                      log_text("reason", listen_reason(address, r)));
             return r;
         }
         log_info(s->log, "listening for scrapes", log_text("address", bound));

@@ -88,7 +88,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct shared_fetch *x = ctx;
     (void)fd, (void)what;
-    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, shared_fetch_was_asked(x));
+    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, fetch_progress(x->fetch));
     end(x);
 }
 
@@ -246,10 +246,10 @@ shared_fetch_join(struct shared_fetch *x, const struct peer *peer)
     }
 }
 
-bool
-shared_fetch_was_asked(const struct shared_fetch *x)
+enum fetch_progress
+shared_fetch_progress(const struct shared_fetch *x)
 {
-    return x->fetch && fetch_was_asked(x->fetch);
+    return fetch_progress(x->fetch);
 }
 
 void

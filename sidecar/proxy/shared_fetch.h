@@ -2,7 +2,7 @@
 #ifndef PROXY_SHARED_FETCH_H
 #define PROXY_SHARED_FETCH_H
 /* Fetches the body of a snapshot: one answer of the service for all who wait, within the endpoint's timeout. */
-#include <stdbool.h>
+#include "fetch.h"
 
 struct peer;
 struct request;
@@ -17,8 +17,8 @@ int shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, co
 /* Another waits for it, whose turn to ask may come sooner. */
 void shared_fetch_join(struct shared_fetch *fetch, const struct peer *peer);
 
-/* Whether the service has been asked. */
-bool shared_fetch_was_asked(const struct shared_fetch *fetch);
+/* How far it is. */
+enum fetch_progress shared_fetch_progress(const struct shared_fetch *fetch);
 
 /* Cancels it. NULL is fine. */
 void shared_fetch_free(struct shared_fetch *fetch);

@@ -260,10 +260,10 @@ snapshot_leave(struct snapshot_user *user)
     snapshot_unref(s);
 }
 
-bool
-snapshot_was_asked(const struct snapshot *s)
+enum fetch_progress
+snapshot_progress(const struct snapshot *s)
 {
-    return !s->fetch || shared_fetch_was_asked(s->fetch);
+    return s->fetch ? shared_fetch_progress(s->fetch) : FETCH_ASKED;
 }
 
 /* The store as a whole. */

@@ -108,8 +108,8 @@ int snapshots_ask(struct snapshots *store, struct config *config, const struct e
 /* The user needs it no more. What is being fetched for nobody else is cancelled. Without a snapshot it is fine. */
 void snapshot_leave(struct snapshot_user *user);
 
-/* Whether the service has been asked for one that is COMING. */
-bool snapshot_was_asked(const struct snapshot *snapshot);
+/* How far the fetch is of one that is COMING. */
+enum fetch_progress snapshot_progress(const struct snapshot *snapshot);
 
 /* Seconds since its fetch began. */
 double snapshot_age(const struct snapshot *snapshot);

@@ -28,6 +28,7 @@ struct connection {
     struct peer peer;
     enum phase phase;
     uint64_t of_peer; /* connections that its peer has, this one included */
+    size_t came;      /* bytes, since the last request */
     bool spoke;       /* a byte of it has come */
     bool served;      /* it got an answer 200 */
     const struct connection_events *events;
@@ -93,10 +94,23 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *ctx)
     struct connection *c = ctx;
     (void)input;
     c->spoke |= info->n_added > 0;
+    c->came += info->n_added;
     if (c->phase == IDLE && info->n_added) {
         c->phase = HEAD;
         start_deadline(c);
     }
+}
+
+/* evhttp answers by itself, without a request that came whole. */
+static void
+on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
+{
+    struct connection *c = ctx;
+    (void)output;
+    if (c->phase != HEAD || !info->n_added || c->came <= CONNECTION_HEAD_MOST)
+        return;
+    c->came = 0; /* once is enough */
+    hit(c, LIMIT_REQUEST_HEAD, NULL);
 }
 
 /* The record. */
@@ -137,6 +151,7 @@ on_close(struct evhttp_connection *evhttp, void *ctx)
     if (failure)
         hit(c, LIMIT_TLS, failure);
     evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
+    evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c);
     if (c->events)
         c->events->closed(c->ctx);
     forget(c);
@@ -229,7 +244,8 @@ admit(struct connection *c)
     c->peer = peer_of_socket(bufferevent_getfd(c->bev));
     count_peer(c, true);
     evhttp_connection_set_closecb(c->evhttp, on_close, c);
-    if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
+    if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
+        !evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c))
         evhttp_connection_free(c->evhttp);
     else if (!may_come_in(c, &why))
         end(c, why);
@@ -264,7 +280,8 @@ on_complete(struct evhttp_request *request, void *ctx)
     c->served |= evhttp_request_get_response_code(request) == 200;
     c->phase = IDLE;
     event_del(c->deadline);
-    if (evbuffer_get_length(bufferevent_get_input(c->bev))) {
+    c->came = evbuffer_get_length(bufferevent_get_input(c->bev));
+    if (c->came) {
         c->phase = HEAD; /* the next was sent ahead */
         start_deadline(c);
     }

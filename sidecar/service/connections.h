@@ -32,6 +32,9 @@ struct evhttp;
 struct evhttp_request;
 struct limits;
 
+/* Bytes of a request's head. Prometheus' are below 1 KiB; Go's server takes 1 MiB, nginx lines of 8 KiB. */
+enum { CONNECTION_HEAD_MOST = 8 * 1024 };
+
 struct connections_settings {
     uint64_t most, most_per_peer; /* 0: any number */
     int64_t head_timeout;         /* milliseconds */

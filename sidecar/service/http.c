@@ -21,9 +21,6 @@
 #include <sys/queue.h>
 
 enum {
-    /* evhttp has no limits of its own. Prometheus' heads are below 1 KiB; Go's server takes 1 MiB, nginx 8 KiB lines.
-     */
-    HEAD_MOST = 8 * 1024,
     /* No body means anything here; one that fits is read and thrown away, so that the connection can be kept. */
     BODY_MOST = 8 * 1024,
     /* What a client may send ahead while its answer goes out. More than evhttp needs to see that a head is too long. */
@@ -198,7 +195,7 @@ http_new(struct http **httpp, struct event_base *base, struct limits *limits, co
         http_free(http);
         return -ENOMEM;
     }
-    evhttp_set_max_headers_size(http->evhttp, HEAD_MOST);
+    evhttp_set_max_headers_size(http->evhttp, CONNECTION_HEAD_MOST); /* of its own it has no limit */
     evhttp_set_max_body_size(http->evhttp, BODY_MOST);
     evhttp_set_timeout(http->evhttp, IDLE_SECONDS);
     evhttp_set_default_content_type(http->evhttp, "text/plain; charset=utf-8");

@@ -15,6 +15,7 @@ static const struct {
                                     "a connection was refused: its peer has as many as may be"},
     [LIMIT_EVICTED] = {"evicted", "an idle connection had to make room for another"},
     [LIMIT_DESCRIPTORS] = {"descriptors", "a connection was refused: there are no descriptors left"},
+    [LIMIT_REQUEST_HEAD] = {"request_head", "a request was refused: its head is larger than 8 KiB"},
     [LIMIT_REQUEST_DEADLINE] = {"head_timeout", "a connection was closed: no request came in time"},
     [LIMIT_SLOW_READER] = {"answer_timeout", "a connection was closed: its answer was not read in time"},
     [LIMIT_IN_FLIGHT] = {"max_in_flight", "a scrape was refused: as many are in flight as may be"},

@@ -2,6 +2,7 @@
 #include "listen.h"
 
 #include "descriptors.h"
+#include "systemd.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -72,13 +73,20 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
     return 0;
 }
 
+/* The name of a socket that systemd passes; NULL: it is another kind of address. */
+static const char *
+passed_name(const char *address)
+{
+    return strncmp(address, "systemd:", 8) || !address[8] ? NULL : address + 8;
+}
+
 bool
 listen_is_address(const char *address)
 {
     struct sockaddr_storage ss;
     socklen_t len;
     bool any;
-    return !parse_address(address, &ss, &len, &any);
+    return passed_name(address) || !parse_address(address, &ss, &len, &any);
 }
 
 static void
@@ -124,8 +132,8 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
         evconnlistener_enable(listener);
 }
 
-int
-listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound, size_t size)
+static int
+listen_bound(struct evconnlistener **listenerp, struct event_base *base, const char *address)
 {
     struct sockaddr_storage ss;
     socklen_t len;
@@ -137,24 +145,56 @@ listen_at(struct evconnlistener **listenerp, struct event_base *base, const char
         remove_stale_socket((struct sockaddr_un *)&ss);
 
     const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
-    struct evconnlistener *listener =
-        evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
-    if (!listener && any && errno == EAFNOSUPPORT) {
+    *listenerp = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
+    if (!*listenerp && any && errno == EAFNOSUPPORT) {
         /* A kernel without IPv6. */
         struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&ss)->sin6_port};
-        listener = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
+        *listenerp = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
     }
-    if (!listener)
-        return errno ? -errno : -EINVAL;
+    return *listenerp ? 0 : errno ? -errno : -EINVAL;
+}
+
+/* On what systemd passed, where somebody listens already. */
+static int
+listen_passed(struct evconnlistener **listenerp, struct event_base *base, const char *name)
+{
+    int fd = systemd_socket(name);
+    if (fd < 0)
+        return fd;
+    *listenerp = evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+    return *listenerp ? 0 : -ENOMEM;
+}
+
+int
+listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound, size_t size)
+{
+    struct evconnlistener *listener;
+    const char *name = passed_name(address);
+    int r = name ? listen_passed(&listener, base, name) : listen_bound(&listener, base, address);
+    if (r)
+        return r;
     name_bound(listener, address, bound, size);
     evconnlistener_set_error_cb(listener, on_accept_error);
     *listenerp = listener;
     return 0;
 }
 
+const char *
+listen_reason(const char *address, int error)
+{
+    if (passed_name(address) && error == -ENOENT)
+        return "systemd passed no socket of this name; FileDescriptorName= gives one to a socket";
+    if (passed_name(address) && error == -EINVAL)
+        return "what systemd passed under this name is no socket that listens for connections";
+    return strerror(-error);
+}
+
 void
 listen_stop(struct evconnlistener *listener)
 {
+    int fd = evconnlistener_get_fd(listener);
     evconnlistener_disable(listener);
-    shutdown(evconnlistener_get_fd(listener), SHUT_RDWR);
+    evconnlistener_set_cb(listener, NULL, NULL); /* the end of a pause does not bring it back */
+    if (!systemd_has_passed(fd))
+        shutdown(fd, SHUT_RDWR);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_LISTEN_H
 #define SERVICE_LISTEN_H
-/* Addresses to listen at: :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; port 0 lets the kernel
-   choose. */
+/* Addresses to listen at: :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH, or systemd:NAME for a socket
+   that systemd passed under that name; port 0 lets the kernel choose. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,13 +14,17 @@ bool listen_is_address(const char *address);
 
 /*
  * Listens. bound gets what the address became, in the same form. 0: *listenerp is the caller's; it has no callback yet,
- * and looks after accept(2) failing by itself. Or a negative errno value: -EINVAL for what is no address.
+ * and looks after accept(2) failing by itself. Or a negative errno value: -EINVAL for what is no address; -ENOENT for a
+ * socket that systemd did not pass.
  */
 int listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound,
               size_t size);
 
-/* Listens no more: who connects is refused by the kernel. The listener is not freed, since it may be in a pause behind
-   a failure that ends by itself. */
+/* Why listen_at() failed, in words. */
+const char *listen_reason(const char *address, int error);
+
+/* Listens no more: who connects is refused by the kernel, or waits for the next to listen on what systemd passed. The
+   listener is not freed, since it may be in a pause behind a failure that ends by itself. */
 void listen_stop(struct evconnlistener *listener);
 
 #endif

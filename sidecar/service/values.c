@@ -166,7 +166,7 @@ value_check_address(const char *text)
 {
     if (!strcmp(text, "off") || listen_is_address(text))
         return NULL;
-    return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH is right";
+    return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME is right";
 }
 
 const char *

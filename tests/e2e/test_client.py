@@ -208,7 +208,8 @@ def test_head_of_an_error(client, upstream):
             connection.sendall(answers[re.search(rb"\?(.)", request)[1]])
     s, c = client(upstream(serve).url)
     assert c.scrape("/metrics?a", method="HEAD")[0] == 500
-    assert c.scrape("/metrics?b", method="HEAD")[0] == 502
+    status, headers, _ = c.scrape("/metrics?b", method="HEAD")
+    assert (status, headers["Content-Type"]) == (502, "text/plain; charset=utf-8")
     assert c.scrape("/metrics?c")[2] == BODY
 
 
@@ -490,6 +491,34 @@ def test_flood_while_the_reply_is_on_its_way(sidecar, upstream, service, reads, 
     wait_until(watched.left.is_set, "the service still has its connection", 5)
     c.close(reset=True)
     assert s.get("/metrics?healthy")[2] == BODY
+
+
+def test_flood_in_small_pieces(sidecar, upstream):
+    """Each of them can be taken at once: that they are not, and pile up before the door, is what is seen of a flood."""
+    watched = Watched(HEAD + chunk(LARGE))
+    s = sidecar(upstream(watched).url)
+    with Client(s) as c:
+        c.send()
+        c.file.read(100000)
+        with pytest.raises(ConnectionError):
+            for _ in range(64):
+                c.socket.sendall(b"x" * 8192)
+                assert s.admin("/-/healthy")[0] == 200
+    wait_until(watched.left.is_set, "the service still has its connection", 5)
+
+
+def test_byte_that_waits_spins_nothing(sidecar, upstream):
+    """It stays readable as long as the answer is not out."""
+    watched = Watched()
+    s = sidecar(upstream(watched).url, "--set", "endpoint.default.timeout=60s")
+    with Client(s) as c:
+        c.send()
+        assert watched.asked.wait(10 * SLOW)
+        c.socket.sendall(b"x")
+        assert s.admin("/-/healthy")[0] == 200
+        before = s.cpu_ticks()
+        time.sleep(1)
+        assert s.cpu_ticks() - before < 30, "it spins"
 
 
 def test_flood_of_pipelined_requests_while_streaming(sidecar, upstream):

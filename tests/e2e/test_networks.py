@@ -15,6 +15,7 @@ import pytest
 
 from conftest import SLOW, answer, answering, wait_until
 from exposition import text_shard
+from slow_cable import SlowCable, open_tun
 
 BODY = b"".join(b"# TYPE f_%d gauge\n" % i + b"".join(b'f_%d{id="%d"} %d\n' % (i, j, i * j) for j in range(20))
                 for i in range(1000))
@@ -31,9 +32,10 @@ def enter(namespace):
 
 
 class Network:
-    """scraper -- sidecar -- service, by two cables."""
+    """scraper -- sidecar -- service, by two cables, which are slow if it is said."""
 
-    def __init__(self):
+    def __init__(self, slow=False):
+        self.slow, self.cables = slow, []
         self.names = {who: f"scrapeshard-{os.getpid()}-{who}" for who in ("scraper", "sidecar", "service")}
 
     def build(self):
@@ -41,13 +43,25 @@ class Network:
             self.run("ip", "netns", "add", name)
             self.run("ip", "-n", name, "link", "set", "lo", "up")
         for end, address, other in (("scraper", SCRAPER, SIDECAR_OF_SCRAPER), ("service", SERVICE, SIDECAR_OF_SERVICE)):
-            self.run("ip", "link", "add", "cable", "netns", self.names[end], "type", "veth", "peer", "name",
-                     f"to-{end}", "netns", self.names["sidecar"])
+            self.lay_slow_cable(end) if self.slow else self.lay_cable(end)
             for name, device, own in ((end, "cable", address), ("sidecar", f"to-{end}", other)):
                 self.run("ip", "-n", self.names[name], "address", "add", f"{own}/24", "dev", device)
                 self.run("ip", "-n", self.names[name], "link", "set", device, "up")
 
+    def lay_cable(self, end):
+        self.run("ip", "link", "add", "cable", "netns", self.names[end], "type", "veth", "peer", "name", f"to-{end}",
+                 "netns", self.names["sidecar"])
+
+    def lay_slow_cable(self, end):
+        fds = []
+        for who, name in ((end, "cable"), ("sidecar", f"to-{end}")):
+            with self.inside(who):
+                fds.append(open_tun(name))
+        self.cables.append(SlowCable(*fds))
+
     def remove(self):
+        for cable in self.cables:
+            cable.close()
         for name in self.names.values():
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
@@ -64,17 +78,10 @@ class Network:
             enter(f"/proc/{os.getpid()}/ns/net")
 
     def lose(self):
-        """iptables drops what comes, for kernels without netem."""
+        """iptables drops what comes."""
         for name in self.names.values():
             self.run("ip", "netns", "exec", name, "iptables", "-A", "INPUT", "!", "-i", "lo", "-m", "statistic", "--mode",
                      "random", "--probability", "0.05", "-j", "DROP")
-
-    def lose_and_delay(self):
-        """tc's netem on both ends of both cables."""
-        for name, device in ((self.names["scraper"], "cable"), (self.names["service"], "cable"),
-                             (self.names["sidecar"], "to-scraper"), (self.names["sidecar"], "to-service")):
-            self.run("tc", "-n", name, "qdisc", "add", "dev", device, "root", "netem", "loss", "5%", "delay",
-                     "50ms")
 
     def cut(self, whose):
         self.run("ip", "-n", self.names[whose], "link", "set", "cable", "down")
@@ -88,8 +95,8 @@ class Network:
 
 
 @pytest.fixture
-def network():
-    n = Network()
+def network(request):
+    n = Network(**getattr(request, "param", {}))
     try:
         n.build()
         with n.inside("scraper"):
@@ -157,13 +164,14 @@ def halves(gate):
     return serve
 
 
+SLOWLY = pytest.mark.parametrize("network", [{"slow": True}], indirect=True, ids=["slow"])
+
+
 @pytest.mark.parametrize("compressed", [False, True], ids=["identity", "gzip"])
-@pytest.mark.parametrize("worsen", [Network.lose, Network.lose_and_delay], ids=["loss", "loss and delay"])
-def test_loss(network, start, worsen, compressed):
-    try:
-        worsen(network)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"{error}: {error.stderr}")
+@pytest.mark.parametrize("network", [{}, {"slow": True}], indirect=True, ids=["loss", "loss and delay"])
+def test_loss(network, start, compressed):
+    if not network.slow:
+        network.lose()
     s = start(answering(answer(BODY)), "--set=endpoint.default.timeout=40s")
     headers = {"Accept-Encoding": "gzip"} if compressed else {}
 
@@ -175,6 +183,7 @@ def test_loss(network, start, worsen, compressed):
     for body, right in got:
         assert body is None or body == right
     assert sum(body is not None for body, _ in got) > len(got) // 2, s.lines[-12:]
+    assert all(cable.lost and cable.late for cable in network.cables)
 
 
 @pytest.mark.parametrize("way", SHARDS)
@@ -197,6 +206,43 @@ def test_service_cut_off_in_mid_body(network, start, way):
         network.mend("service")
     right = text_shard(BODY, *SHARDS[way])
     wait_until(lambda: scrape(network, s, *SHARDS[way]) == right, "scrapes do not become right again")
+
+
+@SLOWLY
+def test_kept_connections_over_a_slow_cable(network, start):
+    """Scrapes one after another, which take some round trips each and no handshake: one connection on both sides."""
+    opened = []
+
+    def serve(u, connection):
+        opened.append(1)
+        answering(answer(BODY))(u, connection)
+    s = start(serve, "--set=endpoint.default.timeout=40s")
+    kept = Scraper(network, s)
+    for shard in range(8):
+        assert kept.scrape(shard, 80) == text_shard(BODY, shard, 80)
+    kept.close()
+    assert len(opened) == 1
+
+
+@SLOWLY
+def test_slow_cable_that_is_cut(network, start):
+    """What is under way on it is lost, the deadline ends the scrape, and then all is right again."""
+    gate = threading.Event()
+    s = start(halves(gate), f"--set=endpoint.default.timeout={8 * SLOW:.0f}s")
+    got = []
+    t = threading.Thread(target=lambda: got.append(scrape(network, s, *SHARDS["streamed"])))
+    t.start()
+    try:
+        wait_until(lambda: in_flight(network, s) == 1, "no scrape is in flight")
+        network.cut("service")
+        t.join(40 * SLOW)
+        assert got == [None]
+        s.wait_line("msg=scrape .*outcome=timeout")
+    finally:
+        gate.set()
+        network.mend("service")
+    right = text_shard(BODY, 3, 80)
+    wait_until(lambda: scrape(network, s, 3, 80) == right, "scrapes do not become right again", 40)
 
 
 def in_flight(network, sidecar):

@@ -78,6 +78,14 @@ def test_version():
     assert all(re.match(r"\d+(\.\d+)*", version) for version in versions.values())
 
 
+def test_versions_are_logged_at_the_start(sidecar, service):
+    """What listens and what fetches: their holes are told of by version."""
+    versions = dict(re.split(r"  +", line.strip()) for line in run("--version")[1].splitlines()[1:])
+    begins = sidecar(service.url).lines[0]
+    assert re.search(rf'msg="scrapeshard begins" version=\d+\.\d+\.\d+ libevent={versions["libevent"]}\S* '
+                     rf'libcurl={versions["libcurl"]}', begins), begins
+
+
 @pytest.mark.parametrize("package, library", [
     ("libevent-2.1-7", "libevent"), ("libcurl4", "libcurl"), ("libssl3", "OpenSSL"), ("libxxhash0", "xxHash"),
     ("libpcre2-8-0", "PCRE2"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
@@ -283,6 +291,21 @@ def test_listen_on_a_unix_socket(sidecar, upstream, tmp_path, body):
     for _ in range(3):
         assert unix_get(path) == (200, body)
     assert unix_get(path, "/metrics?shard=1")[0] == 400
+
+
+def test_unix_socket_and_http_10(sidecar, upstream, tmp_path):
+    """The close is the end of the body there, and cannot be made a reset: what would stream is refused."""
+    path = str(tmp_path / "s")
+    for body, status in ((BODY, b"200"), (LARGE, b"400")):
+        s = sidecar(upstream(answering(answer(body))).url, listen=f"unix:{path}")
+        with socket.socket(socket.AF_UNIX) as raw, raw.makefile("rb") as file:
+            raw.connect(path)
+            raw.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            got = file.read()
+        assert got.split(b" ")[1] == status
+        assert got.endswith(body) or b"needs HTTP/1.1 on a unix socket" in got
+        assert unix_get(path) == (200, body)
+        assert s.stop() == 0
 
 
 def test_client_of_a_unix_socket_leaves(sidecar, upstream, tmp_path):
@@ -623,6 +646,25 @@ def test_second_signal_ends_at_once(sidecar, upstream, streams):
     assert s.stop(signal.SIGTERM, 10) == 0
     assert time.monotonic() - start < 5 * SLOW
     assert isinstance(asking.result(), (ConnectionError, http.client.HTTPException)), asking.got
+    gated.go_on.set()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_killed_while_an_answer_streams(upstream, version):
+    """Nobody is left to break it off: the kernel does, also where the close would be the end of the body."""
+    gated = Gated(LARGE, streams=True)
+    s = Sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=60s")
+    with s.connect() as raw:
+        raw.sendall(f"GET /metrics HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+        got = raw.recv(1000)
+        assert s.stop(signal.SIGKILL) == -signal.SIGKILL
+        try:
+            while piece := raw.recv(1 << 20):
+                got += piece
+            assert version == "1.1", "it looks like the end of the body"
+        except ConnectionResetError:
+            pass
+    assert not got.endswith(b"0\r\n\r\n")
     gated.go_on.set()
 
 

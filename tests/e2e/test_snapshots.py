@@ -220,6 +220,17 @@ def test_head(service, snapshots, headers):
     assert len(service.heads) == 1 and service.heads[0].startswith(b"GET ")
 
 
+def test_head_keeps_step(service, snapshots):
+    """No body follows, which would be taken for the next answer."""
+    s = snapshots(service)
+    with s.connect() as raw, raw.makefile("rb") as file:
+        for method in ("HEAD", "HEAD", "GET"):
+            raw.sendall(f"{method} /metrics HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert file.readline() == b"HTTP/1.1 200 OK\r\n"
+            length = int(http.client.parse_headers(file)["Content-Length"])
+        assert file.read(length) == BODY
+
+
 def test_connection_is_kept(service, snapshots):
     s = snapshots(service)
     connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)

@@ -244,6 +244,10 @@ HEADS = [
     ("garbage with NUL", [b"\0" * 1000, CLOSE], 502, "failed"),
     ("HTTP/0.9", [BODY, CLOSE], 502, "HTTP/0.9"),
     ("status that is no number", [b"HTTP/1.1 abc OK\r\nContent-Length: 5\r\n\r\nup 1\n", CLOSE], 502, "failed"),
+    ("status that is none", [answer(BODY, status="600 Odd")], 502, "status"),
+    ("another protocol from now on", [head("Upgrade: a", "Connection: upgrade", status="HTTP/1.1 101 Switching"), BODY],
+     502, "protocol|failed"),
+    ("a head in the head", [head("Content-Length: 9", "HTTP/1.1 200 a: b") + BODY, CLOSE], 502, "a second head"),
     ("many headers", [head(*(f"X-Header-{i:04d}: {'x' * 80}" for i in range(700)), "Content-Length: 5") + b"up 1\n"],
      502, "64 KiB"),
     ("long header", [head("X-Long: " + "x" * 70000, "Content-Length: 5") + b"up 1\n"], 502, "64 KiB"),
@@ -651,6 +655,14 @@ def test_no_content(stage, script):
         assert (status, body) == (204, b"")
         assert "Content-Length" not in headers and "Transfer-Encoding" not in headers
     s.recovers()
+
+
+def test_what_has_no_type_is_no_page(stage):
+    """What is passed on without a Content-Type would be text/html, if it were for evhttp."""
+    s = stage()
+    s.play([answer(b"<b>no</b>\n", None, "404 Not Found")])
+    status, headers, body = s.sidecar.get()
+    assert (status, headers["Content-Type"], body) == (404, "text/plain; charset=utf-8", b"<b>no</b>\n")
 
 
 def test_large_error_page_is_passed_on_whole(stage):

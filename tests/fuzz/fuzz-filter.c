@@ -4,21 +4,13 @@
  * shards together have every byte that the whole has, once but for what goes to all, or all fail. The first byte
  * chooses the format, the key and the rules, the second how it is cut.
  */
-#include <scrapeshard/index.h>
+#include "fuzz.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <scrapeshard/index.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const content_types[] = {
-    "text/plain; version=0.0.4",
-    "application/openmetrics-text; version=1.0.0",
-    "text/html",
-    "application/vnd.google.protobuf",
-};
-
-enum { FORMATS = 4, PROTOBUF = 3, SHARDS = 3, MAX_LINE = 200 };
+enum { SHARDS = 3, MAX_LINE = 200 };
 
 struct rule {
     enum ss_action action;
@@ -52,19 +44,6 @@ static const struct plan {
 
 enum { PLANS = sizeof(plans) / sizeof(plans[0]) };
 
-struct result {
-    int status;
-    char *bytes;
-    size_t len, capacity;
-    struct ss_filter_counts counts;
-};
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
-
 static struct ss_span
 span_of(const char *text)
 {
@@ -97,44 +76,19 @@ sharding_of(size_t n)
     return made[n];
 }
 
-static int
-take(void *ctx, const struct ss_span *spans, size_t n)
-{
-    struct result *r = ctx;
-    for (size_t i = 0; i < n; i++) {
-        if (r->capacity - r->len < spans[i].len) {
-            r->capacity = 2 * (r->len + spans[i].len);
-            r->bytes = realloc(r->bytes, r->capacity);
-            REQUIRE(r->bytes);
-        }
-        memcpy(r->bytes + r->len, spans[i].ptr, spans[i].len);
-        r->len += spans[i].len;
-    }
-    return 0;
-}
-
 /* Filters the body; seed 0 gives it whole, any other in pieces of sizes that follow from the seed. */
 static struct result
 filter(struct ss_span body, const struct ss_filter_settings *settings, const struct ss_shards *shards, unsigned seed)
 {
     struct ss_filter_settings own = *settings;
     struct result r = {.status = 0};
-    struct ss_sink sink = {take, &r};
+    struct ss_sink sink = {result_take, &r};
     struct ss_filter *filter;
 
     own.shards = shards;
     REQUIRE(!ss_filter_new(&filter, &own));
-    while (body.len && !r.status) {
-        size_t n = body.len;
-        if (seed) {
-            seed = seed * 1103515245u + 12345u;
-            n = 1 + (seed >> 16) % (seed >> 28 ? 7 : 300);
-        }
-        struct ss_span piece = {body.ptr, n < body.len ? n : body.len};
-        r.status = ss_filter_feed(filter, piece, &sink);
-        body.ptr += piece.len;
-        body.len -= piece.len;
-    }
+    while (body.len && !r.status)
+        r.status = ss_filter_feed(filter, next_piece(&body, &seed), &sink);
     if (!r.status)
         r.status = ss_filter_end(filter, &sink);
     REQUIRE(r.status >= 0 && !r.status == !ss_filter_error(filter));
@@ -156,7 +110,7 @@ static void
 require_index(const struct ss_index *index, const struct ss_shards *shards, const struct result *wanted)
 {
     struct result r = {.status = 0};
-    struct ss_sink sink = {take, &r};
+    struct ss_sink sink = {result_take, &r};
     REQUIRE(!index == !!wanted->status);
     if (!index)
         return;

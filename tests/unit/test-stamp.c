@@ -1,63 +1,147 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies that get timestamps, cut in every way. */
+/* Timestamps for samples that have none: what gets one, what does not, in pieces of every size. */
+#include "feed.h"
+
 #include <scrapeshard/stamp.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define TEXT "text/plain; version=0.0.4"
-#define OM "application/openmetrics-text; version=1.0.0"
+#define TEXT "text/plain; version=0.0.4; charset=utf-8"
+#define OM "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #define PROTOBUF "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-#define SPAN(text) ((struct ss_span){(text), sizeof(text) - 1})
 
-enum { TIME_MS = 1500, MAX_LINE = 64 }; /* as a varint dc 0b */
+enum { MAX_LINE = 64 };
 
-struct stamped {
-    char bytes[1024];
-    size_t len;
-};
-
-static int
-take(void *ctx, const struct ss_span *spans, size_t n)
+/* Stamps a body in pieces of so many bytes. */
+static struct outcome
+stamp(int64_t time_ms, const char *content_type, struct ss_span body, size_t step)
 {
-    struct stamped *s = ctx;
-    for (size_t i = 0; i < n; i++) {
-        assert_true(s->len + spans[i].len <= sizeof(s->bytes));
-        memcpy(s->bytes + s->len, spans[i].ptr, spans[i].len);
-        s->len += spans[i].len;
-    }
-    return 0;
-}
-
-/* Feeds the body in two pieces, the first of which has so many bytes; or, that being 0, byte by byte. */
-static int
-stamp(struct ss_span body, const char *content_type, size_t first, struct stamped *out)
-{
-    struct ss_sink sink = {take, out};
+    struct outcome o = {.bytes = calloc(1, 1)};
+    struct ss_sink sink = {outcome_take, &o};
+    struct guarded memory = guarded_new(step);
     struct ss_stamp *s;
-    size_t n = first ? first : 1;
-    int r = 0;
 
-    out->len = 0;
-    assert_int_equal(ss_stamp_new(&s, content_type, TIME_MS, MAX_LINE), 0);
-    for (size_t at = 0; at < body.len && !r; at += n, n = first ? body.len - at : 1) {
-        /* A copy of its own, so that a sanitizer sees each byte that is read too far. */
-        char *piece = malloc(n);
-        memcpy(piece, body.ptr + at, n);
-        r = ss_stamp_feed(s, (struct ss_span){piece, n}, &sink);
-        free(piece);
+    assert_int_equal(ss_stamp_new(&s, content_type, time_ms, MAX_LINE), 0);
+    for (size_t at = 0; at < body.len && !o.result; at += step) {
+        size_t n = step < body.len - at ? step : body.len - at;
+        o.result = ss_stamp_feed(s, guarded_put(&memory, (struct ss_span){body.ptr + at, n}), &sink);
     }
-    if (!r)
-        r = ss_stamp_end(s, &sink);
+    if (!o.result)
+        o.result = ss_stamp_end(s, &sink);
+    assert_true(ss_stamp_memory(s) > 0);
     ss_stamp_free(s);
-    return r;
+    guarded_free(&memory);
+    return o;
 }
 
+static void
+check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct ss_span stamped)
+{
+    for (size_t step = 1; step <= body.len; step++) {
+        struct outcome o = stamp(time_ms, content_type, body, step);
+        if (o.result || o.len != stamped.len || memcmp(o.bytes, stamped.ptr, o.len) != 0)
+            fail_msg("\"%.*s\" in pieces of %zu: %d, \"%.*s\"", (int)body.len, body.ptr, step, o.result, (int)o.len,
+                     o.bytes);
+        outcome_free(&o);
+    }
+}
+
+/* By 1700000000.123, or in protobuf by 5. */
+static void
+check(const char *content_type, struct ss_span body, struct ss_span stamped)
+{
+    check_at(strcmp(content_type, PROTOBUF) ? 1700000000123 : 5, content_type, body, stamped);
+}
+
+static void
+test_text(void **state)
+{
+    (void)state;
+    static const char *const stamped[] = {"up 1", "a{b=\"c\"} 1", " a {b = \"}\\\"\"} 1e3", "a{b=\"one\ntwo\"} NaN",
+                                          "a +Inf"};
+    static const char *const left[] = {"up 1 17",        "# HELP up 1", "# a comment", "",    "up",
+                                       "a{b=\"c\"} 1 2", "a{b=\"c\"",   "{b=\"c\"} 1", "up x"};
+    char before[MAX_LINE], after[2 * MAX_LINE];
+
+    for (size_t i = 0; i < sizeof(stamped) / sizeof(*stamped); i++) {
+        int n = snprintf(before, sizeof(before), "%s\n", stamped[i]);
+        int m = snprintf(after, sizeof(after), "%s 1700000000123\n", stamped[i]);
+        check(TEXT, (struct ss_span){before, (size_t)n}, (struct ss_span){after, (size_t)m});
+    }
+    for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
+        struct ss_span line = {before, (size_t)snprintf(before, sizeof(before), "%s\n", left[i])};
+        check(TEXT, line, line);
+    }
+    check(TEXT, SPAN("a 1 \t\r\nb 2\n# EOF\n"), SPAN("a 1 \t\r\nb 2 1700000000123\n# EOF\n"));
+    /* An end without a LF is for who reads on to judge. */
+    check(TEXT, SPAN("a 1\nb 2"), SPAN("a 1 1700000000123\nb 2 1700000000123"));
+    check(TEXT, SPAN("a{b=\"c"), SPAN("a{b=\"c"));
+}
+
+static void
+test_openmetrics(void **state)
+{
+    (void)state;
+    check(OM, SPAN("# TYPE a counter\na_total 1\n# EOF\n"),
+          SPAN("# TYPE a counter\na_total 1 1700000000.123\n# EOF\n"));
+    check(OM, SPAN("a_total{b=\"c\"} 1 # {id=\"d\"} 2\n"), SPAN("a_total{b=\"c\"} 1 1700000000.123 # {id=\"d\"} 2\n"));
+    check(OM, SPAN("a 1 17\na 1 # 2\n a 1\na {b=\"c\"} 1\n"), SPAN("a 1 17\na 1 # 2\n a 1\na {b=\"c\"} 1\n"));
+    check(OM, SPAN("a {count:1,sum:2}\n"), SPAN("a {count:1,sum:2}\n"));
+}
+
+/* A gauge of 1, as a metric's fields. */
+#define GAUGE "\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"
+#define NAME                                                                                                           \
+    "\x0a\x01"                                                                                                         \
+    "a"
+
+static void
+test_protobuf(void **state)
+{
+    (void)state;
+    check(PROTOBUF, SPAN("\x12" NAME "\x18\x01\x22\x0b" GAUGE), SPAN("\x14" NAME "\x18\x01\x22\x0d" GAUGE "\x30\x05"));
+    check(PROTOBUF, SPAN("\x1d" NAME "\x22\x0b" GAUGE "\x22\x0b" GAUGE "\x03" NAME),
+          SPAN("\x21" NAME "\x22\x0d" GAUGE "\x30\x05\x22\x0d" GAUGE "\x30\x05\x03" NAME));
+    /* It has a timestamp; fields of other types are not metrics. */
+    check(PROTOBUF, SPAN("\x12" NAME "\x22\x0d" GAUGE "\x30\x07"), SPAN("\x12" NAME "\x22\x0d" GAUGE "\x30\x07"));
+    check(PROTOBUF,
+          SPAN("\x08" NAME "\x25"
+               "abcd"),
+          SPAN("\x08" NAME "\x25"
+               "abcd"));
+    check(PROTOBUF,
+          SPAN("\x0c" NAME "\x21"
+               "abcdefgh"),
+          SPAN("\x0c" NAME "\x21"
+               "abcdefgh"));
+}
+
+static void
+test_protobuf_that_is_none(void **state)
+{
+    (void)state;
+    static const struct ss_span bodies[] = {
+        SPAN("\x05" NAME),                                         /* cut */
+        SPAN("\x80"),                                              /* in its length */
+        SPAN("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" NAME), /* no length */
+        SPAN("\xff\xff\xff\xff\x7f" NAME),                         /* too long */
+        SPAN("\x05" NAME "\x0f\x01"),                              /* a type that is none */
+        SPAN("\x07" NAME "\x22\x02\x09\x01"),                      /* a metric that cannot be read */
+        SPAN("\x05" NAME "\x22\x7f"),                              /* a field longer than its family */
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++)
+        check(PROTOBUF, bodies[i], bodies[i]);
+}
+
+/* By 1.5, as a varint dc 0b. */
 static const struct {
     const char *content_type;
     struct ss_span before, after;
@@ -101,38 +185,76 @@ static void
 test_bodies(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-        for (size_t first = 0; first <= bodies[i].before.len; first++) {
-            struct stamped out;
-            assert_int_equal(stamp(bodies[i].before, bodies[i].content_type, first, &out), 0);
-            if (out.len != bodies[i].after.len || memcmp(out.bytes, bodies[i].after.ptr, out.len))
-                fail_msg("body %zu, cut at %zu: \"%.*s\"", i, first, (int)out.len, out.bytes);
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+        check_at(1500, bodies[i].content_type, bodies[i].before, bodies[i].after);
+}
+
+static void
+test_line_limit(void **state)
+{
+    (void)state;
+    char line[MAX_LINE + 2];
+    for (size_t i = 0; i < 4; i++) {
+        size_t len = MAX_LINE + i % 2;
+        memset(line, 'a', len);
+        memcpy(line + len - 3, " 1\n", 3);
+        if (i >= 2)
+            *line = '#';
+        for (size_t step = 1; step <= len; step++) {
+            struct outcome o = stamp(1500, TEXT, (struct ss_span){line, len}, step);
+            assert_int_equal(o.result, len > MAX_LINE ? SS_LINE_TOO_LONG : 0);
+            outcome_free(&o);
         }
     }
 }
 
-static void
-test_long_lines(void **state)
+static int
+refuse(void *ctx, const struct ss_span *spans, size_t n)
 {
-    static const char longest[] = "a{b=\"56789 123456789 123456789 123456789 123456789 12345678\"} 1\n";
-    char longer[sizeof(longest) + 1];
-    struct stamped out;
+    (void)ctx, (void)spans, (void)n;
+    return -EPIPE;
+}
+
+static void
+test_sink_error_travels(void **state)
+{
     (void)state;
-    assert_int_equal(sizeof(longest) - 1, MAX_LINE);
-    memcpy(longer + 1, longest, sizeof(longest));
-    for (size_t first = 0; first <= MAX_LINE; first++) {
-        *longer = 'x';
-        assert_int_equal(stamp(SPAN(longest), TEXT, first, &out), 0);
-        assert_int_equal(out.len, MAX_LINE + 5);
-        assert_int_equal(stamp((struct ss_span){longer, MAX_LINE + 1}, TEXT, first, &out), SS_LINE_TOO_LONG);
-        *longer = '#';
-        assert_int_equal(stamp((struct ss_span){longer, MAX_LINE + 1}, TEXT, first, &out), SS_LINE_TOO_LONG);
+    const struct ss_sink sink = {refuse, NULL};
+    static const char *const types[] = {TEXT, OM, PROTOBUF};
+    for (size_t i = 0; i < 3; i++) {
+        struct ss_stamp *s;
+        assert_int_equal(ss_stamp_new(&s, types[i], 5, MAX_LINE), 0);
+        int r = ss_stamp_feed(s, SPAN("\n"), &sink); /* an empty line, or the beginning of a family of ten bytes */
+        assert_int_equal(r ? r : ss_stamp_end(s, &sink), -EPIPE);
+        ss_stamp_free(s);
     }
+    ss_stamp_free(NULL);
+}
+
+/* More than is handed on at once. */
+static void
+test_long_body(void **state)
+{
+    (void)state;
+    enum { LINES = 20000 };
+    char *body = malloc(LINES * 4);
+    for (size_t i = 0; i < LINES; i++)
+        memcpy(body + 4 * i, "a 1\n", 4);
+    struct outcome o = stamp(1700000000123, TEXT, (struct ss_span){body, LINES * 4}, LINES * 4);
+    assert_int_equal(o.result, 0);
+    assert_int_equal(o.len, LINES * strlen("a 1 1700000000123\n"));
+    outcome_free(&o);
+    free(body);
 }
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bodies), cmocka_unit_test(test_long_lines)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),       cmocka_unit_test(test_openmetrics),
+        cmocka_unit_test(test_protobuf),   cmocka_unit_test(test_protobuf_that_is_none),
+        cmocka_unit_test(test_line_limit), cmocka_unit_test(test_sink_error_travels),
+        cmocka_unit_test(test_long_body),  cmocka_unit_test(test_bodies),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What systemd and the sidecar say to each other: sockets that are passed (by systemd's own systemd-socket-activate), and
+news of it by datagram."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from conftest import BINARY, SLOW, Process, answer, answering, free_port, wait_until
+from test_service import Asking, Gated
+
+BODY = b"# TYPE up gauge\nup 1\n"
+ADMIN_OFF = "--admin.listen-address=off"
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+class Passed:
+    """A listening socket that goes to one sidecar after another, as systemd keeps it over restarts."""
+
+    def __init__(self, kind=socket.SOCK_STREAM, listens=True):
+        self.socket = socket.socket(type=kind)
+        self.socket.bind(("127.0.0.1", 0))
+        if listens:
+            self.socket.listen(64)
+        self.port = self.socket.getsockname()[1]
+        self.fd = self.socket.fileno()
+
+    def argv(self, *args, names="scrapes", pid="$$"):
+        """A command that finds the socket as systemd passes it: as descriptor 3, under its name."""
+        script = f'LISTEN_PID={pid} LISTEN_FDS=1 LISTEN_FDNAMES={names} exec "$0" "$@" 3<&{self.fd}'
+        return ["bash", "-c", script, BINARY, *args]
+
+    def start(self, *args, **options):
+        return Process(self.argv(*args, ADMIN_OFF, **options), pass_fds=[self.fd])
+
+    def get(self):
+        return Scrape(self.port).result()
+
+    def close(self):
+        self.socket.close()
+
+
+class Scrape:
+    """A scrape that is sent at once and read when it is asked for."""
+
+    def __init__(self, port):
+        self.raw = socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW)
+        self.raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    def result(self):
+        with self.raw, self.raw.makefile("rb") as file:
+            return file.read()
+
+
+@pytest.fixture
+def passed():
+    with contextlib.ExitStack() as stack:
+        def make(*args, **options):
+            return stack.enter_context(contextlib.closing(Passed(*args, **options)))
+        yield make
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="there is no systemd-socket-activate")
+def test_socket_activation(service):
+    """Both listeners, by the names of their sockets, in any order."""
+    scrapes, admin = free_port(), free_port()
+    p = Process(["systemd-socket-activate", f"--listen=127.0.0.1:{admin}", f"--listen=127.0.0.1:{scrapes}",
+                 "--fdname=admin:scrapes", BINARY, f"--upstream.url={service.url}",
+                 "--web.listen-address=systemd:scrapes", "--admin.listen-address=systemd:admin"])
+    try:
+        p.wait_line("Listening on .*as 4")
+        assert Scrape(scrapes).result().endswith(BODY)
+        assert p.find(rf'"listening for scrapes" address=127.0.0.1:{scrapes}')
+        with socket.create_connection(("127.0.0.1", admin)) as raw:
+            raw.sendall(b"GET /-/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
+    finally:
+        status = p.stop()
+    assert status == 0, p.lines
+
+
+def test_nobody_is_refused_through_a_restart(service, passed):
+    """Who connects while one ends and before the next begins waits, and is answered."""
+    kept = passed()
+    first = kept.start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
+    first.wait_line("listening for scrapes")
+    assert kept.get().endswith(BODY)
+    assert first.stop() == 0
+    waiting = [Scrape(kept.port) for _ in range(10)]
+    second = kept.start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
+    try:
+        assert all(scrape.result().endswith(BODY) for scrape in waiting)
+    finally:
+        assert second.stop() == 0
+
+
+def test_who_connects_while_it_drains_waits_for_the_next(upstream, passed):
+    """The one that drains takes no more, and shuts nothing down that is not its own."""
+    gated, kept = Gated(), passed()
+    u = upstream(gated)
+    flags = [f"--upstream.url={u.url}", "--web.listen-address=systemd:scrapes", "--set=endpoint.default.timeout=60s"]
+    first = kept.start(*flags)
+    first.wait_line("listening for scrapes")
+    in_flight = Scrape(kept.port)
+    assert gated.asked.wait(10 * SLOW)
+    first.process.send_signal(signal.SIGTERM)
+    first.wait_line("shutting down")
+    late = Scrape(kept.port)
+    second = kept.start(*flags)
+    try:
+        wait_until(lambda: len(u.requests) == 2, "the next sidecar does not take the scrape")
+        gated.go_on.set()
+        assert in_flight.result().endswith(gated.body) and late.result().endswith(gated.body)
+        assert first.stop(signal.SIGCONT) == 0
+        assert first.count("msg=scrape") == second.count("msg=scrape") == 1
+    finally:
+        gated.go_on.set()
+        assert second.stop() == 0
+
+
+@pytest.mark.parametrize("names, pid, reason", [
+    ("other", "$$", "systemd passed no socket of this name"),
+    ("other:scrapes", "$$", "systemd passed no socket of this name"),  # two names, but one socket
+    ("scrapes", "1", "systemd passed no socket of this name"),  # meant for another process
+], ids=["another name", "no such descriptor", "another process"])
+def test_no_socket_was_passed(service, passed, names, pid, reason):
+    p = passed().start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes", names=names, pid=pid)
+    assert p.process.wait(20 * SLOW) == 1
+    p.reader.join(5)
+    assert p.find(f"cannot listen for scrapes.* address=systemd:scrapes reason=\"{reason}"), p.lines
+
+
+@pytest.mark.parametrize("options", [{"listens": False}, {"kind": socket.SOCK_DGRAM, "listens": False}],
+                         ids=["it does not listen", "datagrams"])
+def test_socket_of_another_kind(service, passed, options):
+    p = passed(**options).start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
+    assert p.process.wait(20 * SLOW) == 1
+    p.reader.join(5)
+    assert p.find("is no socket that listens for connections"), p.lines
+
+
+def test_address_without_a_name(service):
+    done = subprocess.run([BINARY, f"--upstream.url={service.url}", "--web.listen-address=systemd:"],
+                          capture_output=True, text=True, timeout=20 * SLOW)
+    assert done.returncode == 1 and "systemd:NAME is right" in done.stderr
+
+
+# News.
+
+
+@pytest.fixture(params=["path", "abstract"])
+def news(request, tmp_path):
+    """A socket as systemd listens on for news, with the name by which a service is told of it."""
+    name = f"{tmp_path}/notify" if request.param == "path" else f"@scrapeshard-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(name.replace("@", "\0"))
+        s.settimeout(20 * SLOW)
+        yield s, name
+
+
+def test_news(sidecar, upstream, config, news):
+    """Ready when it listens and not before, through a reload, whether it succeeds or not, and when it ends."""
+    s, name = news
+    gated = Gated()
+    path = config(f"[endpoint a]\nupstream = {upstream(gated).url}\n")
+    running = sidecar(config=path, env={**os.environ, "NOTIFY_SOCKET": name})
+    assert s.recv(100) == b"READY=1"
+    assert running.find("listening for scrapes") and running.find("listening for administration")
+    for text in (None, "junk\n"):
+        if text:
+            config(text)
+        running.process.send_signal(signal.SIGHUP)
+        reloading = s.recv(100)
+        assert reloading.startswith(b"RELOADING=1\nMONOTONIC_USEC=") and int(reloading.rsplit(b"=", 1)[1]) > 0
+        assert s.recv(100) == b"READY=1"
+    asking = Asking(running)
+    assert gated.asked.wait(10 * SLOW)
+    running.process.send_signal(signal.SIGTERM)
+    assert s.recv(100) == b"STOPPING=1"
+    assert running.process.poll() is None
+    gated.go_on.set()
+    assert asking.result()[0] == 200
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "@scrapeshard-nobody", "x" * 200])
+def test_nobody_hears_the_news(sidecar, service, name):
+    s = sidecar(service.url, env={**os.environ, "NOTIFY_SOCKET": name})
+    assert s.get()[2] == BODY

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes minutes: the sidecar's monotonic clock is put forward (tests/torture/move-clock.c)."""
+import http.client
+import mmap
+import os
+import pathlib
+import struct
+
+import pytest
+
+from conftest import BINARY, SLOW, answer, answering, wait_until
+
+BODY = b"# TYPE up gauge\nup 1\n"
+LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libmove-clock.so"
+PROMETHEUS_KEEPS = 300  # seconds that Prometheus keeps an idle connection
+
+
+class Clock:
+    """The file that steers it."""
+    FIELDS = struct.Struct("2q")
+
+    def __init__(self, path):
+        path.write_bytes(bytes(self.FIELDS.size))
+        # A sanitizer wants to be the first library, and is content to be the second.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        self.environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "MOVE_CLOCK": str(path),
+                            "ASAN_OPTIONS": options.lstrip(":")}
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
+
+    def forward(self, seconds):
+        self.map[:8] = struct.pack("q", struct.unpack("q", self.map[:8])[0] + seconds)
+
+    def actions(self):
+        """How often the program has changed what a signal does."""
+        return self.FIELDS.unpack(self.map[:])[1]
+
+
+@pytest.fixture
+def clock(tmp_path):
+    assert LIBRARY.exists(), f"{LIBRARY} is not built: ninja"
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+def service(upstream):
+    return upstream(answering(answer(BODY)))
+
+
+class Kept:
+    """A scraper that does not connect anew by itself."""
+
+    def __init__(self, sidecar):
+        self.connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=20 * SLOW)
+        self.connection.auto_open = False
+        self.connection.connect()
+
+    def scrape(self):
+        self.connection.request("GET", "/metrics")
+        response = self.connection.getresponse()
+        return response.status, response.read()
+
+
+def settle(sidecar):
+    """The loop has turned, and timers that are due have run."""
+    for _ in range(2):
+        assert sidecar.admin("/-/healthy")[0] == 200
+
+
+@pytest.mark.parametrize("idle", [60, PROMETHEUS_KEEPS, 310])
+def test_idle_connections_are_kept_as_long_as_prometheus_keeps_them(sidecar, service, clock, idle):
+    """On both sides: the one who closes first is the scraper, so that no scrape meets a connection that just goes."""
+    s = sidecar(service.url, env=clock.environment)
+    kept = Kept(s)
+    for _ in range(3):
+        assert kept.scrape() == (200, BODY)
+        clock.forward(idle)
+        settle(s)
+    assert kept.scrape() == (200, BODY)
+    assert service.connections == 1
+    kept.connection.close()
+
+
+def test_idle_connections_are_not_kept_for_ever(sidecar, service, clock):
+    s = sidecar(service.url, env=clock.environment)
+    kept = Kept(s)
+    assert kept.scrape() == (200, BODY)
+    clock.forward(1000)
+    settle(s)
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        kept.scrape()
+    assert s.get()[2] == BODY
+    assert service.connections == 2
+    kept.connection.close()
+
+
+def test_signals_are_nothing_that_a_scrape_touches(sidecar, service, clock):
+    """libcurl would change what SIGPIPE does at every turn, were it not told to leave signals alone."""
+    s = sidecar(service.url, env=clock.environment)
+    assert s.get()[2] == BODY
+    before = clock.actions()
+    assert before, "nothing is counted"
+    for _ in range(10):
+        assert s.get()[2] == BODY
+    assert clock.actions() == before
+
+
+def test_shards_that_nobody_scrapes_any_more(sidecar, service, clock):
+    """By the default interval of a minute: unknown at first, missing after three."""
+    s = sidecar(service.url, env=clock.environment)
+
+    def state(name):
+        text = s.admin("/metrics")[2].decode()
+        return next(float(line.split()[-1]) for line in text.splitlines()
+                    if line.startswith(f"scrapeshard_{name}{{") and 'shard_count="4"' in line)
+    for shard in range(3):
+        assert s.get(f"/metrics?shard={shard}&shard_count=4")[0] == 200
+    wait_until(lambda: (state("shards_unknown"), state("shards_missing")) == (1, 0), "shard 3 is not unknown")
+    clock.forward(179)
+    assert (state("shards_unknown"), state("shards_missing")) == (1, 0)
+    clock.forward(2)
+    assert (state("shards_unknown"), state("shards_missing")) == (0, 4)
+    assert s.get("/metrics?shard=3&shard_count=4")[0] == 200
+    wait_until(lambda: state("shards_missing") == 3, "shard 3 is missing still")

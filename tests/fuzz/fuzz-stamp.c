@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A body that gets timestamps: in pieces as whole; without them it is the body that came; it is as right, or as wrong,
+ * as that, with as many series and families; and it needs no more of them. The first byte chooses the format, the
+ * second how it is cut.
+ */
+#include "fuzz.h"
+
+#include <scrapeshard/stamp.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TIME_MS = 1500, MAX_LINE = 200, METRIC = 4, TIMESTAMP = 6 };
+
+/* What TIME_MS adds. */
+static const struct ss_span stamps[FORMATS] = {{" 1500", 5}, {" 1.500", 6}, {" 1500", 5}, {"\x30\xdc\x0b", 3}};
+
+static struct result
+stamp(struct ss_span body, size_t format, size_t max_line, unsigned seed)
+{
+    struct result r = {.status = 0};
+    struct ss_sink sink = {result_take, &r};
+    struct ss_stamp *s;
+
+    REQUIRE(!ss_stamp_new(&s, content_types[format], TIME_MS, max_line));
+    while (body.len && !r.status)
+        r.status = ss_stamp_feed(s, next_piece(&body, &seed), &sink);
+    if (!r.status)
+        r.status = ss_stamp_end(s, &sink);
+    REQUIRE(r.status == 0 || r.status == SS_LINE_TOO_LONG);
+    ss_stamp_free(s);
+    return r;
+}
+
+static struct result
+filter(struct ss_span body, size_t format, size_t max_line)
+{
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct result r = {.status = 0};
+    struct ss_sink sink = {result_take, &r};
+    struct ss_filter *f;
+
+    settings.content_type = content_types[format];
+    settings.max_line = max_line;
+    REQUIRE(!ss_filter_new(&f, &settings));
+    r.status = ss_filter_feed(f, body, &sink);
+    if (!r.status)
+        r.status = ss_filter_end(f, &sink);
+    r.counts = *ss_filter_counts(f);
+    ss_filter_free(f);
+    free(r.bytes);
+    return r;
+}
+
+static struct ss_span
+span_of(const struct result *r)
+{
+    return (struct ss_span){r->bytes, r->len};
+}
+
+/* Text without its stamps. */
+
+static bool
+begins_with(struct ss_span bytes, struct ss_span with)
+{
+    return bytes.len >= with.len && !memcmp(bytes.ptr, with.ptr, with.len);
+}
+
+static void
+require_text(struct ss_span in, struct ss_span out, struct ss_span stamp)
+{
+    while (out.len) {
+        /* Where the body has the same bytes itself, it does not matter which are left away. */
+        size_t added = begins_with(out, stamp) && !begins_with(in, stamp) ? stamp.len : 0;
+        REQUIRE(added || (in.len && *in.ptr == *out.ptr));
+        out.ptr += added ? added : 1;
+        out.len -= added ? added : 1;
+        in.ptr += !added;
+        in.len -= !added;
+    }
+    REQUIRE(!in.len);
+}
+
+/* Protobuf without them: read by a reader of its own. */
+
+static bool
+read_varint(struct ss_span *in, uint64_t *out)
+{
+    *out = 0;
+    for (unsigned shift = 0; in->len && shift < 64; shift += 7) {
+        uint8_t byte = (uint8_t)*in->ptr++;
+        in->len--;
+        *out |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
+    }
+    return false;
+}
+
+static bool
+read_bytes(struct ss_span *in, uint64_t n, struct ss_span *out)
+{
+    if (n > in->len)
+        return false;
+    *out = (struct ss_span){in->ptr, (size_t)n};
+    in->ptr += n;
+    in->len -= (size_t)n;
+    return true;
+}
+
+struct field {
+    uint64_t tag;
+    struct ss_span whole, value; /* the value of one with a length */
+};
+
+static bool
+read_field(struct ss_span *in, struct field *f)
+{
+    const char *begin = in->ptr;
+    uint64_t n = 0;
+    f->value = (struct ss_span){"", 0};
+    bool read = read_varint(in, &f->tag);
+    switch (f->tag & 7) {
+    case 0:
+        read = read && read_varint(in, &n);
+        break;
+    case 2:
+        read = read && read_varint(in, &n) && read_bytes(in, n, &f->value);
+        break;
+    default: /* a double, or a float */
+        read = read && read_bytes(in, (f->tag & 7) == 1 ? 8 : 4, &f->value);
+    }
+    f->whole = (struct ss_span){begin, (size_t)(in->ptr - begin)};
+    return read;
+}
+
+static bool
+has_timestamp(struct ss_span metric)
+{
+    struct field f;
+    while (metric.len && read_field(&metric, &f))
+        if (f.tag >> 3 == TIMESTAMP)
+            return true;
+    return false;
+}
+
+/* A field as it came, or a metric with a stamp behind all that it had. */
+static void
+require_field(const struct field *in, const struct field *out)
+{
+    struct ss_span stamp = stamps[PROTOBUF], rest = out->value;
+    if (same_bytes(in->whole, out->whole))
+        return;
+    REQUIRE(in->tag == (METRIC << 3 | 2) && out->tag == in->tag && !has_timestamp(in->value));
+    REQUIRE(begins_with(rest, in->value));
+    rest.ptr += in->value.len;
+    rest.len -= in->value.len;
+    REQUIRE(same_bytes(rest, stamp));
+}
+
+/* Of a body that is right. */
+static void
+require_protobuf(struct ss_span in, struct ss_span out)
+{
+    struct ss_span a, b;
+    struct field f, g;
+    uint64_t n;
+    while (in.len) {
+        REQUIRE(read_varint(&in, &n) && read_bytes(&in, n, &a));
+        REQUIRE(read_varint(&out, &n) && read_bytes(&out, n, &b));
+        while (a.len) {
+            REQUIRE(read_field(&a, &f) && read_field(&b, &g));
+            require_field(&f, &g);
+        }
+        REQUIRE(!b.len);
+    }
+    REQUIRE(!out.len);
+}
+
+/* Of a body that the stamp took to its end. */
+static void
+require_right(size_t format, struct ss_span body, struct ss_span stamped, bool right)
+{
+    if (format != PROTOBUF)
+        require_text(body, stamped, stamps[format]);
+    else if (right)
+        require_protobuf(body, stamped);
+
+    struct result again = stamp(stamped, format, MAX_LINE + SS_STAMP_MOST, 0);
+    REQUIRE(!again.status && same_bytes(span_of(&again), stamped));
+    free(again.bytes);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    size_t format = data[0] % FORMATS;
+    struct ss_span body = {(const char *)data + 2, size - 2};
+    struct result before = filter(body, format, MAX_LINE);
+    struct result whole = stamp(body, format, MAX_LINE, 0), pieces = stamp(body, format, MAX_LINE, 1u + data[1]);
+
+    REQUIRE(whole.status == pieces.status);
+    if (whole.status) {
+        REQUIRE(before.status);
+    } else {
+        REQUIRE(same_bytes(span_of(&whole), span_of(&pieces)));
+        struct result after = filter(span_of(&whole), format, MAX_LINE + SS_STAMP_MOST);
+        REQUIRE(!before.status == !after.status);
+        REQUIRE(before.status || (before.counts.series_seen == after.counts.series_seen &&
+                                  before.counts.families_seen == after.counts.families_seen));
+        require_right(format, body, span_of(&whole), !before.status);
+    }
+    free(whole.bytes);
+    free(pieces.bytes);
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FUZZ_FUZZ_H
+#define FUZZ_FUZZ_H
+/* What the fuzz targets of bodies share: a sink that keeps, and cuts that follow from a seed. */
+#include <scrapeshard/filter.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
+    } while (0)
+
+enum { FORMATS = 4, PROTOBUF = 3 };
+
+static const char *const content_types[FORMATS] = {
+    "text/plain; version=0.0.4",
+    "application/openmetrics-text; version=1.0.0",
+    "text/html",
+    "application/vnd.google.protobuf",
+};
+
+struct result {
+    int status;
+    char *bytes;
+    size_t len, capacity;
+    struct ss_filter_counts counts;
+};
+
+/* A sink that adds to a struct result. */
+static inline int
+result_take(void *ctx, const struct ss_span *spans, size_t n)
+{
+    struct result *r = ctx;
+    for (size_t i = 0; i < n; i++) {
+        if (r->capacity - r->len < spans[i].len) {
+            r->capacity = 2 * (r->len + spans[i].len);
+            r->bytes = realloc(r->bytes, r->capacity);
+            REQUIRE(r->bytes);
+        }
+        memcpy(r->bytes + r->len, spans[i].ptr, spans[i].len);
+        r->len += spans[i].len;
+    }
+    return 0;
+}
+
+/* The next piece of a body: all of it if the seed is 0, else of a size that follows from the seed. */
+static inline struct ss_span
+next_piece(struct ss_span *body, unsigned *seed)
+{
+    size_t n = body->len;
+    if (*seed) {
+        *seed = *seed * 1103515245u + 12345u;
+        n = 1 + (*seed >> 16) % (*seed >> 28 ? 7 : 300);
+    }
+    struct ss_span piece = {body->ptr, n < body->len ? n : body->len};
+    body->ptr += piece.len;
+    body->len -= piece.len;
+    return piece;
+}
+
+static inline bool
+same_bytes(struct ss_span a, struct ss_span b)
+{
+    return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
+}
+
+#endif
