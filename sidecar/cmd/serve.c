@@ -10,6 +10,7 @@
 #include "../service/http.h"
 #include "../service/limits.h"
 #include "../service/listen.h"
+#include "../service/loop.h"
 #include "../service/memory.h"
 #include "../service/sandbox.h"
 #include "../service/systemd.h"
@@ -268,9 +269,7 @@ start(struct program *p)
 {
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     mallopt(M_TOP_PAD, HEAP_AHEAD);
-    p->base = event_base_new();
-    if (p->base)
-        event_base_priority_init(p->base, 2); /* 0 is for what must not wait, 1 for all else */
+    p->base = loop_new();
     telemetry_init(&p->telemetry, outcome_word);
     limits_init(&p->limits, &p->log, &p->telemetry);
     descriptors_init(&p->limits);

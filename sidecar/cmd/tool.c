@@ -131,7 +131,7 @@ read_asking(struct tool *t, struct get_settings *get)
         return tool_fail(file, wrong);
     get->authorization = t->authorization;
     get->tls = (struct fetch_tls){t->values[TOOL_TLS_CA], t->values[TOOL_TLS_CERTIFICATE], t->values[TOOL_TLS_KEY],
-                                  t->values[TOOL_TLS_INSECURE]};
+                                  t->values[TOOL_TLS_INSECURE], false};
     return 0;
 }
 

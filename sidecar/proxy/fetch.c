@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct fetch {
     char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
     bool excess;     /* bytes stood behind the body's told length */
     bool stray;      /* bytes stood behind its last chunk */
+    bool cut;        /* over TLS: no close_notify has come */
     bool paused;
 
     const char *refusal; /* why we stopped, or NULL */
@@ -239,13 +241,18 @@ fetch_ended(void *owner, CURLcode code)
     struct fetch *f = owner;
     enum fetch_result result = f->refusal ? FETCH_FAILED : failure(code);
     const char *reason = f->refusal;
+    bool by_close = f->framing == FRAMING_CLOSE && !is_bodiless(f->status);
 
-    if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY))
+    if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) /* only a last chunk proves itself */
+    } else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
-    else if (code == CURLE_OK)
-        result = f->framing == FRAMING_CLOSE && !is_bodiless(f->status) ? FETCH_CLOSED : FETCH_WHOLE;
+    } else if (code == CURLE_OK && by_close && f->cut) {
+        result = FETCH_BROKEN;
+        reason = "the connection ended without TLS' close_notify, so it may have been cut (strict_close)";
+    } else if (code == CURLE_OK) {
+        result = by_close ? FETCH_CLOSED : FETCH_WHOLE;
+    }
     if (!reason)
         reason = *f->error ? f->error : curl_easy_strerror(code);
     f->events->end(f->ctx, result, reason);
@@ -312,11 +319,35 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     return CURL_PREREQFUNC_OK;
 }
 
+/* libcurl takes any end of a connection for one that the service wanted; only OpenSSL hears whether it said so. */
+static void
+on_tls(const SSL *ssl, int what, int alert)
+{
+    struct fetch *f = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    if (what == SSL_CB_READ_ALERT && (alert & 0xff) == SSL_AD_CLOSE_NOTIFY)
+        f->cut = false;
+}
+
+static CURLcode
+watch_tls(CURL *easy, void *tls, void *ctx)
+{
+    struct fetch *f = ctx;
+    (void)easy;
+    f->cut = true;
+    SSL_CTX_set_app_data(tls, f);
+    SSL_CTX_set_info_callback(tls, on_tls);
+    return CURLE_OK;
+}
+
 static bool
 set_tls_options(struct fetch *f, const struct fetch_tls *tls)
 {
     CURL *e = f->easy;
     CURLcode r = curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (!r && !tls->any_end)
+        r = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, watch_tls);
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, f);
     if (!r && tls->ca)
         r = curl_easy_setopt(e, CURLOPT_CAINFO, tls->ca);
     if (!r && tls->certificate)

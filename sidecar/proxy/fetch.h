@@ -51,6 +51,7 @@ struct fetch_tls {
     const char *ca;                /* NULL: the system's */
     const char *certificate, *key; /* to show to the service */
     bool insecure;                 /* whoever answers is believed */
+    bool any_end;                  /* a connection that ends without a close_notify has ended, too, and was not cut */
 };
 
 struct fetch_request {

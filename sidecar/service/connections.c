@@ -4,6 +4,7 @@
 #include "descriptors.h"
 #include "door.h"
 #include "limits.h"
+#include "loop.h"
 #include "peer.h"
 #include "tls.h"
 
@@ -17,6 +18,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+enum {
+    /* How long a handshake lets all else go first. Many at once take less, so this is for a loop that is never idle. */
+    YIELD_MS = 1000,
+};
+
 enum phase { FRESH, HEAD, BUSY, IDLE };
 
 struct connection {
@@ -29,6 +35,7 @@ struct connection {
     enum phase phase;
     uint64_t of_peer; /* connections that its peer has, this one included */
     size_t came;      /* bytes, since the last request */
+    bool yields;      /* its handshake lets all else go first */
     bool spoke;       /* a byte of it has come */
     bool served;      /* it got an answer 200 */
     const struct connection_events *events;
@@ -38,11 +45,36 @@ struct connection {
 /* Time. */
 
 static void
-start_deadline(struct connection *c)
+set_deadline(struct connection *c, int64_t ms)
 {
-    int64_t ms = c->all->settings.head_timeout;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
     event_add(c->deadline, &tv);
+}
+
+static void
+start_deadline(struct connection *c)
+{
+    c->yields = false;
+    set_deadline(c, c->all->settings.head_timeout);
+}
+
+/* The first one: who floods us with handshakes, each of them as dear as some scrapes, is not to hold up the others. */
+static void
+start_deadline_of_handshake(struct connection *c)
+{
+    start_deadline(c);
+    if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= YIELD_MS)
+        return;
+    c->yields = true;
+    set_deadline(c, YIELD_MS);
+}
+
+static void
+yield_no_more(struct connection *c)
+{
+    c->yields = false;
+    tls_set_priority(c->bev, LOOP_USUAL);
+    set_deadline(c, c->all->settings.head_timeout - YIELD_MS);
 }
 
 static void
@@ -76,7 +108,7 @@ end(struct connection *c, enum limit limit)
         say(c, "503 Too Many Connections");
     else if (limit == LIMIT_NETWORK)
         say(c, "403 Forbidden");
-    bufferevent_priority_set(c->bev, 0); /* libevent closes the descriptor a turn later */
+    bufferevent_priority_set(c->bev, LOOP_FIRST); /* libevent closes the descriptor a turn later */
     evhttp_connection_free(c->evhttp);
 }
 
@@ -85,7 +117,10 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct connection *c = ctx;
     (void)fd, (void)what;
-    end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_REQUEST_DEADLINE);
+    if (c->yields)
+        yield_no_more(c);
+    else
+        end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_REQUEST_DEADLINE);
 }
 
 static void
@@ -250,7 +285,7 @@ admit(struct connection *c)
     else if (!may_come_in(c, &why))
         end(c, why);
     else
-        start_deadline(c);
+        start_deadline_of_handshake(c);
 }
 
 static void
@@ -340,7 +375,8 @@ connections_init(struct connections *all, struct event_base *base, struct limits
     all->admission = event_new(base, -1, 0, on_admission, all);
     if (!all->admission)
         return -ENOMEM;
-    event_priority_set(all->admission, 0); /* before a scrape that misses the descriptors of those who will go */
+    event_priority_set(all->admission,
+                       LOOP_FIRST); /* before a scrape that misses the descriptors of those who will go */
     return 0;
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
+#include <event2/bufferevent_struct.h>
+#include <event2/event.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -62,8 +64,7 @@ read_files(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *
 static bool
 set_options(SSL_CTX *ctx)
 {
-    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                 SSL_OP_NO_TICKET);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
@@ -118,6 +119,28 @@ tls_failure(struct bufferevent *bev)
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
     unsigned long code = ssl && !SSL_is_init_finished(ssl) ? bufferevent_get_openssl_error(bev) : 0;
     return code ? ERR_reason_error_string(code) : NULL;
+}
+
+/* libevent changes no priority of an event that is waiting to be told, as that of a new socket being writable is. */
+static void
+set_priority(struct event *event, int priority)
+{
+    bool pending = event_pending(event, EV_READ | EV_WRITE, NULL);
+    event_del(event);
+    event_priority_set(event, priority);
+    if (pending)
+        event_add(event, NULL);
+}
+
+bool
+tls_set_priority(struct bufferevent *bev, int priority)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(bev);
+    if (!ssl || SSL_is_init_finished(ssl))
+        return false;
+    set_priority(&bev->ev_read, priority);
+    set_priority(&bev->ev_write, priority);
+    return true;
 }
 
 void

@@ -35,6 +35,10 @@ bool tls_is(struct bufferevent *bev);
 bool tls_is_under(struct bufferevent *bev, const SSL_CTX *ctx);
 const char *tls_failure(struct bufferevent *bev);
 
+/* Gives a connection's handshake a priority, up to its end, behind which libevent sets its own. False: it is at its
+   end, or there is none. */
+bool tls_set_priority(struct bufferevent *bev, int priority);
+
 /* Whether the client showed a certificate, which then was found good; whether it has one of some names: a DNS name or
    URI of its alternative names, or its common name. */
 bool tls_has_certificate(struct bufferevent *bev);

@@ -493,20 +493,6 @@ def test_flood_while_the_reply_is_on_its_way(sidecar, upstream, service, reads, 
     assert s.get("/metrics?healthy")[2] == BODY
 
 
-def test_flood_in_small_pieces(sidecar, upstream):
-    """Each of them can be taken at once: that they are not, and pile up before the door, is what is seen of a flood."""
-    watched = Watched(HEAD + chunk(LARGE))
-    s = sidecar(upstream(watched).url)
-    with Client(s) as c:
-        c.send()
-        c.file.read(100000)
-        with pytest.raises(ConnectionError):
-            for _ in range(64):
-                c.socket.sendall(b"x" * 8192)
-                assert s.admin("/-/healthy")[0] == 200
-    wait_until(watched.left.is_set, "the service still has its connection", 5)
-
-
 def test_byte_that_waits_spins_nothing(sidecar, upstream):
     """It stays readable as long as the answer is not out."""
     watched = Watched()
@@ -519,6 +505,22 @@ def test_byte_that_waits_spins_nothing(sidecar, upstream):
         before = s.cpu_ticks()
         time.sleep(1)
         assert s.cpu_ticks() - before < 30, "it spins"
+
+
+@pytest.mark.parametrize("service, reads", [PHASES[0][1:], PHASES[3][1:]], ids=[PHASES[0][0], PHASES[3][0]])
+def test_trickle_while_the_reply_is_on_its_way(sidecar, upstream, service, reads):
+    """What never lies in the kernel for long is a flood too: little of it is taken in, and then it is broken off."""
+    watched = service()
+    s = sidecar(upstream(watched).url, "--set", "endpoint.default.timeout=1h")
+    with Client(s) as c:
+        c.send()
+        assert watched.asked.wait(10 * SLOW)
+        c.file.read(reads)
+        with pytest.raises(ConnectionError):
+            for _ in range(256):
+                c.socket.sendall(b"X" * 4096)
+                assert s.admin("/-/healthy")[0] == 200  # what came has been read, if it is read at all
+        wait_until(watched.left.is_set, "the service still has its connection")
 
 
 def test_flood_of_pipelined_requests_while_streaming(sidecar, upstream):
@@ -616,6 +618,27 @@ def test_reader_that_never_reads_meets_the_deadline(sidecar, upstream):
         wait_until(lambda: s.find("outcome=timeout .*the scraper did not read"), "no line of log")
         with pytest.raises((ConnectionError, AssertionError, ValueError)):
             c.read()
+
+
+def test_late_reader_of_bad_requests_gets_every_answer(sidecar, upstream, tmp_path):
+    """Who asks what is wrong has as much time to read so as any other. Over a unix socket few answers have to wait."""
+    s = sidecar(upstream(answering(answer(BODY))).url, "--set", "endpoint.default.timeout=1h", "--set",
+                "web.head_timeout=1h", listen=f"unix:{tmp_path}/s")
+    s.wait_line("privileges given up")
+    begun, sent, got = len(s.lines), 0, b""
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(20 * SLOW)
+        raw.connect(f"{tmp_path}/s")
+        # Until the answers wait: each has its line of log when it has gone.
+        while len(s.lines) == begun + sent:
+            raw.sendall(b"GET /metrics?shard=1 HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+            sent += 200
+            wait_until(lambda: len(s.lines) == begun + sent or stands_still(lambda: len(s.lines)),
+                       "the requests are not answered")
+        while got.count(b"HTTP/1.1 400 ") < sent:
+            piece = raw.recv(65536)
+            assert piece, f"{got.count(b'HTTP/1.1 400 ')} answers of {sent}"
+            got += piece
 
 
 # Request headers.

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from clock import NO_CLOCK, Clock
 from conftest import BINARY, SLOW, Process, answer, answering, wait_until
 
 BODY = b"# TYPE up gauge\nup 1\n"
@@ -177,6 +178,29 @@ def test_slowloris(sidecar, service):
     assert len(service.requests) > 10
 
 
+# Idle connections.
+
+
+@NO_CLOCK
+def test_idle_connections_of_a_scraper_and_of_the_service(sidecar, service, tmp_path):
+    """Prometheus keeps an idle one for 5 minutes: until then, and a little longer, it is not we who close, be it towards
+    the scraper or the service. But it is not kept for ever."""
+    clock = Clock(tmp_path / "clock")
+    s = sidecar(service.url, env=clock.environment)
+    kept = Kept(s)
+    for seconds in (60, 120, 300, 310):
+        clock.put_on(seconds)
+        assert s.admin("/-/healthy")[0] == 200  # the loop has turned since, and ended what had its time
+        kept.again()
+        assert service.connections == 1, seconds
+    clock.put_on(600)
+    assert s.admin("/-/healthy")[0] == 200
+    assert ended(kept.connection.sock) == b""
+    kept.close()
+    Kept(s).close()
+    assert service.connections == 2
+
+
 # Connections.
 
 
@@ -330,8 +354,10 @@ class Small(Process):
     """A sidecar with few descriptors."""
 
     def __init__(self, url, most):
+        # What makes room is not to be the time that connections have for a request.
         super().__init__(["prlimit", f"--nofile={most}:{most}", BINARY, f"--upstream.url={url}",
-                          "--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0"])
+                          "--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0",
+                          "--set=web.head_timeout=1h"])
         self.port = int(self.wait_line(r'"listening for scrapes" address=\S+:(\d+)')[1])
         self.admin_port = int(self.wait_line(r'"listening for administration" address=\S+:(\d+)')[1])
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shlex
 import socket
+import ssl
 import struct
 import subprocess
 
@@ -15,6 +16,7 @@ import pytest
 
 from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering, wait_until
 from exposition import PROTOBUF, gauge_family, protobuf_shard, text_shard
+from pki import Authority
 
 CASES = ROOT / "tests/cases"
 LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libfail-malloc.so"
@@ -132,7 +134,7 @@ BODIES = {
 class Way:
     """A running sidecar with Memory, and scrapes of one shard of a body that are judged."""
 
-    def __init__(self, sidecar, memory, upstream, body, count, compressed, *flags):
+    def __init__(self, sidecar, memory, upstream, body, count, compressed, *flags, pki=None):
         content_type, whole, shard_of_body = BODIES[body]
         self.right = {shard: shard_of_body(whole, shard, count) for shard in range(min(count, 4))}
         self.count, self.memory = count, memory
@@ -147,18 +149,27 @@ class Way:
                 connection.sendall(honest if kept else closing)
                 if not kept:
                     return
-        self.sidecar = sidecar(upstream(serve).url, "--set=web.compression=auto", "--set=endpoint.default.timeout=500ms",
-                               *flags, env=memory.environment)
+
+        def serve_over_tls(upstream, connection):
+            with pki.serving.wrap_socket(connection, server_side=True) as t:
+                serve(upstream, t)
+        self.context = pki.asking if pki else None
+        url = upstream(serve_over_tls if pki else serve).url
+        self.sidecar = sidecar(url.replace("http:", "https:") if pki else url, "--set=web.compression=auto",
+                               f"--set=endpoint.default.timeout={'2s' if pki else '500ms'}", *flags, *(pki.flags if pki else ()),
+                               env=memory.environment)
 
     def scrape(self, shard):
         """One scrape: None if it failed, as a scraper sees it, or else its body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port)
         try:
+            connection.sock = socket.socket()
+            connection.sock.settimeout(5)
             if self.count == 1:  # one that reads slowly, so that the service's side is paused
-                connection.sock = socket.socket()
-                connection.sock.settimeout(2)
-                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-                connection.sock.connect(("127.0.0.1", self.sidecar.port))
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536 if self.context else 8192)
+            connection.sock.connect(("127.0.0.1", self.sidecar.port))
+            if self.context:
+                connection.sock = self.context.wrap_socket(connection.sock, server_hostname="127.0.0.1")
             connection.request("GET", f"/metrics?shard={shard}&shard_count={self.count}", headers=self.headers)
             response = connection.getresponse()
             body = response.read()
@@ -202,6 +213,18 @@ class Way:
         return n
 
 
+def torture(w, name):
+    """Fails the allocations of scrapes in turn, and looks for what is left behind."""
+    before, blocks = w.at_rest()
+    for all_behind in MODES.values():
+        n = w.fail_in_turn(all_behind, 1 if FULL else 5)
+    after, blocks_after = w.at_rest()
+    print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
+    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
+    assert blocks_after < blocks + 2, "it leaks"
+    assert after < before + 4 * 1024 * 1024
+
+
 WAYS = {
     "streamed": (1, False, ()),
     "streamed, gzip": (1, True, ()),
@@ -214,6 +237,28 @@ WAYS = {
 }
 
 
+class Pki:
+    """Mutual TLS on both sides: contexts for a scraper and a service, and the sidecar's flags."""
+
+    def __init__(self, directory):
+        ca = Authority(directory, "memory")
+        pem, key = ca.issue("both", "IP:127.0.0.1")
+        self.asking = ssl.create_default_context(cafile=ca.pem)
+        self.asking.load_cert_chain(pem, key)
+        self.serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.pem)
+        self.serving.verify_mode = ssl.CERT_REQUIRED
+        self.serving.load_cert_chain(pem, key)
+        settings = {"web.tls_certificate": pem, "web.tls_key": key, "web.tls_client_ca": ca.pem,
+                    "web.tls_client_names": "both", "endpoint.default.tls_ca": ca.pem,
+                    "endpoint.default.tls_certificate": pem, "endpoint.default.tls_key": key}
+        self.flags = [f"--set={name}={value}" for name, value in settings.items()]
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
 @pytest.mark.parametrize("body, way", [(body, way) for i, body in enumerate(BODIES) for j, way in enumerate(WAYS)
                                        if FULL or j % len(BODIES) == i])
 def test_scrape(sidecar, memory, upstream, body, way):
@@ -222,11 +267,11 @@ def test_scrape(sidecar, memory, upstream, body, way):
     if way in ("labels", "rules"):
         w.right = {shard: w.scrape(shard) for shard in range(count)}
         assert None not in w.right.values()
-    before, blocks = w.at_rest()
-    for all_behind in MODES.values():
-        n = w.fail_in_turn(all_behind, 1 if FULL else 5)
-    after, blocks_after = w.at_rest()
-    print(f"{body}, {way}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
-    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
-    assert blocks_after < blocks + 2, "it leaks"
-    assert after < before + 4 * 1024 * 1024
+    torture(w, f"{body}, {way}")
+
+
+@pytest.mark.parametrize("body, way", [("text", "streamed"), ("OpenMetrics", "held, gzip"), ("protobuf", "snapshot")])
+def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
+    """From the scraper, and to the service."""
+    count, compressed, flags = WAYS[way]
+    torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS")
