@@ -2,6 +2,7 @@
 /* The store, and the life of a snapshot in it. */
 #include "snapshot.h"
 
+#include "gzip.h"
 #include "request.h"
 #include "shared_fetch.h"
 
@@ -286,6 +287,13 @@ snapshots_forget(struct snapshots *store)
     }
 }
 
+void
+snapshots_rest(struct snapshots *store)
+{
+    gzip_free(store->gzip);
+    store->gzip = NULL;
+}
+
 struct snapshot_stats
 snapshots_stats(const struct snapshots *store)
 {
@@ -323,4 +331,5 @@ snapshots_deinit(struct snapshots *store)
     snapshots_forget(store);
     while ((s = TAILQ_FIRST(&store->all)) != NULL)
         let_go(s);
+    snapshots_rest(store);
 }

@@ -26,6 +26,7 @@ struct endpoint;
 struct evbuffer;
 struct event;
 struct event_base;
+struct gzip;
 struct log;
 struct params;
 struct peer;
@@ -57,6 +58,7 @@ struct snapshots {
     const struct log *log;
     TAILQ_HEAD(, snapshot) all;
     struct snapshot_stats stats; /* but for the age */
+    struct gzip *gzip;           /* the memory of the last part that was compressed; or NULL */
 };
 
 enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_OUTGROWN };
@@ -108,6 +110,9 @@ void snapshots_deinit(struct snapshots *store);
 
 /* Nobody finds any of those that there are: another configuration is in force. */
 void snapshots_forget(struct snapshots *store);
+
+/* No scrape is in flight: gives back what is kept only to be used again. */
+void snapshots_rest(struct snapshots *store);
 
 struct snapshot_stats snapshots_stats(const struct snapshots *store);
 

@@ -92,21 +92,15 @@ find_gzip(struct snapshot *s, const struct params *params)
 }
 
 static int
-compress(struct evbuffer *plain, int level, struct evbuffer *out)
+compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
 {
     struct evbuffer_iovec part;
-    struct gzip *gzip;
-    int r = gzip_new(&gzip, level);
-    if (r)
-        return r;
+    int r = gzip_renew(&store->gzip, level);
     while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
-        r = gzip_add(gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
+        r = gzip_add(store->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
         evbuffer_drain(plain, part.iov_len);
     }
-    if (!r)
-        r = gzip_end(gzip, out);
-    gzip_free(gzip);
-    return r;
+    return r ? r : gzip_end(store->gzip, out);
 }
 
 /* Keeps what was compressed, taking it out of the buffer. */
@@ -141,7 +135,7 @@ static int
 compress_part(struct snapshot *s, const struct params *params, struct snapshot_part *part)
 {
     struct evbuffer *compressed = evbuffer_new();
-    int r = compressed ? compress(part->body, s->config->compression_level, compressed) : -ENOMEM;
+    int r = compressed ? compress(s->store, part->body, s->config->compression_level, compressed) : -ENOMEM;
     struct kept_gzip *kept = r ? NULL : keep_gzip(s, params, compressed);
     if (compressed)
         evbuffer_free(compressed);
