@@ -97,6 +97,7 @@ struct snapshot {
     struct evkeyvalq headers;
     uint64_t bytes_in;       /* of the body, as it came */
     struct ss_index *index;  /* of a 200 */
+    uint32_t last_count;     /* shards that were selected from it last were of so many */
     struct evbuffer *passed; /* the body of any other status */
     TAILQ_HEAD(, kept_gzip) gzips;
 };

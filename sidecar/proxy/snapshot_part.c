@@ -158,6 +158,18 @@ snapshot_free_gzips(struct snapshot *s)
 
 /* Taking. */
 
+/* Brings the index in the order of a count that is asked for again; without room or memory for that it does without. */
+static void
+arrange(struct snapshot *s, uint32_t count)
+{
+    size_t before = ss_index_memory(s->index);
+    if (count == s->last_count && snapshot_has_room(s, before - ss_index_body(s->index).len)) {
+        ss_index_arrange(s->index, count);
+        snapshot_count(s, s->bytes + ss_index_memory(s->index) - before);
+    }
+    s->last_count = count;
+}
+
 static int
 take_body(struct snapshot *s, const struct params *params, struct snapshot_part *part)
 {
@@ -176,6 +188,8 @@ take_body(struct snapshot *s, const struct params *params, struct snapshot_part 
         *part->counts = kept->counts;
         return lend(s, part->body, kept->bytes, kept->len);
     }
+    if (params->shards)
+        arrange(s, ss_shards_count(params->shards));
     int r = ss_index_select(s->index, params->shards, &sink, part->counts);
     if (r)
         return r < 0 ? r : ERANGE;
