@@ -76,6 +76,9 @@ uint32_t ss_shards_count(const struct ss_shards *shards);
 /* Whether shard (below the count) is in the set. */
 bool ss_shards_has(const struct ss_shards *shards, uint32_t shard);
 
+/* Whether it is one shard alone: *shardp, which is filled in any case. */
+bool ss_shards_is_one(const struct ss_shards *shards, uint32_t *shardp);
+
 /* NULL is fine. */
 void ss_shards_free(struct ss_shards *shards);
 

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The waist, kept: the records of a body, by their lengths, for they say it without a gap. */
-#include "body.h"
+#include "index_state.h"
 #include "select.h"
 
 #include <scrapeshard/index.h>
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-struct entry {
-    size_t len;
-    uint64_t hash, series;
-    uint32_t flags, family, meta;
-};
-
-struct ss_index {
-    struct body body;
-    struct bytes bytes;
-    struct entry *entries;
-    size_t n, capacity;
+enum {
+    /* Pages that are got at once, in bytes. */
+    AHEAD = 256 * 1024,
 };
 
 int
@@ -47,8 +41,9 @@ static int
 take_record(void *ctx, const struct record *record)
 {
     struct ss_index *x = ctx;
+    size_t begin = x->end;
+    x->end += record->bytes.len;
     if (x->n && goes_on(&x->entries[x->n - 1], record)) {
-        x->entries[x->n - 1].len += record->bytes.len;
         x->entries[x->n - 1].series += record->series;
         return 0;
     }
@@ -61,7 +56,7 @@ take_record(void *ctx, const struct record *record)
         x->capacity = capacity;
     }
     x->entries[x->n++] =
-        (struct entry){record->bytes.len, record->hash, record->series, record->flags, record->family, record->meta};
+        (struct entry){begin, record->hash, record->series, record->flags, record->family, record->meta};
     return 0;
 }
 
@@ -72,13 +67,46 @@ settle_records(void *ctx)
     return 0;
 }
 
+/*
+ * Gets the pages that the next bytes will fill, many at once: to get each when it is touched takes nearly twice as
+ * long. Only to be quick: without an answer, or where this is not known, it goes on as ever.
+ */
+static void
+get_pages(struct ss_index *x, size_t len)
+{
+#ifdef MADV_POPULATE_WRITE
+    struct bytes *b = &x->bytes;
+    if (b->len < AHEAD || b->len + len <= x->ahead)
+        return;
+    size_t ahead = b->len + len + AHEAD;
+    x->ahead = ahead < b->capacity ? ahead : b->capacity;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)b->ptr + b->len + page - 1) & -page, to = ((uintptr_t)b->ptr + x->ahead) & -page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+#else
+    (void)x, (void)len;
+#endif
+}
+
+static int
+add_bytes(struct ss_index *x, struct ss_span bytes)
+{
+    int r = bytes_reserve(&x->bytes, bytes.len);
+    if (r)
+        return r;
+    get_pages(x, bytes.len);
+    bytes_put(&x->bytes, bytes);
+    return 0;
+}
+
 int
 ss_index_feed(struct ss_index *x, struct ss_span bytes)
 {
     struct records records = {take_record, settle_records, x};
     int r = x->body.failed;
     if (!r)
-        r = bytes_add(&x->bytes, bytes);
+        r = add_bytes(x, bytes);
     return r ? r : body_feed(&x->body, bytes, &records);
 }
 
@@ -99,19 +127,40 @@ ss_index_end(struct ss_index *x)
 }
 
 int
+ss_index_arrange(struct ss_index *x, uint32_t count)
+{
+    if (x->arrangement.count == count)
+        return 0;
+    arrangement_deinit(&x->arrangement);
+    return arrangement_init(&x->arrangement, x, count);
+}
+
+/* Looks at every entry. */
+static int
+select_all(const struct ss_index *x, struct selection *selection)
+{
+    int r = 0;
+    for (size_t i = 0; i < x->n && !r; i++) {
+        const struct entry *e = &x->entries[i];
+        struct record record = {entry_bytes(x, i), e->hash, e->flags, e->family, e->meta, e->series};
+        r = selection_take(selection, &record);
+    }
+    return r;
+}
+
+int
 ss_index_select(const struct ss_index *x, const struct ss_shards *shards, const struct ss_sink *sink,
                 struct ss_filter_counts *counts)
 {
     struct selection selection = {.shards = shards, .sharding = x->body.keyer.sharding, .sink = sink, .borrows = true};
-    const char *at = x->bytes.ptr;
+    const struct arrangement *a = &x->arrangement;
+    uint32_t shard;
     int r = 0;
 
-    for (size_t i = 0; i < x->n && !r; i++) {
-        const struct entry *e = &x->entries[i];
-        r = selection_take(&selection,
-                           &(struct record){{at, e->len}, e->hash, e->flags, e->family, e->meta, e->series});
-        at += e->len;
-    }
+    if (shards && ss_shards_count(shards) == a->count && ss_shards_is_one(shards, &shard))
+        r = arrangement_select(a, x, shard, &selection);
+    else
+        r = select_all(x, &selection);
     if (!r)
         r = selection_settle(&selection);
     *counts = selection.counts;
@@ -135,10 +184,10 @@ ss_index_visit(const struct ss_index *x, void (*visit)(void *ctx, const struct s
 {
     for (size_t i = 0; i < x->n; i++) {
         const struct entry *e = &x->entries[i];
-        struct ss_index_part part = {{"", 0}, fate_of(e->flags), e->hash, e->series, e->len};
+        struct ss_index_part part = {{"", 0}, fate_of(e->flags), e->hash, e->series, entry_bytes(x, i).len};
         if (e->family)
             part.family = x->body.keyer.families.names.items[e->family].name;
-        if (e->len)
+        if (part.bytes)
             visit(ctx, &part);
     }
 }
@@ -189,7 +238,8 @@ size_t
 ss_index_memory(const struct ss_index *x)
 {
     /* Of the room to grow nothing was touched yet, so that it takes none. */
-    return sizeof(*x) + x->bytes.len + x->n * sizeof(*x->entries) + families_bytes(&x->body.keyer.families);
+    return sizeof(*x) + x->bytes.len + x->n * sizeof(*x->entries) + families_bytes(&x->body.keyer.families) +
+           arrangement_memory(&x->arrangement);
 }
 
 void
@@ -200,5 +250,6 @@ ss_index_free(struct ss_index *x)
     body_deinit(&x->body);
     bytes_deinit(&x->bytes);
     free(x->entries);
+    arrangement_deinit(&x->arrangement);
     free(x);
 }

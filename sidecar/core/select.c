@@ -20,8 +20,8 @@ selection_settle(struct selection *s)
     return n ? s->sink->take(s->sink->ctx, s->spans, n) : 0;
 }
 
-static int
-keep(struct selection *s, struct ss_span bytes)
+int
+selection_keep(struct selection *s, struct ss_span bytes)
 {
     s->counts.bytes_kept += bytes.len;
     if (s->n) {
@@ -87,7 +87,7 @@ take_meta(struct selection *s, const struct record *record)
     if (!waiting)
         return -ENOMEM;
     if (waiting->kept)
-        return keep(s, record->bytes);
+        return selection_keep(s, record->bytes);
     if (s->arena.bytes > LIMIT_NAMES)
         return SS_TOO_MANY;
     struct waiting_line *line = arena_take(&s->arena, sizeof(*line));
@@ -113,7 +113,7 @@ keep_waiting(struct selection *s, uint32_t meta)
     struct waiting_line *line = waiting->first;
     *waiting = (struct waiting){NULL, NULL, true};
     for (; line; line = line->next) {
-        int r = keep(s, line->bytes);
+        int r = selection_keep(s, line->bytes);
         if (r)
             return r;
     }
@@ -151,9 +151,9 @@ frame_close(struct selection *s)
     if (!f->wanted)
         return 0;
     size_t len = wire_put_varint(f->length, f->bytes);
-    int r = keep(s, (struct ss_span){f->length, len});
+    int r = selection_keep(s, (struct ss_span){f->length, len});
     for (size_t i = 0; i < f->n && !r; i++)
-        r = keep(s, f->spans[i]);
+        r = selection_keep(s, f->spans[i]);
     /* The next frame writes its length to the same place. */
     return r ? r : selection_settle(s);
 }
@@ -164,7 +164,7 @@ take_frame(struct selection *s, const struct record *record)
     struct frame *f = &s->frame;
     /* Asked for everything, the body goes through as it is. */
     if (!s->shards)
-        return record->flags & RECORD_AGAIN || !record->bytes.len ? 0 : keep(s, record->bytes);
+        return record->flags & RECORD_AGAIN || !record->bytes.len ? 0 : selection_keep(s, record->bytes);
     if (record->flags & RECORD_OPEN) {
         f->family_wanted = f->family_wanted && !record->bytes.len;
         f->open = true;
@@ -213,7 +213,7 @@ selection_take(struct selection *s, const struct record *record)
         return frame_add(&s->frame, record->bytes);
     }
     int r = record->meta ? keep_waiting(s, record->meta) : 0;
-    return r ? r : keep(s, record->bytes);
+    return r ? r : selection_keep(s, record->bytes);
 }
 
 void

@@ -55,6 +55,9 @@ struct selection {
 int selection_take(struct selection *selection, const struct record *record);
 int selection_settle(struct selection *selection);
 
+/* Hands bytes on that are wanted. Answers as the sink does. */
+int selection_keep(struct selection *selection, struct ss_span bytes);
+
 void selection_deinit(struct selection *selection);
 
 #endif

@@ -9,6 +9,7 @@
 
 struct ss_shards {
     uint32_t count;
+    uint32_t n, last; /* of those in it: how many, and the one named last */
     uint64_t bits[];
 };
 
@@ -80,6 +81,8 @@ shards_add(struct ss_shards *shards, uint32_t first, uint32_t last, struct ss_sh
         if (ss_shards_has(shards, s))
             return refuse(error, "shard %u is named twice; once is right", s);
         shards->bits[s / 64] |= UINT64_C(1) << s % 64;
+        shards->n++;
+        shards->last = s;
     }
     return 0;
 }
@@ -138,6 +141,13 @@ bool
 ss_shards_has(const struct ss_shards *shards, uint32_t shard)
 {
     return shards->bits[shard / 64] >> shard % 64 & 1;
+}
+
+bool
+ss_shards_is_one(const struct ss_shards *shards, uint32_t *shardp)
+{
+    *shardp = shards->last;
+    return shards->n == 1;
 }
 
 void

@@ -61,6 +61,16 @@ struct gzip {
     uint8_t level_buffer[];
 };
 
+static void
+begin(struct gzip *g, uint32_t level, uint32_t size)
+{
+    isal_deflate_init(&g->stream);
+    g->stream.gzip_flag = IGZIP_GZIP;
+    g->stream.level = level;
+    g->stream.level_buf = g->level_buffer;
+    g->stream.level_buf_size = size;
+}
+
 int
 gzip_new(struct gzip **gzipp, int level)
 {
@@ -69,13 +79,22 @@ gzip_new(struct gzip **gzipp, int level)
     struct gzip *g = malloc(sizeof(*g) + sizes[level]);
     if (!g)
         return -ENOMEM;
-    isal_deflate_init(&g->stream);
-    g->stream.gzip_flag = IGZIP_GZIP;
-    g->stream.level = (uint32_t)level;
-    g->stream.level_buf = g->level_buffer;
-    g->stream.level_buf_size = sizes[level];
+    begin(g, (uint32_t)level, sizes[level]);
     *gzipp = g;
     return 0;
+}
+
+int
+gzip_renew(struct gzip **gzipp, int level)
+{
+    struct gzip *g = *gzipp;
+    if (g && g->stream.level == (uint32_t)level) {
+        begin(g, g->stream.level, g->stream.level_buf_size);
+        return 0;
+    }
+    gzip_free(g);
+    *gzipp = NULL;
+    return gzip_new(gzipp, level);
 }
 
 /* Runs the stream until it wants more input. */

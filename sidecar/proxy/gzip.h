@@ -20,6 +20,10 @@ bool gzip_accepted(const char *accept_encoding);
 /* 0: *gzipp is the caller's. -ENOMEM. */
 int gzip_new(struct gzip **gzipp, int level);
 
+/* As gzip_new(), in the memory of what *gzipp is, whatever became of it, if that will do; NULL is fine. After -ENOMEM
+   it is NULL. */
+int gzip_renew(struct gzip **gzipp, int level);
+
 /* Compresses the bytes; what comes of them by now is added to out. 0 or -ENOMEM. */
 int gzip_add(struct gzip *gzip, struct ss_span bytes, struct evbuffer *out);
 

@@ -62,7 +62,9 @@ on_request(struct evhttp_request *request, void *ctx)
 static void
 on_quiet(evutil_socket_t fd, short what, void *ctx)
 {
-    (void)fd, (void)what, (void)ctx;
+    struct server *s = ctx;
+    (void)fd, (void)what;
+    snapshots_rest(&s->snapshots);
     malloc_trim(0);
 }
 

@@ -2,6 +2,7 @@
 /* The store, and the life of a snapshot in it. */
 #include "snapshot.h"
 
+#include "gzip.h"
 #include "request.h"
 #include "shared_fetch.h"
 
@@ -288,6 +289,13 @@ snapshots_forget(struct snapshots *store)
     }
 }
 
+void
+snapshots_rest(struct snapshots *store)
+{
+    gzip_free(store->gzip);
+    store->gzip = NULL;
+}
+
 /* Takes a snapshot away from the store, for which pieces of it on their way are no reason to stay: libevent frees them
    when the base goes, after us. */
 static void
@@ -311,4 +319,5 @@ snapshots_deinit(struct snapshots *store)
     snapshots_forget(store);
     while ((s = TAILQ_FIRST(&store->all)) != NULL)
         let_go(s);
+    snapshots_rest(store);
 }

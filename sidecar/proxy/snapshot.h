@@ -26,6 +26,7 @@ struct endpoint;
 struct evbuffer;
 struct event;
 struct event_base;
+struct gzip;
 struct log;
 struct params;
 struct peer;
@@ -44,8 +45,9 @@ struct snapshots {
     struct telemetry *telemetry;
     const struct log *log;
     TAILQ_HEAD(, snapshot) all;
-    size_t count;   /* of all, those among them that have expired and are still being read */
-    uint64_t bytes; /* their memory */
+    size_t count;      /* of all, those among them that have expired and are still being read */
+    uint64_t bytes;    /* their memory */
+    struct gzip *gzip; /* the memory of the last part that was compressed; or NULL */
 };
 
 enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_OUTGROWN };
@@ -84,6 +86,7 @@ struct snapshot {
     struct evkeyvalq headers;
     uint64_t bytes_in;       /* of the body, as it came */
     struct ss_index *index;  /* of a 200 */
+    uint32_t last_count;     /* shards that were selected from it last were of so many */
     struct evbuffer *passed; /* the body of any other status */
     TAILQ_HEAD(, kept_gzip) gzips;
 };
@@ -97,6 +100,9 @@ void snapshots_deinit(struct snapshots *store);
 
 /* Nobody finds any of those that there are: another configuration is in force. */
 void snapshots_forget(struct snapshots *store);
+
+/* No scrape is in flight: gives back what is kept only to be used again. */
+void snapshots_rest(struct snapshots *store);
 
 /*
  * Finds the snapshot that answers a request, or begins it. 0: the user has it, until snapshot_leave(); it is HERE, or

@@ -92,21 +92,15 @@ find_gzip(struct snapshot *s, const struct params *params)
 }
 
 static int
-compress(struct evbuffer *plain, int level, struct evbuffer *out)
+compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
 {
     struct evbuffer_iovec part;
-    struct gzip *gzip;
-    int r = gzip_new(&gzip, level);
-    if (r)
-        return r;
+    int r = gzip_renew(&store->gzip, level);
     while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
-        r = gzip_add(gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
+        r = gzip_add(store->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
         evbuffer_drain(plain, part.iov_len);
     }
-    if (!r)
-        r = gzip_end(gzip, out);
-    gzip_free(gzip);
-    return r;
+    return r ? r : gzip_end(store->gzip, out);
 }
 
 /* Keeps what was compressed, taking it out of the buffer. */
@@ -141,7 +135,7 @@ static int
 compress_part(struct snapshot *s, const struct params *params, struct snapshot_part *part)
 {
     struct evbuffer *compressed = evbuffer_new();
-    int r = compressed ? compress(part->body, s->config->compression_level, compressed) : -ENOMEM;
+    int r = compressed ? compress(s->store, part->body, s->config->compression_level, compressed) : -ENOMEM;
     struct kept_gzip *kept = r ? NULL : keep_gzip(s, params, compressed);
     if (compressed)
         evbuffer_free(compressed);
@@ -164,6 +158,18 @@ snapshot_free_gzips(struct snapshot *s)
 
 /* Taking. */
 
+/* Brings the index in the order of a count that is asked for again; without room or memory for that it does without. */
+static void
+arrange(struct snapshot *s, uint32_t count)
+{
+    size_t before = ss_index_memory(s->index);
+    if (count == s->last_count && snapshot_has_room(s, before - ss_index_body(s->index).len)) {
+        ss_index_arrange(s->index, count);
+        snapshot_count(s, s->bytes + ss_index_memory(s->index) - before);
+    }
+    s->last_count = count;
+}
+
 static int
 take_body(struct snapshot *s, const struct params *params, struct snapshot_part *part)
 {
@@ -182,6 +188,8 @@ take_body(struct snapshot *s, const struct params *params, struct snapshot_part 
         *part->counts = kept->counts;
         return lend(s, part->body, kept->bytes, kept->len);
     }
+    if (params->shards)
+        arrange(s, ss_shards_count(params->shards));
     int r = ss_index_select(s->index, params->shards, &sink, part->counts);
     if (r)
         return r < 0 ? r : ERANGE;

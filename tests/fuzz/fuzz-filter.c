@@ -105,18 +105,20 @@ require_same(const struct result *a, const struct result *b)
     REQUIRE(a->status || !memcmp(&a->counts, &b->counts, sizeof(a->counts)));
 }
 
-/* What an index gives, which is to be the same; index is NULL if the body could not be indexed. */
+/* What an index gives, which is to be the same, arranged for these shards or for others; index is NULL if the body
+   could not be indexed. */
 static void
-require_index(const struct ss_index *index, const struct ss_shards *shards, const struct result *wanted)
+require_index(struct ss_index *index, const struct ss_shards *shards, const struct result *wanted)
 {
-    struct result r = {.status = 0};
-    struct ss_sink sink = {result_take, &r};
     REQUIRE(!index == !!wanted->status);
-    if (!index)
-        return;
-    REQUIRE(!ss_index_select(index, shards, &sink, &r.counts));
-    require_same(&r, wanted);
-    free(r.bytes);
+    for (uint32_t count = SHARDS; index && count <= SHARDS + 1; count++) {
+        struct result r = {.status = 0};
+        struct ss_sink sink = {result_take, &r};
+        REQUIRE(!ss_index_arrange(index, count));
+        REQUIRE(!ss_index_select(index, shards, &sink, &r.counts));
+        require_same(&r, wanted);
+        free(r.bytes);
+    }
 }
 
 static struct ss_index *

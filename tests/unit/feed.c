@@ -116,8 +116,9 @@ feed(struct ss_span body, const struct question *q, const struct guarded *memory
 }
 
 /* Indexes the body, and selects from that. */
+/* arranged: brought in the order of the question's shards. */
 static struct outcome
-feed_index(struct ss_span body, const struct question *q)
+feed_index(struct ss_span body, const struct question *q, bool arranged)
 {
     struct ss_filter_settings settings = question_settings(q);
     struct ss_shards *shards = question_shards(q);
@@ -130,6 +131,8 @@ feed_index(struct ss_span body, const struct question *q)
     o.ends_whole = !o.result && ss_index_ends_whole(index);
     if (!o.result)
         o.result = ss_index_end(index);
+    if (!o.result && arranged && shards)
+        assert_int_equal(ss_index_arrange(index, ss_shards_count(shards)), 0);
     if (o.result)
         o.error = *ss_index_error(index);
     else
@@ -169,9 +172,11 @@ feed_all_ways(struct ss_span body, const struct question *question)
         check_same(&whole, &other, cut ? cut : 1, cut ? body.len : 1);
         outcome_free(&other);
     }
-    struct outcome indexed = feed_index(body, question);
-    check_same(&whole, &indexed, body.len, 0);
-    outcome_free(&indexed);
+    for (int arranged = 0; arranged <= 1; arranged++) {
+        struct outcome indexed = feed_index(body, question, arranged);
+        check_same(&whole, &indexed, body.len, 0);
+        outcome_free(&indexed);
+    }
     guarded_free(&memory);
     return whole;
 }
