@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command, file and name in the README is run, or is what it is said to be."""
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import xml.etree.ElementTree
 
 import pytest
@@ -201,11 +204,77 @@ def test_commands(command, doors, process):
     assert out or "check" in command
 
 
+def test_what_verify_says(upstream, sidecar):
+    """The example, with its address."""
+    shown = re.search(r"^    \$ scrapeshard (verify .*)\n((?:    .*\n)+)", README, re.M)
+    body = b"go_info 1\n" + b"".join(b"f%d 1\n" % i for i in range(73))
+    url = f"http://127.0.0.1:{sidecar(upstream(answering(answer(body))).url, '--set', 'rules.replicate=go_info').port}/metrics"
+    said = "http://127.0.0.1:9464/metrics"
+    out = good(BINARY, *shown[1].replace(said, url).split())
+    assert out == re.sub("^ {4}", "", shown[2], flags=re.M).replace(said, url)
+
+
+# Which test runs what stands in the text with its arguments; None: none does, for it takes minutes and tools of its own.
+SCRIPTS = {"contrib/quickstart": "test_docs", "contrib/docker/build": "test_kubernetes", "contrib/kubernetes/try": "test_kubernetes",
+           "contrib/debian/build": "test_debian", "tests/bench/run": "test_bench", "tests/torture/load": "test_load",
+           "tests/fuzz/run": "test_readme", "contrib/install": "test_readme", "tests/cases/run": "test_readme",
+           "tests/analysis/run": None, "tests/analysis/coverage": None, "tests/analysis/valgrind": None}
+
+
+def test_scripts_are_run():
+    found = set(re.findall(r"(?:`|^ {4})(?:\./)?((?:contrib|tests)/[\w/]+)(?=[` ])", README, re.M))
+    scripts = {path for path in found if (ROOT / path).is_file() and (ROOT / path).suffix == ""}
+    assert scripts - {"tests/run"} == set(SCRIPTS)
+    for path, test in SCRIPTS.items():
+        assert test or run("bash", "-n", ROOT / path).returncode == 0, path
+        assert not test or path.split("/")[-1] in (ROOT / f"tests/e2e/{test}.py").read_text()
+
+
+def test_install_knows_what_it_is_asked_for():
+    """Without installing: a set is known if a wrong one behind it is what is refused."""
+    sets = set(re.findall(r"contrib/install (\w+)", README))
+    assert sets >= {"bench", "analysis"}
+    script = (ROOT / "contrib/install").read_text()
+    known = set(re.search(r"^    ([\w| ]+)\) wanted", script, re.M)[1].split(" | "))
+    assert sets <= known and all(re.search(f"^{name}=", script, re.M) for name in known)
+    assert run(ROOT / "contrib/install", "junk").returncode == 2
+
+
+@pytest.mark.skipif("build/" not in BINARY, reason="fuzzers are built once")
+def test_fuzz():
+    """As the text has it, for a second; what it has found stays where it is."""
+    words = re.search(r"`(tests/fuzz/run) (\w+) \d+`", README)
+    r = run(ROOT / words[1], words[2], "1")
+    assert r.returncode == 0 and re.search(r"Done \d+ runs in", r.stderr), r.stderr[-2000:]
+    assert run(ROOT / words[1], "junk").returncode == 2
+
+
+def test_approve(tmp_path):
+    """In a copy: it puts right what is wrong, and nothing else."""
+    copy, cases = tmp_path / "cases", ROOT / "tests/cases"
+    shutil.copytree(cases, copy)
+    wrong = min(copy.glob("*.out"))
+    wrong.write_text("wrong")
+    environment = {**os.environ, "SCRAPESHARD": BINARY}
+    assert run(copy / "run", env=environment).returncode == 1
+    good(copy / "run", "--approve", env=environment)
+    assert not subprocess.run(["diff", "-r", cases, copy], capture_output=True, check=False).stdout
+
 def test_version_and_flags():
     """Flags that the text speaks of are flags of some command."""
     known = "".join(run(BINARY, *c, "--help").stdout for c in ([], ["check"], ["split"], ["plan"], ["verify"], ["explain"]))
     known += re.sub(r"(?m)^ +(?=--)", "  ", good("tests/bench/run", "--help", cwd=ROOT))
     own = set(re.findall(r"`(--[\w.-]+)", README)) | {f for c in commands() if "scrapeshard" in c
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}
-    others = {"--shard", "--total-shards"}  # kube-state-metrics'
+    others = {"--shard", "--total-shards", "--node",  # kube-state-metrics'
+              "--web.config.file"}  # which there is not
     assert {f for f in own - others if not re.search(rf"^  {re.escape(f)}[= ]", known, re.M)} <= {"--version"}
+
+
+def test_flags_of_vmagent():
+    """But for those that Debian's is too old for."""
+    r = run("vmagent", "-help")
+    known = r.stdout + r.stderr
+    found = set(re.findall(r"`(-\w+\.[\w.]+)", README))
+    assert len(found) == 3
+    assert {f for f in found if not re.search(rf"^  {re.escape(f)}\b", known, re.M)} <= {"-remoteWrite.shardByURL"}
