@@ -157,7 +157,7 @@ check(struct builder *b)
 {
     struct config *c = b->config;
     builder_place_nowhere(b);
-    if (!c->n_endpoints && !b->for_bodies_only)
+    if (!c->n_endpoints && !b->for_bodies_only && !b->unread)
         builder_mistake(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);

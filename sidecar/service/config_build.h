@@ -77,6 +77,7 @@ struct builder {
     size_t n_mistakes;
     bool out_of_memory;
     bool for_bodies_only;      /* see struct config_flags */
+    bool unread;               /* the file could not be read: what is missing may stand in it */
     const char *path;          /* of the file, or NULL */
     struct texts lines;        /* of the file as far as it was read, as they stand */
     bool touched[SETTINGS];    /* lists that this source has begun; its values replace those of the source below */

@@ -214,6 +214,7 @@ builder_read_file(struct builder *b)
 
     ini.file = fopen(b->path, "r");
     if (!ini.file) {
+        b->unread = true;
         builder_mistake(b, "%s: %s", b->path, strerror(errno));
         return;
     }
@@ -226,7 +227,8 @@ builder_read_file(struct builder *b)
     if (line > 0)
         builder_mistake(b, "the line is neither [section] nor key = value");
     builder_place_nowhere(b);
-    if (ferror(ini.file))
+    b->unread = ferror(ini.file);
+    if (b->unread)
         builder_mistake(b, "%s: %s", b->path, strerror(errno));
     fclose(ini.file);
 }

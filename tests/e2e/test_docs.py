@@ -86,6 +86,7 @@ def test_quickstart():
     assert r.returncode == 0, r.stdout + r.stderr
     assert len(re.findall(r"shard=\d&shard_count=5 +\d+ bytes +[1-9]\d* series", r.stdout)) == 5
     assert re.search(r"6\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
+    assert re.search(r"^  http://127.0.0.1:\d+/ +the shard page", r.stdout, re.M)
     port = re.search(r"http://127.0.0.1:(\d+)/metrics answers", r.stdout)[1]
     assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if _has(p, f"127.0.0.1:{port}")]
 
