@@ -17,6 +17,7 @@ import time
 import pytest
 
 from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, wait_until
+from steer import Steer
 
 SMALL = b"# TYPE up gauge\nup 1\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
@@ -299,21 +300,44 @@ def test_kept_connection_with_excess_is_not_used_again(stage):
     assert s.upstream.connections > before
 
 
-def test_late_excess_is_not_the_next_answer(upstream, sidecar):
+@pytest.fixture(params=[False, True], ids=["later", "at once"])
+def steered(request, tmp_path):
+    """An environment: libcurl finds an answer later, or in the very call that sends the request."""
+    steer = Steer(tmp_path / "steer")
+    if request.param:
+        steer.be_patient()
+    return steer.environment
+
+
+def test_kept_connection_with_more_behind_the_last_chunk_is_not_used_again(upstream, sidecar, steered):
+    """The answer itself is proved by its last chunk; who sends more is not asked again on that connection."""
+    answers = [answer(BODY), head(CHUNKED) + chunk(BODY) + LAST_CHUNK + b"HTTP/1.1 200 OK\r\nContent-", answer(BODY)]
+    u = upstream(answering(*answers))
+    s = sidecar(u.url, env=steered)
+    for connections in (1, 1, 2):
+        assert s.get()[::2] == (200, BODY)
+        assert u.connections == connections
+
+
+@pytest.mark.parametrize("uses", [1, 2, 3])
+def test_late_excess_is_not_the_next_answer(upstream, sidecar, steered, uses):
     """Bytes that nobody asked for, on an idle connection, would make each scrape the answer to the one before."""
     sent = threading.Event()
 
     def serve(u, connection):
-        u.read_request(connection)
-        connection.sendall(answer(BODY))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or it would wait for the next request
+        for _ in range(uses):
+            u.read_request(connection)
+            connection.sendall(answer(BODY))
         if u.connections == 1:
-            s.wait_line("msg=scrape")
+            wait_until(lambda: s.count("msg=scrape") == uses, "the scrapes do not end")
             connection.sendall(answer(b"smuggled 1\n"))
             sent.set()
         HANG(connection)
     u = upstream(serve)
-    s = sidecar(u.url)
-    assert s.get()[::2] == (200, BODY)
+    s = sidecar(u.url, env=steered)
+    for _ in range(uses):
+        assert s.get()[::2] == (200, BODY)
     assert sent.wait(10 * SLOW)
     status, _, body = s.get()
     assert (status, body) == (200, BODY)
@@ -692,27 +716,27 @@ def test_faults_leave_nothing_behind(stage):
     wait_until(lambda: s.sidecar.descriptors() <= before + 2, f"descriptors stay open, {before} before")
 
 
-@pytest.mark.parametrize("unix", [False, True], ids=["TCP", "unix"])
-def test_stray_answer_on_an_idle_connection(sidecar, upstream, tmp_path, unix):
+@pytest.mark.parametrize("unix, connections", [(False, 2), (False, 7), (True, 2)], ids=["two", "seven", "unix"])
+def test_stray_answer_on_an_idle_connection(sidecar, upstream, tmp_path, unix, connections):
     """What a service says unasked, on any of its connections, is nobody's answer."""
-    stray, both, said = threading.Event(), threading.Barrier(2), threading.Semaphore(0)
+    stray, both, said = threading.Event(), threading.Barrier(connections), threading.Semaphore(0)
 
     def serve(u, connection):
         for i in itertools.count():
             if not u.read_request(connection):
                 return
             if not stray.is_set():
-                both.wait(10 * SLOW)  # two scrapes at once, so that there are two connections
+                both.wait(10 * SLOW)  # scrapes at once, so that there are as many connections
             connection.sendall(answer(BODY))
             if i == 0 and not stray.is_set():
                 stray.wait(10 * SLOW)
                 connection.sendall(answer(b"smuggled 1\n"))
                 said.release()
     s = sidecar(upstream(serve, str(tmp_path / "s") if unix else None).url)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        assert {r[2] for r in pool.map(lambda _: s.get(), range(2))} == {BODY}
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        assert {r[2] for r in pool.map(lambda _: s.get(), range(connections))} == {BODY}
     stray.set()
-    for _ in range(0 if unix else 2):
+    for _ in range(0 if unix else connections):
         assert said.acquire(timeout=10 * SLOW)
     for _ in range(4):
         assert s.get()[::2] == (200, BODY)

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Puts a program's monotonic clock forward, for tests/e2e/test_time.py: preloaded (LD_PRELOAD), it adds what a file
- * says, named by MOVE_CLOCK and as long as struct control, which both sides map. It also counts how often the program
- * changes what a signal does. Without MOVE_CLOCK it only hands on.
+ * Steers what a program sees of the system, for tests/e2e/steer.py: preloaded (LD_PRELOAD), it does what a file says,
+ * named by STEER and as long as struct control, which both sides map. Without STEER it only hands on.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 struct control {
-    atomic_llong ahead;   /* seconds */
+    atomic_llong ahead;   /* seconds that the monotonic clock is put forward */
+    atomic_llong patient; /* send(2) returns when an answer is there: nobody is ever faster than the peer */
     atomic_llong actions; /* calls of sigaction(2) that change something */
 };
 
@@ -23,7 +25,7 @@ static struct control nothing, *control = &nothing;
 __attribute__((constructor)) static void
 begin(void)
 {
-    const char *path = getenv("MOVE_CLOCK");
+    const char *path = getenv("STEER");
     int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
@@ -50,4 +52,13 @@ sigaction(int number, const struct sigaction *action, struct sigaction *old)
     if (action)
         atomic_fetch_add(&control->actions, 1);
     return __sigaction(number, action, old);
+}
+
+ssize_t
+send(int fd, const void *bytes, size_t len, int flags)
+{
+    ssize_t n = sendto(fd, bytes, len, flags, NULL, 0);
+    if (n > 0 && atomic_load(&control->patient))
+        poll(&(struct pollfd){fd, POLLIN, 0}, 1, 2000);
+    return n;
 }
