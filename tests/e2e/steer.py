@@ -12,7 +12,7 @@ LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libsteer.so"
 
 class Steer:
     """Give its environment to the sidecar."""
-    FIELDS = struct.Struct("3q")
+    FIELDS = struct.Struct("4q")
 
     def __init__(self, path):
         assert LIBRARY.exists(), f"{LIBRARY} is not built: ninja"
@@ -35,3 +35,7 @@ class Steer:
     def actions(self):
         """How often it has changed what a signal does."""
         return self.FIELDS.unpack(self.map[:])[2]
+
+    def turns(self):
+        """How often its loop has turned."""
+        return self.FIELDS.unpack(self.map[:])[3]

@@ -465,6 +465,23 @@ def test_nobody_there(sidecar, url, reason):
         assert status == 502 and re.search(reason, body.decode()), body
 
 
+def test_socket_that_vanishes(sidecar, upstream, tmp_path):
+    """The service's socket file goes, and comes again; so it does when the service's listener alone goes."""
+    path = tmp_path / "s"
+    u = upstream(answering(answer(BODY)), path=str(path))
+    s = sidecar(u.url)
+    for file_goes in (True, False):
+        assert s.get()[::2] == (200, BODY)
+        path.unlink() if file_goes else u.close()
+        for target in ("/metrics", "/metrics?shard=0&shard_count=2"):
+            status, _, body = s.get(target)
+            assert status == 502 and re.search(rb"(?i)endpoint default: .*connect", body), body
+        path.unlink(missing_ok=True)
+        u = upstream(answering(answer(BODY)), path=str(path))
+    assert s.get()[::2] == (200, BODY)
+    assert s.count("outcome=upstream_failed") == 4
+
+
 def test_service_comes_back(stage, sidecar, upstream):
     port = free_port()
     s = sidecar(f"http://127.0.0.1:{port}/metrics")

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@ struct control {
     atomic_llong ahead;   /* seconds that the monotonic clock is put forward */
     atomic_llong patient; /* send(2) returns when an answer is there: nobody is ever faster than the peer */
     atomic_llong actions; /* calls of sigaction(2) that change something */
+    atomic_llong turns;   /* calls of epoll_wait(2) */
 };
 
 static struct control nothing, *control = &nothing;
@@ -61,4 +63,11 @@ send(int fd, const void *bytes, size_t len, int flags)
     if (n > 0 && atomic_load(&control->patient))
         poll(&(struct pollfd){fd, POLLIN, 0}, 1, 2000);
     return n;
+}
+
+int
+epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
+{
+    atomic_fetch_add(&control->turns, 1);
+    return epoll_pwait(fd, events, most, timeout, NULL);
 }
