@@ -308,8 +308,8 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     (void)local_ip;
     f->asked = true;
     f->excess = f->stray = false; /* of a connection that was dead, and had this request before */
-    if (f->watchable)
-        upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port});
+    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
+        curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
 }
 

@@ -29,8 +29,8 @@ enum {
  */
 struct connection_socket {
     curl_socket_t fd;
-    void *owner; /* of the transfer that was the last to use it and has not been told that it is freed; or NULL */
-    bool used;
+    void *owner;    /* of the transfer that was the last to use it and has not been told that it is free; or NULL */
+    int local_port; /* 0: no request has gone over it */
 };
 
 struct sockets {
@@ -58,7 +58,7 @@ sockets_add(struct sockets *s, curl_socket_t fd)
         s->items = items;
         s->capacity = capacity;
     }
-    s->items[s->n++] = (struct connection_socket){fd, NULL, false};
+    s->items[s->n++] = (struct connection_socket){fd, NULL, 0};
     return true;
 }
 
@@ -76,26 +76,39 @@ upstream_clear_socket(curl_socket_t fd)
     return unasked;
 }
 
-/* Whether a socket's connection goes to this address and port from this local port: a local port alone may be used
-   twice. */
-static bool
-is_connection(curl_socket_t fd, const struct upstream_ends *ends)
+/* The port of a TCP socket's name; 0 for any other. It stands at the same place in both kinds of addresses. */
+static int
+port_of(const struct sockaddr_storage *name)
 {
-    struct sockaddr_storage local = {.ss_family = AF_UNSPEC}, peer = local;
-    socklen_t len = sizeof(local), peer_len = sizeof(peer);
+    return name->ss_family == AF_INET || name->ss_family == AF_INET6
+               ? ntohs(((const struct sockaddr_in *)(const void *)name)->sin_port)
+               : 0;
+}
+
+static int
+local_port(const struct connection_socket *s)
+{
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(name);
+    if (s->local_port || getsockname(s->fd, (struct sockaddr *)&name, &len))
+        return s->local_port;
+    return port_of(&name);
+}
+
+/* A local port may be used for connections to several peers. */
+static bool
+is_connection(const struct connection_socket *s, const struct upstream_ends *ends)
+{
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(peer);
     char ip[INET6_ADDRSTRLEN];
     const void *address = &((struct sockaddr_in *)&peer)->sin_addr;
 
-    if (getsockname(fd, (struct sockaddr *)&local, &len) || getpeername(fd, (struct sockaddr *)&peer, &peer_len))
+    if (local_port(s) != ends->local_port || getpeername(s->fd, (struct sockaddr *)&peer, &len))
         return false;
-    if (local.ss_family == AF_INET6)
+    if (peer.ss_family == AF_INET6)
         address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
-    else if (local.ss_family != AF_INET)
-        return false;
-    /* The port stands at the same place in both. */
-    return ntohs(((struct sockaddr_in *)&local)->sin_port) == ends->local_port &&
-           ntohs(((struct sockaddr_in *)&peer)->sin_port) == ends->port &&
-           inet_ntop(local.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
+    return port_of(&peer) == ends->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
 }
 
 /* Tells the owner that the socket is free. */
@@ -125,7 +138,7 @@ free_sockets_of(struct upstream *u, void *owner, bool told)
 static bool
 is_idle(const struct connection_socket *s)
 {
-    return s->used && !s->owner;
+    return s->local_port && !s->owner;
 }
 
 /* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
@@ -137,21 +150,22 @@ clear_idle(struct upstream *u)
             upstream_clear_socket(u->sockets.items[i].fd);
 }
 
-void
+bool
 upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
-        if (!is_connection(s->fd, ends))
+        if (!is_connection(s, ends))
             continue;
         /* On one that is shut the request fails at once, and libcurl takes another. */
         if (is_idle(s) && upstream_clear_socket(s->fd))
             clear_idle(u);
         free_socket(u, s);
         s->owner = owner;
-        s->used = true;
-        return;
+        s->local_port = ends->local_port;
+        return true;
     }
+    return false;
 }
 
 /* The loop. */

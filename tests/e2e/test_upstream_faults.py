@@ -247,7 +247,7 @@ HEADS = [
     ("status that is no number", [b"HTTP/1.1 abc OK\r\nContent-Length: 5\r\n\r\nup 1\n", CLOSE], 502, "failed"),
     ("status that is none", [answer(BODY, status="600 Odd")], 502, "status"),
     ("another protocol from now on", [head("Upgrade: a", "Connection: upgrade", status="HTTP/1.1 101 Switching"), BODY],
-     502, "protocol|failed"),
+     502, "another protocol"),
     ("a head in the head", [head("Content-Length: 9", "HTTP/1.1 200 a: b") + BODY, CLOSE], 502, "a second head"),
     ("many headers", [head(*(f"X-Header-{i:04d}: {'x' * 80}" for i in range(700)), "Content-Length: 5") + b"up 1\n"],
      502, "64 KiB"),
@@ -284,9 +284,10 @@ def test_head(stage, script, status, reason):
 
 @pytest.mark.parametrize("cut", [5, 16, 25])
 @pytest.mark.parametrize("pieces", [1, 2], ids=["in one piece", "in two pieces"])
-def test_length_shorter_than_body(stage, cut, pieces):
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_length_shorter_than_body(stage, cut, pieces, connection):
     """Whether the body comes with the head or behind it, what stands behind the told length shows the lie."""
-    first = head(f"Content-Length: {cut}")
+    first = head(f"Content-Length: {cut}", f"Connection: {connection}")
     script = [first + BODY] if pieces == 1 else [first, lambda _: time.sleep(0.05), BODY]
     stage().fails(script, "longer than its Content-Length")
 
@@ -357,11 +358,13 @@ def test_excess_is_not_the_answer_of_the_next_in_the_queue(upstream, sidecar):
         HANG(connection)
     u = upstream(serve)
     s = sidecar(u.url, "--set", f"endpoint.default.timeout={2000 * SLOW:.0f}ms")
-    clients = [http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW) for _ in range(24)]
+    # One address would wait for turns, which come later: two make libcurl's own queue.
+    clients = [http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW,
+                                          source_address=(f"127.0.0.{i % 2 + 1}", 0))
+               for i in range(24)]
     for client in clients:
         client.request("GET", "/metrics")
-    # One address never has the last of the eight.
-    wait_until(lambda: len(u.requests) == 7, "not all connections are in use")
+    wait_until(lambda: len(u.requests) == 8, "not all connections are in use")
     go_on.set()
     answers = [(response.status, response.read()) for response in (client.getresponse() for client in clients)]
     for client in clients:
