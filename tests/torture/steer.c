@@ -3,17 +3,15 @@
  * Steers what a program sees of the system, for tests/e2e/steer.py: preloaded (LD_PRELOAD), it does what a file says,
  * named by STEER and as long as struct control, which both sides map. Without STEER it only hands on.
  */
-#include <fcntl.h>
+#include "map.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 struct control {
     atomic_llong ahead;   /* seconds that the monotonic clock is put forward */
@@ -27,13 +25,8 @@ static struct control nothing, *control = &nothing;
 __attribute__((constructor)) static void
 begin(void)
 {
-    const char *path = getenv("STEER");
-    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return;
-    void *map = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (map != MAP_FAILED)
+    void *map = map_file("STEER", sizeof(*control));
+    if (map)
         control = map;
 }
 
