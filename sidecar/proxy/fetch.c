@@ -203,16 +203,15 @@ is_bodiless(int status)
 
 /* The socket is free: at this moment, between this transfer and the next on the same connection, whatever there is to
    be read stood behind the body. What comes later is cleared away before the connection is used again. */
-static bool
+static void
 fetch_freed(void *owner, curl_socket_t fd)
 {
     struct fetch *f = owner;
-    if (!f->watchable || !f->head_done || f->paused)
-        return false;
+    if (!f->watchable)
+        return;
     f->excess |= upstream_clear_socket(fd);
     if (f->stray)
         shutdown(fd, SHUT_RDWR); /* who spoke out of turn is not asked again */
-    return true;
 }
 
 /* How a fetch failed, by what libcurl says of it. */
@@ -258,7 +257,7 @@ fetch_ended(void *owner, CURLcode code)
     f->events->end(f->ctx, result, reason);
 }
 
-const struct upstream_hooks fetch_hooks = {fetch_ended, fetch_freed};
+const struct upstream_hooks fetch_hooks = {fetch_freed, fetch_ended};
 
 /* The request. */
 
@@ -313,9 +312,11 @@ static int
 before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 {
     struct fetch *f = ctx;
-    (void)ip, (void)local_ip, (void)port;
+    (void)local_ip;
     f->asked = true;
-    upstream_use(f->upstream, local_port);
+    f->excess = f->stray = false; /* of a connection that was dead, and had this request before */
+    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
+        curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -385,6 +386,8 @@ set_options(struct fetch *f, const struct fetch_request *request)
        unix socket has no port to be known by, and what TLS has read ahead cannot be seen. */
     SET(CURLOPT_FORBID_REUSE, (long)!f->watchable);
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+    SET(CURLOPT_SOCKOPTFUNCTION, upstream_open_socket);
+    SET(CURLOPT_SOCKOPTDATA, f->upstream);
     SET(CURLOPT_CLOSESOCKETFUNCTION, upstream_close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, f->upstream);
     SET(CURLOPT_PREREQFUNCTION, before_request);

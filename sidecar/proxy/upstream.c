@@ -5,11 +5,13 @@
  */
 #include "upstream.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,9 +21,20 @@ enum {
     KEPT_CONNECTIONS = 256,
 };
 
-/* A few sockets. */
+/*
+ * A connection's socket, from its beginning to its end. Between the end of one answer and the next request nothing may
+ * come over it. libcurl does not look, and tells the end of an answer late, or not at all if it came at once; so that
+ * is found out here, when the next request is about to be sent, the transfer is collected or the socket closed,
+ * whatever comes first.
+ */
+struct connection_socket {
+    curl_socket_t fd;
+    void *owner;    /* of the transfer that was the last to use it and has not been told that it is free; or NULL */
+    int local_port; /* 0: no request has gone over it */
+};
+
 struct sockets {
-    curl_socket_t *items;
+    struct connection_socket *items;
     size_t n, capacity;
 };
 
@@ -30,42 +43,23 @@ struct upstream {
     struct event *timer;
     CURLM *multi;
     struct upstream_hooks hooks;
-    struct sockets idle; /* of connections that wait to be used again */
-    uint64_t opened;     /* connections */
+    struct sockets sockets;
+    uint64_t opened; /* connections */
 };
-
-static bool
-sockets_have(const struct sockets *s, curl_socket_t fd)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->items[i] == fd)
-            return true;
-    return false;
-}
 
 static bool
 sockets_add(struct sockets *s, curl_socket_t fd)
 {
-    if (sockets_have(s, fd))
-        return true;
     if (s->n == s->capacity) {
         size_t capacity = s->capacity ? 2 * s->capacity : 8;
-        curl_socket_t *items = realloc(s->items, capacity * sizeof(*items));
+        struct connection_socket *items = realloc(s->items, capacity * sizeof(*items));
         if (!items)
             return false;
         s->items = items;
         s->capacity = capacity;
     }
-    s->items[s->n++] = fd;
+    s->items[s->n++] = (struct connection_socket){fd, NULL, 0};
     return true;
-}
-
-static void
-sockets_remove(struct sockets *s, curl_socket_t fd)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->items[i] == fd)
-            s->items[i--] = s->items[--s->n];
 }
 
 /* Idle connections. */
@@ -82,33 +76,96 @@ upstream_clear_socket(curl_socket_t fd)
     return unasked;
 }
 
-/* The local port of a TCP socket; 0 for any other. */
+/* The port of a TCP socket's name; 0 for any other. It stands at the same place in both kinds of addresses. */
 static int
-local_port(curl_socket_t fd)
+port_of(const struct sockaddr_storage *name)
 {
-    struct sockaddr_storage name;
-    socklen_t len = sizeof(name);
-    if (getsockname(fd, (struct sockaddr *)&name, &len))
-        return 0;
-    if (name.ss_family == AF_INET)
-        return ntohs(((struct sockaddr_in *)&name)->sin_port);
-    return name.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&name)->sin6_port) : 0;
+    return name->ss_family == AF_INET || name->ss_family == AF_INET6
+               ? ntohs(((const struct sockaddr_in *)(const void *)name)->sin_port)
+               : 0;
 }
 
-void
-upstream_use(struct upstream *u, int port)
+static int
+local_port(const struct connection_socket *s)
 {
-    for (size_t i = u->idle.n; i-- > 0;) {
-        if (local_port(u->idle.items[i]) == port)
-            u->idle.items[i] = u->idle.items[--u->idle.n];
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(name);
+    if (s->local_port || getsockname(s->fd, (struct sockaddr *)&name, &len))
+        return s->local_port;
+    return port_of(&name);
+}
+
+/* A local port may be used for connections to several peers. */
+static bool
+is_connection(const struct connection_socket *s, const struct upstream_ends *ends)
+{
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(peer);
+    char ip[INET6_ADDRSTRLEN];
+    const void *address = &((struct sockaddr_in *)&peer)->sin_addr;
+
+    if (local_port(s) != ends->local_port || getpeername(s->fd, (struct sockaddr *)&peer, &len))
+        return false;
+    if (peer.ss_family == AF_INET6)
+        address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
+    return port_of(&peer) == ends->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
+}
+
+/* Tells the owner that the socket is free. */
+static void
+free_socket(struct upstream *u, struct connection_socket *s)
+{
+    void *owner = s->owner;
+    s->owner = NULL;
+    if (owner)
+        u->hooks.freed(owner, s->fd);
+}
+
+/* An owner goes, and uses no socket any more; told: he is to hear of those that are free by that. */
+static void
+free_sockets_of(struct upstream *u, void *owner, bool told)
+{
+    for (size_t i = 0; i < u->sockets.n; i++) {
+        struct connection_socket *s = &u->sockets.items[i];
+        if (s->owner != owner)
+            continue;
+        if (told)
+            free_socket(u, s);
+        s->owner = NULL;
     }
 }
 
-static void
-sweep_idle(struct upstream *u)
+static bool
+is_idle(const struct connection_socket *s)
 {
-    for (size_t i = 0; i < u->idle.n; i++)
-        upstream_clear_socket(u->idle.items[i]);
+    return s->local_port && !s->owner;
+}
+
+/* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
+static void
+clear_idle(struct upstream *u)
+{
+    for (size_t i = 0; i < u->sockets.n; i++)
+        if (is_idle(&u->sockets.items[i]))
+            upstream_clear_socket(u->sockets.items[i].fd);
+}
+
+bool
+upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends)
+{
+    for (size_t i = 0; i < u->sockets.n; i++) {
+        struct connection_socket *s = &u->sockets.items[i];
+        if (!is_connection(s, ends))
+            continue;
+        /* On one that is shut the request fails at once, and libcurl takes another. */
+        if (is_idle(s) && upstream_clear_socket(s->fd))
+            clear_idle(u);
+        free_socket(u, s);
+        s->owner = owner;
+        s->local_port = ends->local_port;
+        return true;
+    }
+    return false;
 }
 
 /* The loop. */
@@ -123,6 +180,7 @@ collect_ended(struct upstream *u)
         CURLcode code = message->data.result;
         void *owner;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
+        free_sockets_of(u, owner, true);
         u->hooks.ended(owner, code);
     }
 }
@@ -142,19 +200,8 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
     struct upstream *u = ctx;
     int running;
     (void)fd, (void)what;
-    sweep_idle(u); /* transfers begin in here */
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     collect_ended(u);
-}
-
-/* A transfer needs its socket no more; the next to take it over, if its connection is kept, has not yet. */
-static void
-free_socket(struct upstream *u, CURL *easy, curl_socket_t fd)
-{
-    void *owner = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
-    if (owner && u->hooks.freed(owner, fd) && !sockets_add(&u->idle, fd))
-        shutdown(fd, SHUT_RDWR); /* not to be looked after, so not to be used */
 }
 
 static int
@@ -162,16 +209,14 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
 {
     struct upstream *u = ctx;
     struct event *event = socket_ctx;
+    (void)easy;
 
     if (event)
         event_free(event);
     event = NULL;
     curl_multi_assign(u->multi, fd, NULL);
-    sockets_remove(&u->idle, fd);
-    if (what == CURL_POLL_REMOVE) {
-        free_socket(u, easy, fd);
+    if (what == CURL_POLL_REMOVE)
         return 0;
-    }
     short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
     event = event_new(u->base, fd, events, on_socket, u);
     curl_multi_assign(u->multi, fd, event);
@@ -179,10 +224,25 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx
 }
 
 int
+upstream_open_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    struct upstream *u = ctx;
+    (void)purpose;
+    return sockets_add(&u->sockets, fd) ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+}
+
+int
 upstream_close_socket(void *ctx, curl_socket_t fd)
 {
     struct upstream *u = ctx;
-    sockets_remove(&u->idle, fd);
+    struct sockets *s = &u->sockets;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->items[i].fd != fd)
+            continue;
+        free_socket(u, &s->items[i]);
+        s->items[i] = s->items[--s->n];
+        break;
+    }
     return close(fd);
 }
 
@@ -233,7 +293,7 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
-    free(u->idle.items);
+    free(u->sockets.items);
     free(u);
 }
 
@@ -249,6 +309,10 @@ void
 upstream_remove(struct upstream *u, CURL *easy)
 {
     long opened = 0;
+    void *owner = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
+    if (owner)
+        free_sockets_of(u, owner, false);
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);

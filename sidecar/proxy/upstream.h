@@ -11,11 +11,11 @@ struct upstream;
 
 /* What the owner of a transfer, its CURLOPT_PRIVATE, is told. */
 struct upstream_hooks {
+    /* The transfer is over, and needs this socket no more: what there is to be read stands behind its answer. Before
+       ended(). */
+    void (*freed)(void *owner, curl_socket_t fd);
     /* The transfer has ended; it may be taken out and freed in there. */
     void (*ended)(void *owner, CURLcode code);
-    /* The transfer needs this socket no more, or not for now. Answers whether the socket's connection is plain and
-       idle: then it is looked after, for nothing may come over it until it is used again. */
-    bool (*freed)(void *owner, curl_socket_t fd);
 };
 
 /* 0: *upstreamp is the caller's. -ENOMEM. */
@@ -47,11 +47,18 @@ uint64_t upstream_opened(const struct upstream *upstream);
  */
 bool upstream_clear_socket(curl_socket_t fd);
 
-/* A request is about to be sent over the connection with this local port: it is idle no more. libcurl does not always
-   ask for its socket to be watched: an answer may have come, and have been paused, before. */
-void upstream_use(struct upstream *upstream, int local_port);
+/* What tells a TCP connection from others. */
+struct upstream_ends {
+    const char *ip;
+    int port, local_port;
+};
 
-/* For CURLOPT_CLOSESOCKETFUNCTION, with the upstream as its data. */
+/* A request of an owner is about to be sent over this connection. False: its socket is not known, so that it cannot be
+   looked after and must not be used again. */
+bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends);
+
+/* For CURLOPT_SOCKOPTFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the upstream as their data. */
+int upstream_open_socket(void *upstream, curl_socket_t fd, curlsocktype purpose);
 int upstream_close_socket(void *upstream, curl_socket_t fd);
 
 #endif

@@ -68,11 +68,6 @@ class Process:
             return self.find(pattern)
         return wait_until(look, f"no line /{pattern}/ in {self.lines[-5:]}", timeout)
 
-    def cpu_ticks(self):
-        """CPU time that it has used, in hundredths of a second."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
     def stop(self, sig=signal.SIGTERM, timeout=20):
         """Ends the process by a signal, once, and returns its exit status."""
         if self.process.poll() is None:

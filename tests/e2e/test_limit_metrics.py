@@ -49,9 +49,10 @@ def test_request_head(sidecar, service, head, before):
     is_told(s, "request_head", "request_head")
 
 
-@pytest.mark.parametrize("request_", [b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 7900 + b"\r\n\r\n", b"junk\r\n\r\n",
-                                      b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n" + b"x" * 8000],
-                         ids=["just within", "junk", "with a body"])
+@pytest.mark.parametrize("request_", [
+    b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 7900 + b"\r\n\r\n", b"junk\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 1000 + b"\r\nContent-Length: 8000\r\n\r\n" + b"x" * 8000,
+], ids=["just within", "junk", "with a body"])
 def test_request_head_that_is_no_limit(sidecar, service, request_):
     s = sidecar(service.url)
     with s.connect() as raw:

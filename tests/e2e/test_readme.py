@@ -43,6 +43,13 @@ def test_the_first_lines():
     assert [line.split()[0] for line in first if line.startswith("    ")] == ["./contrib/quickstart", "./tests/run"]
 
 
+def test_the_price_of_a_snapshot_is_told():
+    """Where max_age is praised, and not only in the table of settings."""
+    section = README.split("\n## One answer for all shards\n")[1].split("\n## ")[0]
+    first = section.split("\n\n")[0]
+    assert "max_age = " in first and "values are up to `max_age` old" in " ".join(first.split())
+
+
 def test_picture():
     path = ROOT / re.search(r"^!\[.+\]\((.*\.svg)\)$", README, re.M)[1]
     svg = xml.etree.ElementTree.parse(path).getroot()

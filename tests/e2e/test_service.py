@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -151,6 +152,16 @@ def test_wrong_command_line(args, reason):
     status, out, err = run(*args)
     assert (status, out) == (2, "")
     assert reason in err and "--help" in err and err.count("\n") == 1
+
+
+def test_file_that_may_not_be_read(service):
+    """By a user who is not root."""
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+    with tempfile.NamedTemporaryFile("w") as file:
+        os.chmod(file.name, 0)
+        r = subprocess.run([*become, BINARY, f"--config.file={file.name}"], capture_output=True, text=True,
+                           timeout=20 * SLOW)
+    assert r.returncode == 1 and r.stderr.startswith(f"{file.name}: Permission denied\n")
 
 
 @pytest.mark.parametrize("args, reason", [
@@ -568,6 +579,45 @@ def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, stre
     assert asking.result()[::2] == (200, gated.body)
     s.wait_line("msg=scrape endpoint=a outcome=ok")
     assert s.get("/a" if after == "same" else "/b")[0] == 200
+
+
+def test_reload_under_load(sidecar, config, service, upstream):
+    """No scrape fails, and none loses its connection, while good files and bad ones come as fast as they can be read."""
+    texts = [endpoint("a", service.url), endpoint("a", service.url, "max_age = 1ms"), "junk\n",
+             endpoint("a", service.url, "timeout = 5s") + "[web]\ncompression = off\n"]
+    s = sidecar(config=config(texts[0]))
+    over, wrong, done = threading.Event(), [], [0] * 8
+
+    def scrape(i):
+        connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
+        connection.connect()
+        connection.auto_open = False
+        try:
+            while not over.is_set():
+                connection.request("GET", "/metrics")
+                response = connection.getresponse()
+                got = response.status, response.read()
+                done[i] += 1
+                if got != (200, BODY):
+                    wrong.append(got)
+        except (OSError, http.client.HTTPException) as error:
+            wrong.append(error)
+        finally:
+            connection.close()
+    threads = [threading.Thread(target=scrape, args=(i,), daemon=True) for i in range(8)]
+    for t in threads:
+        t.start()
+    statuses = []
+    for text in texts * 10:
+        before = sum(done)
+        config(text)
+        statuses.append(post(s)[0])
+        wait_until(lambda: wrong or sum(done) > before + 8, "nothing is scraped")
+    over.set()
+    for t in threads:
+        t.join(20 * SLOW)
+    assert not wrong
+    assert statuses == [200, 200, 500, 200] * 10
 
 
 def test_many_reloads_leave_nothing(sidecar, config, service):

@@ -188,6 +188,7 @@ def test_news(sidecar, upstream, config, news):
     assert running.process.poll() is None
     gated.go_on.set()
     assert asking.result()[0] == 200
+    assert running.stop(signal.SIGCONT) == 0
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "@scrapeshard-nobody", "x" * 200])

@@ -1,45 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes minutes: the sidecar's monotonic clock is put forward (tests/torture/move-clock.c)."""
+"""What takes minutes: the sidecar's monotonic clock is put forward."""
 import http.client
-import mmap
-import os
-import pathlib
-import struct
 
 import pytest
 
-from conftest import BINARY, SLOW, answer, answering, wait_until
+from conftest import SLOW, answer, answering, wait_until
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\n"
-LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libmove-clock.so"
 PROMETHEUS_KEEPS = 300  # seconds that Prometheus keeps an idle connection
 
 
-class Clock:
-    """The file that steers it."""
-    FIELDS = struct.Struct("2q")
-
-    def __init__(self, path):
-        path.write_bytes(bytes(self.FIELDS.size))
-        # A sanitizer wants to be the first library, and is content to be the second.
-        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        self.environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "MOVE_CLOCK": str(path),
-                            "ASAN_OPTIONS": options.lstrip(":")}
-        with open(path, "r+b") as file:
-            self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
-
-    def forward(self, seconds):
-        self.map[:8] = struct.pack("q", struct.unpack("q", self.map[:8])[0] + seconds)
-
-    def actions(self):
-        """How often the program has changed what a signal does."""
-        return self.FIELDS.unpack(self.map[:])[1]
-
-
 @pytest.fixture
-def clock(tmp_path):
-    assert LIBRARY.exists(), f"{LIBRARY} is not built: ninja"
-    return Clock(tmp_path / "clock")
+def steer(tmp_path):
+    return Steer(tmp_path / "steer")
 
 
 @pytest.fixture
@@ -68,24 +42,24 @@ def settle(sidecar):
 
 
 @pytest.mark.parametrize("idle", [60, PROMETHEUS_KEEPS, 310])
-def test_idle_connections_are_kept_as_long_as_prometheus_keeps_them(sidecar, service, clock, idle):
+def test_idle_connections_are_kept_as_long_as_prometheus_keeps_them(sidecar, service, steer, idle):
     """On both sides: the one who closes first is the scraper, so that no scrape meets a connection that just goes."""
-    s = sidecar(service.url, env=clock.environment)
+    s = sidecar(service.url, env=steer.environment)
     kept = Kept(s)
     for _ in range(3):
         assert kept.scrape() == (200, BODY)
-        clock.forward(idle)
+        steer.forward(idle)
         settle(s)
     assert kept.scrape() == (200, BODY)
     assert service.connections == 1
     kept.connection.close()
 
 
-def test_idle_connections_are_not_kept_for_ever(sidecar, service, clock):
-    s = sidecar(service.url, env=clock.environment)
+def test_idle_connections_are_not_kept_for_ever(sidecar, service, steer):
+    s = sidecar(service.url, env=steer.environment)
     kept = Kept(s)
     assert kept.scrape() == (200, BODY)
-    clock.forward(1000)
+    steer.forward(1000)
     settle(s)
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         kept.scrape()
@@ -94,20 +68,20 @@ def test_idle_connections_are_not_kept_for_ever(sidecar, service, clock):
     kept.connection.close()
 
 
-def test_signals_are_nothing_that_a_scrape_touches(sidecar, service, clock):
+def test_signals_are_nothing_that_a_scrape_touches(sidecar, service, steer):
     """libcurl would change what SIGPIPE does at every turn, were it not told to leave signals alone."""
-    s = sidecar(service.url, env=clock.environment)
+    s = sidecar(service.url, env=steer.environment)
     assert s.get()[2] == BODY
-    before = clock.actions()
+    before = steer.actions()
     assert before, "nothing is counted"
     for _ in range(10):
         assert s.get()[2] == BODY
-    assert clock.actions() == before
+    assert steer.actions() == before
 
 
-def test_shards_that_nobody_scrapes_any_more(sidecar, service, clock):
+def test_shards_that_nobody_scrapes_any_more(sidecar, service, steer):
     """By the default interval of a minute: unknown at first, missing after three."""
-    s = sidecar(service.url, env=clock.environment)
+    s = sidecar(service.url, env=steer.environment)
 
     def state(name):
         text = s.admin("/metrics")[2].decode()
@@ -116,9 +90,9 @@ def test_shards_that_nobody_scrapes_any_more(sidecar, service, clock):
     for shard in range(3):
         assert s.get(f"/metrics?shard={shard}&shard_count=4")[0] == 200
     wait_until(lambda: (state("shards_unknown"), state("shards_missing")) == (1, 0), "shard 3 is not unknown")
-    clock.forward(179)
+    steer.forward(179)
     assert (state("shards_unknown"), state("shards_missing")) == (1, 0)
-    clock.forward(2)
+    steer.forward(2)
     assert (state("shards_unknown"), state("shards_missing")) == (0, 4)
     assert s.get("/metrics?shard=3&shard_count=4")[0] == 200
     wait_until(lambda: state("shards_missing") == 3, "shard 3 is missing still")

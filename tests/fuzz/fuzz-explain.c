@@ -4,18 +4,14 @@
  * behind it, which is in the shard that was told; what cannot be explained is no such line. The first byte chooses the
  * key and the rules.
  */
+#include "require.h"
+
 #include <scrapeshard/filter.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 enum { COUNT = 7, PLANS = 8 };
 

@@ -4,18 +4,14 @@
  * and as many lines that begin alike. The first byte chooses how the bytes are cut, the second how long the head is
  * that the lines are compared with: a part of the first line.
  */
+#include "require.h"
+
 #include "scan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 static const struct scanner *const scanners[] = {
 #ifdef __x86_64__

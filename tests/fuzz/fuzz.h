@@ -2,16 +2,12 @@
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H
 /* What the fuzz targets of bodies share: a sink that keeps, and cuts that follow from a seed. */
+#include "require.h"
+
 #include <scrapeshard/filter.h>
 
 #include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 enum { FORMATS = 4, PROTOBUF = 3 };
 

@@ -7,18 +7,16 @@
  * a signal. Without FAIL_MALLOC it only hands on. What is allocated before its constructor runs, just ahead of main(),
  * is not counted.
  */
+#include "map.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct control {
     atomic_llong at;    /* which allocation fails, the first being 1; 0: none, and nothing is counted */
@@ -40,14 +38,7 @@ static struct control *control;
 __attribute__((constructor)) static void
 begin(void)
 {
-    const char *path = getenv("FAIL_MALLOC");
-    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return;
-    void *map = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (map != MAP_FAILED)
-        control = map;
+    control = map_file("FAIL_MALLOC", sizeof(*control));
 }
 
 static void
