@@ -179,15 +179,14 @@ send_end(struct reply *r)
 
 /*
  * libevent tells what TLS has written a turn later, when there may be more to write: such news of a last piece would be
- * taken by evhttp for the end of the whole answer, which then was cut without a sign. So it is looked at here whether
- * all has gone, and over TLS the end is sent when it has.
+ * taken by evhttp for the end of the whole answer, which then was cut without a sign. So over TLS the end is sent when
+ * the news has come.
  */
 static void
 on_drained(struct evhttp_connection *connection, void *ctx)
 {
     struct reply *r = ctx;
-    if (evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(connection))))
-        return;
+    (void)connection;
     r->sending = false;
     if (r->ending)
         send_end(r);

@@ -76,12 +76,12 @@ on_matched(bool matches, void *ctx)
     go_on(all);
 }
 
+/* Only when the server ends: evhttp does not read meanwhile, so it sees a client that leaves when it writes. The
+   request goes with the connection. */
 static void
 on_closed(void *ctx)
 {
     struct attempt *a = ctx;
-    if (!evhttp_request_get_connection(a->request))
-        evhttp_request_free(a->request); /* left to us */
     a->request = NULL;
     if (a != a->all->current)
         attempt_free(a);

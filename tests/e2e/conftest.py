@@ -33,6 +33,13 @@ def wait_until(condition, message, timeout=10):
         time.sleep(0.01)
 
 
+def stands_still(number):
+    """Whether number() has not changed for a while."""
+    before = number()
+    time.sleep(0.3)
+    return number() == before
+
+
 def run(*args, **options):
     """(exit status, standard output, standard error) of a command that ends by itself."""
     done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=20 * SLOW, **options)
@@ -83,10 +90,11 @@ class Process:
 
 
 class Sidecar(Process):
-    """A running scrapeshard. Give it an upstream's URL, or a config file by config=."""
+    """A running scrapeshard. Give it an upstream's URL, or a config file by config=; prefix= is a command that becomes
+    it."""
 
-    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", **options):
-        argv = [BINARY, f"--web.listen-address={listen}", "--admin.listen-address=127.0.0.1:0"]
+    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", prefix=(), **options):
+        argv = [*prefix, BINARY, f"--web.listen-address={listen}", "--admin.listen-address=127.0.0.1:0"]
         if upstream:
             argv.append(f"--upstream.url={upstream}")
         if config:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import SLOW, TEXT, answer, answering, wait_until
+from conftest import SLOW, TEXT, answer, answering, stands_still, wait_until
 from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
@@ -372,13 +372,6 @@ class Watched:
         except ConnectionError:
             pass
         self.left.set()
-
-
-def stands_still(number):
-    """Whether number() has not changed for a while."""
-    before = number()
-    time.sleep(0.3)
-    return number() == before
 
 
 PHASES = [

@@ -156,8 +156,8 @@ class Way:
         self.context = pki.asking if pki else None
         url = upstream(serve_over_tls if pki else serve).url
         self.sidecar = sidecar(url.replace("http:", "https:") if pki else url, "--set=web.compression=auto",
-                               f"--set=endpoint.default.timeout={'2s' if pki else '500ms'}", *flags, *(pki.flags if pki else ()),
-                               env=memory.environment)
+                               f"--set=endpoint.default.timeout={'2s' if pki else '500ms'}", *flags,
+                               *(pki.flags if pki else ()), env=memory.environment)
 
     def scrape(self, shard):
         """One scrape: None if it failed, as a scraper sees it, or else its body."""
@@ -213,11 +213,11 @@ class Way:
         return n
 
 
-def torture(w, name):
+def torture(w, name, step=5):
     """Fails the allocations of scrapes in turn, and looks for what is left behind."""
     before, blocks = w.at_rest()
     for all_behind in MODES.values():
-        n = w.fail_in_turn(all_behind, 1 if FULL else 5)
+        n = w.fail_in_turn(all_behind, 1 if FULL else step)
     after, blocks_after = w.at_rest()
     print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
     wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
@@ -272,6 +272,45 @@ def test_scrape(sidecar, memory, upstream, body, way):
 
 @pytest.mark.parametrize("body, way", [("text", "streamed"), ("OpenMetrics", "held, gzip"), ("protobuf", "snapshot")])
 def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
-    """From the scraper, and to the service."""
+    """From the scraper, and to the service: 8000 allocations, most of them OpenSSL's."""
     count, compressed, flags = WAYS[way]
-    torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS")
+    torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 97)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
+    """Of all that comes from files and from OpenSSL: the old configuration stays in force, or the new one is, whole."""
+    users, config = tmp_path / "users", tmp_path / "c.ini"
+    subprocess.run(["htpasswd", "-cbB", "-C", "4", users, "a", "b"], check=True, capture_output=True)
+    url = upstream(answering(answer(TEXT_BODY))).url
+    texts = [f"[endpoint a]\nupstream = {url}\n" + more for more in (
+        "", "[sharding]\nhash = md5\nplacement = jump\n[rules]\nsplit = f_1.*\n[web]\n"
+        f"basic_auth_file = {users}\nallow_networks = 127.0.0.0/8\n[admin]\nallow_networks = 127.0.0.0/8\n")]
+    tls = "".join(f"{flag[6:].split('=')[0][4:]} = {flag[6:].split('=')[1]}\n" for flag in pki.flags
+                  if flag.startswith("--set=web."))
+    texts[1] += "[web]\n" + tls
+    config.write_text(texts[0])
+    s = sidecar(config=config, env=memory.environment)
+
+    def reload():
+        return s.admin("/-/reload", "POST")[0]
+
+    def in_force():
+        return b"hash = md5" in s.admin("/-/config")[2]
+    untouched, n, failures = 0, 1, 0
+    while untouched < 3:
+        config.write_text(texts[0])
+        assert reload() == 200 and not in_force()
+        config.write_text(texts[1])
+        memory.fail(n, MODES[mode])
+        try:
+            reload()
+        except (http.client.HTTPException, OSError):
+            pass
+        failed, where = memory.end()
+        assert s.process.poll() is None, (f"allocation {n} by {where}", s.process.returncode)
+        failures += not in_force()
+        assert reload() == 200 and in_force(), f"behind allocation {n} by {where}"
+        untouched = 0 if failed else untouched + 1
+        n += 1 if FULL else 7
+    assert failures, "no reload failed"

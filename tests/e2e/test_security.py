@@ -373,42 +373,6 @@ def test_slow_reader_over_tls_meets_the_deadline(sidecar, upstream, ca, server):
             s.wait_line("outcome=timeout .*the scraper did not read in time")
 
 
-def anonymous_memory_of_slow_readers(s, n, wrap):
-    """What each of n readers that do not read costs, of an answer that has no end."""
-    before, seen = s.memory(), 0
-    with contextlib.ExitStack() as stack:
-        for _ in range(n):
-            raw = stack.enter_context(socket.socket())
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            raw.connect(("127.0.0.1", s.port))
-            reader = stack.enter_context(wrap(raw))
-            reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-
-        def grows_no_more():
-            nonlocal seen
-            last, seen = seen, s.memory()
-            time.sleep(0.3)
-            return last == seen > before
-        wait_until(grows_no_more, "memory grows without an end", 60)
-        return (seen - before) // n
-
-
-@pytest.mark.skipif(SLOW > 1, reason="a sanitizer keeps memory of its own")
-def test_slow_reader_over_tls_costs_what_another_does(sidecar, upstream, ca, server):
-    """libevent tells of what TLS has written when there is more: that is no room for the next piece."""
-    def endless(u, connection):
-        u.read_request(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n")
-        while True:
-            connection.sendall(LARGE)
-    u = upstream(endless)
-    most = flags(max_upstream_connections=0) + flags("endpoint.default", max_body="100GiB", timeout="1h")
-    plain = anonymous_memory_of_slow_readers(sidecar(u.url, *most), 30, contextlib.nullcontext)
-    over_tls = anonymous_memory_of_slow_readers(
-        sidecar(u.url, *most, *tls(server)), 30, lambda raw: trusting(ca).wrap_socket(raw, server_hostname="127.0.0.1"))
-    assert over_tls - plain < 128 * 1024, (plain, over_tls)
-
-
 # Handshakes.
 
 
@@ -440,11 +404,12 @@ def stopped(s, connections):
         s.process.send_signal(signal.SIGCONT)
 
 
-def test_handshakes_let_all_else_go_first(sidecar, service, dear):
-    """Two hundred at once, of one address: health, and a scrape over a kept connection, wait for few of them, though
-    they came behind them all."""
+@pytest.mark.parametrize("many, accepted", [(200, True), (100, False)], ids=["accepted", "new"])
+def test_handshakes_let_all_else_go_first(sidecar, service, dear, many, accepted):
+    """Many at once, of one address: health, and a scrape over a kept connection, wait for few of them, though they came
+    behind them all."""
     s = sidecar(service.url, *tls(dear))
-    hello, many = client_hello(), 200
+    hello = client_hello()
     kept = http.client.HTTPSConnection("127.0.0.1", s.port, timeout=60 * SLOW, context=ssl._create_unverified_context())
     admin = http.client.HTTPConnection("127.0.0.1", s.admin_port, timeout=60 * SLOW)
 
@@ -452,11 +417,15 @@ def test_handshakes_let_all_else_go_first(sidecar, service, dear):
         kept.request("GET", "/metrics")
         admin.request("GET", "/-/healthy")
 
-    def are_early():
+    def round():
+        """How many handshakes were done when the others had their answers."""
         with contextlib.ExitStack() as stack:
-            flood = [stack.enter_context(socket.create_connection(("127.0.0.1", s.port), 20, ("127.0.0.2", 0)))
-                     for _ in range(many)]
-            with stopped(s, many):
+            def connect():
+                return [stack.enter_context(socket.create_connection(("127.0.0.1", s.port), 20, ("127.0.0.2", 0)))
+                        for _ in range(many)]
+            flood = connect() if accepted else []
+            with stopped(s, len(flood)):
+                flood = flood or connect()
                 for raw in flood:
                     raw.sendall(hello)
                 ask_all()
@@ -466,11 +435,13 @@ def test_handshakes_let_all_else_go_first(sidecar, service, dear):
             done = len(select.select(flood, [], [], 0)[0])
             for raw in flood:  # and each gets its turn
                 assert raw.recv(1) == b"\x16"
-            return done < many // 2
+            return done
     ask_all()
     for connection in (admin, kept):
         assert connection.getresponse().read()
-    wait_until(are_early, "they wait for all handshakes", 60)
+    # One that was kept waiting for a second goes first no more, as it may be on a busy machine.
+    done = [round() for _ in range(5)]
+    assert min(done) < many // 8, done
 
 
 @NO_CLOCK
@@ -1080,19 +1051,22 @@ def test_https_service_that_ends_by_close(sidecar, upstream, ca, server, ending,
 
 
 def test_stray_answer_of_an_https_service(sidecar, upstream, ca, server):
-    """What it says unasked, in the record of an answer or behind it, is not the next one."""
-    context = serving(server)
+    """What it says unasked, when all was told, is not the next one."""
+    context, said = serving(server), threading.Semaphore(0)
 
     def serve(u, connection):
         with context.wrap_socket(connection, server_side=True) as t:
             while u.read_request(t):
-                t.sendall(answer(BODY) + answer(b"smuggled 1\n"))
-                t.sendall(answer(b"smuggled 2\n"))
+                t.sendall(answer(BODY))
+                wait_until(lambda: s.count("msg=scrape") == len(u.requests), "no line of log")
+                with contextlib.suppress(OSError):
+                    t.sendall(answer(b"smuggled 1\n"))
+                said.release()
     u = upstream(serve)
     s = sidecar(u.url.replace("http://", "https://"), *of_endpoint(tls_ca=ca.pem))
-    got = [s.get()[::2] for _ in range(6)]
-    assert not [body for _, body in got if b"smuggled" in body]
-    assert {status for status, _ in got} <= {200, 502}
+    for _ in range(4):
+        assert s.get()[::2] == (200, BODY)
+        assert said.acquire(timeout=20 * SLOW)
 
 
 def test_authorization_from_a_file(sidecar, service, tmp_path):

@@ -5,6 +5,7 @@ A small answer is held back until the service's body has come to its end, so tha
 reason. A large one has gone out in part when the fault comes, and can only be broken.
 """
 import concurrent.futures
+import contextlib
 import gzip
 import http.client
 import itertools
@@ -16,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, wait_until
+from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, stands_still, wait_until
 from steer import Steer
 
 SMALL = b"# TYPE up gauge\nup 1\n"
@@ -627,6 +628,65 @@ def test_kept_connection_breaks_in_mid_answer(upstream, sidecar):
     s = sidecar(u.url)
     assert [s.get()[0] for _ in range(4)] == [200, 502, 200, 502]
     assert len(u.requests) == 4
+
+
+def answers_of(raw, n):
+    """The bodies of n answers with a length, or in chunks."""
+    file = raw.makefile("rb")
+    for _ in range(n):
+        assert file.readline().startswith(b"HTTP/1.1 200 ")
+        headers, body = http.client.parse_headers(file), b""
+        if headers["Content-Length"]:
+            yield file.read(int(headers["Content-Length"]))
+            continue
+        while size := int(file.readline(), 16):
+            body += file.read(size)
+            assert file.readline() == b"\r\n"
+        assert file.readline() == b"\r\n"
+        yield body
+
+
+@pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
+def test_answer_that_is_there_at_once_is_not_taken_for_stray(upstream, sidecar, tmp_path):
+    """On a kept connection, of a scraper that does not read: it is paused before anybody watches the socket, and lies
+    there while the next scrape begins. strace makes sending so slow that the answer is there when it has been done."""
+    bodies = {b"large": b"".join(b'requests_total{path="/shop/%07d"} %d\n' % (i, i) for i in range(300000)),
+              b"small": b"# " + b"x" * 30000 + b"\nup 1\n"}
+
+    def serve(u, connection):
+        while request := u.read_request(connection):
+            connection.sendall(answer(bodies[request[13:18]]))
+    strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:delay_exit=200000"]
+    u = upstream(serve)
+    s = sidecar(u.url, "--set=endpoint.default.timeout=1h", listen=f"unix:{tmp_path}/s", prefix=strace)
+
+    def scrapes():
+        return s.count("msg=scrape")
+
+    def ask(raw, which):
+        raw.sendall(b"GET /metrics?%s HTTP/1.1\r\nHost: a\r\n\r\n" % which)
+
+    with contextlib.ExitStack() as stack:
+        late, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+        for raw in (late, other):
+            raw.settimeout(20)
+            raw.connect(f"{tmp_path}/s")
+        ask(other, b"large")  # for windows that take so much at once
+        assert list(answers_of(other, 1)) == [bodies[b"large"]]
+        wait_until(lambda: scrapes() == 1, "no line of log")
+        n = 0
+        while scrapes() == 1 + n:
+            ask(late, b"small")
+            n += 1
+            wait_until(lambda: scrapes() == 1 + n or len(u.requests) == 1 + n and stands_still(scrapes), "no answer")
+        ask(late, b"large")
+        got = answers_of(late, n + 1)
+        assert next(got) == bodies[b"small"]
+        wait_until(lambda: len(u.requests) == n + 2, "the large one is not asked for")
+        assert u.connections == 1
+        ask(other, b"small")
+        assert list(answers_of(other, 1)) == [bodies[b"small"]]
+        assert list(got) == [bodies[b"small"]] * (n - 1) + [bodies[b"large"]]
 
 
 # No exposition.
