@@ -137,14 +137,16 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 }
 
 /*
- * Watches for a scraper that leaves. evhttp would see that only when it writes; and to let it read until then would end
+ * evhttp would see that a scraper has left only when it writes; and to let it read until then would end
  * the process at the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and
  * only changes, for bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or
  * states: so it is a second one.
  */
-static int
-watch_hangup(struct reply *r)
+int
+reply_watch(struct reply *r)
 {
+    if (r->watched >= 0)
+        return 0;
     struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
     r->watched = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
     if (r->watched < 0)
@@ -208,12 +210,6 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->failures = memory_failures();
 
     r->watched = -1;
-    int error = watch_hangup(r);
-    if (error) {
-        r->connection = NULL; /* it is still evhttp's */
-        reply_free(r);
-        return error;
-    }
     r->record = connection_of(request);
     connection_listen(r->record, &connection_events, r);
     *replyp = r;
