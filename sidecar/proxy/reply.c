@@ -33,12 +33,28 @@ struct reply {
     void *ctx;
 };
 
+static struct evbuffer *
+output_of(const struct reply *r)
+{
+    return bufferevent_get_output(evhttp_connection_get_bufferevent(r->connection));
+}
+
+/* What is at hand goes out at once, as a rule. If it turns out that it does not, it is to be watched for. */
+static void
+on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
+{
+    if (info->n_deleted && evbuffer_get_length(output))
+        reply_watch(ctx); /* where this fails, evhttp's next write will tell */
+}
+
 /* Forgets request and connection: they are over, or about to be. */
 static void
 detach(struct reply *r)
 {
     if (r->record)
         connection_listen(r->record, NULL, NULL);
+    if (r->connection)
+        evbuffer_remove_cb(output_of(r), on_output, r);
     if (r->hangup)
         event_free(r->hangup);
     if (r->watched >= 0)
@@ -188,7 +204,8 @@ static void
 on_drained(struct evhttp_connection *connection, void *ctx)
 {
     struct reply *r = ctx;
-    if (evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(connection))))
+    (void)connection;
+    if (evbuffer_get_length(output_of(r)))
         return;
     r->sending = false;
     if (r->ending)
@@ -230,6 +247,8 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
+    if (r->watched < 0)
+        evbuffer_add_cb(output_of(r), on_output, r);
     evhttp_send_reply(r->request, status, NULL, body);
     check_memory(r);
 }
