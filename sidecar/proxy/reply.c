@@ -153,10 +153,10 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 }
 
 /*
- * evhttp would see that a scraper has left only when it writes; and to let it read until then would end
- * the process at the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and
- * only changes, for bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or
- * states: so it is a second one.
+ * evhttp would see that a scraper has left only when it writes; and to let it read until then would end the process at
+ * the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and only changes, for
+ * bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or states: so it is a
+ * second one.
  */
 int
 reply_watch(struct reply *r)
