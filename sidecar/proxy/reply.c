@@ -33,12 +33,28 @@ struct reply {
     void *ctx;
 };
 
+static struct evbuffer *
+output_of(const struct reply *r)
+{
+    return bufferevent_get_output(evhttp_connection_get_bufferevent(r->connection));
+}
+
+/* What is at hand goes out at once, as a rule. If it turns out that it does not, it is to be watched for. */
+static void
+on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
+{
+    if (info->n_deleted && evbuffer_get_length(output))
+        reply_watch(ctx); /* where this fails, evhttp's next write will tell */
+}
+
 /* Forgets request and connection: they are over, or about to be. */
 static void
 detach(struct reply *r)
 {
     if (r->record)
         connection_listen(r->record, NULL, NULL);
+    if (r->connection)
+        evbuffer_remove_cb(output_of(r), on_output, r);
     if (r->hangup)
         event_free(r->hangup);
     if (r->watched >= 0)
@@ -137,14 +153,16 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 }
 
 /*
- * Watches for a scraper that leaves. evhttp would see that only when it writes; and to let it read until then would end
- * the process at the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and
- * only changes, for bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or
- * states: so it is a second one.
+ * evhttp would see that a scraper has left only when it writes; and to let it read until then would end the process at
+ * the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and only changes, for
+ * bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or states: so it is a
+ * second one.
  */
-static int
-watch_hangup(struct reply *r)
+int
+reply_watch(struct reply *r)
 {
+    if (r->watched >= 0)
+        return 0;
     struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
     r->watched = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
     if (r->watched < 0)
@@ -207,12 +225,6 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->failures = memory_failures();
 
     r->watched = -1;
-    int error = watch_hangup(r);
-    if (error) {
-        r->connection = NULL; /* it is still evhttp's */
-        reply_free(r);
-        return error;
-    }
     r->record = connection_of(request);
     connection_listen(r->record, &connection_events, r);
     *replyp = r;
@@ -233,6 +245,8 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
+    if (r->watched < 0)
+        evbuffer_add_cb(output_of(r), on_output, r);
     evhttp_send_reply(r->request, status, NULL, body);
     check_memory(r);
 }

@@ -2,7 +2,7 @@
 #ifndef PROXY_REPLY_H
 #define PROXY_REPLY_H
 /*
- * The answer to one request, paced, and watched for a scraper that leaves.
+ * The answer to one request, paced, and where it takes time watched for a scraper that leaves.
  *
  * Either whole at once, with its length (reply_whole), or streamed: reply_start(), then reply_send() and wait until
  * drained() before the next, then reply_end(). What cannot be brought to its end is broken: reply_break().
@@ -24,9 +24,12 @@ struct reply_events {
     void (*done)(void *ctx);
 };
 
-/* Takes the request over from evhttp. 0: *replyp is the caller's. A negative errno value: the request is still
-   evhttp's. */
+/* Takes the request over from evhttp. 0: *replyp is the caller's. -ENOMEM: the request is still evhttp's. */
 int reply_new(struct reply **replyp, struct evhttp_request *request, const struct reply_events *events, void *ctx);
+
+/* Watches for a scraper that leaves, from now on: for those whose answer has to be waited for. 0, or a negative errno
+   value. */
+int reply_watch(struct reply *reply);
 
 /* The headers to be sent; until the head has gone out. */
 struct evkeyvalq *reply_headers(struct reply *reply);

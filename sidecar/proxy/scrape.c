@@ -295,7 +295,8 @@ on_turn(void *ctx)
 static int
 ask_in_turn(struct scrape *s)
 {
-    return place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? ask(s) : 0;
+    int r = reply_watch(s->reply);
+    return r || !place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? r : ask(s);
 }
 
 /* There is no room for a snapshot. */
@@ -338,10 +339,13 @@ look(struct scrape *s)
         telemetry_snapshot_miss(telemetry, s->endpoint->name);
     if (r > 0)
         return stream(s);
-    if (!r && !s->user.waits) {
+    if (!r && s->user.waits) {
+        r = reply_watch(s->reply);
+    } else if (!r) {
         answer(s);
-        snapshot_leave(&s->user);
     }
+    if (r || !s->user.waits)
+        snapshot_leave(&s->user);
     return r;
 }
 

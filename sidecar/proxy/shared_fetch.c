@@ -52,6 +52,8 @@ static int
 keep_body(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
+    if (snapshot_tell_time(s))
+        return -ENOMEM;
     if (s->failure.outcome == OUTCOME_OK) {
         s->index = pipeline_take_index(x->pipeline);
         return 0;

@@ -252,6 +252,7 @@ snapshot_leave(struct snapshot_user *user)
     user->snapshot = NULL;
     if (user->waits)
         TAILQ_REMOVE(&s->waiting, user, next);
+    user->waits = false;
     if (s->fetch && TAILQ_EMPTY(&s->waiting)) {
         shared_fetch_free(s->fetch);
         s->fetch = NULL;

@@ -136,6 +136,9 @@ int snapshot_take(struct snapshot *snapshot, const struct params *params, struct
 
 /* For shared_fetch.c. */
 
+/* Puts the time of its fetch into the headers, in the place of the service's. 0 or -ENOMEM. */
+int snapshot_tell_time(struct snapshot *snapshot);
+
 /* Counts its memory. False: that is more than there is room for. */
 bool snapshot_count(struct snapshot *snapshot, uint64_t bytes);
 

@@ -12,6 +12,7 @@
 #include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 static const char timeout[] = "X-Prometheus-Scrape-Timeout-Seconds";
@@ -29,30 +30,34 @@ is_left_aside(const char *name)
     return false;
 }
 
+static size_t
+longest_key(const struct request *request)
+{
+    const struct evkeyval *h;
+    size_t size = sizeof("?") + (request->params.query ? strlen(request->params.query) : 0);
+    TAILQ_FOREACH (h, &request->headers, next)
+        size += strlen("\n") + strlen(h->key) + strlen(":") + strlen(h->value);
+    return size;
+}
+
 char *
 snapshot_key(const struct request *request)
 {
     const struct evkeyval *h;
-    char *key = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&key, &size);
-    if (!out)
+    char *key = malloc(longest_key(request)), *to = key;
+    if (!key)
         return NULL;
+    *to = 0;
     /* A query has no LF in it, and neither has a header. */
     if (request->params.query)
-        fprintf(out, "?%s", request->params.query);
+        to = stpcpy(stpcpy(to, "?"), request->params.query);
     TAILQ_FOREACH (h, &request->headers, next) {
         if (is_left_aside(h->key))
             continue;
-        fputc('\n', out);
+        to = stpcpy(to, "\n");
         for (const char *c = h->key; *c; c++)
-            fputc(tolower((unsigned char)*c), out);
-        fprintf(out, ":%s", h->value);
-    }
-    bool failed = ferror(out);
-    if (fclose(out) || failed) {
-        free(key);
-        return NULL;
+            *to++ = (char)tolower((unsigned char)*c);
+        to = stpcpy(stpcpy(to, ":"), h->value);
     }
     return key;
 }

@@ -198,22 +198,29 @@ take_body(struct snapshot *s, const struct params *params, struct snapshot_part 
 }
 
 int
+snapshot_tell_time(struct snapshot *s)
+{
+    char time[40];
+    struct tm tm;
+    size_t n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s->time.tv_sec, &tm));
+    snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(s->time.tv_nsec / 1000000));
+    while (!evhttp_remove_header(&s->headers, "Age") || !evhttp_remove_header(&s->headers, "Scrapeshard-Snapshot"))
+        ;
+    return evhttp_add_header(&s->headers, "Scrapeshard-Snapshot", time) ? -ENOMEM : 0;
+}
+
+int
 snapshot_take(struct snapshot *s, const struct params *params, struct snapshot_part *part, struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
-    char age[24], time[40];
-    struct tm tm;
+    char age[24];
 
     *part->counts = (struct ss_filter_counts){0};
     TAILQ_FOREACH (h, &s->headers, next)
         if (evhttp_add_header(headers, h->key, h->value))
             return -ENOMEM;
     snprintf(age, sizeof(age), "%lld", (long long)snapshot_age(s));
-    size_t n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s->time.tv_sec, &tm));
-    snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(s->time.tv_nsec / 1000000));
-    evhttp_remove_header(headers, "Age");
-    evhttp_remove_header(headers, "Scrapeshard-Snapshot");
-    if (evhttp_add_header(headers, "Age", age) || evhttp_add_header(headers, "Scrapeshard-Snapshot", time))
+    if (evhttp_add_header(headers, "Age", age))
         return -ENOMEM;
     return take_body(s, params, part);
 }

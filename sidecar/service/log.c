@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -69,6 +70,28 @@ is_plain(const char *text)
     return true;
 }
 
+/* A number without a fraction as it is, others to the millionth. printf() takes ten times as long for it, which is a
+   third of what a line costs. */
+static void
+put_number(struct line *line, double number)
+{
+    char digits[32];
+    size_t at = sizeof(digits);
+    bool whole = number == floor(number);
+    if (!(number >= 0 && number < (whole ? 1e15 : 1e6))) {
+        snprintf(digits, sizeof(digits), whole ? "%.0f" : "%.6f", number);
+        put_text(line, digits);
+        return;
+    }
+    uint64_t left = (uint64_t)(whole ? number : number * 1e6 + 0.5);
+    for (int n = 0; left || n < (whole ? 1 : 7); n++, left /= 10) {
+        if (!whole && n == 6)
+            digits[--at] = '.';
+        digits[--at] = (char)('0' + left % 10);
+    }
+    put(line, digits + at, sizeof(digits) - at);
+}
+
 static void
 put_field(struct line *line, enum log_format format, struct log_field field)
 {
@@ -85,9 +108,7 @@ put_field(struct line *line, enum log_format format, struct log_field field)
         put(line, "=", 1);
     }
     if (!field.text) {
-        char number[32];
-        snprintf(number, sizeof(number), field.number == floor(field.number) ? "%.0f" : "%.6f", field.number);
-        put_text(line, number);
+        put_number(line, field.number);
     } else if (format == LOG_LOGFMT && is_plain(field.text)) {
         put_text(line, field.text);
     } else {

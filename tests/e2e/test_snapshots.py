@@ -441,6 +441,25 @@ def test_leaving_while_others_are_told(service, snapshots):
     waiting(s, 0)
 
 
+@pytest.mark.parametrize("how", ["closed", "reset", "half closed", "floods"])
+def test_leaving_what_is_here(upstream, snapshots, how):
+    """Such an answer is watched as soon as it does not go out at once."""
+    s = snapshots(Service(upstream, body=LARGE))
+    assert s.get(target(0, 2))[0] == 200
+    connection = send_request(s)
+    assert connection.recv(300).startswith(b"HTTP/1.1 200 ")
+    if how == "half closed":
+        connection.shutdown(socket.SHUT_WR)
+    elif how == "floods":
+        with pytest.raises(OSError):
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 1_000_000)
+    else:
+        leave(connection, how == "reset")
+    s.wait_line("outcome=client_gone")
+    connection.close()
+    check_whole([s.get(target(i, 2)) for i in range(2)], LARGE)
+
+
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_leaving_in_mid_body(upstream, snapshots, pieces):
     gates = [threading.Event() for _ in range(3)]

@@ -113,6 +113,58 @@ test_index(void **state)
     settings_end(&settings, rules);
 }
 
+/* What one of three shards, named in its way, has of an index. */
+static struct outcome
+select_from(const struct ss_index *x, const char *text)
+{
+    struct outcome o = {.result = 0};
+    struct ss_sink sink = {outcome_take, &o};
+    struct ss_shards_error error;
+    struct ss_shards *shards;
+    assert_int_equal(ss_shards_parse(&shards, (struct ss_span){text, strlen(text)}, 3, &error), 0);
+    assert_int_equal(ss_index_select(x, shards, &sink, &o.counts), 0);
+    ss_shards_free(shards);
+    return o;
+}
+
+static void
+check_arranged(struct ss_index *x, const char *shards)
+{
+    assert_int_equal(ss_index_arrange(x, 4), 0);
+    struct outcome before = select_from(x, shards);
+    assert_int_equal(ss_index_arrange(x, 3), 0);
+    struct outcome after = select_from(x, shards);
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.bytes, after.bytes, before.len);
+    assert_memory_equal(&before.counts, &after.counts, sizeof(before.counts));
+    outcome_free(&before);
+    outcome_free(&after);
+}
+
+static void
+test_arranged(void **state)
+{
+    (void)state;
+    struct ss_rules *rules;
+    struct ss_filter_settings settings = settings_new(&rules);
+    struct ss_index *x;
+
+    assert_int_equal(ss_index_new(&x, &settings), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ss_index_feed(x, SPAN(body)), 0);
+    assert_int_equal(ss_index_end(x), 0);
+    size_t before = ss_index_memory(x), most = before - ss_index_body(x).len;
+    check_arranged(x, "0");
+    check_arranged(x, "1");
+    check_arranged(x, "2");
+    check_arranged(x, "0,2");
+    assert_in_range(ss_index_memory(x), before + 1, before + most);
+    assert_int_equal(ss_index_arrange(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
+    assert_int_equal(ss_index_memory(x), before);
+    ss_index_free(x);
+    settings_end(&settings, rules);
+}
+
 static void
 test_filter(void **state)
 {
@@ -168,6 +220,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_arranged),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_patterns_that_are_none),
     };
