@@ -3,9 +3,11 @@
 
 Everything listens on loopback, on ports from the kernel, and is ended by the test that started it.
 """
+import contextlib
 import http.client
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -19,6 +21,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SCRAPESHARD", str(ROOT / "build/sidecar/scrapeshard"))
 # Sanitizers and valgrind make everything slower; waits stretch with it, assertions on time do not exist.
 SLOW = float(os.environ.get("SLOW", "1"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures, or needs what there is one of: runs when no other test does")
+    config.addinivalue_line("markers", "xdist_group(name): share what is dear, and run one behind the other, by pytest-xdist")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Groups come first: they take longest, and nobody is to wait for one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def wait_until(condition, message, timeout=10):
@@ -291,9 +304,13 @@ def process():
 
 
 def free_port():
-    """A port that was free a moment ago, for programs that cannot tell which one the kernel gave them."""
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """A port for programs that cannot tell which one the kernel gave them. It is below those that the kernel gives out, so
+    that nobody is given it before it is used."""
+    given_out = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, given_out)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture

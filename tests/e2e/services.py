@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real services on loopback. Each function starts one by the process fixture and answers the URL of its metrics."""
+import fcntl
 import http.client
 import json
 import os
@@ -142,14 +143,20 @@ def python_client(start, _directory):
 
 
 def node_modules():
-    """Where npm's prom-client is; installed into the build folder when it is not there yet."""
+    """Where npm's prom-client is; installed into the build folder by the first who needs it."""
     folder = ROOT / "build" / "npm"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install(folder)
+    return folder / "node_modules"
+
+
+def install(folder):
     if not (folder / "node_modules" / "prom-client" / "package.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
         npm = subprocess.run([shutil.which("npm"), "install", "--no-save", "--no-audit", "--no-fund", "--prefix",
                               str(folder), PROM_CLIENT], capture_output=True, text=True, check=False)
         assert npm.returncode == 0, npm.stderr
-    return folder / "node_modules"
 
 
 def node_client(start, _directory):

@@ -19,6 +19,7 @@ from report import Report
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.mark.alone
 @pytest.mark.skipif("build/" not in BINARY, reason="the bench measures the ordinary build")
 def test_bench_measures_the_core():
     r = subprocess.run([ROOT / "tests/bench/run", "--rounds=1", "--only=core"], capture_output=True, text=True, check=False)

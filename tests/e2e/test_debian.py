@@ -14,7 +14,8 @@ DEBIAN = ROOT / "contrib/debian"
 VERSION = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
 PACKAGES = ["scrapeshard", "libscrapeshard0", "libscrapeshard-dev"]
 
-pytestmark = pytest.mark.skipif("build/" not in BINARY, reason="packages are built once, from the source")
+pytestmark = [pytest.mark.skipif("build/" not in BINARY, reason="packages are built once, from the source"),
+              pytest.mark.xdist_group("containers")]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def clean_root(packages, tmp_path_factory):
     """A folder with a Debian in which nothing but the package was installed."""
     root = tmp_path_factory.mktemp("debian") / "root"
     r = run("debootstrap", "--variant=minbase", "--include=systemd-sysv,curl", mirror()[0], root, mirror()[1],
-            timeout=400)
+            timeout=900)
     if r.returncode:
         pytest.skip(f"debootstrap cannot work here: {(r.stdout + r.stderr).strip().splitlines()[-1]}")
     (root / "etc/resolv.conf").write_text(open("/etc/resolv.conf", encoding="utf-8").read())

@@ -79,6 +79,7 @@ def test_readme_names_what_is_there():
         assert path in readme
 
 
+@pytest.mark.alone
 @pytest.mark.skipif("build/" not in BINARY, reason="the quickstart shows the ordinary build, once")
 def test_quickstart():
     """The first command of the README shows the main job, and leaves nothing behind."""

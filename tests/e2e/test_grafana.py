@@ -9,6 +9,8 @@ import yaml
 from conftest import ROOT, answer, answering, wait_until
 from prometheus import PATIENCE, Prometheus, job, shard_jobs
 
+pytestmark = pytest.mark.xdist_group("grafana")
+
 DASHBOARD = json.loads((ROOT / "contrib/grafana/scrapeshard.json").read_text())
 PANELS = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
 ALERTS = yaml.safe_load((ROOT / "contrib/prometheus/alerts.yml").read_text())["groups"][0]["rules"]

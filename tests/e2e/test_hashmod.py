@@ -8,6 +8,8 @@ import pytest
 from conftest import OPENMETRICS, TEXT, Sidecar, Upstream, answer, answering
 from prometheus import Prometheus, job
 
+pytestmark = pytest.mark.xdist_group("hashmod")
+
 COUNT = 5
 
 # Each label value is there with each of the names; raw newlines only the text format allows.

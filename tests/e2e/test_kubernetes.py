@@ -15,6 +15,8 @@ from pki import Authority
 from prometheus import PATIENCE, Prometheus
 from test_security import serving
 
+pytestmark = pytest.mark.xdist_group("containers")
+
 KUBERNETES = ROOT / "contrib/kubernetes"
 VERSION = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
 OVERLAYS = sorted(p.name for p in (KUBERNETES / "overlays").iterdir())
@@ -150,7 +152,7 @@ def test_image_runs(containers, image, upstream):
         address = p.wait_line(r'msg="listening for scrapes" address=(\S+)', PATIENCE)[1]
         assert good("curl", "-sSf", f"http://{address}/metrics") == "a 1\nb 2\n"
     finally:
-        assert p.stop() == 0, p.lines
+        assert p.stop(timeout=2 * PATIENCE) == 0, p.lines
 
 
 def test_image_speaks_tls(containers, image, upstream, tmp_path):

@@ -11,7 +11,8 @@ from conftest import BINARY, ROOT
 
 BODY = ROOT / "tests/cases/node-exporter-text-6of7.in"
 
-pytestmark = pytest.mark.skipif("build/" not in BINARY, reason="the ordinary build is installed, once")
+pytestmark = [pytest.mark.skipif("build/" not in BINARY, reason="the ordinary build is installed, once"),
+              pytest.mark.xdist_group("library")]
 
 
 def run(*args, **options):

@@ -17,7 +17,8 @@ from conftest import BINARY, SLOW, Process, answer, answering, wait_until
 from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\n"
-LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
+# More than the 4 MiB that the kernel takes for a reader who does not read.
+LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(150000))
 
 
 def setting(**values):

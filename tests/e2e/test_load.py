@@ -6,6 +6,8 @@ import pytest
 
 from conftest import BINARY, ROOT, SLOW
 
+pytestmark = pytest.mark.alone
+
 SMALL = ["--seconds=3", "--scrapes=4000", "--body=32", "--families=20000", "--series=40000"]
 
 

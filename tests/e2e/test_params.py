@@ -7,6 +7,8 @@ import pytest
 
 from conftest import Sidecar, Upstream, answer, answering
 
+pytestmark = pytest.mark.xdist_group("params")
+
 FAMILIES = 60
 BODY = b"".join(b"# TYPE family_%02d gauge\nfamily_%02d{a=\"1\"} 1\nfamily_%02d{a=\"2\"} 2\n" % (i, i, i)
                 for i in range(FAMILIES))

@@ -267,8 +267,13 @@ def test_cut_bodies(prometheus, upstream, sidecar, tmp_path):
 
     p.wait_up(1)
     broken.set()
-    p.wait_up(0)
-    errors = p.last_errors()
+    errors = {}
+
+    def have_failed():
+        """On a busy machine a scrape may also be late; then the next one is looked at."""
+        errors.update({name: e for name, e in p.last_errors().items() if e and "deadline exceeded" not in e})
+        return len(errors) == len(p.jobs)
+    wait_until(have_failed, "the scrapes do not fail as they should", PATIENCE)
     broken.clear()
     p.wait_up(1)
 

@@ -363,7 +363,8 @@ def test_flood_over_tls_is_not_taken_in(sidecar, upstream, ca, server):
 
 
 def test_slow_reader_over_tls_meets_the_deadline(sidecar, upstream, ca, server):
-    s = sidecar(upstream(answering(answer(LARGE))).url, *tls(server), "--set",
+    larger = LARGE * 3  # than the 4 MiB that the kernel takes for a reader who does not read
+    s = sidecar(upstream(answering(answer(larger))).url, *tls(server), "--set",
                 f"endpoint.default.timeout={1000 * SLOW:.0f}ms")
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
