@@ -166,7 +166,7 @@ take_tag(struct protobuf *p)
 static struct ss_span
 name_of(const struct protobuf *p)
 {
-    return (struct ss_span){p->name.ptr, p->name.len};
+    return (struct ss_span){p->name.len ? p->name.ptr : "", p->name.len};
 }
 
 /* Fails with what the keyer says, if r is a condition. */

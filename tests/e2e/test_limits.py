@@ -12,7 +12,6 @@ import time
 
 import pytest
 
-from clock import NO_CLOCK, Clock
 from conftest import BINARY, SLOW, Process, answer, answering, wait_until
 from steer import Steer
 
@@ -178,29 +177,6 @@ def test_slowloris(sidecar, service):
     over.set()
     kept.close()
     assert len(service.requests) > 10
-
-
-# Idle connections.
-
-
-@NO_CLOCK
-def test_idle_connections_of_a_scraper_and_of_the_service(sidecar, service, tmp_path):
-    """Prometheus keeps an idle one for 5 minutes: until then, and a little longer, it is not we who close, be it towards
-    the scraper or the service. But it is not kept for ever."""
-    clock = Clock(tmp_path / "clock")
-    s = sidecar(service.url, env=clock.environment)
-    kept = Kept(s)
-    for seconds in (60, 120, 300, 310):
-        clock.put_on(seconds)
-        assert s.admin("/-/healthy")[0] == 200  # the loop has turned since, and ended what had its time
-        kept.again()
-        assert service.connections == 1, seconds
-    clock.put_on(600)
-    assert s.admin("/-/healthy")[0] == 200
-    assert ended(kept.connection.sock) == b""
-    kept.close()
-    Kept(s).close()
-    assert service.connections == 2
 
 
 # Connections.

@@ -17,10 +17,10 @@ import time
 
 import pytest
 
-from clock import NO_CLOCK, Clock
 from conftest import BINARY, SLOW, answer, answering, wait_until
 from pki import Authority, openssl
 from prometheus import Prometheus, job
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
@@ -445,11 +445,10 @@ def test_handshakes_let_all_else_go_first(sidecar, service, dear, many, accepted
     assert min(done) < many // 8, done
 
 
-@NO_CLOCK
 def test_handshake_that_has_waited_waits_no_more(sidecar, service, server, tmp_path):
     """When there is always something else to do, it is done between the others."""
-    clock, connections, requests = Clock(tmp_path / "clock"), 24, 50
-    s = sidecar(service.url, *tls(server), env=clock.environment)
+    steer, connections, requests = Steer(tmp_path / "steer"), 24, 50
+    s = sidecar(service.url, *tls(server), env=steer.environment)
     raw = s.connect()
     with raw, contextlib.ExitStack() as stack:
         busy = [stack.enter_context(socket.create_connection(("127.0.0.1", s.admin_port), 60)) for _ in range(connections)]
@@ -457,7 +456,7 @@ def test_handshake_that_has_waited_waits_no_more(sidecar, service, server, tmp_p
             raw.sendall(client_hello())
             for b in busy:
                 b.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
-            clock.put_on(2)
+            steer.forward(2)
         assert raw.recv(1) == b"\x16"
         s.process.send_signal(signal.SIGSTOP)
         done = sum(read_what_is_there(b).count(b"HTTP/1.1 200 OK") for b in busy)
