@@ -90,9 +90,9 @@ def test_shards_that_nobody_scrapes_any_more(sidecar, service, steer):
     for shard in range(3):
         assert s.get(f"/metrics?shard={shard}&shard_count=4")[0] == 200
     wait_until(lambda: (state("shards_unknown"), state("shards_missing")) == (1, 0), "shard 3 is not unknown")
-    steer.forward(179)
+    steer.forward(120)
     assert (state("shards_unknown"), state("shards_missing")) == (1, 0)
-    steer.forward(2)
+    steer.forward(60)
     assert (state("shards_unknown"), state("shards_missing")) == (0, 4)
     assert s.get("/metrics?shard=3&shard_count=4")[0] == 200
     wait_until(lambda: state("shards_missing") == 3, "shard 3 is missing still")
