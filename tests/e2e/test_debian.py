@@ -54,7 +54,8 @@ def test_what_is_in_the_packages(packages):
         "/usr/share/man/man1/scrapeshard.1.gz", "/usr/share/man/man5/scrapeshard.ini.5.gz",
         "/usr/share/bash-completion/completions/scrapeshard",
         "/usr/share/zsh/vendor-completions/_scrapeshard", "/usr/share/fish/vendor_completions.d/scrapeshard.fish",
-        "/usr/share/doc/scrapeshard/examples/prometheus/alerts.yml"}
+        "/usr/share/doc/scrapeshard/examples/prometheus/alerts.yml",
+        "/usr/share/doc/scrapeshard/examples/scrapeshard.socket"}
     assert good("dpkg-deb", "--info", deb(packages, "scrapeshard"), "conffiles").split() == \
         ["/etc/scrapeshard/scrapeshard.ini"]
     names = {path.rsplit("/", 1)[1] for path in contents(packages, "libscrapeshard-dev")}
