@@ -221,7 +221,8 @@ def torture(w, name, step=5):
     after, blocks_after = w.at_rest()
     print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
     wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
-    assert blocks_after < blocks + 2, "it leaks"
+    # OpenSSL keeps what it says of its last 16 errors, three blocks for each.
+    assert blocks_after < blocks + (48 if w.context else 2), "it leaks"
     assert after < before + 4 * 1024 * 1024
 
 
