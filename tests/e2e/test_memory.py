@@ -216,8 +216,8 @@ WAYS = {
     "held, gzip": (80, True, ()),
     "snapshot": (1, False, ("--set=endpoint.default.max_age=1ms",)),
     "snapshot, gzip": (80, True, ("--set=endpoint.default.max_age=1ms",)),
-    "unzipped": UNZIPPED,
     "labels": (2, False, ("--set=sharding.key=labels", "--set=sharding.source_labels=id")),
+    "unzipped": UNZIPPED,
     "rules": (2, False, ("--set=rules.split=f_1.*", "--set=rules.colocate=f_(2).*", "--set=rules.drop=f_3.*")),
 }
 
