@@ -89,7 +89,8 @@ class Process:
         return wait_until(look, f"no line /{pattern}/ in {self.lines[-5:]}", timeout)
 
     def stop(self, sig=signal.SIGTERM, timeout=20):
-        """Ends the process by a signal, once, and returns its exit status."""
+        """Ends the process by a signal, once, and returns its exit status. By 0 it is only waited for: no other signal is
+        harmless, a leak checker hangs for good when SIGCONT comes to it."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
         try:

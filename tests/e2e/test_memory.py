@@ -131,6 +131,10 @@ BODIES = {
 }
 
 
+# What was small, and is paused again and again in the same piece.
+UNZIPPED = (1, False, ("--set=endpoint.default.upstream_encoding=gzip",))
+
+
 class Way:
     """A running sidecar with Memory, and scrapes of one shard of a body that are judged."""
 
@@ -139,9 +143,12 @@ class Way:
         self.right = {shard: shard_of_body(whole, shard, count) for shard in range(min(count, 4))}
         self.count, self.memory = count, memory
         self.headers = {"Accept": content_type, **({"Accept-Encoding": "gzip"} if compressed else {})}
-        honest = answer(whole, content_type)
+        zipped = UNZIPPED[2][0] in flags
+        extra = ["Content-Encoding: gzip"] if zipped else []
+        sent = gzip.compress(whole) if zipped else whole
+        honest = answer(sent, content_type, extra=extra)
         # A connection that is kept, and one that is not: each makes its own allocations.
-        closing = answer(whole, content_type, extra=["Connection: close"])
+        closing = answer(sent, content_type, extra=[*extra, "Connection: close"])
 
         def serve(upstream, connection):
             while upstream.read_request(connection):
@@ -234,6 +241,7 @@ WAYS = {
     "snapshot": (1, False, ("--set=endpoint.default.max_age=1ms",)),
     "snapshot, gzip": (80, True, ("--set=endpoint.default.max_age=1ms",)),
     "labels": (2, False, ("--set=sharding.key=labels", "--set=sharding.source_labels=id")),
+    "unzipped": UNZIPPED,
     "rules": (2, False, ("--set=rules.split=f_1.*", "--set=rules.colocate=f_(2).*", "--set=rules.drop=f_3.*")),
 }
 

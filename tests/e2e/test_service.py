@@ -678,9 +678,31 @@ def test_drains(sidecar, upstream, streams):
     assert s.process.poll() is None
     gated.go_on.set()
     assert asking.result()[::2] == (200, gated.body)
-    assert s.stop(signal.SIGCONT) == 0
+    assert s.stop(0) == 0
     assert len(u.requests) == 1
     assert s.find("msg=scrape .*outcome=ok")
+
+
+def test_request_that_comes_whole_only_while_it_drains(sidecar, upstream):
+    """It had a connection before, and is refused all the same: the drain comes to an end."""
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
+    with s.connect() as raw:
+        raw.sendall(b"GET /metrics?late HTTP/1.1\r\n")
+        asking = Asking(s)
+        assert gated.asked.wait(10 * SLOW)
+        s.process.send_signal(signal.SIGTERM)
+        s.wait_line('msg="shutting down" .*in_flight=1')
+        raw.sendall(b"Host: a\r\n\r\n")
+        with raw.makefile("rb") as file:
+            got = file.read()
+    assert got.startswith(b"HTTP/1.1 503 ") and b"\r\nConnection: close\r\n" in got
+    assert got.endswith(b"scrapeshard is shutting down\n")
+    gated.go_on.set()
+    assert asking.result()[0] == 200
+    assert s.stop(0) == 0
+    assert len(u.requests) == 1
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
@@ -739,7 +761,7 @@ def test_listens_no_more_while_it_drains(sidecar, upstream):
     other = sidecar(u.url, listen=f"127.0.0.1:{s.port}")
     gated.go_on.set()
     assert asking.result()[::2] == (200, gated.body)
-    assert s.stop(signal.SIGCONT) == 0
+    assert s.stop(0) == 0
     assert other.get()[0] == 200
 
 

@@ -119,7 +119,7 @@ def test_who_connects_while_it_drains_waits_for_the_next(upstream, passed):
         wait_until(lambda: len(u.requests) == 2, "the next sidecar does not take the scrape")
         gated.go_on.set()
         assert in_flight.result().endswith(gated.body) and late.result().endswith(gated.body)
-        assert first.stop(signal.SIGCONT) == 0
+        assert first.stop(0) == 0
         assert first.count("msg=scrape") == second.count("msg=scrape") == 1
     finally:
         gated.go_on.set()
@@ -188,7 +188,7 @@ def test_news(sidecar, upstream, config, news):
     assert running.process.poll() is None
     gated.go_on.set()
     assert asking.result()[0] == 200
-    assert running.stop(signal.SIGCONT) == 0
+    assert running.stop(0) == 0
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "@scrapeshard-nobody", "x" * 200])
