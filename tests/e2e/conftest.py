@@ -124,7 +124,7 @@ class Sidecar(Process):
 
     def connect(self):
         """A raw connection to the scrape listener."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20 * SLOW)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60 * SLOW)
 
     def get(self, target="/metrics", headers=None, method="GET", port=None):
         """One request on a connection of its own: (status, headers, body). A broken transfer raises

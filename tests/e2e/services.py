@@ -72,6 +72,7 @@ def prometheus(start, directory, *flags):
         """It has scraped itself, and has the series that this made."""
         body = fetch(url)[1]
         return (b'http_requests_total{code="200",handler="/metrics"}' in body and
+                b"prometheus_target_interval_length_seconds{" in body and  # from the second scrape on
                 re.search(rb"^prometheus_tsdb_head_series [1-9]", body, re.M) and b"prometheus_target_sync" in body)
     wait_until(is_settled, "Prometheus does not scrape itself", 60)
     return url

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.skipif("build/" not in BINARY, reason="packages are bu
 def packages(tmp_path_factory):
     """The folder with the packages. What they would be checked by is run beside this."""
     folder = tmp_path_factory.mktemp("packages")
-    good(DEBIAN / "build", folder, env={**os.environ, "DEB_BUILD_OPTIONS": "nocheck noddebs"}, timeout=600)
+    good(DEBIAN / "build", folder, env={**os.environ, "DEB_BUILD_OPTIONS": "nocheck noddebs"}, timeout=900)
     return folder
 
 

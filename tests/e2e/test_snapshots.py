@@ -605,7 +605,7 @@ def test_slow_reader_holds_what_has_expired(upstream, snapshots):
 
 
 def test_reader_that_never_reads_is_bounded_by_its_deadline(upstream, snapshots):
-    s = snapshots(Service(upstream, body=LARGE), "timeout = 500ms", max_age="50ms")
+    s = snapshots(Service(upstream, body=LARGE), f"timeout = {2000 * SLOW:.0f}ms", max_age="50ms")
     slow = send_request(s)
     s.wait_line("outcome=timeout.*did not read")
     wait_until(lambda: kept(s) == 0, "the snapshot stays")
