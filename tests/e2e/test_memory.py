@@ -214,8 +214,11 @@ class Way:
         return self.sidecar.memory(), self.memory.live()
 
     def sockets(self):
-        links = pathlib.Path(f"/proc/{self.sidecar.pid}/fd").iterdir()
-        return sum(str(link.readlink()).startswith("socket:") for link in links)
+        n = 0
+        for link in pathlib.Path(f"/proc/{self.sidecar.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it has just been closed
+                n += str(link.readlink()).startswith("socket:")
+        return n
 
     def is_right(self, shard, body):
         return body == self.right[shard]
