@@ -75,7 +75,7 @@ set_options(SSL_CTX *ctx)
 int
 tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = tls_begin() ? NULL : SSL_CTX_new(TLS_server_method());
     if (!ctx || !set_options(ctx)) {
         *error = (struct tls_error){TLS_CERTIFICATE, "there is no memory for it"};
         ERR_clear_error();

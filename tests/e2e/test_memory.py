@@ -278,6 +278,17 @@ def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
     torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 97)
 
 
+@pytest.mark.parametrize("at", [50, 150, 250, 450, 700])
+def test_first_handshake(sidecar, memory, upstream, pki, at):
+    """What OpenSSL makes for the first connection is there before: without, no handshake would ever succeed again."""
+    w = Way(sidecar, memory, upstream, "text", 80, False, pki=pki)
+    memory.fail(at, MODES["all from one on fail"])
+    assert w.scrape(0) is None
+    failed, where = memory.end()
+    assert failed, "nothing failed"
+    assert w.is_right(0, w.scrape(0)), (where, w.sidecar.lines[-3:])
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
     """Of all that comes from files and from OpenSSL: the old configuration stays in force, or the new one is, whole."""
