@@ -26,6 +26,8 @@ enum {
     HEAD_MOST = 64 * 1024,
     /* How long an idle connection is used again: longer than any usual scrape interval. */
     IDLE_SECONDS = 330,
+    /* How long authorities are kept that were read: what had no memory is not to last, nor what was replaced. */
+    CA_SECONDS = 60,
 };
 
 /* How the length of an answer's body is told. */
@@ -349,6 +351,8 @@ set_tls_options(struct fetch *f, const struct fetch_tls *tls)
         r = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, watch_tls);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, f);
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_SECONDS);
     if (!r && tls->ca)
         r = curl_easy_setopt(e, CURLOPT_CAINFO, tls->ca);
     if (!r && tls->certificate)

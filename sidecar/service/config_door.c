@@ -219,6 +219,7 @@ check_upstream_files(struct builder *b, struct endpoint *e)
     if (certificate != key)
         builder_mistake(b, "tls_certificate and tls_key are right together only");
     check_server_name(b, e);
+    b->out_of_memory |= e->url && !strncmp(e->url, "https://", 8) && tls_begin();
     builder_place_at(b, e, SETTING_ENDPOINT_authorization_file);
     if (strcmp(e->authorization_file, "off") != 0 && secret_read_line(&e->authorization, e->authorization_file, &wrong))
         builder_mistake(b, "authorization_file: %s: %s", e->authorization_file, wrong);

@@ -36,11 +36,25 @@ no_passphrase(char *buffer, int size, int writing, void *ctx)
     return 0;
 }
 
+/* OpenSSL looks at an authority's extensions when it is first needed; without memory then, it is a bad one for ever. */
+static bool
+look_at_authorities(X509_STORE *store)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (authority && !X509_check_purpose(authority, -1, 0))
+            return false;
+    }
+    return true;
+}
+
 static int
 read_client_ca(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
 {
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(settings->client_ca);
-    if (!names || !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL)) {
+    if (!names || !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL) ||
+        !look_at_authorities(SSL_CTX_get_cert_store(ctx))) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with certificates of authorities");
     }
@@ -75,7 +89,7 @@ set_options(SSL_CTX *ctx)
 int
 tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = tls_begin() ? NULL : SSL_CTX_new(TLS_server_method());
     if (!ctx || !set_options(ctx)) {
         *error = (struct tls_error){TLS_CERTIFICATE, "there is no memory for it"};
         ERR_clear_error();

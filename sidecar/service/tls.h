@@ -23,6 +23,12 @@ struct tls_error {
     char reason[200];
 };
 
+/*
+ * Has OpenSSL make, once, all that it otherwise makes for the first connection, on either side. What it has no memory
+ * for then it does without from then on: every handshake of the process would fail. 0 or -ENOMEM.
+ */
+int tls_begin(void);
+
 /* 0: *ctxp is the caller's, for SSL_CTX_free(). -1: error says why. */
 int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error);
 

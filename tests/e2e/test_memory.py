@@ -308,6 +308,19 @@ def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
     torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 97)
 
 
+@pytest.mark.parametrize("at, mode", [*((at, "all from one on fail") for at in (50, 150, 250, 450, 700)),
+                                      *((at, "one fails") for at in range(372, 387, 3))])
+def test_first_handshake(sidecar, memory, upstream, pki, at, mode):
+    """What OpenSSL makes for the first connection, and sees in an authority, is there before: without, no handshake would
+    ever succeed again."""
+    w = Way(sidecar, memory, upstream, "text", 80, False, pki=pki)
+    memory.fail(at, MODES[mode])
+    w.scrape(0)
+    failed, where = memory.end()
+    assert failed, "nothing failed"
+    assert w.is_right(0, w.scrape(0)), (where, w.sidecar.lines[-3:])
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
     """Of all that comes from files and from OpenSSL: the old configuration stays in force, or the new one is, whole."""
