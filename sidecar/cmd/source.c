@@ -95,7 +95,7 @@ int
 source_read_url(struct ss_index **indexp, struct getter *getter, const char *query,
                 const struct ss_filter_settings *settings, char *why)
 {
-    struct get_answer answer;
+    struct get_answer answer = {.status = 0};
     struct reading r = reading_of(settings, &answer);
     struct ss_sink sink = {take, &r};
     int error = getter_get(getter, query, &sink, &answer);
