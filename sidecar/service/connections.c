@@ -375,8 +375,8 @@ connections_init(struct connections *all, struct event_base *base, struct limits
     all->admission = event_new(base, -1, 0, on_admission, all);
     if (!all->admission)
         return -ENOMEM;
-    event_priority_set(all->admission,
-                       LOOP_FIRST); /* before a scrape that misses the descriptors of those who will go */
+    /* Before a scrape that misses the descriptors of those who will go. */
+    event_priority_set(all->admission, LOOP_FIRST);
     return 0;
 }
 
