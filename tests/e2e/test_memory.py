@@ -197,7 +197,7 @@ class Way:
         """(RssAnon, blocks allocated) behind scrapes that go well, when no connection is left. A few at once are among
         them, for on a busy machine it comes to that by itself, when a scraper gives up: what they leave is no leak."""
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            list(pool.map(self.scrape, [0] * 3))
+            list(pool.map(self.scrape, [0] * 30))
         for i in range(24):
             scrapes = self.sidecar.count("msg=scrape")
             assert self.is_right(i % len(self.right), self.scrape(i % len(self.right))), self.sidecar.lines[-3:]

@@ -84,10 +84,10 @@ def trusting(ca, certificate=None, **options):
 def ask(port, target="/metrics", context=None, headers=None, method="GET", source="127.0.0.1"):
     """One request: (status, headers, body)."""
     if context:
-        c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20 * SLOW, context=context,
+        c = http.client.HTTPSConnection("127.0.0.1", port, timeout=60 * SLOW, context=context,
                                         source_address=(source, 0))
     else:
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=20 * SLOW, source_address=(source, 0))
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * SLOW, source_address=(source, 0))
     try:
         c.request(method, target, headers=headers or {})
         response = c.getresponse()
