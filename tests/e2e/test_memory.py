@@ -252,15 +252,22 @@ class Way:
 
 
 def torture(w, name, step=5):
-    """Fails the allocations of scrapes in turn, and looks for what is left behind."""
-    before, blocks = w.at_rest()
-    for all_behind in MODES.values():
-        n = w.fail_in_turn(all_behind, 1 if FULL else step)
-    after, blocks_after = w.at_rest()
-    print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
-    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
+    """Fails the allocations of scrapes in turn, and looks for what is left behind. What is kept once is no leak (a table
+    that has grown, a road that was never taken before): a leak is there again the next time."""
     # OpenSSL keeps what it says of its last 16 errors, three blocks for each.
-    assert blocks_after < blocks + (48 if w.context else 2), "it leaks"
+    bound = 48 if w.context else 2
+    before, blocks_after = w.at_rest()
+    for _ in range(3):
+        blocks = blocks_after
+        for all_behind in MODES.values():
+            n = w.fail_in_turn(all_behind, 1 if FULL else step)
+        after, blocks_after = w.at_rest()
+        print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
+        if blocks_after < blocks + bound:
+            break
+    else:
+        pytest.fail("it leaks")
+    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
     assert after < before + 4 * 1024 * 1024
 
 
