@@ -105,7 +105,7 @@ def test_relabelings_ask_for_the_shard(build, overlay, upstream, sidecar, tmp_pa
         target, = p.api("targets", state="active")["activeTargets"]
         assert target["scrapeUrl"].endswith(f":{port}/metrics?shard=1&shard_count=3")
     finally:
-        assert p.stop() == 0
+        assert p.stop(timeout=2 * PATIENCE) == 0
 
 
 # Images.
@@ -186,7 +186,7 @@ def test_image_speaks_tls(containers, image, upstream, tmp_path):
         assert gzip.decompress(out.read_bytes()) == family
         assert run(*curl, f"https://{address}/metrics").returncode, "a scraper without a certificate came in"
     finally:
-        assert p.stop() == 0, p.lines
+        assert p.stop(timeout=2 * PATIENCE) == 0, p.lines
 
 
 # What stands in for LDAP and RTMP.

@@ -171,7 +171,7 @@ def test_expires(service, snapshots):
     wait_until(lambda: kept(s) == 0, "the snapshot does not expire")
     s.get()
     service.wait_asked(2)
-    assert s.count("msg=snapshot") == 2
+    wait_until(lambda: s.count("msg=snapshot") == 2, "not two snapshots")
 
 
 def test_age_is_from_the_beginning_of_the_fetch(service, snapshots):
