@@ -405,6 +405,7 @@ def stopped(s, connections):
         s.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("many, accepted", [(200, True), (100, False)], ids=["accepted", "new"])
 def test_handshakes_let_all_else_go_first(sidecar, service, dear, many, accepted):
     """Many at once, of one address: health, and a scrape over a kept connection, wait for few of them, though they came
