@@ -55,13 +55,8 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
         struct block first = load_block(in.ptr + i), second = load_block(in.ptr + i + BLOCK);
         uint64_t first_quotes = equals(first, '"'), second_quotes = equals(second, '"');
 
-        if (__builtin_expect(are_slashed(first, second), 0)) {
-            first_quotes &= ~scan_escaped(equals(first, '\\'), &carry.escaped);
-            second_quotes &= ~scan_escaped(equals(second, '\\'), &carry.escaped);
-        } else {
-            first_quotes &= ~carry.escaped; /* its first byte alone can be */
-            carry.escaped = 0;
-        }
+        drop_escaped(&first_quotes, &second_quotes, equals(first, '\\'), equals(second, '\\'),
+                     are_slashed(first, second), &carry);
         n += write_ends(ends + n, equals(first, '\n'), first_quotes, (uint32_t)i, &carry);
         n += write_ends(ends + n, equals(second, '\n'), second_quotes, (uint32_t)i + BLOCK, &carry);
     }

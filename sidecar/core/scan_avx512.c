@@ -29,13 +29,8 @@ avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
         __mmask64 first_slashes = equals(first, '\\'), second_slashes = equals(second, '\\');
         uint64_t first_quotes = equals(first, '"'), second_quotes = equals(second, '"');
 
-        if (__builtin_expect(!_kortestz_mask64_u8(first_slashes, second_slashes), 0)) {
-            first_quotes &= ~scan_escaped(first_slashes, &carry.escaped);
-            second_quotes &= ~scan_escaped(second_slashes, &carry.escaped);
-        } else {
-            first_quotes &= ~carry.escaped; /* its first byte alone can be */
-            carry.escaped = 0;
-        }
+        drop_escaped(&first_quotes, &second_quotes, first_slashes, second_slashes,
+                     !_kortestz_mask64_u8(first_slashes, second_slashes), &carry);
         n += write_ends(ends + n, equals(first, '\n'), first_quotes, (uint32_t)i, &carry);
         n += write_ends(ends + n, equals(second, '\n'), second_quotes, (uint32_t)i + BLOCK, &carry);
     }

@@ -56,6 +56,20 @@ write_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct
     return n;
 }
 
+/* Leaves of two blocks' quotes those that are not escaped; slashed: there is a backslash in one of the blocks. */
+static inline void
+drop_escaped(uint64_t *first_quotes, uint64_t *second_quotes, uint64_t first_slashes, uint64_t second_slashes,
+             bool slashed, struct scan_carry *carry)
+{
+    if (__builtin_expect(slashed, 0)) {
+        *first_quotes &= ~scan_escaped(first_slashes, &carry->escaped);
+        *second_quotes &= ~scan_escaped(second_slashes, &carry->escaped);
+    } else {
+        *first_quotes &= ~carry->escaped; /* its first byte alone can be */
+        carry->escaped = 0;
+    }
+}
+
 /* A block at the end, of which len bytes count; the others are zeros. */
 SCAN_X86 static inline size_t
 write_last(uint32_t *out, uint64_t lfs, uint64_t quotes, uint64_t slashes, size_t len, uint32_t offset,
