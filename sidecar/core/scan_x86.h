@@ -2,9 +2,9 @@
 #ifndef CORE_SCAN_X86_H
 #define CORE_SCAN_X86_H
 /*
- * Sixty-four bytes a step: a bit for each LF, quote and backslash; the regions between quotes by a carry-less
- * multiplication, and the ends written out without a branch on how many there are, as simdjson does (Langdale and
- * Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 28, 2019, sections 3.1.1 and 3.1.4).
+ * Sixty-four bytes a block: a bit for each LF, quote and backslash. Where more than one LF or an open quote is in it,
+ * the regions between quotes are found by a carry-less multiplication, as simdjson does (Langdale and Lemire, "Parsing
+ * Gigabytes of JSON per Second", VLDB Journal 28, 2019, section 3.1.1); in all others quotes are only counted.
  *
  * What does not depend on how the bits were made; for scan_avx2.c and scan_avx512.c, which each compile it for their
  * processors.
