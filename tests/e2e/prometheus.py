@@ -8,7 +8,8 @@ import urllib.parse
 
 from conftest import SLOW, Process, wait_until
 
-INTERVAL = f"{max(2, round(SLOW))}s"  # and the time that a scrape has
+INTERVAL_SECONDS = max(2, round(SLOW))
+INTERVAL = f"{INTERVAL_SECONDS}s"  # and the time that a scrape has
 # Prometheus hands its targets to the scrapers only some seconds after it is ready.
 PATIENCE = 30
 # Series that Prometheus makes of each scrape by itself.

@@ -242,7 +242,8 @@ def test_scraper_cut_off_in_mid_body(network, start):
             assert in_flight(network, s) == 0
         finally:
             network.mend("scraper")
-        with contextlib.suppress(ConnectionError):
+        raw.settimeout(5 * SLOW)  # the reset was lost in the cut, and comes again only in answer to something
+        with contextlib.suppress(ConnectionError, TimeoutError):
             while piece := raw.recv(1 << 20):
                 got = got[-16:] + piece
         assert not got.endswith(b"0\r\n\r\n")
