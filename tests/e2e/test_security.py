@@ -185,11 +185,13 @@ def test_no_renegotiation(sidecar, service, server, lax):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_no_session_is_taken_up_again(sidecar, service, ca, server, version):
-    """Each connection shows its certificate anew."""
+    """Each connection shows its certificate anew, also while the one whose session it brings is still there."""
     s = sidecar(service.url, *tls(server))
     context, session = trusting(ca, minimum_version=version, maximum_version=version), None
-    for _ in range(2):
-        with s.connect() as raw, context.wrap_socket(raw, server_hostname="127.0.0.1", session=session) as t:
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            raw = stack.enter_context(s.connect())
+            t = stack.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1", session=session))
             t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
             assert t.recv(1000).startswith(b"HTTP/1.1 200 ")
             assert not t.session_reused and not t.session.has_ticket

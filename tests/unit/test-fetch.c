@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a fetch does not do, whatever URL it is given: read files, or speak anything but HTTP. */
+#include "fetch.h"
+#include "upstream.h"
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <cmocka.h>
+#include <event2/keyvalq_struct.h>
+
+struct told {
+    struct event_base *base;
+    bool ended;
+    enum fetch_result result;
+    char reason[256];
+};
+
+static enum fetch_pace
+on_head(void *ctx, int status, const struct evkeyvalq *headers)
+{
+    (void)ctx, (void)headers;
+    fail_msg("an answer came: %d", status);
+    return FETCH_STOP;
+}
+
+static enum fetch_pace
+on_body(void *ctx, struct ss_span bytes)
+{
+    (void)ctx;
+    fail_msg("a body came: %zu bytes", bytes.len);
+    return FETCH_STOP;
+}
+
+static void
+on_end(void *ctx, enum fetch_result result, const char *reason)
+{
+    struct told *told = ctx;
+    told->ended = true;
+    told->result = result;
+    strncpy(told->reason, reason, sizeof(told->reason) - 1);
+    event_base_loopbreak(told->base);
+}
+
+static const struct fetch_events events = {on_head, on_body, on_end};
+
+static void
+check_refused(const char *url)
+{
+    struct evkeyvalq headers = TAILQ_HEAD_INITIALIZER(headers);
+    struct fetch_request request = {.url = url, .headers = &headers};
+    struct told told = {.base = event_base_new()};
+    struct upstream *upstream;
+    struct fetch *fetch;
+
+    assert_non_null(told.base);
+    assert_int_equal(upstream_new(&upstream, told.base, &fetch_hooks), 0);
+    assert_int_equal(fetch_new(&fetch, upstream, &request, &events, &told), 0);
+    event_base_dispatch(told.base);
+    assert_true(told.ended);
+    assert_int_equal(told.result, FETCH_FAILED);
+    assert_non_null(strstr(told.reason, "rotocol"));
+    fetch_free(fetch);
+    upstream_free(upstream);
+    event_base_free(told.base);
+}
+
+static void
+test_nothing_but_http(void **state)
+{
+    (void)state;
+    check_refused("file:///etc/passwd");
+    check_refused("ftp://127.0.0.1:1/metrics");
+    check_refused("gopher://127.0.0.1:1/metrics");
+    check_refused("dict://127.0.0.1:1/metrics");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nothing_but_http)};
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    curl_global_cleanup();
+    return failed;
+}
