@@ -1,15 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_BYTES_H
 #define CORE_BYTES_H
-/* Bytes that grow. Zeroed is empty; to be freed with bytes_deinit(). */
+/* Bytes: compared, and such that grow. */
 #include <scrapeshard/span.h>
 
+#include <stdbool.h>
 #include <string.h>
 
+/* Empty spans may have no pointer, which memcmp() must not be given. */
+static inline bool
+spans_equal(struct ss_span a, struct ss_span b)
+{
+    return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
+}
+
+/* Below, at or above 0, as memcmp(); of two that begin alike the shorter is the smaller. */
+static inline int
+spans_order(struct ss_span a, struct ss_span b)
+{
+    size_t both = a.len < b.len ? a.len : b.len;
+    int order = both ? memcmp(a.ptr, b.ptr, both) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* Zeroed is empty; to be freed with bytes_deinit(). */
 struct bytes {
     char *ptr;
     size_t len, capacity;
 };
+
+static inline struct ss_span
+bytes_span(const struct bytes *bytes)
+{
+    return (struct ss_span){bytes->ptr, bytes->len};
+}
 
 /* Makes room for len bytes more. 0 or -ENOMEM, and then nothing has changed. */
 int bytes_reserve(struct bytes *bytes, size_t len);

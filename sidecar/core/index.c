@@ -231,7 +231,7 @@ ss_index_series(const struct ss_index *x)
 struct ss_span
 ss_index_body(const struct ss_index *x)
 {
-    return (struct ss_span){x->bytes.ptr, x->bytes.len};
+    return bytes_span(&x->bytes);
 }
 
 size_t

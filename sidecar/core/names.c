@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "names.h"
 
+#include "bytes.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +23,7 @@ slot_of(const struct names *n, struct ss_span name, uint64_t hash)
     uint32_t mask = n->n_slots - 1;
     for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
         const struct names_item *item = &n->items[n->slots[i]];
-        if (!n->slots[i] ||
-            (item->hash == hash && item->name.len == name.len && !memcmp(item->name.ptr, name.ptr, name.len)))
+        if (!n->slots[i] || (item->hash == hash && spans_equal(item->name, name)))
             return &n->slots[i];
     }
 }

@@ -80,12 +80,6 @@ fail(struct protobuf *p, enum ss_filter_condition condition, const char *reason)
     return (int)condition;
 }
 
-static bool
-bytes_equal(const struct bytes *a, const struct bytes *b)
-{
-    return a->len == b->len && (!a->len || !memcmp(a->ptr, b->ptr, a->len));
-}
-
 /* Reading. Each function takes what it can from *at up to end; 0 goes on, anything else is the feed's answer. */
 
 /* Takes a varint of at most most bytes. *done tells that it is whole. */
@@ -192,7 +186,9 @@ take_name(struct protobuf *p)
     if (p->size <= SMALL)
         return 0;
     if (p->decided)
-        return bytes_equal(&p->name, &p->first_name) ? 0 : fail(p, SS_NO_EXPOSITION, "a second name");
+        return spans_equal(bytes_span(&p->name), bytes_span(&p->first_name))
+                   ? 0
+                   : fail(p, SS_NO_EXPOSITION, "a second name");
     p->first_name.len = 0;
     int r = decide(p);
     return r ? r : bytes_add(&p->first_name, name_of(p));
@@ -287,7 +283,7 @@ give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
     int r = 0;
     if (p->held.len) {
-        r = give(p, (struct ss_span){p->held.ptr, p->held.len}, flags);
+        r = give(p, bytes_span(&p->held), flags);
         if (!r)
             r = p->out->settle(p->out->ctx);
         p->held.len = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys that are made of labels, series by series. */
+#include "bytes.h"
 #include "keyer.h"
 #include "sharding.h"
 
@@ -49,12 +50,6 @@ meaning(struct keyer *k, const struct name *name, size_t size)
     struct ss_span meant = name_bytes(name, scratch->ptr + scratch->len);
     scratch->len += meant.len;
     return meant;
-}
-
-static bool
-spans_equal(struct ss_span a, struct ss_span b)
-{
-    return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
 }
 
 /* Nothing is found yet but the sample's name. */
@@ -112,7 +107,7 @@ hash_found(struct keyer *k, uint64_t *hashp)
         if (!k->found[i].ptr)
             k->found[i].len = 0;
     int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
-    return r ? r : keyer_hash(k, (struct ss_span){k->key.ptr, k->key.len}, hashp);
+    return r ? r : keyer_hash(k, bytes_span(&k->key), hashp);
 }
 
 /* Labels that must not part a histogram or a summary; and an empty one is as good as none. */
@@ -136,13 +131,6 @@ add_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t n)
     }
     k->labels[n] = (struct key_label){name, value};
     return 0;
-}
-
-static int
-spans_order(struct ss_span a, struct ss_span b)
-{
-    int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-    return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
 static int
@@ -201,7 +189,7 @@ hash_split(struct keyer *k, struct ss_span name, struct series *s, uint64_t *has
         for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && !r; p++)
             r = bytes_add(&k->key, parts[p]);
     }
-    return r ? r : keyer_hash(k, (struct ss_span){k->key.ptr, k->key.len}, hashp);
+    return r ? r : keyer_hash(k, bytes_span(&k->key), hashp);
 }
 
 static int

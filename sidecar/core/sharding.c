@@ -123,7 +123,7 @@ hash_groups(struct ss_sharding *s, const struct verdict *v, uint64_t *hashp)
     struct bytes key = {NULL, 0, 0};
     int r = sharding_join(s, v->groups, v->n_groups, &key);
     if (!r)
-        r = ss_hasher_hash(s->hasher, (struct ss_span){key.ptr, key.len}, hashp);
+        r = ss_hasher_hash(s->hasher, bytes_span(&key), hashp);
     bytes_deinit(&key);
     return r;
 }
@@ -161,7 +161,7 @@ judge(struct ss_sharding *s, const struct ruled_names *n, struct ruling *ruling,
             bytes_deinit(&suffixed);
             return r;
         }
-        names[2] = (struct ss_span){suffixed.ptr, suffixed.len};
+        names[2] = bytes_span(&suffixed);
     }
     int r = rules_judge(s->settings.rules, names, VERDICT_NAMES, &v, reason, size) ? SS_RULE_FAILED : 0;
     ruling->kind = v.unkept ? RULING_DROPPED : v.rule ? kinds[v.rule->action] : RULING_NONE;

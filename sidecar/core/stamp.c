@@ -114,7 +114,7 @@ fill_line(struct ss_stamp *s, struct ss_span *in, const struct ss_sink *sink)
     in->len -= (size_t)n;
     if (!whole)
         return 0;
-    int r = stamp_line(s, (struct ss_span){s->line.bytes.ptr, s->line.bytes.len}, sink);
+    int r = stamp_line(s, bytes_span(&s->line.bytes), sink);
     line_clear(&s->line);
     return r;
 }
@@ -240,7 +240,7 @@ take_families(struct ss_stamp *s, struct ss_span *bytes, const struct ss_sink *s
 static size_t
 missing(const struct ss_stamp *s)
 {
-    struct wire wire = wire_of((struct ss_span){s->held.ptr, s->held.len});
+    struct wire wire = wire_of(bytes_span(&s->held));
     uint64_t size = wire_varint(&wire), have = (uint64_t)(wire.end - wire.p);
     return wire.broken || size <= have ? 0 : (size_t)(size - have);
 }
@@ -268,7 +268,7 @@ protobuf_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
         return bytes_add(&s->held, in);
     /* To say what is wrong is for who reads it next. */
     if (!r)
-        r = put(s, (struct ss_span){s->held.ptr, s->held.len}, sink);
+        r = put(s, bytes_span(&s->held), sink);
     s->held.len = 0;
     return r ? r : put(s, in, sink);
 }
@@ -287,11 +287,11 @@ ss_stamp_end(struct ss_stamp *s, const struct ss_sink *sink)
 {
     int r = 0;
     if (s->line.bytes.len && !cut_is_quoted(&s->line.cut))
-        r = stamp_line(s, (struct ss_span){s->line.bytes.ptr, s->line.bytes.len}, sink);
+        r = stamp_line(s, bytes_span(&s->line.bytes), sink);
     else if (s->line.bytes.len)
-        r = put(s, (struct ss_span){s->line.bytes.ptr, s->line.bytes.len}, sink);
+        r = put(s, bytes_span(&s->line.bytes), sink);
     else if (s->held.len)
-        r = put(s, (struct ss_span){s->held.ptr, s->held.len}, sink);
+        r = put(s, bytes_span(&s->held), sink);
     s->line.bytes.len = s->held.len = 0;
     return r ? r : flush(s, sink);
 }

@@ -215,7 +215,7 @@ fill_line(struct text *t, struct ss_span *in)
     if (!whole)
         return 0;
 
-    int r = text_take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
+    int r = text_take_line(t, bytes_span(&t->line.bytes));
     if (!r)
         r = t->out->settle(t->out->ctx);
     line_clear(&t->line);
@@ -257,7 +257,7 @@ text_end(void *state, const struct records *out)
     if (cut_is_quoted(&t->line.cut))
         return text_fail(t, SS_BODY_CUT, "the body ends inside quotes", none);
     if (t->line.bytes.len)
-        r = text_take_line(t, (struct ss_span){t->line.bytes.ptr, t->line.bytes.len});
+        r = text_take_line(t, bytes_span(&t->line.bytes));
     if (!r)
         r = text_give_held(t);
     if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)

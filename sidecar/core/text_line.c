@@ -171,22 +171,16 @@ give_meta(struct text *t, struct ss_span lines, struct ss_span name, struct ss_s
     return text_give_fated(t, lines, &fate, fate.hash, 0, lfs);
 }
 
-static struct ss_span
-span_of(const struct bytes *bytes)
-{
-    return (struct ss_span){bytes->ptr, bytes->len};
-}
-
 /* Gives out the block, whose memory is then free for the next. */
 static int
 give_block(struct text *t)
 {
     struct block *b = &t->block;
-    struct ss_span lines = span_of(&b->lines);
+    struct ss_span lines = bytes_span(&b->lines);
     if (!lines.len)
         return 0;
     b->lines.len = 0;
-    int r = give_meta(t, lines, span_of(&b->name), span_of(&b->type), b->lfs);
+    int r = give_meta(t, lines, bytes_span(&b->name), bytes_span(&b->type), b->lfs);
     return r ? r : t->out->settle(t->out->ctx);
 }
 
@@ -195,7 +189,7 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
 {
     struct block *b = &t->block;
     int r = 0;
-    if (b->lines.len && (b->name.len != name.len || memcmp(b->name.ptr, name.ptr, name.len) != 0))
+    if (b->lines.len && !spans_equal(bytes_span(&b->name), name))
         r = give_block(t);
     if (!r && b->lines.len > t->max_line)
         return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family, longer than max_line", line);
