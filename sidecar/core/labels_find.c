@@ -58,11 +58,23 @@ next_quotes(const char *p, struct ss_span line, uint64_t *backslashp)
     return find_quotes(bytes, backslashp);
 }
 
+/* What stands where a label could begin, behind blanks. A brace ends the labels: what follows may be an exemplar's. */
+static inline char
+first_of(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return p < end ? *p : '\n';
+}
+
 static inline bool
 find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
 {
     const char *name = line.ptr + at, *open = NULL, *end = line.ptr + line.len;
     bool blanks = false;
+    char first = first_of(name, end);
+    if (first == '}' || first == ',')
+        return first == '}';
     for (const char *p = name; p < end; p += STEP) {
         uint64_t backslash, quotes = next_quotes(p, line, &backslash);
         if (backslash)
@@ -83,8 +95,9 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
                 return true;
             /* A label with blanks around its name was not found, but it may be one that is wanted. */
             blanks |= (open[-2] <= ' ') | (*name <= ' ');
-            if (quote[1] != ',' || (end - quote > 2 && quote[2] == '}'))
-                return (quote[1] == ',' || quote[1] == '}') && !blanks;
+            first = quote[1] == ',' ? first_of(quote + 2, end) : quote[1];
+            if (quote[1] != ',' || first == '}' || first == ',')
+                return first == '}' && !blanks;
             name = quote + 2;
             open = NULL;
         }

@@ -82,12 +82,16 @@ find_labels(struct keyer *k, struct ss_span name, struct series *s)
         struct ss_span meant = meaning(k, &label.name, s->size);
         if (!meant.ptr)
             return -ENOMEM;
+        /* It may be wanted more than once; the scratch has room for all that stands in the line, once. */
+        struct ss_span value = {NULL, 0};
         for (size_t i = 0; i < wanted.n; i++) {
             if (wanted.values[i].ptr || !spans_equal(meant, wanted.names[i]))
                 continue;
-            wanted.values[i] = meaning(k, &label.value, s->size);
-            if (!wanted.values[i].ptr)
+            if (!value.ptr)
+                value = meaning(k, &label.value, s->size);
+            if (!value.ptr)
                 return -ENOMEM;
+            wanted.values[i] = value;
             wanted.missing--;
         }
     }

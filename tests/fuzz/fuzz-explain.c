@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What explain says of a series against where the filter puts it: a series that is explained is a line of text, a value
- * behind it, which is in the shard that was told; what cannot be explained is no such line. The first byte chooses the
- * key and the rules.
+ * behind it, which is in the shard that was told; what cannot be explained is no such line. In OpenMetrics it may have
+ * an exemplar, whose labels say nothing. The first byte chooses the key and the rules.
  */
 #include "require.h"
 
@@ -20,14 +20,14 @@ sharding_of(unsigned n)
 {
     static struct ss_sharding *made[PLANS];
     static const char *const patterns[] = {"d.*", "keep|[a-y].*", "r.*|i_info", "(c)(.*)", "s.*|.*_bucket"};
-    const struct ss_span labels[] = {{"a", 1}, {"__name__", 8}, {"b.c", 3}};
+    const struct ss_span labels[] = {{"a", 1}, {"__name__", 8}, {"b.c", 3}, {"a", 1}};
     struct ss_sharding_settings settings = ss_sharding_settings_default();
 
     if (made[n])
         return made[n];
     settings.key = n % 4;
     settings.source_labels = labels;
-    settings.n_source_labels = 3;
+    settings.n_source_labels = 4;
     if (n >= 4) {
         REQUIRE(!ss_rules_new(&settings.rules));
         for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
@@ -48,9 +48,9 @@ count(void *ctx, const struct ss_span *spans, size_t n)
     return 0;
 }
 
-/* How many bytes of a line a shard gets; *statusp is what the filter answered. */
+/* How many bytes of a body a shard gets; *statusp is what the filter answered. */
 static size_t
-kept(struct ss_span line, struct ss_sharding *sharding, uint32_t shard, int *statusp)
+kept(struct ss_span body, const char *content_type, struct ss_sharding *sharding, uint32_t shard, int *statusp)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct ss_shards_error error;
@@ -63,8 +63,9 @@ kept(struct ss_span line, struct ss_sharding *sharding, uint32_t shard, int *sta
     REQUIRE(!ss_shards_parse(&shards, (struct ss_span){&digit, 1}, COUNT, &error));
     settings.shards = shards;
     settings.sharding = sharding;
+    settings.content_type = content_type;
     REQUIRE(!ss_filter_new(&filter, &settings));
-    *statusp = ss_filter_feed(filter, line, &sink);
+    *statusp = ss_filter_feed(filter, body, &sink);
     if (!*statusp)
         *statusp = ss_filter_end(filter, &sink);
     ss_filter_free(filter);
@@ -72,22 +73,45 @@ kept(struct ss_span line, struct ss_sharding *sharding, uint32_t shard, int *sta
     return bytes;
 }
 
+/* A series with what stands behind it: the end of its line, and more that goes to all shards. */
+struct written {
+    char *text;
+    size_t line, all;
+};
+
+static struct written
+write_line(struct ss_span series, const char *behind, const char *to_all)
+{
+    size_t line = series.len + strlen(behind), all = line + strlen(to_all);
+    struct written w = {malloc(all), line, all};
+    REQUIRE(w.text);
+    memcpy(w.text, series.ptr, series.len);
+    memcpy(w.text + series.len, behind, line - series.len);
+    memcpy(w.text + line, to_all, all - line);
+    return w;
+}
+
+/* The line is in the shard that was told; or is refused, where it may be. */
 static void
-require_place(const struct ss_explanation *e, struct ss_sharding *sharding, struct ss_span line)
+require_place(const struct ss_explanation *e, struct ss_sharding *sharding, const struct written *w,
+              const char *content_type, bool refusable)
 {
     uint32_t shard = ss_sharding_place(sharding, e->hash, COUNT);
     for (uint32_t s = 0; s < COUNT; s++) {
         bool nowhere = e->action && (!strcmp(e->action, "drop") || !strcmp(e->action, "keep"));
         bool everywhere = e->action && !strcmp(e->action, "replicate");
         int status;
-        size_t bytes = kept(line, sharding, s, &status);
-        REQUIRE(!status && bytes == (nowhere || (s != shard && !everywhere) ? 0 : line.len));
+        size_t bytes = kept((struct ss_span){w->text, w->all}, content_type, sharding, s, &status);
+        if (status > 0 && refusable)
+            continue;
+        REQUIRE(!status && bytes == w->all - (nowhere || (s != shard && !everywhere) ? w->line : 0));
     }
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char openmetrics[] = "application/openmetrics-text";
     if (!size)
         return 0;
     struct ss_sharding *sharding = sharding_of(data[0] % PLANS);
@@ -100,17 +124,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t blanks = 0;
     while (blanks < series.len && memchr(" \t", series.ptr[blanks], 2))
         blanks++;
-    char *text = malloc(series.len + 3);
-    REQUIRE(text);
-    memcpy(text, series.ptr, series.len);
-    memcpy(text + series.len, " 0\n", 3);
-    if (blanks < series.len && series.ptr[blanks] != '#' && !memchr(series.ptr, '\n', series.len)) {
-        int status;
-        if (!r)
-            require_place(&e, sharding, (struct ss_span){text, series.len + 3});
-        else
-            REQUIRE(kept((struct ss_span){text, series.len + 3}, sharding, 0, &status) == 0 && status);
+    if (blanks == series.len || series.ptr[blanks] == '#' || memchr(series.ptr, '\n', series.len))
+        return 0;
+    struct written plain = write_line(series, " 0\n", ""),
+                   exemplar = write_line(series, " 0 # {z=\"1\",a=\"2\"} 1\n", "# EOF\n");
+    int status;
+    if (!r) {
+        require_place(&e, sharding, &plain, NULL, false);
+        /* Behind a blank, OpenMetrics 2.0 has values in braces. */
+        if (!memmem(series.ptr, series.len, " {", 2))
+            require_place(&e, sharding, &exemplar, openmetrics, true);
+    } else {
+        REQUIRE(kept((struct ss_span){plain.text, plain.all}, NULL, sharding, 0, &status) == 0 && status);
     }
-    free(text);
+    free(plain.text);
+    free(exemplar.text);
     return 0;
 }

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { SHARDS = 3, MAX_LINE = 200 };
+enum { SHARDS = 3, MAX_LINE = 700 };
 
 struct rule {
     enum ss_action action;
@@ -21,14 +21,14 @@ static const struct plan {
     enum ss_key key;
     enum ss_hash hash;
     enum ss_placement placement;
-    const char *labels[2];
+    const char *labels[3];
     struct rule rules[5]; /* up to one without a pattern */
 } plans[] = {
     {.key = SS_KEY_FAMILY},
     {.key = SS_KEY_DECLARED},
     {.key = SS_KEY_NAME, .hash = SS_HASH_MD5},
     {.key = SS_KEY_LABELS, .placement = SS_PLACE_JUMP, .labels = {"a"}},
-    {.key = SS_KEY_LABELS, .hash = SS_HASH_MD5, .labels = {"b", "__name__"}},
+    {.key = SS_KEY_LABELS, .hash = SS_HASH_MD5, .labels = {"b", "__name__", "b"}},
     {.key = SS_KEY_FAMILY,
      .rules = {{SS_ACTION_DROP, "d.*|.*_created"},
                {SS_ACTION_REPLICATE, "r.*|target_info"},
@@ -57,7 +57,7 @@ sharding_of(size_t n)
     static struct ss_sharding *made[PLANS];
     struct ss_sharding_settings settings = ss_sharding_settings_default();
     const struct plan *plan = &plans[n];
-    struct ss_span labels[2];
+    struct ss_span labels[3];
 
     if (made[n])
         return made[n];
@@ -66,7 +66,7 @@ sharding_of(size_t n)
         struct ss_rule_error error;
         REQUIRE(!ss_rules_add(settings.rules, rule->action, span_of(rule->pattern), &error));
     }
-    for (; settings.n_source_labels < 2 && plan->labels[settings.n_source_labels]; settings.n_source_labels++)
+    for (; settings.n_source_labels < 3 && plan->labels[settings.n_source_labels]; settings.n_source_labels++)
         labels[settings.n_source_labels] = span_of(plan->labels[settings.n_source_labels]);
     settings.source_labels = labels;
     settings.key = plan->key;
