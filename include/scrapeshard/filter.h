@@ -13,7 +13,8 @@
  *     ss_filter_free(filter);
  *
  * What reaches the sink is byte for byte what came in, in its order. The sinks of all shards together get the whole
- * body, each record once, but for the end marker of OpenMetrics, which every shard gets.
+ * body, each record once, but for the end marker of OpenMetrics, which every shard gets; for metadata of families that
+ * part, which each shard gets that has a sample of theirs; and for what rules drop or replicate.
  *
  * The filter splits, it does not judge: it refuses only what no scraper could read as an exposition, and it refuses
  * that for every shard alike.

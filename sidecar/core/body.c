@@ -66,8 +66,6 @@ answer(struct body *b, int r)
     if (r > 0 && !b->error.condition) {
         b->error.condition = (enum ss_filter_condition)r;
         b->error.offset = b->bytes;
-        if (!*b->error.reason)
-            snprintf(b->error.reason, sizeof(b->error.reason), "its metadata take more than %d MiB", LIMIT_NAMES >> 20);
     }
     return b->failed = r;
 }

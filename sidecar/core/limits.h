@@ -18,6 +18,8 @@ enum {
     /* Bytes of names and metadata that are kept through a body where the key needs them: a hundred thousand families.
      */
     LIMIT_NAMES = 32 * 1024 * 1024,
+    /* What metadata that wait for a sample take besides their own bytes, in memory and by that count. */
+    LIMIT_WAITING = 32,
     /* Bytes of a protobuf family that are looked at together where its metrics part. */
     LIMIT_FRAME = 256 * 1024,
 };

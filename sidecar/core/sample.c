@@ -156,7 +156,7 @@ read_labels(struct cursor *c, struct sample *sample, const char *line)
     c->p = labels.p;
     if (sample->name.raw.len)
         return NULL;
-    if (!labels.metric.raw.ptr)
+    if (!labels.metric.raw.len)
         return "no metric name in braces";
     sample->name = labels.metric;
     /* The byte behind a quoted name must tell that it is no label's name. */
@@ -258,7 +258,11 @@ comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
     if (!openmetrics)
         skip_blanks(&c);
     c.p++;
-    if (!skip_gap(&c, openmetrics))
+    bool gap = skip_gap(&c, openmetrics);
+    /* Prometheus' text parser takes the body to end at a NUL in what is not set off by a blank, or begins with it. */
+    if (!openmetrics && c.p < c.end && (gap ? !*c.p : !!memchr(c.p, 0, (size_t)(c.end - c.p))))
+        return "a NUL, at which the scraper would take the body to end";
+    if (!gap)
         return openmetrics ? "a comment that is no metadata" : NULL;
     bool is_type = skip_word(&c, "TYPE");
     if (!(is_type || skip_word(&c, "HELP") || (openmetrics && skip_word(&c, "UNIT"))) || !skip_gap(&c, openmetrics))

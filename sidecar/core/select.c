@@ -88,8 +88,6 @@ take_meta(struct selection *s, const struct record *record)
         return -ENOMEM;
     if (waiting->kept)
         return selection_keep(s, record->bytes);
-    if (s->arena.bytes > LIMIT_NAMES)
-        return SS_TOO_MANY;
     struct waiting_line *line = arena_take(&s->arena, sizeof(*line));
     struct ss_span bytes = s->borrows ? record->bytes : arena_copy(&s->arena, record->bytes);
     if (!line || !bytes.ptr)

@@ -50,8 +50,7 @@ struct selection {
     struct ss_span spans[LIMIT_SPANS];
 };
 
-/* Takes a record, as record.h says. Beside the sink's answers: -ENOMEM, and SS_TOO_MANY (positive) when too much
-   metadata waits. */
+/* Takes a record, as record.h says. Beside the sink's answers: -ENOMEM. */
 int selection_take(struct selection *selection, const struct record *record);
 int selection_settle(struct selection *selection);
 

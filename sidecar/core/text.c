@@ -272,7 +272,7 @@ text_ends_whole(const void *state)
     bool marker = t->line.bytes.len == 5 && !memcmp(t->line.bytes.ptr, "# EOF", 5);
     if (is_openmetrics(t))
         return marker || t->ending == ENDING_SEEN;
-    return t->offset + t->block.lines.len > 0 && !t->line.bytes.len;
+    return (t->offset + t->block.lines.len > 0 || t->ending == ENDING_PENDING) && !t->line.bytes.len;
 }
 
 static void

@@ -34,6 +34,7 @@ struct text {
     struct heads heads; /* of the last names */
     bool blocks;        /* metadata are given out in blocks */
     struct block block;
+    uint64_t waiting;           /* bytes of metadata of families that part: all of them may have to wait for a sample */
     const struct head *current; /* of the last line, if it was a sample */
     uint64_t offset, lfs;       /* bytes and LFs before the line in hand */
     enum ending ending;

@@ -165,6 +165,8 @@ give_meta(struct text *t, struct ss_span lines, struct ss_span name, struct ss_s
     int r = keyer_meta(t->keyer, name, type, &fate);
     if (r)
         return keyer_failed(t, r, lines);
+    if (fate.kind == FATE_META && (t->waiting += lines.len + LIMIT_WAITING) > LIMIT_NAMES)
+        return text_fail(t, SS_TOO_MANY, "metadata of families that part, 32 MiB of them before it", lines);
     /* The samples behind it may be another family's now than they were before. */
     if (keyer_depends_on_meta(t->keyer))
         heads_clear(&t->heads);

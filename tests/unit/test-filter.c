@@ -113,6 +113,13 @@ static const struct {
     {TEXT, SPAN("foo 1e\n"), SS_NO_EXPOSITION, 0, 1, "no value: foo 1e"},
     {TEXT, SPAN("up 1\n \0up 2\n"), SS_NO_EXPOSITION, 5, 2, "no metric name:  \\x00up 2"},
     {TEXT, SPAN("{a=\"b\"} 1\n"), SS_NO_EXPOSITION, 0, 1, "no metric name in braces: {a=\"b\"} 1"},
+    {TEXT, SPAN("up 1\n{\"\"} 1\n"), SS_NO_EXPOSITION, 5, 2, "no metric name in braces: {\"\"} 1"},
+    {TEXT, SPAN("up 1\n#a\0b\nup 2\n"), SS_NO_EXPOSITION, 5, 2,
+     "a NUL, at which the scraper would take the body to end: #a\\x00b"},
+    {TEXT, SPAN("#\0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,
+     "a NUL, at which the scraper would take the body to end: #\\x00"},
+    {TEXT, SPAN("\t# \0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,
+     "a NUL, at which the scraper would take the body to end: \\x09# \\x00"},
     {TEXT, SPAN("# HELP \n"), SS_NO_EXPOSITION, 0, 1, "metadata without a metric name: # HELP "},
     {TEXT, SPAN("up 1\nfoo{a=\"b\n"), SS_BODY_CUT, 5, 2, "the body ends inside quotes"},
     {TEXT, SPAN("up 1\n# HELP \"foo\n"), SS_BODY_CUT, 5, 2, "the body ends inside quotes"},
@@ -265,8 +272,14 @@ test_ends_whole(void **state)
         struct ss_span body;
         bool whole;
     } cases[] = {
-        {TEXT, SPAN(""), false},        {TEXT, SPAN("a 12"), false}, {TEXT, SPAN("a 12\n"), true},
-        {OM, SPAN("a 1\n# EOF"), true}, {OM, SPAN("# EOF\n"), true},
+        {TEXT, SPAN(""), false},
+        {TEXT, SPAN("a 12"), false},
+        {TEXT, SPAN("a 12\n"), true},
+        {OM, SPAN("a 1\n# EOF"), true},
+        {OM, SPAN("# EOF\n"), true},
+        {NULL, SPAN("# EOF\n"), true},
+        {"text/html", SPAN("# EOF\n"), true},
+        {"text/html", SPAN("a 1\n# EOF\n"), true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct question q = {.content_type = cases[i].content_type, .shard = "0", .count = 1};

@@ -207,6 +207,16 @@ test_refused(void **state)
     put_message(&b, &m);
     check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
 
+    put_field(&m, 1, SPAN(""));
+    put_metrics(&m, 1, 5);
+    put_message(&b, &m);
+    check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
+
+    put_field(&m, 1, SPAN(""));
+    put_metrics(&m, 300, 20);
+    put_message(&b, &m);
+    check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
+
     put_number(&m, 1, 5); /* the name a number */
     put_message(&b, &m);
     check_refused(&b, SS_NO_EXPOSITION, "a field of a wrong type", 0);
@@ -239,11 +249,14 @@ test_refused(void **state)
     put_message(&b, &m);
     check_refused(&b, SS_LINE_TOO_LONG, "no name within max_line bytes", 20000);
 
-    put_field(&m, 1, SPAN("one"));
-    put_metrics(&m, 300, 100);
-    put_field(&m, 1, SPAN("other"));
-    put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "a second name", 0);
+    static const struct ss_span seconds[] = {SPAN("other"), SPAN("")};
+    for (size_t i = 0; i < 2; i++) {
+        put_field(&m, 1, SPAN("one"));
+        put_metrics(&m, 300, 100);
+        put_field(&m, 1, seconds[i]);
+        put_message(&b, &m);
+        check_refused(&b, SS_NO_EXPOSITION, "a second name", 0);
+    }
 }
 
 /* A body cut anywhere but between two messages fails. */
