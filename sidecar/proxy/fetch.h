@@ -25,7 +25,7 @@ enum fetch_pace {
 /* How far a fetch is. */
 enum fetch_progress {
     FETCH_WAITS,    /* it is not its turn; it need not have begun */
-    FETCH_CONNECTS, /* for a connection of its own, or one that others have */
+    FETCH_CONNECTS, /* it has no connection yet */
     FETCH_ASKED,    /* the service has the request */
 };
 

@@ -296,7 +296,9 @@ static int
 ask_in_turn(struct scrape *s)
 {
     int r = reply_watch(s->reply);
-    return r || !place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? r : ask(s);
+    if (!r)
+        r = place_await(&s->server->turns, &s->turn, s->endpoint->service, &s->place.peer, on_turn, s);
+    return r == EAGAIN ? 0 : r ? r : ask(s);
 }
 
 /* There is no room for a snapshot. */

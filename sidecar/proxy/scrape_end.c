@@ -71,7 +71,7 @@ scrape_end_fetch(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    place_asked(&s->place); /* another's turn */
+    place_leave(&s->server->turns, &s->turn);
     snapshot_leave(&s->user);
 }
 
@@ -81,7 +81,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct scrape *s = ctx;
     struct failure failure;
     (void)fd, (void)what;
-    if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
+    if (s->user.waits || s->turn.waits || (s->fetch && !s->paused)) {
         intake_timed_out(&failure, s->endpoint,
                          s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch));
     } else {
@@ -180,6 +180,7 @@ scrape_settle(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
+    place_leave(&server->turns, &s->turn);
     place_leave(&server->places, &s->place);
     config_unref(s->config);
     free(s);

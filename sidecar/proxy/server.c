@@ -77,7 +77,7 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
                          .telemetry = limits->telemetry,
                          .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
-    snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->telemetry, s->log);
+    snapshots_init(&s->snapshots, base, s->upstream, &s->turns, s->telemetry, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
     if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
@@ -116,7 +116,7 @@ server_set_config(struct server *s, struct config *config)
     struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
                                             config->head_timeout};
     http_set(s->http, &settings, config->web_door);
-    upstream_set_most(s->upstream, (long)config->max_upstream_connections);
+    places_set_most(&s->turns, config->max_upstream_connections);
 }
 
 void

@@ -20,7 +20,7 @@
 
 struct shared_fetch {
     struct snapshot *snapshot;
-    struct place place; /* one of those that ask the service, of whoever could take it first */
+    struct place turn; /* among those who ask the service, of whoever could take it first */
     char *url;
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it is its turn */
@@ -193,15 +193,13 @@ on_turn(void *ctx)
     end(x);
 }
 
-/* Takes a place in a peer's name, and asks if it is its turn. Its scrape counts for max_in_flight, so this does not. */
+/* Waits for a turn in a peer's name, and asks when it is there. */
 static int
 ask_in_turn(struct shared_fetch *x, const struct peer *peer)
 {
     const struct snapshot *s = x->snapshot;
-    int r = place_take(s->store->places, &x->place, s->endpoint->name, peer, 0);
-    if (r || !place_ask(&x->place, s->config->max_upstream_connections, on_turn, x))
-        return r;
-    return ask(x);
+    int r = place_await(s->store->turns, &x->turn, s->endpoint->service, peer, on_turn, x);
+    return r == EAGAIN ? 0 : r ? r : ask(x);
 }
 
 static int
@@ -238,10 +236,10 @@ shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const 
 void
 shared_fetch_join(struct shared_fetch *x, const struct peer *peer)
 {
-    struct places *places = x->snapshot->store->places;
-    if (!x->place.waits || peer_is_same(&x->place.peer, peer))
+    struct places *turns = x->snapshot->store->turns;
+    if (!x->turn.waits || peer_is_same(&x->turn.peer, peer))
         return;
-    place_leave(places, &x->place);
+    place_leave(turns, &x->turn);
     if (ask_in_turn(x, peer)) {
         failure_set_no_memory(&x->snapshot->failure);
         end(x);
@@ -263,7 +261,7 @@ shared_fetch_free(struct shared_fetch *x)
         event_free(x->deadline);
     fetch_free(x->fetch);
     pipeline_free(x->pipeline);
-    place_leave(x->snapshot->store->places, &x->place);
+    place_leave(x->snapshot->store->turns, &x->turn);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

@@ -271,11 +271,10 @@ snapshot_progress(const struct snapshot *s)
 /* The store as a whole. */
 
 void
-snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *turns,
                struct telemetry *telemetry, const struct log *log)
 {
-    *store =
-        (struct snapshots){.base = base, .upstream = upstream, .places = places, .telemetry = telemetry, .log = log};
+    *store = (struct snapshots){.base = base, .upstream = upstream, .turns = turns, .telemetry = telemetry, .log = log};
     TAILQ_INIT(&store->all);
 }
 

@@ -41,7 +41,7 @@ struct upstream;
 struct snapshots {
     struct event_base *base;
     struct upstream *upstream;
-    struct places *places; /* the fetches ask in turn with the scrapes that stream */
+    struct places *turns; /* the fetches ask in turn with the scrapes that stream */
     struct telemetry *telemetry;
     const struct log *log;
     TAILQ_HEAD(, snapshot) all;
@@ -92,7 +92,7 @@ struct snapshot {
 };
 
 /* Borrows all of them. */
-void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *turns,
                     struct telemetry *telemetry, const struct log *log);
 
 /* Ends what is being fetched. What is still on its way to a scraper stays with it. */

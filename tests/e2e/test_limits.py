@@ -514,6 +514,73 @@ def test_upstream_connections(sidecar, upstream):
     assert [other.result() for other in others] == [200] * 2
 
 
+def test_service_that_hangs_keeps_no_other_waiting(sidecar, upstream, service, tmp_path):
+    """Nor do those who wait for it stand in another's queue."""
+    gated, config = Gated(), tmp_path / "c.ini"
+    config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {service.url}\n")
+    s = sidecar(config=config)
+    hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in range(1, 9)]
+    wait_until(lambda: gated.asked == 2 and in_flight(s) == 8, "the scrapes do not come to the service")
+    for _ in range(2):
+        waiting = [Asking(s, "/b", f"127.0.0.{i}") for i in range(1, 9)]
+        assert [other.result() for other in waiting] == [200] * 8
+    gated.go_on.set()
+    assert [other.result() for other in hanging] == [200] * 8
+
+
+def in_flight(s):
+    return int(re.search(rb"^scrapeshard_scrapes_in_flight (\d+)", s.admin("/metrics")[2], re.M)[1])
+
+
+def test_services_on_unix_sockets_are_not_one(sidecar, upstream, tmp_path):
+    gated, config = Gated(), tmp_path / "c.ini"
+    a, b = upstream(gated, f"{tmp_path}/a"), upstream(answering(answer(BODY)), f"{tmp_path}/b")
+    config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {a.url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {b.url}\ntimeout = {soon(2)}\n")
+    s = sidecar(config=config)
+    assert s.get("/b")[0] == 200
+    hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in (1, 2)]
+    wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
+    assert s.get("/b")[0] == 200
+    gated.go_on.set()
+    assert [other.result() for other in hanging] == [200] * 2
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_endpoints_of_one_service_share_its_connections(sidecar, upstream, tmp_path, unix):
+    gated, config = Gated(), tmp_path / "c.ini"
+    u = upstream(gated, f"{tmp_path}/s" if unix else None)
+    config.write_text(f"[web]\nmax_upstream_connections = 3\n[endpoint a]\npath = /a\nupstream = {u.url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {u.url}/other\nmax_age = 1h\n")
+    s = sidecar(config=config)
+    asking = [Asking(s, path, f"127.0.0.{i}") for i in range(1, 5) for path in ("/a", f"/b?{i}")]
+    wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+    assert s.admin("/-/healthy")[0] == 200
+    assert gated.asked == 3
+    gated.go_on.set()
+    assert [other.result() for other in asking] == [200] * 8
+    assert unix or u.connections == 3  # those of a unix socket are not used again
+
+
+def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tmp_path):
+    """They have no address; the bound of all holds."""
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, *setting(web_max_upstream_connections=3), listen=f"unix:{tmp_path}/s")
+    with contextlib.ExitStack() as stack:
+        scrapers = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(8)]
+        for raw in scrapers:
+            raw.connect(f"{tmp_path}/s")
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+        assert u.connections == 3
+        gated.go_on.set()
+        assert [ended(raw).endswith(BODY) for raw in scrapers] == [True] * 8
+    assert u.connections == 3
+
+
+
 def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
     """They meet their deadline, may leave, and take nobody's turn with them."""
     gated = Gated()

@@ -501,6 +501,23 @@ def test_turns_to_ask(service, snapshots):
     assert len(service.heads) == 2
 
 
+def test_fetch_takes_no_scrapes_place(service, snapshots):
+    """max_in_flight counts who is answered; that the service is asked for them besides is none."""
+    s = snapshots(service, "max_in_flight = 2")
+    service.hold()
+    first = Asking(s)
+    service.wait_asked(1)
+    with socket.create_connection(("127.0.0.1", s.port), timeout=20 * SLOW, source_address=("127.0.0.2", 0)) as other:
+        other.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        waiting(s, 2)
+        assert s.get()[0] == 503
+        waiting(s, 2)
+        service.go_on()
+        assert read_body(other, other.recv(300)) == BODY
+    assert first.result()[2] == BODY
+    waiting(s, 0)
+
+
 # Failures.
 
 
