@@ -19,6 +19,7 @@ say_reason(struct scrape *s)
     const char *reason = s->failure.reason;
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
+    bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
         if (text)
@@ -28,6 +29,8 @@ say_reason(struct scrape *s)
     s->status = outcomes[s->failure.outcome].status;
     s->bytes_out = evbuffer_get_length(text);
     evhttp_clear_headers(headers);
+    if (closes)
+        evhttp_add_header(headers, "Connection", "close");
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     if (s->failure.outcome == OUTCOME_BUSY)
         evhttp_add_header(headers, "Retry-After", "1");
