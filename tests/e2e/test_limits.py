@@ -581,6 +581,33 @@ def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tm
 
 
 
+@pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
+def test_upstream_connections_of_a_reload(sidecar, upstream, tmp_path, max_age):
+    """Those who wait go on at once, under whatever limit they began to wait."""
+    gated, config = Gated(), tmp_path / "c.ini"
+    text = f"[endpoint a]\nupstream = {upstream(gated).url}\nmax_age = {max_age}\n[web]\nmax_upstream_connections = "
+
+    def reload(most):
+        config.write_text(f"{text}{most}\n")
+        assert s.admin("/-/reload", "POST")[0] == 200
+    config.write_text(f"{text}1\n")
+    s = sidecar(config=config)
+    asking = [Asking(s, f"/metrics?{i}", "127.0.0.1") for i in range(4)]
+    wait_until(lambda: gated.asked == 1 and in_flight(s) == 4, "the scrapes do not come to the service")
+    reload(3)
+    wait_until(lambda: gated.asked == 2, "those who wait do not hear of it")
+    asking += [Asking(s, f"/metrics?{i}", "127.0.0.2") for i in range(4, 6)]
+    wait_until(lambda: gated.asked == 3 and in_flight(s) == 6, "the last connection is not for another address")
+    reload(0)
+    wait_until(lambda: gated.asked == 6, "those who wait do not hear of it")
+    reload(2)
+    asking.append(Asking(s, "/metrics?late", "127.0.0.3"))
+    wait_until(lambda: in_flight(s) == 7, "the scrape is not begun")
+    assert gated.asked == 6
+    gated.go_on.set()
+    assert [other.result() for other in asking] == [200] * 7
+
+
 def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
     """They meet their deadline, may leave, and take nobody's turn with them."""
     gated = Gated()
