@@ -98,6 +98,15 @@ place_await(struct places *all, struct place *place, const char *name, const str
     return place->waits ? EAGAIN : 0;
 }
 
+void
+place_move(struct place *to, struct place *from)
+{
+    *to = *from;
+    TAILQ_INSERT_BEFORE(from, to, next);
+    TAILQ_REMOVE(&to->of->places, from, next);
+    from->of = NULL;
+}
+
 /* Gives places to those that wait, as far as there are any. */
 static void
 give_turns(struct places *all, struct places_of *of)

@@ -42,6 +42,9 @@ int place_take(struct places *all, struct place *place, const char *name, const 
 int place_await(struct places *all, struct place *place, const char *name, const struct peer *peer,
                 void (*turn)(void *ctx), void *ctx);
 
+/* Makes one that was had another's; from is as if zeroed. */
+void place_move(struct place *to, struct place *from);
+
 /* Gives the place up, or waits no more. turn() of others may be called from in there. A zeroed one is fine. */
 void place_leave(struct places *all, struct place *place);
 
