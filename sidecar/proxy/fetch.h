@@ -36,6 +36,7 @@ enum fetch_result {
     FETCH_FAILED,      /* it, and those behind it, fail the fetch; reason tells why */
     FETCH_UNREACHABLE, /* there was no connection */
     FETCH_BROKEN,      /* the connection ended too early */
+    FETCH_NO_MEMORY,   /* there was none for it */
 };
 
 struct fetch_events {
