@@ -378,6 +378,14 @@ fail_busy(struct scrape *s)
     scrape_fail(s, &failure);
 }
 
+static void
+fail_without_descriptor(struct scrape *s)
+{
+    struct failure failure;
+    failure_set(&failure, OUTCOME_NO_MEMORY, "there is no descriptor left for the scrape");
+    scrape_fail(s, &failure);
+}
+
 void
 scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
 {
@@ -416,6 +424,8 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
         struct failure failure;
         failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
         scrape_fail(s, &failure);
+    } else if (r == -EMFILE) {
+        fail_without_descriptor(s);
     } else if (r) {
         scrape_fail_without_memory(s);
     }

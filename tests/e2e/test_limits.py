@@ -397,6 +397,7 @@ def test_no_descriptors(small, many):
     lower(small, 3)
     with pytest.raises(AssertionError, match="503"):
         kept.again()  # a scrape needs two: it fails, and says so
+    small.wait_line("outcome=no_memory .*there is no descriptor left")
     lower(small, 32)
     kept.again()
     assert small.get() == 200
