@@ -690,6 +690,22 @@ def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
         assert s.stop() == 0
 
 
+def test_scrape_whose_password_is_matched_is_in_flight(sidecar, service, slow_passwords):
+    """It comes to its end behind SIGTERM, though others are matched first."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    with contextlib.ExitStack() as stack:
+        for password in ("a", "b", "c", "d", "correct horse"):
+            raw = stack.enter_context(s.connect())
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                        + basic("prometheus", password)["Authorization"].encode() + b"\r\n\r\n")
+            assert s.admin("/-/healthy")[0] == 200
+        s.process.send_signal(signal.SIGTERM)
+        s.wait_line("shutting down")
+        got = read_all(raw)
+    assert got.startswith(b"HTTP/1.1 200 ") and got.endswith(BODY)
+    assert s.stop(0) == 0
+
+
 # Networks.
 
 
