@@ -4,6 +4,8 @@
 
 #include "upstream.h"
 
+#include "../service/memory.h"
+
 #include <scrapeshard/version.h>
 
 #include <curl/curl.h>
@@ -53,6 +55,8 @@ struct fetch {
     bool cut;        /* over TLS: no close_notify has come */
     bool paused;
 
+    uint64_t failures;   /* memory_failures_of_curl() at the beginning */
+    bool no_memory;      /* for its head */
     const char *refusal; /* why we stopped, or NULL */
     char error[CURL_ERROR_SIZE];
 };
@@ -64,6 +68,13 @@ refuse(struct fetch *f, const char *why)
 {
     f->refusal = why;
     return FETCH_STOP;
+}
+
+static enum fetch_pace
+refuse_for_memory(struct fetch *f)
+{
+    f->no_memory = true;
+    return refuse(f, "there is no memory for its head");
 }
 
 /* What libcurl lets pass and we do not: two lengths, or a length and chunks, are how answers are smuggled. */
@@ -122,8 +133,9 @@ take_header_line(struct fetch *f, char *line)
         return refuse(f, "a header of it cannot be read");
     *value++ = 0;
     value += strspn(value, " \t");
+    uint64_t failures = memory_failures();
     if (evhttp_add_header(&f->headers, line, value))
-        return refuse(f, "a header of it cannot be read");
+        return memory_failures() > failures ? refuse_for_memory(f) : refuse(f, "a header of it cannot be read");
     return check_framing(f, line, value);
 }
 
@@ -145,7 +157,7 @@ on_header(char *bytes, size_t size, size_t n, void *ctx)
     if (kept >= sizeof(line))
         text = malloc(kept + 1);
     if (!text)
-        pace = refuse(f, "there is no memory for its head");
+        pace = refuse_for_memory(f);
     if (pace == FETCH_ON) {
         memcpy(text, bytes, kept);
         text[kept] = 0;
@@ -236,15 +248,21 @@ failure(CURLcode code)
     }
 }
 
+static bool
+lacked_memory(const struct fetch *f, CURLcode code)
+{
+    return f->no_memory || (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
+}
+
 static void
 fetch_ended(void *owner, CURLcode code)
 {
     struct fetch *f = owner;
-    enum fetch_result result = f->refusal ? FETCH_FAILED : failure(code);
+    enum fetch_result result = lacked_memory(f, code) ? FETCH_NO_MEMORY : f->refusal ? FETCH_FAILED : failure(code);
     const char *reason = f->refusal;
     bool by_close = f->framing == FRAMING_CLOSE && !is_bodiless(f->status);
 
-    if (!f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
+    if (result != FETCH_NO_MEMORY && !f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
     } else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
@@ -420,6 +438,7 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->upstream = upstream;
     f->events = events;
     f->ctx = ctx;
+    f->failures = memory_failures_of_curl();
     f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
     if (!f->easy || !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) ||

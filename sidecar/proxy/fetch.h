@@ -25,7 +25,7 @@ enum fetch_pace {
 /* How far a fetch is. */
 enum fetch_progress {
     FETCH_WAITS,    /* it is not its turn; it need not have begun */
-    FETCH_CONNECTS, /* for a connection of its own, or one that others have */
+    FETCH_CONNECTS, /* it has no connection yet */
     FETCH_ASKED,    /* the service has the request */
 };
 
@@ -36,6 +36,7 @@ enum fetch_result {
     FETCH_FAILED,      /* it, and those behind it, fail the fetch; reason tells why */
     FETCH_UNREACHABLE, /* there was no connection */
     FETCH_BROKEN,      /* the connection ended too early */
+    FETCH_NO_MEMORY,   /* there was none for it */
 };
 
 struct fetch_events {

@@ -142,6 +142,10 @@ void
 intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
                     const char *reason)
 {
+    if (result == FETCH_NO_MEMORY) {
+        failure_set_no_memory(failure);
+        return;
+    }
     failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", endpoint->name,
                 reason);
     if (result != FETCH_FAILED)

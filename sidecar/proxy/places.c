@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct endpoint_places {
-    struct endpoint_places *next;
-    TAILQ_HEAD(, place) places; /* in the order of time; never none */
-    size_t n;
-    uint64_t most_asking; /* as it was said last */
+struct places_of {
+    struct places_of *next;
+    TAILQ_HEAD(, place) places; /* in the order of time, those that wait among them */
+    size_t references;          /* of the places, and of whoever goes through them */
+    size_t taken;
     char name[];
 };
 
@@ -20,104 +20,137 @@ reserved(uint64_t most)
     return most >= 8 ? most / 8 : most > 1;
 }
 
-/* How many a peer has of an endpoint's places, or, if asking, of those that ask. */
 static uint64_t
-count_of_peer(const struct endpoint_places *e, const struct peer *peer, bool asking)
+count_of_peer(const struct places_of *of, const struct peer *peer)
 {
     const struct place *p;
     uint64_t n = 0;
-    TAILQ_FOREACH (p, &e->places, next)
-        n += (p->asks || !asking) && peer_is_same(&p->peer, peer);
+    TAILQ_FOREACH (p, &of->places, next)
+        n += !p->waits && peer_is_same(&p->peer, peer);
     return n;
 }
 
-static struct endpoint_places *
+/* Whether there is one for a peer. */
+static bool
+is_free(const struct places_of *of, const struct peer *peer, uint64_t most)
+{
+    return !most || of->taken < most - reserved(most) || (of->taken < most && count_of_peer(of, peer) < reserved(most));
+}
+
+static struct places_of *
 find(struct places *all, const char *name)
 {
-    struct endpoint_places *e = all->first;
-    while (e && strcmp(e->name, name) != 0)
-        e = e->next;
-    if (e || !(e = calloc(1, sizeof(*e) + strlen(name) + 1)))
-        return e;
-    strcpy(e->name, name);
-    TAILQ_INIT(&e->places);
-    e->next = all->first;
-    all->first = e;
-    return e;
+    struct places_of *of = all->first;
+    while (of && strcmp(of->name, name) != 0)
+        of = of->next;
+    if (of || !(of = calloc(1, sizeof(*of) + strlen(name) + 1)))
+        return of;
+    strcpy(of->name, name);
+    TAILQ_INIT(&of->places);
+    of->next = all->first;
+    all->first = of;
+    return of;
+}
+
+static void
+unref(struct places *all, struct places_of *of)
+{
+    struct places_of **at = &all->first;
+    if (--of->references)
+        return;
+    while (*at != of)
+        at = &(*at)->next;
+    *at = of->next;
+    free(of);
+}
+
+static void
+add(struct places_of *of, struct place *place, const struct peer *peer, bool waits)
+{
+    *place = (struct place){.of = of, .peer = *peer, .waits = waits};
+    TAILQ_INSERT_TAIL(&of->places, place, next);
+    of->references++;
+    of->taken += !waits;
 }
 
 int
-place_take(struct places *all, struct place *place, const char *endpoint, const struct peer *peer, uint64_t most)
+place_take(struct places *all, struct place *place, const char *name, const struct peer *peer, uint64_t most)
 {
-    struct endpoint_places *e = find(all, endpoint);
-    if (!e)
+    struct places_of *of = find(all, name);
+    if (!of)
         return -ENOMEM;
-    if (most && e->n && e->n >= most - reserved(most) &&
-        (e->n >= most || count_of_peer(e, peer, false) >= reserved(most)))
+    if (!is_free(of, peer, most)) /* so there are others, that hold on to it */
         return EBUSY;
-    *place = (struct place){.of = e, .peer = *peer};
-    TAILQ_INSERT_TAIL(&e->places, place, next);
-    e->n++;
+    add(of, place, peer, false);
     return 0;
 }
 
-/* libcurl has the others wait, whoever they are; it goes by the order of time. */
-static bool
-may_ask(const struct endpoint_places *e, const struct peer *peer)
+int
+place_await(struct places *all, struct place *place, const char *name, const struct peer *peer, void (*turn)(void *ctx),
+            void *ctx)
 {
-    return !e->most_asking || count_of_peer(e, peer, true) < e->most_asking - reserved(e->most_asking);
-}
-
-bool
-place_ask(struct place *place, uint64_t most, void (*turn)(void *ctx), void *ctx)
-{
-    place->of->most_asking = most;
-    place->asks = may_ask(place->of, &place->peer);
-    place->waits = !place->asks;
+    struct places_of *of = find(all, name);
+    if (!of)
+        return -ENOMEM;
+    add(of, place, peer, !is_free(of, peer, all->most));
     place->turn = turn;
     place->ctx = ctx;
-    return place->asks;
+    return place->waits ? EAGAIN : 0;
 }
 
-/* Gives turns to those that wait, as far as there are any. */
-static void
-give_turns(struct endpoint_places *e)
+void
+place_move(struct place *to, struct place *from)
 {
-    struct place *p = TAILQ_FIRST(&e->places);
+    *to = *from;
+    TAILQ_INSERT_BEFORE(from, to, next);
+    TAILQ_REMOVE(&to->of->places, from, next);
+    from->of = NULL;
+}
+
+/* Gives places to those that wait, as far as there are any. */
+static void
+give_turns(struct places *all, struct places_of *of)
+{
+    struct place *p = TAILQ_FIRST(&of->places);
     while (p) {
-        if (!p->waits || !may_ask(e, &p->peer)) {
+        if (!p->waits || !is_free(of, &p->peer, all->most)) {
             p = TAILQ_NEXT(p, next);
             continue;
         }
         p->waits = false;
-        p->asks = true;
+        of->taken++;
         p->turn(p->ctx); /* it may leave, and others with it */
-        p = TAILQ_FIRST(&e->places);
+        p = TAILQ_FIRST(&of->places);
     }
-}
-
-void
-place_asked(struct place *place)
-{
-    bool asked = place->asks; /* false too if none was taken */
-    place->asks = place->waits = false;
-    if (asked)
-        give_turns(place->of);
 }
 
 void
 place_leave(struct places *all, struct place *place)
 {
-    struct endpoint_places *e = place->of, **at = &all->first;
-    if (!e)
+    struct places_of *of = place->of;
+    bool waited = place->waits;
+    if (!of)
         return;
-    place_asked(place);
-    TAILQ_REMOVE(&e->places, place, next);
+    TAILQ_REMOVE(&of->places, place, next);
     place->of = NULL;
-    if (--e->n)
-        return;
-    while (*at != e)
-        at = &(*at)->next;
-    *at = e->next;
-    free(e);
+    place->waits = false;
+    if (!waited) {
+        of->taken--;
+        give_turns(all, of);
+    }
+    unref(all, of);
+}
+
+void
+places_set_most(struct places *all, uint64_t most)
+{
+    struct places_of *of = all->first;
+    all->most = most;
+    while (of) {
+        of->references++;
+        give_turns(all, of);
+        struct places_of *next = of->next;
+        unref(all, of);
+        of = next;
+    }
 }

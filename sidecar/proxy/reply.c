@@ -265,7 +265,8 @@ reply_start(struct reply *r, int status)
 {
     if (ends_by_close(r)) {
         /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
-        evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection");
+        while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
+            ;
         set_reset_on_close(r->connection, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);

@@ -296,7 +296,9 @@ static int
 ask_in_turn(struct scrape *s)
 {
     int r = reply_watch(s->reply);
-    return r || !place_ask(&s->place, s->config->max_upstream_connections, on_turn, s) ? r : ask(s);
+    if (!r)
+        r = place_await(&s->server->turns, &s->turn, s->endpoint->service, &s->place.peer, on_turn, s);
+    return r == EAGAIN ? 0 : r ? r : ask(s);
 }
 
 /* There is no room for a snapshot. */
@@ -376,6 +378,14 @@ fail_busy(struct scrape *s)
     scrape_fail(s, &failure);
 }
 
+static void
+fail_without_descriptor(struct scrape *s)
+{
+    struct failure failure;
+    failure_set(&failure, OUTCOME_NO_MEMORY, "there is no descriptor left for the scrape");
+    scrape_fail(s, &failure);
+}
+
 void
 scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
 {
@@ -414,6 +424,8 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
         struct failure failure;
         failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
         scrape_fail(s, &failure);
+    } else if (r == -EMFILE) {
+        fail_without_descriptor(s);
     } else if (r) {
         scrape_fail_without_memory(s);
     }

@@ -19,6 +19,7 @@ say_reason(struct scrape *s)
     const char *reason = s->failure.reason;
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
+    bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
         if (text)
@@ -28,6 +29,8 @@ say_reason(struct scrape *s)
     s->status = outcomes[s->failure.outcome].status;
     s->bytes_out = evbuffer_get_length(text);
     evhttp_clear_headers(headers);
+    if (closes)
+        evhttp_add_header(headers, "Connection", "close");
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     if (s->failure.outcome == OUTCOME_BUSY)
         evhttp_add_header(headers, "Retry-After", "1");
@@ -71,7 +74,7 @@ scrape_end_fetch(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    place_asked(&s->place); /* another's turn */
+    place_leave(&s->server->turns, &s->turn);
     snapshot_leave(&s->user);
 }
 
@@ -81,7 +84,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct scrape *s = ctx;
     struct failure failure;
     (void)fd, (void)what;
-    if (s->user.waits || s->place.waits || (s->fetch && !s->paused)) {
+    if (s->user.waits || s->turn.waits || (s->fetch && !s->paused)) {
         intake_timed_out(&failure, s->endpoint,
                          s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch));
     } else {
@@ -180,6 +183,7 @@ scrape_settle(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
+    place_leave(&server->turns, &s->turn);
     place_leave(&server->places, &s->place);
     config_unref(s->config);
     free(s);

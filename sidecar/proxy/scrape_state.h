@@ -28,6 +28,7 @@ struct scrape {
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
     struct place place; /* among the endpoint's */
+    struct place turn;  /* among those who ask the service */
     struct request request;
     bool head_only;
     char peer[64];

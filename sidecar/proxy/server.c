@@ -50,8 +50,6 @@ on_request(struct evhttp_request *request, void *ctx)
     } else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
         http_reply(request, 405, "a scrape is a GET");
-    } else if (s->draining) { /* http.c closes the connection behind it */
-        http_reply(request, 503, "scrapeshard is shutting down");
     } else {
         scrape_begin(s, endpoint, request);
     }
@@ -77,7 +75,7 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
                          .telemetry = limits->telemetry,
                          .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
-    snapshots_init(&s->snapshots, base, s->upstream, &s->places, s->telemetry, s->log);
+    snapshots_init(&s->snapshots, base, s->upstream, &s->turns, s->telemetry, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
     if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
@@ -116,7 +114,15 @@ server_set_config(struct server *s, struct config *config)
     struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
                                             config->head_timeout};
     http_set(s->http, &settings, config->web_door);
-    upstream_set_most(s->upstream, (long)config->max_upstream_connections);
+    places_set_most(&s->turns, config->max_upstream_connections);
+}
+
+static void
+end_if_idle(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->draining && !s->in_flight && !http_is_judging(s->http))
+        s->idle(s->idle_ctx);
 }
 
 void
@@ -125,9 +131,8 @@ server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
     s->draining = true;
     s->idle = idle;
     s->idle_ctx = ctx;
-    http_drain(s->http);
-    if (!s->in_flight)
-        idle(ctx);
+    http_drain(s->http, end_if_idle, s);
+    end_if_idle(s);
 }
 
 void
@@ -137,8 +142,7 @@ server_scrape_over(struct server *s)
     if (--s->in_flight)
         return;
     evtimer_add(s->quiet, &quiet);
-    if (s->draining)
-        s->idle(s->idle_ctx);
+    end_if_idle(s);
 }
 
 void

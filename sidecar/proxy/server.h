@@ -28,8 +28,9 @@ struct server {
     struct http *http;
     struct http_handler handler;
     size_t in_flight;     /* scrapes begun and not over */
-    struct places places; /* that max_in_flight and max_upstream_connections count */
-    struct event *quiet;  /* set behind the last of them */
+    struct places places; /* of endpoints: max_in_flight */
+    struct places turns;  /* of services: max_upstream_connections */
+    struct event *quiet;  /* set behind the last scrape */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;

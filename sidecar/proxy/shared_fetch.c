@@ -20,7 +20,7 @@
 
 struct shared_fetch {
     struct snapshot *snapshot;
-    struct place place; /* one of those that ask the service, of whoever could take it first */
+    struct place turn; /* of the first of those who wait who has had one */
     char *url;
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it is its turn */
@@ -184,49 +184,54 @@ ask(struct shared_fetch *x)
 }
 
 static void
-on_turn(void *ctx)
+fail_without_memory(struct shared_fetch *x)
 {
-    struct shared_fetch *x = ctx;
-    if (!ask(x))
-        return;
     failure_set_no_memory(&x->snapshot->failure);
     end(x);
 }
 
-/* Takes a place in a peer's name, and asks if it is its turn. Its scrape counts for max_in_flight, so this does not. */
-static int
-ask_in_turn(struct shared_fetch *x, const struct peer *peer)
+/* Those who wait need no turn any more. */
+static void
+leave_queue(struct shared_fetch *x)
 {
-    const struct snapshot *s = x->snapshot;
-    int r = place_take(s->store->places, &x->place, s->endpoint->name, peer, 0);
-    if (r || !place_ask(&x->place, s->config->max_upstream_connections, on_turn, x))
-        return r;
-    return ask(x);
+    struct snapshot *s = x->snapshot;
+    struct snapshot_user *user;
+    TAILQ_FOREACH (user, &s->waiting, next)
+        place_leave(s->store->turns, &user->turn);
+}
+
+static void
+on_turn(void *ctx)
+{
+    struct snapshot_user *user = ctx;
+    struct shared_fetch *x = user->snapshot->fetch;
+    place_move(&x->turn, &user->turn);
+    leave_queue(x);
+    if (ask(x))
+        fail_without_memory(x);
 }
 
 static int
-begin(struct shared_fetch *x, const struct request *request, const struct peer *peer)
+begin(struct shared_fetch *x, const struct request *request)
 {
     const struct endpoint *endpoint = x->snapshot->endpoint;
     const struct timeval tv = {endpoint->timeout / 1000, endpoint->timeout % 1000 * 1000};
     x->url = request_url(request, endpoint);
     x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
-    if (!x->url || !x->deadline || evtimer_add(x->deadline, &tv) ||
-        snapshot_request_headers(request, endpoint, &x->headers))
-        return -ENOMEM;
-    return ask_in_turn(x, peer);
+    return !x->url || !x->deadline || evtimer_add(x->deadline, &tv)
+               ? -ENOMEM
+               : snapshot_request_headers(request, endpoint, &x->headers);
 }
 
 int
-shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request,
-                 const struct peer *peer)
+shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request)
 {
     struct shared_fetch *x = calloc(1, sizeof(*x));
     if (!x)
         return -ENOMEM;
     x->snapshot = snapshot;
     TAILQ_INIT(&x->headers);
-    int r = begin(x, request, peer);
+    int r = begin(x, request);
     if (r) {
         shared_fetch_free(x);
         return r;
@@ -236,16 +241,16 @@ shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const 
 }
 
 void
-shared_fetch_join(struct shared_fetch *x, const struct peer *peer)
+shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
 {
-    struct places *places = x->snapshot->store->places;
-    if (!x->place.waits || peer_is_same(&x->place.peer, peer))
+    const struct snapshot *s = x->snapshot;
+    if (x->fetch)
         return;
-    place_leave(places, &x->place);
-    if (ask_in_turn(x, peer)) {
-        failure_set_no_memory(&x->snapshot->failure);
-        end(x);
-    }
+    int r = place_await(s->store->turns, &user->turn, s->endpoint->service, user->peer, on_turn, user);
+    if (!r)
+        on_turn(user);
+    else if (r < 0)
+        fail_without_memory(x);
 }
 
 enum fetch_progress
@@ -259,11 +264,12 @@ shared_fetch_free(struct shared_fetch *x)
 {
     if (!x)
         return;
+    leave_queue(x);
     if (x->deadline)
         event_free(x->deadline);
     fetch_free(x->fetch);
     pipeline_free(x->pipeline);
-    place_leave(x->snapshot->store->places, &x->place);
+    place_leave(x->snapshot->store->turns, &x->turn);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

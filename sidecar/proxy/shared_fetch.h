@@ -4,18 +4,17 @@
 /* Fetches the body of a snapshot: one answer of the service for all who wait, within the endpoint's timeout. */
 #include "fetch.h"
 
-struct peer;
 struct request;
 struct shared_fetch;
 struct snapshot;
+struct snapshot_user;
 
-/* Begins with what the first who waits asks for, when it is his turn. It ends in snapshot_ended(), from the event loop.
-   0: *fetchp is the caller's. -ENOMEM. */
-int shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request,
-                     const struct peer *peer);
+/* Makes ready what the first who waits asks for. 0: *fetchp is the caller's. -ENOMEM. */
+int shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request);
 
-/* Another waits for it, whose turn to ask may come sooner. */
-void shared_fetch_join(struct shared_fetch *fetch, const struct peer *peer);
+/* One more waits for it: it begins with the first turn that one of them has. It ends in snapshot_ended(), perhaps at
+   once. */
+void shared_fetch_join(struct shared_fetch *fetch, struct snapshot_user *user);
 
 /* How far it is. */
 enum fetch_progress shared_fetch_progress(const struct shared_fetch *fetch);

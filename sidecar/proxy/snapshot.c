@@ -163,14 +163,14 @@ find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 }
 
 static int
-begin(struct snapshots *store, struct snapshot *s, const struct request *request, const struct peer *peer)
+begin(struct snapshots *store, struct snapshot *s, const struct request *request)
 {
     const struct timeval max_age = {s->endpoint->max_age / 1000, s->endpoint->max_age % 1000 * 1000};
     s->expiry = evtimer_new(store->base, on_expiry, s);
     s->telling = evtimer_new(store->base, on_telling, s);
     if (!s->expiry || !s->telling || evtimer_add(s->expiry, &max_age))
         return -ENOMEM;
-    return shared_fetch_new(&s->fetch, s, request, peer);
+    return shared_fetch_new(&s->fetch, s, request);
 }
 
 /* Begins a snapshot, which takes the key over. */
@@ -196,7 +196,7 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
     TAILQ_INSERT_TAIL(&store->all, s, next);
     store->count++;
     snapshot_count(s, sizeof(*s) + strlen(key));
-    int r = begin(store, s, request, user->peer);
+    int r = begin(store, s, request);
     if (r) {
         snapshot_unref(s);
         return r;
@@ -238,7 +238,7 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
     user->waits = s->state == SNAPSHOT_COMING;
     if (user->waits) {
         TAILQ_INSERT_TAIL(&s->waiting, user, next);
-        shared_fetch_join(s->fetch, user->peer);
+        shared_fetch_join(s->fetch, user);
     }
     return 0;
 }
@@ -250,8 +250,10 @@ snapshot_leave(struct snapshot_user *user)
     if (!s)
         return;
     user->snapshot = NULL;
-    if (user->waits)
+    if (user->waits) {
         TAILQ_REMOVE(&s->waiting, user, next);
+        place_leave(s->store->turns, &user->turn);
+    }
     user->waits = false;
     if (s->fetch && TAILQ_EMPTY(&s->waiting)) {
         shared_fetch_free(s->fetch);
@@ -271,11 +273,10 @@ snapshot_progress(const struct snapshot *s)
 /* The store as a whole. */
 
 void
-snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *turns,
                struct telemetry *telemetry, const struct log *log)
 {
-    *store =
-        (struct snapshots){.base = base, .upstream = upstream, .places = places, .telemetry = telemetry, .log = log};
+    *store = (struct snapshots){.base = base, .upstream = upstream, .turns = turns, .telemetry = telemetry, .log = log};
     TAILQ_INIT(&store->all);
 }
 

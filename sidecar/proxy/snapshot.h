@@ -14,6 +14,7 @@
  * on its way to a scraper. The last one who gives it back frees it.
  */
 #include "intake.h"
+#include "places.h"
 
 #include <event2/keyvalq_struct.h>
 #include <stddef.h>
@@ -29,8 +30,6 @@ struct event_base;
 struct gzip;
 struct log;
 struct params;
-struct peer;
-struct places;
 struct request;
 struct shared_fetch;
 struct ss_filter_counts;
@@ -41,7 +40,7 @@ struct upstream;
 struct snapshots {
     struct event_base *base;
     struct upstream *upstream;
-    struct places *places; /* the fetches ask in turn with the scrapes that stream */
+    struct places *turns; /* the fetches ask in turn with the scrapes that stream */
     struct telemetry *telemetry;
     const struct log *log;
     TAILQ_HEAD(, snapshot) all;
@@ -55,7 +54,8 @@ enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_
 /* A scrape's hold of a snapshot; in the scrape. */
 struct snapshot_user {
     struct snapshot *snapshot;
-    const struct peer *peer; /* whose turn it is to ask the service */
+    const struct peer *peer; /* who it is */
+    struct place turn;       /* to ask the service, while it waits and nobody has asked */
     void (*told)(void *ctx); /* the snapshot it waited for is coming no more; from the event loop */
     void *ctx;
     bool found; /* it was not begun for this scrape */
@@ -92,7 +92,7 @@ struct snapshot {
 };
 
 /* Borrows all of them. */
-void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *places,
+void snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *turns,
                     struct telemetry *telemetry, const struct log *log);
 
 /* Ends what is being fetched. What is still on its way to a scraper stays with it. */

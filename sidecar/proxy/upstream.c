@@ -279,12 +279,6 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
 }
 
 void
-upstream_set_most(struct upstream *u, long most)
-{
-    curl_multi_setopt(u->multi, CURLMOPT_MAX_HOST_CONNECTIONS, most);
-}
-
-void
 upstream_free(struct upstream *u)
 {
     if (!u)

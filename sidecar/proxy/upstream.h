@@ -21,10 +21,6 @@ struct upstream_hooks {
 /* 0: *upstreamp is the caller's. -ENOMEM. */
 int upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks);
 
-/* A service is asked over so many connections at once at the most; further transfers wait for one. Without a call there
-   is no bound. */
-void upstream_set_most(struct upstream *upstream, long connections);
-
 /* After its last transfer was taken out. NULL is fine. */
 void upstream_free(struct upstream *upstream);
 

@@ -112,19 +112,40 @@ take_flags(struct builder *b, const struct config_flags *flags)
 
 /* The whole. */
 
-/* Derives url and socket from an upstream that was found right. */
+/* The host, in small letters, and the port of an http or https URL; NULL for want of memory. */
+static char *
+host_and_port(const char *url)
+{
+    const char *host = strstr(url, "://") + 3, *end = host + strcspn(host, "/?"), *ipv6_end;
+    const char *port = strncmp(url, "https:", 6) ? ":80" : ":443";
+    char *service;
+
+    ipv6_end = memchr(host, ']', (size_t)(end - host));
+    if (memchr(ipv6_end ? ipv6_end : host, ':', (size_t)(end - (ipv6_end ? ipv6_end : host))))
+        port = "";
+    if (asprintf(&service, "%.*s%s", (int)(end - host), host, port) < 0)
+        return NULL;
+    for (char *p = service; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return service;
+}
+
+/* Derives url, socket and service from an upstream that was found right. */
 static void
 resolve_upstream(struct builder *b, struct endpoint *e)
 {
     const char *u = e->upstream, *colon = strchr(u + 5, ':');
     if (strncmp(u, "unix:", 5) != 0) {
         e->url = builder_copy(b, u);
+        e->service = host_and_port(u);
+        b->out_of_memory |= !e->service;
         return;
     }
     e->socket = strndup(u + 5, (size_t)(colon - u) - 5);
+    e->service = strndup(u + 5, (size_t)(colon - u) - 5);
     if (asprintf(&e->url, "http://localhost%s", colon + 1) < 0)
         e->url = NULL;
-    b->out_of_memory |= !e->socket || !e->url;
+    b->out_of_memory |= !e->socket || !e->service || !e->url;
 }
 
 static void
@@ -244,6 +265,7 @@ config_unref(struct config *config)
         free(e->name);
         free(e->url);
         free(e->socket);
+        free(e->service);
         free(e->connect_to);
         free(e->host);
         secret_free(e->authorization);

@@ -50,8 +50,9 @@ struct endpoint {
     char *name;
 #define ENDPOINT(key, type, field, ...) config_##type field;
 #include "config.def"
-    /* Derived from upstream: what is asked for, and through which socket file (NULL: the network). */
-    char *url, *socket;
+    /* Derived from upstream: what is asked for, through which socket file (NULL: the network), and who: that file, or
+       host and port. */
+    char *url, *socket, *service;
     /* Where url has tls_server_name for a host: what connects to the real one, in CURLOPT_CONNECT_TO's form, and the
        Host header. Or NULL. */
     char *connect_to, *host;

@@ -38,6 +38,8 @@ struct http {
     struct attempts attempts;
     const struct http_handler *handler;
     bool draining;
+    void (*judged)(void *ctx); /* while draining */
+    void *judged_ctx;
 };
 
 /* evhttp reads on while an answer goes out; without a mark a client could fill the memory meanwhile. */
@@ -107,6 +109,8 @@ on_judged(struct evhttp_request *request, bool matches, void *ctx)
         http->handler->handle(request, http->handler->ctx);
     else
         refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+    if (http->draining && !http_is_judging(http))
+        http->judged(http->judged_ctx);
 }
 
 static void
@@ -176,6 +180,8 @@ on_request(struct evhttp_request *request, void *ctx)
     } else if (is_odd(request)) {
         close_behind(request);
         http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
+    } else if (http->draining) {
+        http_reply(request, 503, "scrapeshard is shutting down");
     } else {
         come_in(http, request);
     }
@@ -254,10 +260,18 @@ http_connections(const struct http *http)
     return http ? http->connections.n : 0;
 }
 
+bool
+http_is_judging(const struct http *http)
+{
+    return http->attempts.n;
+}
+
 void
-http_drain(struct http *http)
+http_drain(struct http *http, void (*judged)(void *ctx), void *ctx)
 {
     http->draining = true;
+    http->judged = judged;
+    http->judged_ctx = ctx;
     evhttp_foreach_bound_socket(http->evhttp, stop_listening, NULL);
     connections_close_idle(&http->connections);
 }

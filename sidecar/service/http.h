@@ -36,8 +36,12 @@ int http_listen(struct http *http, const char *address, char *bound, size_t size
 /* How many connections are open; none for NULL. */
 size_t http_connections(const struct http *http);
 
-/* Takes no new connections, and closes those that wait for a next request. Those in use are asked to end with it. */
-void http_drain(struct http *http);
+/* Takes no new connections and no new requests, and closes those that wait for one. judged() is told when the last
+   request that was there before has had its credentials matched; if http_is_judging(). */
+void http_drain(struct http *http, void (*judged)(void *ctx), void *ctx);
+
+/* Whether there are requests whose credentials are being matched. */
+bool http_is_judging(const struct http *http);
 
 /* Answers with a body of any type, which is taken over and freed, whatever happens; to HEAD, without it. */
 void http_reply_body(struct evhttp_request *request, int status, const char *type, char *body, size_t len);

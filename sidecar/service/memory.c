@@ -25,7 +25,7 @@ union block {
 static union block blocks[BLOCKS];
 static union block *given_back;
 static size_t untouched; /* the first of those never used */
-static uint64_t failures;
+static uint64_t failures, failures_of_curl;
 
 static bool
 is_reserve(const void *p)
@@ -95,33 +95,68 @@ take_text(const char *text)
     return p ? memcpy(p, text, size) : NULL;
 }
 
-/* libevent's are counted. */
+/* What is not to be had is counted. */
 
 static void *
-take_counted(size_t size)
+counted(void *p, uint64_t *n)
 {
-    void *p = take(size);
-    failures += !p;
+    *n += !p;
     return p;
 }
 
 static void *
-retake_counted(void *old, size_t size)
+event_take(size_t size)
 {
-    void *p = retake(old, size);
-    failures += !p;
-    return p;
+    return counted(take(size), &failures);
+}
+
+static void *
+event_retake(void *old, size_t size)
+{
+    return counted(retake(old, size), &failures);
+}
+
+static void *
+curl_take(size_t size)
+{
+    return counted(take(size), &failures_of_curl);
+}
+
+static void *
+curl_retake(void *old, size_t size)
+{
+    return counted(retake(old, size), &failures_of_curl);
+}
+
+static char *
+curl_take_text(const char *text)
+{
+    return counted(take_text(text), &failures_of_curl);
+}
+
+static void *
+curl_take_zeroed(size_t n, size_t size)
+{
+    return counted(take_zeroed(n, size), &failures_of_curl);
 }
 
 int
 memory_init_libraries(void)
 {
-    event_set_mem_functions(take_counted, retake_counted, give);
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, take, give, retake, take_text, take_zeroed) ? -ENOMEM : 0;
+    event_set_mem_functions(event_take, event_retake, give);
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, give, curl_retake, curl_take_text, curl_take_zeroed)
+               ? -ENOMEM
+               : 0;
 }
 
 uint64_t
 memory_failures(void)
 {
     return failures;
+}
+
+uint64_t
+memory_failures_of_curl(void)
+{
+    return failures_of_curl;
 }

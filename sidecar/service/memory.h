@@ -6,7 +6,8 @@
  * request's headers, libcurl 7.88 for its table of sockets): so a reserve serves small blocks when malloc() does not.
  *
  * What evhttp has no memory for it leaves out: a header such as Transfer-Encoding, without which it goes on to promise
- * an empty body. So what libevent could not get is counted, and an answer meanwhile is not to be sent.
+ * an empty body. So what libevent could not get is counted, and an answer meanwhile is not to be sent. libcurl says
+ * that there is no memory where a head is too long for it, too: what it could not get tells which it was.
  */
 #include <stdint.h>
 
@@ -14,7 +15,8 @@
    else of them; curl_global_cleanup() ends it. 0 or -ENOMEM. */
 int memory_init_libraries(void);
 
-/* How often libevent got no memory, the reserve being used up or the block too large for it. */
+/* How often libevent, or libcurl, got no memory, the reserve being used up or the block too large for it. */
 uint64_t memory_failures(void);
+uint64_t memory_failures_of_curl(void);
 
 #endif

@@ -397,6 +397,7 @@ def test_no_descriptors(small, many):
     lower(small, 3)
     with pytest.raises(AssertionError, match="503"):
         kept.again()  # a scrape needs two: it fails, and says so
+    small.wait_line("outcome=no_memory .*there is no descriptor left")
     lower(small, 32)
     kept.again()
     assert small.get() == 200
@@ -512,6 +513,100 @@ def test_upstream_connections(sidecar, upstream):
         t.join(20 * SLOW)
     assert [status for status, _, _ in got] == [200] * 6 and u.connections == 3
     assert [other.result() for other in others] == [200] * 2
+
+
+def test_service_that_hangs_keeps_no_other_waiting(sidecar, upstream, service, tmp_path):
+    """Nor do those who wait for it stand in another's queue."""
+    gated, config = Gated(), tmp_path / "c.ini"
+    config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {service.url}\n")
+    s = sidecar(config=config)
+    hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in range(1, 9)]
+    wait_until(lambda: gated.asked == 2 and in_flight(s) == 8, "the scrapes do not come to the service")
+    for _ in range(2):
+        waiting = [Asking(s, "/b", f"127.0.0.{i}") for i in range(1, 9)]
+        assert [other.result() for other in waiting] == [200] * 8
+    gated.go_on.set()
+    assert [other.result() for other in hanging] == [200] * 8
+
+
+def in_flight(s):
+    return int(re.search(rb"^scrapeshard_scrapes_in_flight (\d+)", s.admin("/metrics")[2], re.M)[1])
+
+
+def test_services_on_unix_sockets_are_not_one(sidecar, upstream, tmp_path):
+    gated, config = Gated(), tmp_path / "c.ini"
+    a, b = upstream(gated, f"{tmp_path}/a"), upstream(answering(answer(BODY)), f"{tmp_path}/b")
+    config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {a.url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {b.url}\ntimeout = {soon(2)}\n")
+    s = sidecar(config=config)
+    assert s.get("/b")[0] == 200
+    hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in (1, 2)]
+    wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
+    assert s.get("/b")[0] == 200
+    gated.go_on.set()
+    assert [other.result() for other in hanging] == [200] * 2
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_endpoints_of_one_service_share_its_connections(sidecar, upstream, tmp_path, unix):
+    gated, config = Gated(), tmp_path / "c.ini"
+    u = upstream(gated, f"{tmp_path}/s" if unix else None)
+    config.write_text(f"[web]\nmax_upstream_connections = 3\n[endpoint a]\npath = /a\nupstream = {u.url}\n"
+                      f"[endpoint b]\npath = /b\nupstream = {u.url}/other\nmax_age = 1h\n")
+    s = sidecar(config=config)
+    asking = [Asking(s, path, f"127.0.0.{i}") for i in range(1, 5) for path in ("/a", f"/b?{i}")]
+    wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+    assert s.admin("/-/healthy")[0] == 200
+    assert gated.asked == 3
+    gated.go_on.set()
+    assert [other.result() for other in asking] == [200] * 8
+    assert unix or u.connections == 3  # those of a unix socket are not used again
+
+
+def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tmp_path):
+    """They have no address; the bound of all holds."""
+    gated = Gated()
+    u = upstream(gated)
+    s = sidecar(u.url, *setting(web_max_upstream_connections=3), listen=f"unix:{tmp_path}/s")
+    with contextlib.ExitStack() as stack:
+        scrapers = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(8)]
+        for raw in scrapers:
+            raw.connect(f"{tmp_path}/s")
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+        assert u.connections == 3
+        gated.go_on.set()
+        assert [ended(raw).endswith(BODY) for raw in scrapers] == [True] * 8
+    assert u.connections == 3
+
+
+
+@pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
+def test_upstream_connections_of_a_reload(sidecar, upstream, tmp_path, max_age):
+    """Those who wait go on at once, under whatever limit they began to wait."""
+    gated, config = Gated(), tmp_path / "c.ini"
+    text = f"[endpoint a]\nupstream = {upstream(gated).url}\nmax_age = {max_age}\n[web]\nmax_upstream_connections = "
+
+    def reload(most):
+        config.write_text(f"{text}{most}\n")
+        assert s.admin("/-/reload", "POST")[0] == 200
+    config.write_text(f"{text}1\n")
+    s = sidecar(config=config)
+    asking = [Asking(s, f"/metrics?{i}", "127.0.0.1") for i in range(4)]
+    wait_until(lambda: gated.asked == 1 and in_flight(s) == 4, "the scrapes do not come to the service")
+    reload(3)
+    wait_until(lambda: gated.asked == 2, "those who wait do not hear of it")
+    asking += [Asking(s, f"/metrics?{i}", "127.0.0.2") for i in range(4, 6)]
+    wait_until(lambda: gated.asked == 3 and in_flight(s) == 6, "the last connection is not for another address")
+    reload(0)
+    wait_until(lambda: gated.asked == 6, "those who wait do not hear of it")
+    reload(2)
+    asking.append(Asking(s, "/metrics?late", "127.0.0.3"))
+    wait_until(lambda: in_flight(s) == 7, "the scrape is not begun")
+    assert gated.asked == 6
+    gated.go_on.set()
+    assert [other.result() for other in asking] == [200] * 7
 
 
 def test_scrapes_that_wait_for_their_turn(sidecar, upstream):

@@ -8,6 +8,7 @@ import http.client
 import mmap
 import os
 import pathlib
+import re
 import shlex
 import socket
 import ssl
@@ -315,6 +316,17 @@ def test_scrape(sidecar, memory, upstream, body, way):
         w.right = {shard: w.scrape(shard) for shard in range(count)}
         assert None not in w.right.values()
     torture(w, f"{body}, {way}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", ["held", "snapshot"])
+def test_service_is_not_blamed(sidecar, memory, upstream, way, mode):
+    """Where memory is what lacks, that is what is told."""
+    count, compressed, flags = WAYS[way]
+    w = Way(sidecar, memory, upstream, "text", count, compressed, *flags)
+    w.fail_in_turn(MODES[mode], 1)
+    told = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in w.sidecar.lines) if m}
+    assert told - {"client_gone"} == {"ok", "no_memory"}
 
 
 @pytest.mark.parametrize("body, way", [("text", "streamed"), ("OpenMetrics", "held, gzip"), ("protobuf", "snapshot")])

@@ -690,6 +690,22 @@ def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
         assert s.stop() == 0
 
 
+def test_scrape_whose_password_is_matched_is_in_flight(sidecar, service, slow_passwords):
+    """It comes to its end behind SIGTERM, though others are matched first."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    with contextlib.ExitStack() as stack:
+        for password in ("a", "b", "c", "d", "correct horse"):
+            raw = stack.enter_context(s.connect())
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                        + basic("prometheus", password)["Authorization"].encode() + b"\r\n\r\n")
+            assert s.admin("/-/healthy")[0] == 200
+        s.process.send_signal(signal.SIGTERM)
+        s.wait_line("shutting down")
+        got = read_all(raw)
+    assert got.startswith(b"HTTP/1.1 200 ") and got.endswith(BODY)
+    assert s.stop(0) == 0
+
+
 # Networks.
 
 
@@ -777,7 +793,8 @@ def subject(port, ca):
         return dict(pair[0] for pair in t.getpeercert()["subject"])["commonName"]
 
 
-def test_certificates_are_read_anew(sidecar, config, ca, tmp_path):
+@pytest.mark.parametrize("target, status", [("/metrics", 200), ("/metrics?shard=1", 400)], ids=["right", "failure"])
+def test_certificates_are_read_anew(sidecar, config, ca, tmp_path, target, status):
     pem, key = tmp_path / "s.pem", tmp_path / "s.key"
 
     def put(name):
@@ -794,9 +811,9 @@ def test_certificates_are_read_anew(sidecar, config, ca, tmp_path):
     reload(s)
     assert subject(s.port, ca) == "second"
     # A kept connection goes on, and is asked to come anew.
-    kept.request("GET", "/metrics")
+    kept.request("GET", target)
     response = kept.getresponse()
-    assert response.read() == BODY and response.headers["Connection"] == "close"
+    assert response.read() and response.status == status and response.headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize("damage", ["certificate", "key", "another key", "gone", "ca", "passwords", "token"])

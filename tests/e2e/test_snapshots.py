@@ -390,8 +390,8 @@ def leave(connection, reset):
     connection.close()
 
 
-def send_request(sidecar, path="/metrics", **headers):
-    connection = sidecar.connect()
+def send_request(sidecar, path="/metrics", source="127.0.0.1", **headers):
+    connection = socket.create_connection(("127.0.0.1", sidecar.port), timeout=60 * SLOW, source_address=(source, 0))
     lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{key}: {value}" for key, value in headers.items())]
     connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
     return connection
@@ -491,14 +491,63 @@ def test_turns_to_ask(service, snapshots):
     second = Asking(s, "/metrics?i=2")
     waiting(s, 2)
     assert len(service.heads) == 1
-    other = socket.create_connection(("127.0.0.1", s.port), timeout=20 * SLOW, source_address=("127.0.0.2", 0))
-    other.sendall(b"GET /metrics?i=2 HTTP/1.1\r\nHost: x\r\n\r\n")
+    other = send_request(s, "/metrics?i=2", "127.0.0.2")
     service.wait_asked(2)
     third = Asking(s, "/metrics?i=3", {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
     assert third.result()[0] == 504 and b"no connection to the service" in third.result()[2]
     service.go_on()
     assert first.result()[2] == second.result()[2] == read_body(other, other.recv(300)) == BODY
     assert len(service.heads) == 2
+
+
+@pytest.mark.parametrize("ends, leaves", [("a", None), ("b", None), ("b", 0), ("a", 1)],
+                         ids=["the first", "the joiner", "the joiner alone", "the first alone"])
+def test_turn_of_any_who_waits(upstream, snapshots, ends, leaves):
+    """Who joins delays nobody: the service is asked as soon as one of them may ask."""
+    gates, asked = {name: threading.Event() for name in "abc"}, []
+
+    def serve(service, connection):
+        while request := service.read_request(connection):
+            asked.append(re.search(rb"\?(\w)", request)[1].decode())
+            gates[asked[-1]].wait(20 * SLOW)
+            connection.sendall(answer(BODY))
+    s = snapshots(upstream(serve), before="[web]\nmax_upstream_connections = 2\n")
+    others = {}
+    for i, name in enumerate("ab"):
+        others[name] = send_request(s, f"/metrics?{name}", f"127.0.0.{i + 1}")
+        wait_until(lambda: asked == [*others], "the service is not asked")
+    waiters = []
+    for i in range(2):
+        waiters.append(send_request(s, "/metrics?c", f"127.0.0.{i + 1}"))
+        waiting(s, 3 + i)
+    if leaves is not None:
+        leave(waiters.pop(leaves), True)
+        waiting(s, 3)
+    gates[ends].set()
+    wait_until(lambda: asked == ["a", "b", "c"], f"the service is not asked when {ends} has ended: {asked}")
+    for gate in gates.values():
+        gate.set()
+    for connection in [*others.values(), *waiters]:
+        assert read_body(connection, connection.recv(300)) == BODY
+        connection.close()
+    waiting(s, 0)
+    assert asked == ["a", "b", "c"]
+
+
+def test_fetch_takes_no_scrapes_place(service, snapshots):
+    """max_in_flight counts who is answered; that the service is asked for them besides is none."""
+    s = snapshots(service, "max_in_flight = 2")
+    service.hold()
+    first = Asking(s)
+    service.wait_asked(1)
+    with send_request(s, source="127.0.0.2") as other:
+        waiting(s, 2)
+        assert s.get()[0] == 503
+        waiting(s, 2)
+        service.go_on()
+        assert read_body(other, other.recv(300)) == BODY
+    assert first.result()[2] == BODY
+    waiting(s, 0)
 
 
 # Failures.
