@@ -84,6 +84,18 @@ place_in_line(struct ini *ini, size_t at)
     ini->b->place = (struct place){.line = ini->line, .column = ini->skip + at + 1};
 }
 
+/* Refuses what stands behind a section's name and is no comment: inih would leave it away in silence. */
+static void
+end_section(struct ini *ini, const char *text)
+{
+    size_t end = strcspn(text, "]") + 1, blanks = strspn(text + end, " \t");
+    char next = text[end + blanks];
+    if (!next || strchr("\r\n", next) || (next == ';' && blanks))
+        return;
+    place_in_line(ini, end + blanks);
+    builder_mistake(ini->b, "there is something behind the section's name; key = value is right in a line of its own");
+}
+
 /* Reads as fgets() does for inih; a bad line is reported and left away, and so are leading blanks, which would make the
    line go on with the one before. */
 static char *
@@ -108,10 +120,12 @@ read_line(char *out, int size, void *stream)
     ini->skip += strspn(line + ini->skip, " \t");
     const char *text = line + ini->skip, *wrong = line_mistake(text, (size_t)n - ini->skip, &at);
     place_in_line(ini, at);
-    if (wrong)
+    if (wrong) {
         builder_mistake(b, "%s", wrong);
-    else if (*text == '[')
+    } else if (*text == '[') {
         begin_section(ini, text + 1);
+        end_section(ini, text);
+    }
     snprintf(out, (size_t)size, "%s", wrong ? "\n" : text);
     return out;
 }

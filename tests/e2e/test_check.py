@@ -14,9 +14,9 @@ GOOD_FILE = """
 listen_address = [::1]:9464
 \tlisten_address: unix:/run/scrapeshard.sock
 
-[admin]
+[admin] ; behind a section
 listen_address=off
-[endpoint app]
+[endpoint app] 	
 path = /metrics
 upstream = http://127.0.0.1:8080/metrics?a=b;c
 timeout = 1m30s
@@ -206,6 +206,11 @@ BAD_LINES = [
     ("[log]\nlevel\n", 2, 1, "neither"),
     ("[log\nlevel = info\n", 1, 1, "end"),
     ("[" + "x" * 60 + "]\na = b\n", 1, 1, "longer than"),
+    ("[web] allow_networks = 10.0.0.0/8\n", 1, 7, "behind the section's name"),
+    ("[web]allow_networks = 10.0.0.0/8\n", 1, 6, "behind the section's name"),
+    ("[endpoint b]\tpath = /b\nupstream = http://b/\npath = /b\n", 1, 14, "behind the section's name"),
+    ("[web]; no comment\n", 1, 6, "behind the section's name"),
+    ("[web] # no comment\n", 1, 7, "behind the section's name"),
     ("[log]\nlevel = info\nformat = json\nlevel = warn\n", 4, 1, "twice.*line 4"),
     ("[log]\n" + "\n" * 300 + "levl = info\n", 302, 1, "levl"),
     ("timeout = soon\n", 1, 11, "soon.*10s"),
@@ -360,6 +365,11 @@ FILE:4:1: there is no key {"level" * 12} in [log]; its keys are level format
 FILE:3:3: there is no section [shardign]; did you mean [sharding]?
      [shardign]
       ^
+"""),
+    "behind a section, which begins all the same": (APP + "[log] format = json\nlevel = info\n", """\
+FILE:3:7: there is something behind the section's name; key = value is right in a line of its own
+    [log] format = json
+          ^
 """),
     "endpoint": (APP + "[endpiont b]\n", """\
 FILE:3:2: there is no section [endpiont b]; did you mean [endpoint NAME]?
