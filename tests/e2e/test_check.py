@@ -467,11 +467,26 @@ def test_flag_has_no_line(config, flag, message):
 @pytest.mark.parametrize("line", [
     "upstream = http://user:topsecret@a/", "upsteam = http://user:topsecret@a/", "path = http://user:topsecret@a/",
     "max_age = 1x ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
-    "upstream = http://user:topsecret@b@a/",
+    "upstream = http://user:topsecret@b@a/", "upstream = http://user:topsecret x@a/", "upstream = user:topsecret x@a/",
 ])
 def test_credentials_are_not_shown(config, line):
     err = run("check", config("[endpoint app]\n" + line + "\n"))[2]
     assert ":2:" in err and "*@a" in err and "topsecret" not in err
+
+
+@pytest.mark.parametrize("line", [
+    "upstream = htp://a/m?token=topsecret", "upstream = http://a/m?token=x topsecret", "upstream = unix:/a?t=topsecret",
+    "upsteam = http://a/m?token=topsecret", "path = /m?token=topsecret", "upstream = http://a/m?token=@topsecret x",
+    "upstream = htp://user:top?topsecret@a/",
+])
+def test_queries_are_not_shown(config, line):
+    err = run("check", config("[endpoint app]\n" + line + "\n"))[2]
+    assert ":2:" in err and "***" in err and "topsecret" not in err
+
+
+def test_only_queries_are_hidden(config):
+    err = run("check", config(APP + "[rules]\ndrop = http?_a|(b\n"))[2]
+    assert "\n    drop = http?_a|(b\n" in err
 
 
 def test_standard_input():

@@ -540,6 +540,16 @@ def test_reload_logs_every_mistake_without_its_line(sidecar, config, service):
         assert "tiemout = 1s" not in said and "^" not in said
 
 
+def test_reload_keeps_secrets(sidecar, config, service):
+    """An upstream's query may be one."""
+    s = sidecar(config=config(endpoint("a", service.url)))
+    config("[endpoint a]\nupstream = htp://127.0.0.1:1/metrics?token=topsecret\n")
+    answered = post(s)[2].decode()
+    line = s.wait_line('msg="reload failed"').string
+    for said in (line, answered):
+        assert "htp://127.0.0.1:1/metrics..." in said and "topsecret" not in said
+
+
 def test_reload_keeps_flags(sidecar, config, service):
     s = sidecar(None, "--set", "endpoint.a.path=/flag", config=config(endpoint("a", service.url, "path = /file")))
     config(endpoint("a", service.url, "path = /other"))
