@@ -152,6 +152,35 @@ check_endpoint(struct builder *b, struct endpoint *e)
         builder_mistake(b, "max_line is to be from 64B to max_body");
 }
 
+/* Whether the kernel chooses a port, so that an address stands for as many as it is asked for. */
+static bool
+is_any_port(const char *address)
+{
+    const char *port = strrchr(address, ':');
+    return port && strncmp(address, "unix:", 5) && strncmp(address, "systemd:", 8) && port[1] &&
+           !port[1 + strspn(port + 1, "0")];
+}
+
+static void
+check_addresses(struct builder *b)
+{
+    const struct texts *web = &b->config->web_listen;
+    for (size_t i = 0; i < web->n; i++) {
+        const char *address = web->items[i];
+        bool twice = false;
+        if (is_any_port(address))
+            continue;
+        for (size_t j = 0; j < i; j++)
+            twice |= !strcmp(address, web->items[j]);
+        builder_place_in(b, SETTING_web_listen, i, 0);
+        if (twice)
+            builder_mistake(b, "listen_address %s is there twice; once is right", address);
+        builder_place_at_either(b, NULL, SETTING_admin_listen, SETTING_web_listen);
+        if (!twice && !strcmp(address, b->config->admin_listen))
+            builder_mistake(b, "listen_address %s of [admin] is already that of [web]", address);
+    }
+}
+
 static void
 check(struct builder *b)
 {
@@ -162,6 +191,7 @@ check(struct builder *b)
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
+    check_addresses(b);
     builder_place_at(b, NULL, SETTING_head_timeout);
     if (c->head_timeout < 1)
         builder_mistake(b, "head_timeout 0s leaves no time for a request; 10s is usual");

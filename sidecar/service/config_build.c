@@ -181,6 +181,7 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
                    ? NULL
                    : "is empty, and \" ;\" begins a comment; \";\" in double quotes is right, or \"\" for none";
     case TYPE_address:
+        return strcmp(value, "off") ? value_check_address(value) : NULL;
     case TYPE_addresses:
         return value_check_address(value);
     case TYPE_duration:

@@ -257,6 +257,12 @@ BAD_LINES = [
     ("[web]\nlisten_address = 9464\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = unix:relative\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = off\n", 2, 18, "off.*:PORT"),
+    ("[web]\nlisten_address = :80\nlisten_address = :80\n", 3, 18, ":80 is there twice"),
+    ("[web]\nlisten_address = systemd:a\nlisten_address = \"systemd:a\"\n", 3, 19, "systemd:a is there twice"),
+    ("[admin]\nlisten_address = :80\n[web]\nlisten_address = :80\n", 2, 18, r"\[web\]"),
+    ("[web]\nlisten_address = systemd:0\n[admin]\nlisten_address = systemd:0\n", 4, 18, r"\[web\]"),
+    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:9465\n", 3, 18, r"\[web\]"),
     ("[admin]\nlisten_address = nonsense\n", 2, 18, "listen_address"),
     ('[log]\nlevel = "info\n', 2, 9, "quotes"),
     ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),
@@ -290,6 +296,12 @@ def test_names_the_place(config, text, line, column, reason):
     status, out, err = run("check", path)
     assert (status, out) == (1, ""), err
     assert re.search(rf"(?m)^{re.escape(path)}:{line + 2}:{column}: .*{reason}", err), err
+
+
+def test_ports_that_the_kernel_chooses(config):
+    """They are as many as are asked for."""
+    listen = "listen_address = 127.0.0.1:0\n"
+    assert run("check", config(APP + "[web]\n" + listen + listen + "[admin]\n" + listen))[0] == 0
 
 
 def test_finds_every_mistake(config):
