@@ -132,6 +132,7 @@ reload(void *ctx, char *why, size_t size)
     const char *restart = config_needs_restart(p->config, config);
     if (restart)
         log_warn(&p->log, "a changed setting needs a restart", log_text("setting", restart));
+    config_succeed(config, p->config);
     config_unref(p->config);
     p->config = config;
     p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};

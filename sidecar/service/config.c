@@ -312,3 +312,22 @@ config_needs_restart(const struct config *before, const struct config *after)
     }
     return NULL;
 }
+
+/* Swaps two fields of a type. */
+static void
+swap(enum type type, void *a, void *b)
+{
+    size_t size = type == TYPE_addresses ? sizeof(struct texts) : type == TYPE_choice ? sizeof(int) : sizeof(char *);
+    char bytes[sizeof(struct texts)];
+    memcpy(bytes, a, size);
+    memcpy(a, b, size);
+    memcpy(b, bytes, size);
+}
+
+void
+config_succeed(struct config *after, struct config *before)
+{
+    for (const struct setting *s = settings; s < settings + SETTINGS; s++)
+        if (!s->reload)
+            swap(s->type, (char *)before + s->offset, (char *)after + s->offset);
+}
