@@ -2,6 +2,8 @@
 /* The INI file, by inih. */
 #include "config_build.h"
 
+#include "utf8.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -116,7 +118,7 @@ read_line(char *out, int size, void *stream)
         return NULL;
 
     ini->line++;
-    ini->skip = ini->line == 1 && !strncmp(line, "\xef\xbb\xbf", 3) ? 3 : 0;
+    ini->skip = ini->line == 1 ? utf8_mark_len(line) : 0;
     ini->skip += strspn(line + ini->skip, " \t");
     const char *text = line + ini->skip, *wrong = line_mistake(text, (size_t)n - ini->skip, &at);
     place_in_line(ini, at);

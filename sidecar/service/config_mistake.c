@@ -2,6 +2,8 @@
 /* Mistakes and their places: FILE:LINE:COLUMN: what is wrong; and below it the line, with a caret under the place. */
 #include "config_build.h"
 
+#include "utf8.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -51,8 +53,8 @@ print_excerpt(FILE *out, char *line, size_t at)
 
     line[len] = 0;
     hide_secrets(line);
-    if (!from && at >= 3 && !strncmp(line, "\xef\xbb\xbf", 3))
-        from = 3;
+    if (!from && at >= utf8_mark_len(line))
+        from = utf8_mark_len(line);
     while (from < at && !begins_character(line[from]))
         from++;
     while (to < len && !begins_character(line[to]))

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "utf8.h"
 
+#include <string.h>
+
+size_t
+utf8_mark_len(const char *text)
+{
+    return strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3;
+}
+
 size_t
 utf8_len(const char *text)
 {
