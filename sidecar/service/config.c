@@ -227,7 +227,7 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
 
     if (b.out_of_memory || b.n_mistakes) {
         config_unref(b.config);
-        return b.out_of_memory ? -ENOMEM : 1;
+        return b.out_of_memory ? -ENOMEM : flags->file && b.n_mistakes > b.n_of_flags ? 1 : 2;
     }
     *configp = b.config;
     return 0;

@@ -86,7 +86,7 @@ struct config_flags {
  * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right",
  * followed, if it is in the file, by the line it is in and a caret below the place, both indented by four blanks.
  *
- * 0: *configp is the caller's, with one reference. 1: there were mistakes. -ENOMEM.
+ * 0: *configp is the caller's, with one reference. 1: there were mistakes; 2: they are all of the flags. -ENOMEM.
  */
 int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
 

@@ -74,6 +74,7 @@ void
 builder_begin_mistake(struct builder *b)
 {
     b->n_mistakes++;
+    b->n_of_flags += b->place.flag != NULL;
     if (b->place.flag)
         fprintf(b->mistakes, "%s: ", b->place.flag);
     else if (b->place.line)

@@ -476,6 +476,25 @@ def test_flag_has_no_line(config, flag, message):
     assert run("check", "--set", flag, config(APP)) == (1, "", f"--set {name}: {message}\n")
 
 
+@pytest.mark.parametrize("tool", [
+    ["split", "--shard=0", "--shard-count=2"], ["plan", "--shard-count=2"], ["explain", "--shard-count=2"],
+    ["verify", "--shard-count=2"],
+], ids=lambda tool: tool[0])
+def test_whose_mistake_a_tool_finds(config, tool):
+    """The command line's, 2, or the file's, 1."""
+    of = {"explain": "up", "verify": "http://127.0.0.1:1/metrics"}.get(tool[0], "/dev/null")
+    bad, good = ["--set", "sharding.key=nonsense"], ["--set", "sharding.key=name"]
+    status, out, err = run(*tool, *bad, of)
+    assert (status, out) == (2, "") and err.startswith("--set sharding.key: ")
+    assert run(*tool, "--set", "sharding.key=labels", of)[0] == 2
+    file = [f"--config.file={config(APP)}"]
+    assert run(*tool, *file, *bad, of)[0] == 2
+    config(APP + "[sharding]\nhash = nonsense\n")
+    assert run(*tool, *file, *good, of)[0] == 1
+    assert run(*tool, *file, *bad, of)[0] == 1
+    assert run(*tool, "--config.file=/nowhere/at.all", *good, of)[0] == 1
+
+
 @pytest.mark.parametrize("line", [
     "upstream = http://user:topsecret@a/", "upsteam = http://user:topsecret@a/", "path = http://user:topsecret@a/",
     "max_age = 1x ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
