@@ -3,6 +3,7 @@
 
 #include "door.h"
 #include "secrets.h"
+#include "utf8.h"
 #include "values.h"
 
 #include <ctype.h>
@@ -40,7 +41,7 @@ is_endpoint_name(const char *name)
 {
     size_t len = strlen(name);
     return len && len <= SECTION_MOST - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
-           !strstr(name, " ;") && !strstr(name, "\t;");
+           !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
 }
 
 /* section.key or endpoint.NAME.key; a name may have dots in it. */
@@ -78,7 +79,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
         e = builder_endpoint(b, name);
         if (!e && !is_endpoint_name(name)) {
-            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes without ] are right", name);
+            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
             return;
         }
         if (!e && !(e = builder_add_endpoint(b, name)))

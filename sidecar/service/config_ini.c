@@ -64,10 +64,13 @@ begin_section(struct ini *ini, const char *text)
     snprintf(section, sizeof(section), "%.*s", (int)strcspn(text, "]"), text);
 
     const char *name = endpoint_name(section);
-    ini->in_unknown_section = !builder_setting(name ? "endpoint" : section, NULL) || (name && !*name);
+    ini->in_unknown_section =
+        !builder_setting(name ? "endpoint" : section, NULL) || (name && (!*name || !utf8_is(name)));
     b->place.column++;
     if (name && !*name) {
         builder_mistake(b, "an endpoint needs a name; [endpoint NAME] is right");
+    } else if (name && !utf8_is(name)) {
+        builder_mistake(b, "the endpoint's name is no UTF-8; [endpoint NAME] in UTF-8 is right");
     } else if (ini->in_unknown_section) {
         builder_unknown_section(b, section);
     } else if (name) {

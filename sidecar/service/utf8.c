@@ -26,3 +26,14 @@ utf8_len(const char *text)
         return 0;
     return n;
 }
+
+bool
+utf8_is(const char *text)
+{
+    size_t n = 1;
+    while (*text && n) {
+        n = utf8_len(text);
+        text += n;
+    }
+    return !*text;
+}

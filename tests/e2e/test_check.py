@@ -304,6 +304,17 @@ def test_ports_that_the_kernel_chooses(config):
     assert run("check", config(APP + "[web]\n" + listen + listen + "[admin]\n" + listen))[0] == 0
 
 
+@pytest.mark.parametrize("name", [b"a\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xc3"])
+def test_endpoint_that_is_no_utf8(config, name):
+    """Its metrics could be those of another."""
+    path = config(APP.encode() + b"[endpoint " + name + b"]\npath = /b\nupstream = http://b/\n")
+    status, _, err = run("check", path, errors="replace")
+    assert status == 1 and err.startswith(f"{path}:3:2: the endpoint's name is no UTF-8; ") and err.count("\n") == 3
+    status, _, err = run("check", "--set", b"endpoint." + name + b".path=/b", config(APP), errors="replace")
+    assert status == 1 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
+    assert run("check", config(APP + "[endpoint été]\npath = /b\nupstream = http://b/\n"))[0] == 0
+
+
 def test_finds_every_mistake(config):
     """None hides another."""
     path = config("[endpoint app]\nupstream = http://a/\ntimeout = soon\nmax_body = big\n[log]\nlevl = 1\nlevel = 2\n"
@@ -463,8 +474,8 @@ def test_whole_message(config, text, message):
     ("endpoint.app.tiemout=3s", "there is no key tiemout in [endpoint NAME]; did you mean timeout?"),
     ("lgo.level=info", "there is no section [lgo]; did you mean [log]?"),
     ("log.a.level=info", "there is no setting log.a.level; section.key or endpoint.NAME.key is right"),
-    ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes without ] are right'),
-    (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes without ] are right'),
+    ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
+    (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
     ("endpoint.app.default_content_type=a\nb: c", "there is a control character in it"),
     ("rules.keep=", "rules.keep: the pattern is empty; a regular expression is right, as in http_.*"),
     ("sharding.source_labels=a,b-c", 'sharding.source_labels: "b-c" is no label; letters, digits and _ are right, and '
