@@ -132,6 +132,7 @@ reload(void *ctx, char *why, size_t size)
     const char *restart = config_needs_restart(p->config, config);
     if (restart)
         log_warn(&p->log, "a changed setting needs a restart", log_text("setting", restart));
+    config_succeed(config, p->config);
     config_unref(p->config);
     p->config = config;
     p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
@@ -252,16 +253,29 @@ listen_admin(struct program *p)
     if (!strcmp(address, "off"))
         return 0;
     int r = admin_init(&p->admin, p->base, &p->limits, &hooks);
-    if (!r) {
+    if (!r)
         admin_set_config(&p->admin, p->config);
-        r = http_listen(p->admin.http, address, bound, sizeof(bound));
-    }
-    if (r)
-        log_error(&p->log, "cannot listen for administration", log_text("address", address),
-                  log_text("reason", listen_reason(address, r)));
-    else
-        log_info(&p->log, "listening for administration", log_text("address", bound));
+    do {
+        if (!r)
+            r = http_listen(p->admin.http, address, bound, sizeof(bound));
+        if (r)
+            log_error(&p->log, "cannot listen for administration", log_text("address", address),
+                      log_text("reason", listen_reason(address, r)));
+        else
+            log_info(&p->log, "listening for administration", log_text("address", bound));
+    } while (!r && listen_has_more(address));
     return r;
+}
+
+/* Who connects to a socket that systemd passed in vain waits for ever. */
+static void
+warn_of_sockets(const struct program *p)
+{
+    char name[256];
+    for (int fd = systemd_left(0, NULL); fd >= 0; fd = systemd_left(fd + 1, NULL)) {
+        systemd_name(fd, name, sizeof(name));
+        log_warn(&p->log, "systemd passed a socket that nobody listens on", log_text("name", name));
+    }
 }
 
 static int
@@ -287,6 +301,8 @@ start(struct program *p)
     r = server_listen(&p->server);
     if (!r)
         r = listen_admin(p);
+    if (!r)
+        warn_of_sockets(p);
     return r;
 }
 

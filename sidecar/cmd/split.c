@@ -119,10 +119,7 @@ read_config(struct split *s)
     if (!s->settings.flags.file && !s->settings.flags.n)
         return 0;
     s->settings.flags.for_bodies_only = true;
-    int r = config_read(&s->config, &s->settings.flags, stderr);
-    if (r < 0)
-        fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
-    return r ? EXIT_FAILED : 0;
+    return tool_read_config(&s->settings.flags, &s->config);
 }
 
 int

@@ -21,13 +21,13 @@ tool_take(void *ctx, const struct flag *flag, const char *value)
     return 0;
 }
 
-static int
-read_config(const struct config_flags *flags, struct config **configp)
+int
+tool_read_config(const struct config_flags *flags, struct config **configp)
 {
     int r = config_read(configp, flags, stderr);
     if (r < 0)
         fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
-    return r ? EXIT_FAILED : 0;
+    return !r ? 0 : r == 2 ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int
@@ -51,7 +51,7 @@ tool_read(struct tool *t, int argc, char **argv, const char *usage)
     int status = tool_read_count(t, TOOL_COUNT, &t->count);
     t->settings.flags.for_bodies_only = true;
     if (!status)
-        status = read_config(&t->settings.flags, &t->config);
+        status = tool_read_config(&t->settings.flags, &t->config);
     return status ? -status : at;
 }
 
@@ -96,7 +96,7 @@ tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config *
     }
     if (enough) {
         flags.n += own;
-        status = read_config(&flags, configp);
+        status = tool_read_config(&flags, configp) ? EXIT_FAILED : 0;
         flags.n -= own;
     } else {
         fputs("scrapeshard: there is no memory to try a rule\n", stderr);

@@ -52,6 +52,9 @@ struct tool {
 /* Takes a flag into values. ctx is a struct tool. */
 int tool_take(void *ctx, const struct flag *flag, const char *value);
 
+/* Reads a configuration. 0, or an exit status, after saying why: EXIT_USAGE if the flags have all the mistakes. */
+int tool_read_config(const struct config_flags *flags, struct config **configp);
+
 /*
  * Reads the command line and the configuration; without one the defaults are. Returns the index of the first word that
  * is no flag, or minus an exit status, after saying why. To be freed with tool_deinit() in both cases.

@@ -87,12 +87,11 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
     return r;
 }
 
-int
-server_listen(struct server *s)
+static int
+listen_for_scrapes(struct server *s, const char *address)
 {
     char bound[160];
-    for (size_t i = 0; i < s->config->web_listen.n; i++) {
-        const char *address = s->config->web_listen.items[i];
+    do {
         int r = http_listen(s->http, address, bound, sizeof(bound));
         if (r) {
             log_error(s->log, "cannot listen for scrapes", log_text("address", address),
@@ -100,8 +99,17 @@ server_listen(struct server *s)
             return r;
         }
         log_info(s->log, "listening for scrapes", log_text("address", bound));
-    }
+    } while (listen_has_more(address));
     return 0;
+}
+
+int
+server_listen(struct server *s)
+{
+    int r = 0;
+    for (size_t i = 0; i < s->config->web_listen.n && !r; i++)
+        r = listen_for_scrapes(s, s->config->web_listen.items[i]);
+    return r;
 }
 
 void

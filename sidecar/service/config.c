@@ -3,6 +3,7 @@
 
 #include "door.h"
 #include "secrets.h"
+#include "utf8.h"
 #include "values.h"
 
 #include <ctype.h>
@@ -40,7 +41,7 @@ is_endpoint_name(const char *name)
 {
     size_t len = strlen(name);
     return len && len <= SECTION_MOST - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
-           !strstr(name, " ;") && !strstr(name, "\t;");
+           !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
 }
 
 /* section.key or endpoint.NAME.key; a name may have dots in it. */
@@ -78,7 +79,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
         e = builder_endpoint(b, name);
         if (!e && !is_endpoint_name(name)) {
-            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes without ] are right", name);
+            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
             return;
         }
         if (!e && !(e = builder_add_endpoint(b, name)))
@@ -173,6 +174,35 @@ check_endpoint(struct builder *b, struct endpoint *e)
         builder_mistake(b, "max_line is to be from 64B to max_body");
 }
 
+/* Whether the kernel chooses a port, so that an address stands for as many as it is asked for. */
+static bool
+is_any_port(const char *address)
+{
+    const char *port = strrchr(address, ':');
+    return port && strncmp(address, "unix:", 5) && strncmp(address, "systemd:", 8) && port[1] &&
+           !port[1 + strspn(port + 1, "0")];
+}
+
+static void
+check_addresses(struct builder *b)
+{
+    const struct texts *web = &b->config->web_listen;
+    for (size_t i = 0; i < web->n; i++) {
+        const char *address = web->items[i];
+        bool twice = false;
+        if (is_any_port(address))
+            continue;
+        for (size_t j = 0; j < i; j++)
+            twice |= !strcmp(address, web->items[j]);
+        builder_place_in(b, SETTING_web_listen, i, 0);
+        if (twice)
+            builder_mistake(b, "listen_address %s is there twice; once is right", address);
+        builder_place_at_either(b, NULL, SETTING_admin_listen, SETTING_web_listen);
+        if (!twice && !strcmp(address, b->config->admin_listen))
+            builder_mistake(b, "listen_address %s of [admin] is already that of [web]", address);
+    }
+}
+
 static void
 check(struct builder *b)
 {
@@ -183,6 +213,7 @@ check(struct builder *b)
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
+    check_addresses(b);
     builder_place_at(b, NULL, SETTING_head_timeout);
     if (c->head_timeout < 1)
         builder_mistake(b, "head_timeout 0s leaves no time for a request; 10s is usual");
@@ -218,7 +249,7 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
 
     if (b.out_of_memory || b.n_mistakes) {
         config_unref(b.config);
-        return b.out_of_memory ? -ENOMEM : 1;
+        return b.out_of_memory ? -ENOMEM : flags->file && b.n_mistakes > b.n_of_flags ? 1 : 2;
     }
     *configp = b.config;
     return 0;
@@ -303,4 +334,23 @@ config_needs_restart(const struct config *before, const struct config *after)
             return s->name;
     }
     return NULL;
+}
+
+/* Swaps two fields of a type. */
+static void
+swap(enum type type, void *a, void *b)
+{
+    size_t size = type == TYPE_addresses ? sizeof(struct texts) : type == TYPE_choice ? sizeof(int) : sizeof(char *);
+    char bytes[sizeof(struct texts)];
+    memcpy(bytes, a, size);
+    memcpy(a, b, size);
+    memcpy(b, bytes, size);
+}
+
+void
+config_succeed(struct config *after, struct config *before)
+{
+    for (const struct setting *s = settings; s < settings + SETTINGS; s++)
+        if (!s->reload)
+            swap(s->type, (char *)before + s->offset, (char *)after + s->offset);
 }

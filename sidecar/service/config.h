@@ -4,8 +4,8 @@
 /*
  * The configuration: defaults, below them a file, above it the flags. All mistakes are collected, none hides another.
  *
- * A configuration that was read is not changed any more. It is counted, so that a scrape that began under one may end
- * under it while the next is already in force.
+ * A configuration that was read is not changed any more, but for config_succeed(). It is counted, so that a scrape that
+ * began under one may end under it while the next is already in force.
  */
 #include <scrapeshard/sharding.h>
 
@@ -87,7 +87,7 @@ struct config_flags {
  * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right",
  * followed, if it is in the file, by the line it is in and a caret below the place, both indented by four blanks.
  *
- * 0: *configp is the caller's, with one reference. 1: there were mistakes. -ENOMEM.
+ * 0: *configp is the caller's, with one reference. 1: there were mistakes; 2: they are all of the flags. -ENOMEM.
  */
 int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
 
@@ -102,5 +102,9 @@ void config_unref(struct config *config);
 /* Names the settings whose change needs a restart and that differ between two configurations, or NULL. Static memory.
  */
 const char *config_needs_restart(const struct config *before, const struct config *after);
+
+/* Lets a configuration, before it is in force, have what was in force of those settings. The one before gets its values
+   for them, since nothing looks at them behind the start. */
+void config_succeed(struct config *after, struct config *before);
 
 #endif

@@ -111,9 +111,10 @@ static const char badly_quoted[] =
 static void
 refuse(struct builder *b, const struct setting *s, const char *value, const char *wrong)
 {
-    /* Credentials, in whatever setting, are wrong, and not to be repeated. */
-    builder_mistake(b, "%s: \"%s\" %s%s%s", s->name, strchr(value, '@') ? "..." : value, wrong, s->choices ? ": " : "",
-                    s->choices ? s->choices : "");
+    /* Credentials, in whatever setting, are wrong, and not to be repeated; nor is a query, which may be a secret. */
+    size_t shown = strchr(value, '@') ? 0 : strcspn(value, s->type == TYPE_url || s->type == TYPE_path ? "?" : "");
+    builder_mistake(b, "%s: \"%.*s%s\" %s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
+                    s->choices ? ": " : "", s->choices ? s->choices : "");
 }
 
 /* Reads the label of a list that text begins with, and spoils it. Returns what is behind the comma, or NULL. */
@@ -180,6 +181,7 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
                    ? NULL
                    : "is empty, and \" ;\" begins a comment; \";\" in double quotes is right, or \"\" for none";
     case TYPE_address:
+        return strcmp(value, "off") ? value_check_address(value) : NULL;
     case TYPE_addresses:
         return value_check_address(value);
     case TYPE_duration:

@@ -74,7 +74,7 @@ struct builder {
     struct origin globals, *endpoints; /* as many as the config has */
     struct places lists[SETTINGS];     /* where the values of the program's lists were given, one for one */
     FILE *mistakes;
-    size_t n_mistakes;
+    size_t n_mistakes, n_of_flags; /* in all, and of flags alone */
     bool out_of_memory;
     bool for_bodies_only;      /* see struct config_flags */
     bool unread;               /* the file could not be read: what is missing may stand in it */

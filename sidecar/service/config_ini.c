@@ -2,6 +2,8 @@
 /* The INI file, by inih. */
 #include "config_build.h"
 
+#include "utf8.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -62,10 +64,13 @@ begin_section(struct ini *ini, const char *text)
     snprintf(section, sizeof(section), "%.*s", (int)strcspn(text, "]"), text);
 
     const char *name = endpoint_name(section);
-    ini->in_unknown_section = !builder_setting(name ? "endpoint" : section, NULL) || (name && !*name);
+    ini->in_unknown_section =
+        !builder_setting(name ? "endpoint" : section, NULL) || (name && (!*name || !utf8_is(name)));
     b->place.column++;
     if (name && !*name) {
         builder_mistake(b, "an endpoint needs a name; [endpoint NAME] is right");
+    } else if (name && !utf8_is(name)) {
+        builder_mistake(b, "the endpoint's name is no UTF-8; [endpoint NAME] in UTF-8 is right");
     } else if (ini->in_unknown_section) {
         builder_unknown_section(b, section);
     } else if (name) {
@@ -82,6 +87,18 @@ static void
 place_in_line(struct ini *ini, size_t at)
 {
     ini->b->place = (struct place){.line = ini->line, .column = ini->skip + at + 1};
+}
+
+/* Refuses what stands behind a section's name and is no comment: inih would leave it away in silence. */
+static void
+end_section(struct ini *ini, const char *text)
+{
+    size_t end = strcspn(text, "]") + 1, blanks = strspn(text + end, " \t");
+    char next = text[end + blanks];
+    if (!next || strchr("\r\n", next) || (next == ';' && blanks))
+        return;
+    place_in_line(ini, end + blanks);
+    builder_mistake(ini->b, "there is something behind the section's name; key = value is right in a line of its own");
 }
 
 /* Reads as fgets() does for inih; a bad line is reported and left away, and so are leading blanks, which would make the
@@ -104,14 +121,16 @@ read_line(char *out, int size, void *stream)
         return NULL;
 
     ini->line++;
-    ini->skip = ini->line == 1 && !strncmp(line, "\xef\xbb\xbf", 3) ? 3 : 0;
+    ini->skip = ini->line == 1 ? utf8_mark_len(line) : 0;
     ini->skip += strspn(line + ini->skip, " \t");
     const char *text = line + ini->skip, *wrong = line_mistake(text, (size_t)n - ini->skip, &at);
     place_in_line(ini, at);
-    if (wrong)
+    if (wrong) {
         builder_mistake(b, "%s", wrong);
-    else if (*text == '[')
+    } else if (*text == '[') {
         begin_section(ini, text + 1);
+        end_section(ini, text);
+    }
     snprintf(out, (size_t)size, "%s", wrong ? "\n" : text);
     return out;
 }

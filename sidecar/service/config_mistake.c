@@ -2,6 +2,8 @@
 /* Mistakes and their places: FILE:LINE:COLUMN: what is wrong; and below it the line, with a caret under the place. */
 #include "config_build.h"
 
+#include "utf8.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,21 +17,27 @@ begins_character(char byte)
     return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
-/* Hides what stands between // and @ in each word: a mistake about a password is no place for it. */
 static void
-hide_credentials(char *text)
+hide(char *from, const char *to)
 {
-    while (*text) {
-        size_t n = strcspn(text, " \t"), end = n, from = 0;
-        while (end && text[end - 1] != '@')
-            end--;
-        for (size_t i = 0; i + 2 < end && !from; i++)
-            if (text[i] == '/' && text[i + 1] == '/')
-                from = i + 2;
-        for (; from + 1 < end; from++)
-            text[from] = '*';
-        text += n + (text[n] != 0);
-    }
+    while (from < to)
+        *from++ = '*';
+}
+
+/* Hides what stands between // (or the value's beginning) and the last @, and what is behind the ? of a URL or path: a
+   mistake about a secret is no place for it. */
+static void
+hide_secrets(char *line)
+{
+    char *at = strrchr(line, '@'), *slashes = strstr(line, "//"), *path = strchr(line, '/');
+    char *query = path ? strchr(path, '?') : NULL, *value = line + strcspn(line, "=:");
+
+    if (at && slashes && slashes < at)
+        hide(slashes + 2, at);
+    else if (at)
+        hide(value < at ? value + 1 + strspn(value + 1, " \t") : line, at);
+    if (query)
+        hide(query + 1, line + strlen(line));
 }
 
 /* Prints a line, or so much of it as is of use, and a caret under a byte of it. */
@@ -44,9 +52,9 @@ print_excerpt(FILE *out, char *line, size_t at)
     const char *cut = from ? "..." : "";
 
     line[len] = 0;
-    hide_credentials(line);
-    if (!from && at >= 3 && !strncmp(line, "\xef\xbb\xbf", 3))
-        from = 3;
+    hide_secrets(line);
+    if (!from && at >= utf8_mark_len(line))
+        from = utf8_mark_len(line);
     while (from < at && !begins_character(line[from]))
         from++;
     while (to < len && !begins_character(line[to]))
@@ -66,6 +74,7 @@ void
 builder_begin_mistake(struct builder *b)
 {
     b->n_mistakes++;
+    b->n_of_flags += b->place.flag != NULL;
     if (b->place.flag)
         fprintf(b->mistakes, "%s: ", b->place.flag);
     else if (b->place.line)

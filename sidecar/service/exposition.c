@@ -71,8 +71,9 @@ exposition_content_type(bool openmetrics)
 
 /* Writing. */
 
+/* Escapes line ends, backslashes and, where they end the text or the format wants it, quotes. */
 static void
-put_escaped(FILE *out, const char *text)
+put_escaped(FILE *out, const char *text, bool quotes)
 {
     while (*text) {
         size_t n = utf8_len(text);
@@ -80,7 +81,7 @@ put_escaped(FILE *out, const char *text)
             fputs(UTF8_REPLACEMENT, out);
         else if (*text == '\n')
             fputs("\\n", out);
-        else if (*text == '\\' || *text == '"')
+        else if (*text == '\\' || (quotes && *text == '"'))
             fprintf(out, "\\%c", *text);
         else
             fwrite(text, 1, n, out);
@@ -108,7 +109,7 @@ put_sample(struct exposition *e, const char *name, const char *suffix, const str
     fprintf(e->out, "%s%s", name, suffix);
     for (size_t i = 0; i < n; i++) {
         fprintf(e->out, "%c%s=\"", i ? ',' : '{', labels[i].name);
-        put_escaped(e->out, labels[i].value);
+        put_escaped(e->out, labels[i].value, true);
         fputc('"', e->out);
     }
     fputs(n ? "} " : " ", e->out);
@@ -128,7 +129,7 @@ exposition_family(struct exposition *e, const char *name, enum metric_type type,
     else if (type == METRIC_INFO)
         type = METRIC_GAUGE; /* text 0.0.4 has no such type */
     fprintf(e->out, "# HELP %.*s ", len, name);
-    put_escaped(e->out, help);
+    put_escaped(e->out, help, e->openmetrics);
     fprintf(e->out, "\n# TYPE %.*s %s\n", len, name, types[type]);
 }
 

@@ -179,6 +179,13 @@ listen_at(struct evconnlistener **listenerp, struct event_base *base, const char
     return 0;
 }
 
+bool
+listen_has_more(const char *address)
+{
+    const char *name = passed_name(address);
+    return name && systemd_left(0, name) >= 0;
+}
+
 const char *
 listen_reason(const char *address, int error)
 {

@@ -20,6 +20,9 @@ bool listen_is_address(const char *address);
 int listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound,
               size_t size);
 
+/* Whether systemd passed a further socket under the address's name, which listen_at() would take next. */
+bool listen_has_more(const char *address);
+
 /* Why listen_at() failed, in words. */
 const char *listen_reason(const char *address, int error);
 

@@ -11,7 +11,8 @@ enum {
 
 /* What the sets of a count have in common. */
 struct sums {
-    size_t n; /* sets that were scraped and are not past */
+    uint32_t interval; /* watch_interval(), which looks at every shard */
+    size_t n;          /* sets that were scraped and are not past */
     uint64_t series, bytes, most;
     const struct watch_set *largest;
 };
@@ -34,7 +35,7 @@ is_shown(const struct view *v, const struct watch *w, const struct watch_count *
 static struct sums
 sum(const struct view *v, const struct watch *w, const struct watch_count *c)
 {
-    struct sums s = {0};
+    struct sums s = {.interval = watch_interval(w, c)};
     for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
         if (set->last == WATCH_NEVER || !is_shown(v, w, c, set))
             continue;
@@ -81,7 +82,7 @@ write_tiles(const struct view *v, const struct watch *w, const struct watch_coun
     write_tile(v, "Missing", html_count(states.n[WATCH_MISSING]).text, states.n[WATCH_MISSING] ? "bad" : "");
     if (states.n[WATCH_UNKNOWN])
         write_tile(v, "Not seen yet", html_count(states.n[WATCH_UNKNOWN]).text, "");
-    write_tile(v, "Scraped every", html_duration(watch_interval(w, c)).text, "");
+    write_tile(v, "Scraped every", html_duration(s->interval).text, "");
     if (s->n) {
         double skew = s->series ? (double)s->most * (double)s->n / (double)s->series : 1;
         write_tile(v, "Series in all", html_count(s->series).text, "");
@@ -103,9 +104,10 @@ write_tiles(const struct view *v, const struct watch *w, const struct watch_coun
 
 /* Whether a set's shards are missing, by its first. */
 static bool
-is_missing(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set)
+is_missing(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s,
+           const struct watch_set *set)
 {
-    return watch_shard_state(w, c, set->first, watch_interval(w, c), v->now) == WATCH_MISSING;
+    return watch_shard_state(w, c, set->first, s->interval, v->now) == WATCH_MISSING;
 }
 
 /* All sets side by side, and their mean: skew at a glance. */
@@ -126,7 +128,7 @@ write_chart(const struct view *v, const struct watch *w, const struct watch_coun
         double height = 96 * (double)set->series / (double)s->most;
         HTML(v->out,
              "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"8\" height=\"{}\"><title>{}: {} series</title></rect>\n",
-             is_missing(v, w, c, set) ? "missing" : "", html_ratio((double)at++ * 10 + 1).text,
+             is_missing(v, w, c, s, set) ? "missing" : "", html_ratio((double)at++ * 10 + 1).text,
              html_ratio(100 - height).text, html_ratio(height).text, set->name, html_count(set->series).text);
     }
     double mean = 100 - 96 * ((double)s->series / (double)s->n) / (double)s->most;
@@ -138,7 +140,7 @@ static void
 write_row(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set,
           const struct sums *s, const char *anchor)
 {
-    bool missing = is_missing(v, w, c, set), scraped = set->last != WATCH_NEVER;
+    bool missing = is_missing(v, w, c, s, set), scraped = set->last != WATCH_NEVER;
     HTML(v->out, "<tr id=\"{}-{}\"><th scope=\"row\">{}</th>", anchor, set->name, set->name);
     page_bar(v, (double)set->series, (double)s->most, missing ? "missing" : "");
     HTML(v->out, "<td>{}</td><td class=\"wide\">{}</td><td>", scraped ? html_count(set->series).text : "",

@@ -2,6 +2,7 @@
 #include "passwords.h"
 
 #include "secrets.h"
+#include "utf8.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -95,8 +96,9 @@ read_users(struct passwords *p, FILE *file, struct passwords_error *error)
             return fail(error, number, "the line is longer than 1022 bytes");
         while (len && strchr(" \t\r\n", line[len - 1]))
             line[--len] = 0;
-        if (len && line[0] != '#')
-            r = add_user(p, line, number, error);
+        char *text = line + (number == 1 ? utf8_mark_len(line) : 0);
+        if (*text && *text != '#')
+            r = add_user(p, text, number, error);
     }
     if (!r && ferror(file))
         return fail(error, 0, "%s", strerror(errno));

@@ -2,11 +2,13 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -35,15 +37,21 @@ drop_capabilities(void)
 
 /* Files. What is handled and never granted is forbidden; reading is not handled. */
 
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+
 static bool
 forbid_writing(void)
 {
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     const uint64_t since_1 = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                              LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
                              LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
                              LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
                              LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
-    struct landlock_ruleset_attr attributes = {.handled_access_fs = since_1};
+    const uint64_t since_3 = LANDLOCK_ACCESS_FS_TRUNCATE;
+    struct landlock_ruleset_attr attributes = {.handled_access_fs = since_1 | (version >= 3 ? since_3 : 0)};
     int fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes.handled_access_fs), 0);
     if (fd < 0)
         return false;
@@ -67,6 +75,21 @@ forbid_writing(void)
 #define FORBID(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, DENY)
 #define DENY (SECCOMP_RET_ERRNO | (EPERM & SECCOMP_RET_DATA))
 
+/* Forbids a call where a flag in its i-th argument, of whose halves the low one has them all, is set, or is not. */
+#define FORBID_FLAG(name, i, flag, set)                                                                                \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),                                                             \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[i])),                                    \
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, !(set), (set)), BPF_STMT(BPF_RET | BPF_K, DENY),                    \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* Calls whose flags stand in memory: without them the C library takes the older ones. */
+#define UNKNOWN(name)                                                                                                  \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
 static bool
 forbid_calls(void)
 {
@@ -81,11 +104,18 @@ forbid_calls(void)
         BPF_STMT(BPF_RET | BPF_K, DENY),
         FORBID(fork),
         FORBID(vfork),
+        FORBID_FLAG(open, 1, O_TRUNC, true),
+        FORBID(creat),
+        FORBID(chmod),
+        FORBID(chown),
+        FORBID(lchown),
         FORBID(modify_ldt),
         FORBID(iopl),
         FORBID(ioperm),
 #endif
-        /* Other programs. */
+        /* Other processes. */
+        FORBID_FLAG(clone, 0, CLONE_THREAD, false),
+        UNKNOWN(clone3),
         FORBID(execve),
         FORBID(execveat),
         FORBID(ptrace),
@@ -93,6 +123,15 @@ forbid_calls(void)
         FORBID(process_vm_writev),
         FORBID(kcmp),
         FORBID(pidfd_getfd),
+        /* Files, where landlock is not enough. */
+        FORBID_FLAG(openat, 2, O_TRUNC, true),
+        UNKNOWN(openat2),
+        FORBID(truncate),
+        FORBID(fchmod),
+        FORBID(fchmodat),
+        FORBID(fchmodat2),
+        FORBID(fchown),
+        FORBID(fchownat),
         /* Another view of the system. */
         FORBID(mount),
         FORBID(umount2),

@@ -3,8 +3,8 @@
 #define SERVICE_SANDBOX_H
 /*
  * What the process gives up when it has begun, for good: new privileges and capabilities; writing to, making and
- * executing files (landlock); system calls that no server of metrics needs, such as execve, ptrace and mount, which
- * fail with EPERM from then on (seccomp). Reading files stays, for reloads, and so do sockets and threads.
+ * executing files (landlock); system calls that no server of metrics needs, such as execve, fork, chmod, ptrace and
+ * mount, which fail with EPERM from then on (seccomp). Reading files stays, for reloads, and so do sockets and threads.
  */
 #include <stdbool.h>
 

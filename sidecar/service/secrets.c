@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secrets.h"
 
+#include "utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -70,9 +72,10 @@ secret_read_line(char **textp, const char *path, const char **wrong)
         *wrong = strerror(ENOMEM);
     if (file) {
         size_t n = fread(bytes, 1, SECRET_MOST, file);
-        *wrong = ferror(file) ? strerror(errno) : what_is_wrong(bytes, n);
+        size_t mark = utf8_mark_len(bytes);
+        *wrong = ferror(file) ? strerror(errno) : what_is_wrong(bytes + mark, n - mark);
         fclose(file);
-        if (!*wrong && !(*textp = strdup(trim(bytes))))
+        if (!*wrong && !(*textp = strdup(trim(bytes + mark))))
             *wrong = strerror(ENOMEM);
     }
     if (bytes)

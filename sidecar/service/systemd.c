@@ -25,39 +25,66 @@ count_passed(void)
     return pid && n && strtol(pid, NULL, 10) == (long)getpid() ? atoi(n) : 0;
 }
 
-/* Which of the names is this one, the first being 0; -1: none. */
-static int
-find_name(const char *names, const char *name)
+bool
+systemd_has_passed(int fd)
 {
-    size_t len = strlen(name);
-    for (int i = 0; names; i++) {
-        size_t n = strcspn(names, ":");
-        if (n == len && !memcmp(names, name, n))
-            return i;
-        names = names[n] ? names + n + 1 : NULL;
+    return fd >= FIRST_FD && fd < FIRST_FD + count_passed();
+}
+
+/* The name of a passed socket, up to its length; "" if it has none. */
+static const char *
+name_of(int fd, size_t *len)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    for (int i = FIRST_FD; names && i < fd; i++) {
+        names += strcspn(names, ":");
+        names = *names ? names + 1 : NULL;
+    }
+    *len = names ? strcspn(names, ":") : 0;
+    return names ? names : "";
+}
+
+/* Whether nobody has taken it yet: what came through exec(2) is left open by it, and what was taken is not. */
+static bool
+is_left(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+int
+systemd_left(int from, const char *name)
+{
+    for (int fd = from < FIRST_FD ? FIRST_FD : from; systemd_has_passed(fd); fd++) {
+        size_t len;
+        const char *own = name_of(fd, &len);
+        if (is_left(fd) && (!name || (strlen(name) == len && !memcmp(name, own, len))))
+            return fd;
     }
     return -1;
+}
+
+void
+systemd_name(int fd, char *name, size_t size)
+{
+    size_t len;
+    const char *own = name_of(fd, &len);
+    snprintf(name, size, "%.*s", (int)len, own);
 }
 
 int
 systemd_socket(const char *name)
 {
-    int at = find_name(getenv("LISTEN_FDNAMES"), name), listens = 0, fd = FIRST_FD + at;
+    int listens = 0, fd = systemd_left(0, name);
     socklen_t len = sizeof(listens);
 
-    if (at < 0 || at >= count_passed())
+    if (fd < 0)
         return -ENOENT;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) || !listens)
         return -EINVAL;
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK))
         return -errno;
     return fd;
-}
-
-bool
-systemd_has_passed(int fd)
-{
-    return fd >= FIRST_FD && fd < FIRST_FD + count_passed();
 }
 
 /* News. */

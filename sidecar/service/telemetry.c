@@ -165,10 +165,13 @@ forget_left(struct telemetry *t)
 int
 telemetry_set_config(struct telemetry *t, const struct config *config)
 {
+    size_t before = t->n_endpoints;
     int r = 0;
     for (size_t i = 0; i < config->n_endpoints && !r; i++)
         if (!find_endpoint(t, config->endpoints[i].name))
             r = add_endpoint(t, config->endpoints[i].name);
+    while (r && t->n_endpoints > before)
+        endpoint_deinit(&t->endpoints[--t->n_endpoints]);
     if (r)
         return r;
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {

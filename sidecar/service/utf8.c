@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "utf8.h"
 
+#include <string.h>
+
+size_t
+utf8_mark_len(const char *text)
+{
+    return strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3;
+}
+
 size_t
 utf8_len(const char *text)
 {
@@ -17,4 +25,15 @@ utf8_len(const char *text)
         (p[0] == 0xf4 && p[1] > 0x8f))
         return 0;
     return n;
+}
+
+bool
+utf8_is(const char *text)
+{
+    size_t n = 1;
+    while (*text && n) {
+        n = utf8_len(text);
+        text += n;
+    }
+    return !*text;
 }

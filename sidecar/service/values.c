@@ -164,7 +164,7 @@ value_check_param(const char *text)
 const char *
 value_check_address(const char *text)
 {
-    if (!strcmp(text, "off") || listen_is_address(text))
+    if (listen_is_address(text))
         return NULL;
     return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME is right";
 }

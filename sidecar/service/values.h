@@ -20,8 +20,8 @@ const char *value_read_choice(int *index, const char *text, const char *choices)
 const char *value_check_path(const char *text);
 const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
 const char *value_check_param(const char *text);
-const char *value_check_address(const char *text); /* off too */
-const char *value_check_label(const char *text);   /* a name that needs no quotes */
+const char *value_check_address(const char *text);
+const char *value_check_label(const char *text); /* a name that needs no quotes */
 
 /* Write what the readers of the same name read, in the largest units that fit it. */
 void value_write_duration(FILE *out, int64_t ms);

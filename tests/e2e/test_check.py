@@ -14,9 +14,9 @@ GOOD_FILE = """
 listen_address = [::1]:9464
 \tlisten_address: unix:/run/scrapeshard.sock
 
-[admin]
+[admin] ; behind a section
 listen_address=off
-[endpoint app]
+[endpoint app] 	
 path = /metrics
 upstream = http://127.0.0.1:8080/metrics?a=b;c
 timeout = 1m30s
@@ -206,6 +206,11 @@ BAD_LINES = [
     ("[log]\nlevel\n", 2, 1, "neither"),
     ("[log\nlevel = info\n", 1, 1, "end"),
     ("[" + "x" * 60 + "]\na = b\n", 1, 1, "longer than"),
+    ("[web] allow_networks = 10.0.0.0/8\n", 1, 7, "behind the section's name"),
+    ("[web]allow_networks = 10.0.0.0/8\n", 1, 6, "behind the section's name"),
+    ("[endpoint b]\tpath = /b\nupstream = http://b/\npath = /b\n", 1, 14, "behind the section's name"),
+    ("[web]; no comment\n", 1, 6, "behind the section's name"),
+    ("[web] # no comment\n", 1, 7, "behind the section's name"),
     ("[log]\nlevel = info\nformat = json\nlevel = warn\n", 4, 1, "twice.*line 4"),
     ("[log]\n" + "\n" * 300 + "levl = info\n", 302, 1, "levl"),
     ("timeout = soon\n", 1, 11, "soon.*10s"),
@@ -252,6 +257,12 @@ BAD_LINES = [
     ("[web]\nlisten_address = 9464\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = unix:relative\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = off\n", 2, 18, "off.*:PORT"),
+    ("[web]\nlisten_address = :80\nlisten_address = :80\n", 3, 18, ":80 is there twice"),
+    ("[web]\nlisten_address = systemd:a\nlisten_address = \"systemd:a\"\n", 3, 19, "systemd:a is there twice"),
+    ("[admin]\nlisten_address = :80\n[web]\nlisten_address = :80\n", 2, 18, r"\[web\]"),
+    ("[web]\nlisten_address = systemd:0\n[admin]\nlisten_address = systemd:0\n", 4, 18, r"\[web\]"),
+    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:9465\n", 3, 18, r"\[web\]"),
     ("[admin]\nlisten_address = nonsense\n", 2, 18, "listen_address"),
     ('[log]\nlevel = "info\n', 2, 9, "quotes"),
     ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),
@@ -285,6 +296,23 @@ def test_names_the_place(config, text, line, column, reason):
     status, out, err = run("check", path)
     assert (status, out) == (1, ""), err
     assert re.search(rf"(?m)^{re.escape(path)}:{line + 2}:{column}: .*{reason}", err), err
+
+
+def test_ports_that_the_kernel_chooses(config):
+    """They are as many as are asked for."""
+    listen = "listen_address = 127.0.0.1:0\n"
+    assert run("check", config(APP + "[web]\n" + listen + listen + "[admin]\n" + listen))[0] == 0
+
+
+@pytest.mark.parametrize("name", [b"a\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xc3"])
+def test_endpoint_that_is_no_utf8(config, name):
+    """Its metrics could be those of another."""
+    path = config(APP.encode() + b"[endpoint " + name + b"]\npath = /b\nupstream = http://b/\n")
+    status, _, err = run("check", path, errors="replace")
+    assert status == 1 and err.startswith(f"{path}:3:2: the endpoint's name is no UTF-8; ") and err.count("\n") == 3
+    status, _, err = run("check", "--set", b"endpoint." + name + b".path=/b", config(APP), errors="replace")
+    assert status == 1 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
+    assert run("check", config(APP + "[endpoint été]\npath = /b\nupstream = http://b/\n"))[0] == 0
 
 
 def test_finds_every_mistake(config):
@@ -360,6 +388,11 @@ FILE:4:1: there is no key {"level" * 12} in [log]; its keys are level format
 FILE:3:3: there is no section [shardign]; did you mean [sharding]?
      [shardign]
       ^
+"""),
+    "behind a section, which begins all the same": (APP + "[log] format = json\nlevel = info\n", """\
+FILE:3:7: there is something behind the section's name; key = value is right in a line of its own
+    [log] format = json
+          ^
 """),
     "endpoint": (APP + "[endpiont b]\n", """\
 FILE:3:2: there is no section [endpiont b]; did you mean [endpoint NAME]?
@@ -441,8 +474,8 @@ def test_whole_message(config, text, message):
     ("endpoint.app.tiemout=3s", "there is no key tiemout in [endpoint NAME]; did you mean timeout?"),
     ("lgo.level=info", "there is no section [lgo]; did you mean [log]?"),
     ("log.a.level=info", "there is no setting log.a.level; section.key or endpoint.NAME.key is right"),
-    ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes without ] are right'),
-    (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes without ] are right'),
+    ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
+    (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
     ("endpoint.app.default_content_type=a\nb: c", "there is a control character in it"),
     ("rules.keep=", "rules.keep: the pattern is empty; a regular expression is right, as in http_.*"),
     ("sharding.source_labels=a,b-c", 'sharding.source_labels: "b-c" is no label; letters, digits and _ are right, and '
@@ -454,14 +487,48 @@ def test_flag_has_no_line(config, flag, message):
     assert run("check", "--set", flag, config(APP)) == (1, "", f"--set {name}: {message}\n")
 
 
+@pytest.mark.parametrize("tool", [
+    ["split", "--shard=0", "--shard-count=2"], ["plan", "--shard-count=2"], ["explain", "--shard-count=2"],
+    ["verify", "--shard-count=2"],
+], ids=lambda tool: tool[0])
+def test_whose_mistake_a_tool_finds(config, tool):
+    """The command line's, 2, or the file's, 1."""
+    of = {"explain": "up", "verify": "http://127.0.0.1:1/metrics"}.get(tool[0], "/dev/null")
+    bad, good = ["--set", "sharding.key=nonsense"], ["--set", "sharding.key=name"]
+    status, out, err = run(*tool, *bad, of)
+    assert (status, out) == (2, "") and err.startswith("--set sharding.key: ")
+    assert run(*tool, "--set", "sharding.key=labels", of)[0] == 2
+    file = [f"--config.file={config(APP)}"]
+    assert run(*tool, *file, *bad, of)[0] == 2
+    config(APP + "[sharding]\nhash = nonsense\n")
+    assert run(*tool, *file, *good, of)[0] == 1
+    assert run(*tool, *file, *bad, of)[0] == 1
+    assert run(*tool, "--config.file=/nowhere/at.all", *good, of)[0] == 1
+
+
 @pytest.mark.parametrize("line", [
     "upstream = http://user:topsecret@a/", "upsteam = http://user:topsecret@a/", "path = http://user:topsecret@a/",
     "max_age = 1x ; http://user:topsecret@a/", "timeout = user:topsecret@a", "[http://user:topsecret@a/",
-    "upstream = http://user:topsecret@b@a/",
+    "upstream = http://user:topsecret@b@a/", "upstream = http://user:topsecret x@a/", "upstream = user:topsecret x@a/",
 ])
 def test_credentials_are_not_shown(config, line):
     err = run("check", config("[endpoint app]\n" + line + "\n"))[2]
     assert ":2:" in err and "*@a" in err and "topsecret" not in err
+
+
+@pytest.mark.parametrize("line", [
+    "upstream = htp://a/m?token=topsecret", "upstream = http://a/m?token=x topsecret", "upstream = unix:/a?t=topsecret",
+    "upsteam = http://a/m?token=topsecret", "path = /m?token=topsecret", "upstream = http://a/m?token=@topsecret x",
+    "upstream = htp://user:top?topsecret@a/",
+])
+def test_queries_are_not_shown(config, line):
+    err = run("check", config("[endpoint app]\n" + line + "\n"))[2]
+    assert ":2:" in err and "***" in err and "topsecret" not in err
+
+
+def test_only_queries_are_hidden(config):
+    err = run("check", config(APP + "[rules]\ndrop = http?_a|(b\n"))[2]
+    assert "\n    drop = http?_a|(b\n" in err
 
 
 def test_standard_input():

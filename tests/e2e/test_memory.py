@@ -386,3 +386,28 @@ def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
         untouched = 0 if failed else untouched + 1
         n += 1 if FULL else 7
     assert failures, "no reload failed"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_failed_reload_adds_no_endpoint(sidecar, memory, upstream, tmp_path, mode):
+    """Not to the metrics either, where those of one that is there no more are kept."""
+    config = tmp_path / "c.ini"
+    url = upstream(answering(answer(TEXT_BODY))).url
+
+    def text(names):
+        return "".join(f"[endpoint {name}]\npath = /{name}\nupstream = {url}\n" for name in names)
+    config.write_text(text(["a"]))
+    s = sidecar(config=config, env=memory.environment)
+    untouched, n = 0, 1
+    while untouched < 3:
+        names = [f"n{n}-{i}" for i in range(5)]
+        config.write_text(text(names))
+        memory.fail(n, MODES[mode])
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            s.admin("/-/reload", "POST")
+        failed, where = memory.end()
+        there = {name.encode() in s.admin("/-/config")[2] for name in names}
+        counted = {f'endpoint="{name}"'.encode() in s.admin("/metrics")[2] for name in names}
+        assert there == counted and len(there) == 1, f"behind allocation {n} by {where}"
+        untouched = 0 if failed else untouched + 1
+        n += 1 if FULL else 7

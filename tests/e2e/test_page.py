@@ -4,6 +4,7 @@ than text in it, and that everybody can use it."""
 import base64
 import hashlib
 import json
+import pathlib
 import re
 import subprocess
 
@@ -477,6 +478,21 @@ def test_methods(sidecar, service):
         status, headers, body = s.admin(path, "HEAD")
         assert (status, body) == (200, b"") and int(headers["Content-Length"]) > 100
         assert s.admin(path, "POST")[0] == 405
+
+
+def test_sets_cost_the_same_among_more_shards(sidecar, service):
+    """The page holds all scrapes up while it is made."""
+    def cost(count):
+        s = sidecar(service.url)
+        scrape(s, *(target(i, count) for i in range(1024)))
+
+        def ticks():
+            return sum(map(int, pathlib.Path(f"/proc/{s.pid}/stat").read_text().rpartition(") ")[2].split()[11:13]))
+        before = ticks()
+        for _ in range(40):
+            assert s.admin("/")[2].count(f'<tr id="e0-{count}-'.encode()) == 1024
+        return ticks() - before
+    assert cost(65536) < 3 * cost(1024)
 
 
 def test_thousands_of_shards(sidecar, service):

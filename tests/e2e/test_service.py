@@ -540,6 +540,16 @@ def test_reload_logs_every_mistake_without_its_line(sidecar, config, service):
         assert "tiemout = 1s" not in said and "^" not in said
 
 
+def test_reload_keeps_secrets(sidecar, config, service):
+    """An upstream's query may be one."""
+    s = sidecar(config=config(endpoint("a", service.url)))
+    config("[endpoint a]\nupstream = htp://127.0.0.1:1/metrics?token=topsecret\n")
+    answered = post(s)[2].decode()
+    line = s.wait_line('msg="reload failed"').string
+    for said in (line, answered):
+        assert "htp://127.0.0.1:1/metrics..." in said and "topsecret" not in said
+
+
 def test_reload_keeps_flags(sidecar, config, service):
     s = sidecar(None, "--set", "endpoint.a.path=/flag", config=config(endpoint("a", service.url, "path = /file")))
     config(endpoint("a", service.url, "path = /other"))
@@ -547,19 +557,34 @@ def test_reload_keeps_flags(sidecar, config, service):
     assert s.get("/flag")[2] == BODY and s.get("/other")[0] == 404
 
 
-def test_reload_says_what_needs_a_restart(process, config, service, tmp_path):
-    """The address in force stays in force; nobody is left to believe that the new one was heard."""
-    def text(name):
-        return f"[web]\nlisten_address = unix:{tmp_path}/{name}\n" + endpoint("a", service.url)
-    p = process([BINARY, f"--config.file={config(text('1'))}", "--admin.listen-address=off"])
-    p.wait_line("listening for scrapes")
+@pytest.mark.parametrize("setting", ["web.listen_address", "admin.listen_address", "process.sandbox"])
+def test_reload_says_what_needs_a_restart(process, config, service, tmp_path, setting):
+    """What is in force stays in force; nobody is left to believe that the new value was heard, at any reload."""
+    values = {"web.listen_address": f"unix:{tmp_path}/web", "admin.listen_address": f"unix:{tmp_path}/admin",
+              "process.sandbox": "on"}
+
+    def text(values):
+        lines = [f"[{name.replace('.', ']|')} = {value}|" for name, value in values.items()]
+        return "".join(lines).replace("|", "\n") + endpoint("a", service.url)
+
+    def warnings():
+        return p.count(f'level=warn msg="a changed setting needs a restart" setting={setting}')
+    p = process([BINARY, f"--config.file={config(text(values))}"])
+    p.wait_line("privileges given up")
     hang_up(p)
     assert not p.find("needs a restart")
-    config(text("2"))
+    config(text({**values, setting: "off" if setting == "process.sandbox" else f"unix:{tmp_path}/other"}))
+    for n in range(1, 4):
+        hang_up(p)
+        assert warnings() == n
+        shown = unix_get(f"{tmp_path}/admin", "/-/config")[1].decode()
+        assert values[setting] in shown and "/other" not in shown
+        assert f"sandbox = {values['process.sandbox']}\n" in shown
+    assert unix_get(f"{tmp_path}/web") == (200, BODY)
+    assert not os.path.exists(f"{tmp_path}/other")
+    config(text(values))
     hang_up(p)
-    assert p.find('level=warn msg="a changed setting needs a restart" setting=web.listen_address')
-    assert unix_get(f"{tmp_path}/1") == (200, BODY)
-    assert not os.path.exists(f"{tmp_path}/2")
+    assert p.count("needs a restart") == 3
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])

@@ -49,11 +49,11 @@ class Passed:
 
 
 class Scrape:
-    """A scrape that is sent at once and read when it is asked for."""
+    """A scrape, or another request, that is sent at once and read when it is asked for."""
 
-    def __init__(self, port):
+    def __init__(self, port, target="/metrics"):
         self.raw = socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW)
-        self.raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.raw.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
 
     def result(self):
         with self.raw, self.raw.makefile("rb") as file:
@@ -142,6 +142,58 @@ def test_no_socket_was_passed(service, passed, names, pid, reason):
                          ids=["it does not listen", "datagrams"])
 def test_socket_of_another_kind(service, passed, options):
     p = passed(**options).start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
+    assert p.process.wait(20 * SLOW) == 1
+    p.reader.join(5)
+    assert p.find("is no socket that listens for connections"), p.lines
+
+
+def several(sockets, *args, names):
+    """Starts a sidecar with several sockets, under their names."""
+    moved = [s.fd for s in sockets]
+    redirections = " ".join(f"{3 + i}<&{100 + i}" for i in range(len(moved)))
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(moved)} LISTEN_FDNAMES={names} exec "$0" "$@" {redirections}'
+    for i, fd in enumerate(moved):
+        os.dup2(fd, 100 + i)
+    try:
+        return Process(["bash", "-c", script, BINARY, *args], pass_fds=range(100, 100 + len(moved)))
+    finally:
+        for i in range(len(moved)):
+            os.close(100 + i)
+
+
+def test_all_sockets_of_a_name(service, passed):
+    """As many as a .socket has lines ListenStream=, for scrapes and for administration."""
+    sockets = [passed() for _ in range(5)]
+    p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:a",
+                "--admin.listen-address=systemd:b", names="a:b:a:b:a")
+    try:
+        p.wait_line("privileges given up")
+        for i, s in enumerate(sockets):
+            which = "administration" if i % 2 else "scrapes"
+            assert p.count(f'"listening for {which}" address=127.0.0.1:{s.port}$') == 1, p.lines
+            expected = ("/-/ready", b"scrapeshard is ready\n") if i % 2 else ("/metrics", BODY)
+            assert Scrape(s.port, expected[0]).result().endswith(expected[1])
+        assert not p.find("nobody listens")
+    finally:
+        assert p.stop() == 0
+
+
+def test_socket_that_nobody_listens_on(service, passed):
+    """Who connects to it would wait for ever."""
+    sockets = [passed() for _ in range(3)]
+    p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:b", ADMIN_OFF, names="a:b:c")
+    try:
+        p.wait_line("privileges given up")
+        said = 'level=warn msg="systemd passed a socket that nobody listens on" name='
+        assert p.find(said + "a$") and p.find(said + "c$") and p.count(said) == 2, p.lines
+        assert sockets[1].get().endswith(BODY)
+    finally:
+        assert p.stop() == 0
+
+
+def test_one_socket_of_a_name_is_of_another_kind(service, passed):
+    sockets = [passed(), passed(listens=False)]
+    p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:a", ADMIN_OFF, names="a:a")
     assert p.process.wait(20 * SLOW) == 1
     p.reader.join(5)
     assert p.find("is no socket that listens for connections"), p.lines

@@ -129,13 +129,11 @@ def test_both_formats_say_the_same(sidecar, service):
     assert families["scrapeshard_scrape_duration_seconds"] == "histogram"
 
 
-@pytest.mark.parametrize("name", ['a"b\\c', "été", "b\xffad".encode("latin-1")], ids=repr)
+@pytest.mark.parametrize("name", ['a"b\\c', "été"])
 def test_endpoint_names_are_escaped(sidecar, service, name):
-    argument = name if isinstance(name, bytes) else name.encode()
-    s = sidecar(None, "--set", b"endpoint." + argument + b".upstream=" + service.url.encode())
+    s = sidecar(None, "--set", f"endpoint.{name}.upstream={service.url}")
     assert s.get()[2] == BODY
-    shown = argument.decode(errors="replace")
-    assert after(s, 1, shown)["scrapeshard_scrapes_total", ("endpoint", shown), ("outcome", "ok")] == 1
+    assert after(s, 1, name)["scrapeshard_scrapes_total", ("endpoint", name), ("outcome", "ok")] == 1
     assert promtool(metrics_text(s)[1]) == (0, "")
 
 

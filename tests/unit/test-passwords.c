@@ -17,6 +17,9 @@
 /* Of "correct horse", made by htpasswd -B -C 4. */
 #define HASH "$2y$04$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
 
+/* What some editors put before a text. */
+#define BOM "\xef\xbb\xbf"
+
 static char path[] = "/tmp/test-passwords-XXXXXX";
 
 static void
@@ -69,6 +72,21 @@ test_credentials(void **state)
 }
 
 /* However many are noted, the latest are remembered and the table does not grow. */
+static void
+test_byte_order_mark(void **state)
+{
+    static const char *const texts[] = {BOM "prometheus:" HASH "\r\n", BOM "# users\nprometheus:" HASH "\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct passwords *p = table(texts[i]);
+        struct credential c;
+        assert_int_equal(passwords_decode(p, &c, "cHJvbWV0aGV1czp4Onk="), 0);
+        assert_true(c.known);
+        credential_deinit(&c);
+        passwords_free(p);
+    }
+}
+
 static void
 test_notes(void **state)
 {
@@ -129,6 +147,8 @@ test_secret_lines(void **state)
         {"a\nb", 3, NULL},
         {"a\x7f", 2, NULL},
         {"\xc3\xa9", 2, "\xc3\xa9"},
+        {BOM "a\r\n", 6, "a"},
+        {BOM, 3, NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -149,7 +169,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_credentials), cmocka_unit_test(test_notes),        cmocka_unit_test(test_no_credentials),
+        cmocka_unit_test(test_credentials), cmocka_unit_test(test_byte_order_mark),
+        cmocka_unit_test(test_notes),       cmocka_unit_test(test_no_credentials),
         cmocka_unit_test(test_matches),     cmocka_unit_test(test_secret_lines),
     };
     int fd = mkstemp(path);

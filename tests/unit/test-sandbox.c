@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +63,89 @@ try_write(void)
     return 0;
 }
 
+/* A file with a byte in it, of the one who runs the test. */
+static char victim[] = "/tmp/test-sandbox-XXXXXX";
+
+static bool
+is_empty(void)
+{
+    struct stat st;
+    return stat(victim, &st) || !st.st_size;
+}
+
+static int
+make_victim(void **state)
+{
+    (void)state;
+    int fd = mkstemp(victim);
+    return fd < 0 || write(fd, "a", 1) != 1 || close(fd);
+}
+
+static int
+remove_victim(void **state)
+{
+    (void)state;
+    return unlink(victim);
+}
+
+static int
+try_truncate(void)
+{
+    return truncate(victim, 0) ? 1 : !is_empty();
+}
+
+static int
+try_open_and_truncate(void)
+{
+    return open(victim, O_RDONLY | O_TRUNC) < 0 ? 1 : !is_empty();
+}
+
+static int
+try_open_and_truncate_otherwise(void)
+{
+    struct open_how how = {.flags = O_RDONLY | O_TRUNC};
+    return syscall(SYS_openat2, AT_FDCWD, victim, &how, sizeof(how)) < 0 ? 1 : !is_empty();
+}
+
+static int
+try_change_mode(void)
+{
+    return chmod(victim, 0600) ? 1 : 0;
+}
+
+static int
+try_change_mode_of_open(void)
+{
+    int fd = open(victim, O_RDONLY);
+    return fd < 0 ? 2 : fchmod(fd, 0600) ? 1 : 0;
+}
+
+static int
+try_change_owner(void)
+{
+    return chown(victim, getuid(), getgid()) ? 1 : 0;
+}
+
+static int
+try_fork(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (!pid)
+        _exit(0);
+    return pid < 0 ? 1 : waitpid(pid, &status, 0) == pid ? 0 : 2;
+}
+
+static int
+try_clone(void)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    if (!pid)
+        _exit(0);
+    return pid < 0 ? (errno == ENOSYS ? 1 : 2) : 0;
+}
+
 static int
 try_trace(void)
 {
@@ -87,17 +174,36 @@ serve(void)
 }
 
 static void
+expect_refused(int (*const what)(void))
+{
+    int with = run(what, true);
+    if (with == SKIPPED)
+        skip();
+    assert_int_equal(with, 1);
+}
+
+static void
 test_forbidden(void **state)
 {
-    static int (*const cases[])(void) = {try_execute, try_write, try_trace};
+    static int (*const cases[])(void) = {try_execute,           try_write,       try_truncate,
+                                         try_open_and_truncate, try_change_mode, try_change_mode_of_open,
+                                         try_change_owner,      try_fork,        try_trace};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int with = run(cases[i], true);
-        if (with == SKIPPED)
-            skip();
-        assert_int_equal(with, 1);
+        expect_refused(cases[i]);
         assert_int_equal(run(cases[i], false), 0);
     }
+}
+
+/* By calls that not every kernel or container has. */
+static void
+test_forbidden_if_known(void **state)
+{
+    static int (*const cases[])(void) = {try_open_and_truncate_otherwise, try_clone};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (!run(cases[i], false))
+            expect_refused(cases[i]);
 }
 
 static void
@@ -115,7 +221,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_forbidden_if_known),
         cmocka_unit_test(test_allowed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_victim, remove_victim);
 }
