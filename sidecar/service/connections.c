@@ -276,7 +276,7 @@ admit(struct connection *c)
     c->evhttp = evhttp;
     c->phase = HEAD;
     c->all->n++;
-    c->peer = peer_of_socket(bufferevent_getfd(c->bev));
+    c->peer = peer_of_address(evhttp_connection_get_addr(c->evhttp));
     count_peer(c, true);
     evhttp_connection_set_closecb(c->evhttp, on_close, c);
     if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||

@@ -690,6 +690,21 @@ def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
         assert s.stop() == 0
 
 
+RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER
+
+
+def ask_and_reset(s, port, request, times):
+    """Clients that have gone, by a reset, before their connections are accepted."""
+    s.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(times):
+            with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as raw:
+                raw.sendall(request)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    finally:
+        s.process.send_signal(signal.SIGCONT)
+
+
 # Networks.
 
 
@@ -745,6 +760,16 @@ def test_who_is_in_no_network_gets_no_handshake(sidecar, service, ca, server):
             assert read_all(raw) == b""
     assert ask(s.port, context=trusting(ca), source="127.0.0.2")[0] == 200
     s.wait_line("limit=allow_networks peer=127.0.0.1")
+
+
+@pytest.mark.parametrize("section", DOOR)
+def test_who_is_in_no_network_and_has_gone(sidecar, service, section):
+    """What was asked by a client that did not wait for an answer is not done either."""
+    s = sidecar(service.url, *flags(section, allow_networks="10.0.0.0/8"))
+    port, request = (s.port, "GET /metrics") if section == "web" else (s.admin_port, "POST /-/reload")
+    ask_and_reset(s, port, f"{request} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), times=20)
+    wait_until(lambda: s.find("limit=allow_networks peer=127.0.0.1|msg=reloaded|msg=scrape "), "nobody is turned away")
+    assert not service.requests and not s.find("msg=reloaded|msg=scrape "), s.lines
 
 
 def test_unix_sockets_are_let_in(sidecar, service, tmp_path):
