@@ -114,6 +114,21 @@ def reload(s, good=True):
     assert bool(s.find("reload failed")) != good
 
 
+RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER
+
+
+def ask_and_reset(s, port, request, times):
+    """Clients that have gone, by a reset, before their connections are accepted."""
+    s.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(times):
+            with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as raw:
+                raw.sendall(request)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    finally:
+        s.process.send_signal(signal.SIGCONT)
+
+
 # TLS.
 
 
@@ -667,6 +682,15 @@ def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     assert s.count("limit=") < 10
 
 
+def test_guesses_of_those_who_have_gone_are_bounded(sidecar, service, slow_passwords):
+    """No more of one address wait than of clients that stay, so that another's turn comes."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    guess = basic("prometheus", "wrong")["Authorization"]
+    ask_and_reset(s, s.port, f"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: {guess}\r\n\r\n".encode(), times=20)
+    s.wait_line("limit=attempts peer=127.0.0.1")
+    assert ask(s.port, headers=GOOD, source="127.0.0.2")[0] == 200
+
+
 def test_client_leaves_while_its_password_is_matched(sidecar, service, slow_passwords):
     s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
     before = s.descriptors()
@@ -688,21 +712,6 @@ def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
                         + basic("prometheus", str(i))["Authorization"].encode() + b"\r\n\r\n")
         assert s.admin("/-/healthy")[0] == 200
         assert s.stop() == 0
-
-
-RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER
-
-
-def ask_and_reset(s, port, request, times):
-    """Clients that have gone, by a reset, before their connections are accepted."""
-    s.process.send_signal(signal.SIGSTOP)
-    try:
-        for _ in range(times):
-            with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as raw:
-                raw.sendall(request)
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    finally:
-        s.process.send_signal(signal.SIGCONT)
 
 
 # Networks.
