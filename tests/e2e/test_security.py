@@ -883,6 +883,30 @@ def test_who_is_taken_out_comes_in_no_more(sidecar, config, token, passwords):
     kept.close()
 
 
+@pytest.mark.parametrize("between", [False, True], ids=["direct", "intermediate"])
+@pytest.mark.parametrize("kept_one", [False, True], ids=["replaced", "added"])
+def test_authority_that_is_taken_out(sidecar, config, service, ca, other_ca, server, tmp_path, kept_one, between):
+    """Who has a certificate of it comes in no more, over a kept connection either; of one that stays, no scrape fails."""
+    authority = Authority(tmp_path, "between", ca) if between else ca
+    pem, key = authority.issue("scraper", "DNS:scraper")
+    (tmp_path / "chain.pem").write_bytes(pem.read_bytes() + (authority.pem.read_bytes() if between else b""))
+    authorities = tmp_path / "authorities"
+    authorities.write_bytes(ca.pem.read_bytes())
+    s = sidecar(config=config(tls_certificate=server[0], tls_key=server[1], tls_client_ca=authorities))
+    kept = http.client.HTTPSConnection("127.0.0.1", s.port, timeout=20 * SLOW,
+                                       context=trusting(ca, (tmp_path / "chain.pem", key)))
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().read() == BODY
+    authorities.write_bytes(other_ca.pem.read_bytes() + ca.pem.read_bytes() * kept_one)
+    reload(s)
+    kept.request("GET", "/metrics")
+    response = kept.getresponse()
+    body = response.read()
+    assert (response.status, response.headers["Connection"]) == (200 if kept_one else 403, "close"), body
+    assert kept_one or b"certificate" in body
+    assert len(service.requests) == 1 + kept_one
+
+
 def test_tls_that_comes_with_a_reload(sidecar, config, ca, server):
     s = sidecar(config=config())
     kept = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
