@@ -65,15 +65,18 @@ is_odd(struct evhttp_request *request)
 {
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
     const struct evkeyval *h;
-    int lengths = 0;
+    const char *length = NULL;
 
     TAILQ_FOREACH (h, evhttp_request_get_input_headers(request), next) {
         if (strpbrk(h->key, " \t") || !strcasecmp(h->key, "Transfer-Encoding"))
             return true;
-        if (!strcasecmp(h->key, "Content-Length") && strcmp(h->value, "0") != 0)
-            lengths++;
+        if (strcasecmp(h->key, "Content-Length") != 0)
+            continue;
+        if (length && strcmp(h->value, length) != 0)
+            return true;
+        length = h->value;
     }
-    return lengths > 1 || (lengths && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE));
+    return length && strcmp(length, "0") != 0 && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE);
 }
 
 static void
