@@ -12,6 +12,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <stdio.h>
@@ -79,9 +80,12 @@ is_odd(struct evhttp_request *request)
     return length && strcmp(length, "0") != 0 && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE);
 }
 
+/* evhttp closes behind anything but CONNECT, which nobody answers here. */
 static void
 close_behind(struct evhttp_request *request)
 {
+    if (request->type == EVHTTP_REQ_CONNECT)
+        request->type = EVHTTP_REQ_OPTIONS;
     evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
 }
 

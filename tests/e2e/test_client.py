@@ -313,7 +313,9 @@ SMUGGLED = b"GET /metrics?smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     b"GET /metrics HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: %d\r\n" % len(SMUGGLED),
     b"GET /metrics HTTP/1.1\r\nContent-Length: %d\r\ncontent-length: 0\r\n" % len(SMUGGLED),
     b"HEAD /metrics HTTP/1.1\r\nContent-Length: %d\r\n" % len(SMUGGLED),
-], ids=["chunked", "encoding", "blank before the colon", "two lengths", "none and a length", "a length and none", "HEAD"])
+    b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+], ids=["chunked", "encoding", "blank before the colon", "two lengths", "none and a length", "a length and none", "HEAD",
+        "CONNECT"])
 def test_no_request_is_smuggled(client, upstream, head):
     """What others may take for the body of a request is not taken for the next one."""
     u = upstream(answering(answer(BODY)))
