@@ -120,7 +120,7 @@ door_check(const struct door *door, struct evhttp_request *request, struct buffe
     if (!door->passwords && !door->token)
         return DOOR_OPEN;
     enum door_verdict verdict = check_authorization(door, find_authorization(headers), credential, refusal);
-    while (!evhttp_remove_header(headers, "Authorization"))
+    while (verdict != DOOR_ASK && !evhttp_remove_header(headers, "Authorization"))
         ;
     return verdict;
 }

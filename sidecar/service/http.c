@@ -84,9 +84,11 @@ is_odd(struct evhttp_request *request)
 static void
 close_behind(struct evhttp_request *request)
 {
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     if (request->type == EVHTTP_REQ_CONNECT)
         request->type = EVHTTP_REQ_OPTIONS;
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    evhttp_remove_header(headers, "Connection");
+    evhttp_add_header(headers, "Connection", "close");
 }
 
 /* The door. */
@@ -103,17 +105,6 @@ refuse(struct http *http, struct evhttp_request *request, enum limit limit, int 
     if (status == 429)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", "5");
     http_reply(request, status, reason);
-}
-
-static void
-on_judged(struct evhttp_request *request, bool matches, void *ctx)
-{
-    struct http *http = ctx;
-    struct door_refusal refusal = door_refuse();
-    if (matches)
-        http->handler->handle(request, http->handler->ctx);
-    else
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
 }
 
 static void
@@ -167,6 +158,18 @@ come_in(struct http *http, struct evhttp_request *request)
     case DOOR_ASK:
         ask(http, request, &credential);
     }
+}
+
+/* Who was found good is remembered by the door that it asked. Another may be in force by now. */
+static void
+on_judged(struct evhttp_request *request, bool matches, void *ctx)
+{
+    struct http *http = ctx;
+    struct door_refusal refusal = door_refuse();
+    if (matches)
+        come_in(http, request);
+    else
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
 }
 
 static void

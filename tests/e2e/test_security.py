@@ -907,6 +907,32 @@ def test_authority_that_is_taken_out(sidecar, config, service, ca, other_ca, ser
     assert len(service.requests) == 1 + kept_one
 
 
+@pytest.mark.parametrize("change, status", [("networks", 403), ("user", 401), ("nothing", 200)])
+def test_reload_while_a_password_waits(sidecar, config, service, slow_passwords, tmp_path, change, status):
+    """It is the door in force when the password was matched that lets in, or not."""
+    users = tmp_path / "users"
+    users.write_bytes(slow_passwords.read_bytes())
+    s = sidecar(config=config(basic_auth_file=users))
+    with contextlib.ExitStack() as stack:
+        def send(source, credential):
+            raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
+            stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.0\r\nAuthorization: "
+                                             + credential["Authorization"].encode() + b"\r\n\r\n")
+            return raw
+        for i in range(7):
+            send("127.0.0.2", basic("prometheus", str(i)))
+        waiting = send("127.0.0.1", GOOD)
+        assert s.admin("/-/healthy")[0] == 200
+        if change == "user":
+            users.write_bytes(users.read_bytes().replace(b"prometheus", b"another"))
+        config(basic_auth_file=users, **({"allow_networks": "10.0.0.0/8"} if change == "networks" else {}))
+        reload(s)
+        assert not select.select([waiting], [], [], 0)[0], "it did not wait"
+        got = read_all(waiting)
+    assert got.startswith(b"HTTP/1.0 %d " % status), got
+    assert len(service.requests) == (status == 200)
+
+
 def test_tls_that_comes_with_a_reload(sidecar, config, ca, server):
     s = sidecar(config=config())
     kept = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW)
