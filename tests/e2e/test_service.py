@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flags and files, listening, reload, the end, and what the log says of it all."""
+import contextlib
 import http.client
 import json
 import os
@@ -356,6 +357,24 @@ def test_socket_file_in_use_is_left_alone(sidecar, service, tmp_path):
                          "--admin.listen-address=off")
     assert status == 1 and path in err
     assert unix_get(path) == (200, BODY)
+
+
+def test_socket_file_of_one_who_accepts_nothing(service, tmp_path):
+    """Where no more connections fit behind a socket, nobody waits for that to change."""
+    path = str(tmp_path / "s")
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(path)
+        busy.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                raw = stack.enter_context(socket.socket(socket.AF_UNIX))
+                raw.setblocking(False)
+                raw.connect(path)
+        status, _, err = run(f"--upstream.url={service.url}", f"--web.listen-address=unix:{path}",
+                             "--admin.listen-address=off")
+        assert status == 1 and "in use" in err
+        assert os.path.exists(path)
 
 
 def test_file_in_the_way_is_left_alone(service, tmp_path):
