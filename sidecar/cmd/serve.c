@@ -212,6 +212,16 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
     server_drain(&p->server, on_idle, p);
 }
 
+/* One that comes before there is somebody to hear it waits. It would end the program. */
+static void
+hold_hangup(int how)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(how, &hangup, NULL);
+}
+
 static int
 watch_signals(struct program *p)
 {
@@ -229,6 +239,7 @@ watch_signals(struct program *p)
         if (!p->signals[i] || event_add(p->signals[i], NULL))
             return -ENOMEM;
     }
+    hold_hangup(SIG_UNBLOCK);
     return 0;
 }
 
@@ -326,6 +337,7 @@ int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
+    hold_hangup(SIG_BLOCK);
     int at = flags_read(argc, argv, flags, usage, &p.settings), status;
 
     if (at < 0)

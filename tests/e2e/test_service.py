@@ -525,6 +525,25 @@ def test_reload(sidecar, config, service, upstream, reload):
     assert s.get("/b?shard=0&shard_count=1")[2] == b"other 1\n"
 
 
+def test_reload_that_is_asked_for_while_it_begins(process, service, tmp_path):
+    """It ends nothing, and comes behind the beginning."""
+    path = tmp_path / "c.ini"
+    os.mkfifo(path)
+    p = process([BINARY, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off", f"--config.file={path}"])
+
+    def opened():
+        with contextlib.suppress(OSError):  # until the other end is open, too
+            return open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "w")
+    with wait_until(opened, "the configuration is not read") as config:
+        p.process.send_signal(signal.SIGHUP)
+        config.write(endpoint("a", service.url))
+    p.wait_line("listening for scrapes")
+    with wait_until(opened, "the configuration is not read again") as config:
+        config.write(endpoint("a", service.url) + endpoint("b", service.url, "path = /b"))
+    p.wait_line("msg=reloaded endpoints=2")
+    assert p.stop() == 0
+
+
 @pytest.mark.parametrize("reload", [hang_up, post])
 @pytest.mark.parametrize("bad", ["[log]\nlevel = loud\n", "junk\n", None], ids=["value", "junk", "gone"])
 def test_bad_file_changes_nothing(sidecar, config, service, reload, bad):
