@@ -52,6 +52,7 @@ bool
 descriptors_are_scarce(size_t connections)
 {
     struct rlimit limit;
+    take_reserve();
     return !getrlimit(RLIMIT_NOFILE, &limit) && connections + OWN > limit.rlim_cur - limit.rlim_cur / 4;
 }
 

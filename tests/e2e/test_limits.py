@@ -361,6 +361,13 @@ class Small(Process):
     def descriptors(self):
         return [int(name) for name in os.listdir(f"/proc/{self.process.pid}/fd")]
 
+    def has_reserve(self):
+        for fd in self.descriptors():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                if fd > 2 and os.readlink(f"/proc/{self.process.pid}/fd/{fd}") == "/dev/null":
+                    return True
+        return False
+
     def get(self, port=None):
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20 * SLOW)
         try:
@@ -423,16 +430,19 @@ def test_no_descriptors(small, many):
 
 
 def test_not_even_the_reserve(small, many):
-    """Who connects has to wait, and nothing spins meanwhile."""
+    """Who connects has to wait, and nothing spins meanwhile; then there is one again."""
+    assert small.has_reserve()
     lower(small, 3)
     waiting = many(small, 5)
     before = small.steer.turns()
     assert before, "nothing is counted"
     time.sleep(1)
     assert small.steer.turns() - before < 30, "it spins"
+    assert not small.has_reserve()
     lower(small, 32)
     assert small.get() == 200
     assert all(is_open(raw) for raw in waiting)
+    assert small.has_reserve()
 
 
 # Scrapes.
