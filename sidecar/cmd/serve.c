@@ -213,6 +213,16 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
     server_drain(&p->server, on_idle, p);
 }
 
+/* One that comes before there is somebody to hear it waits. It would end the program. */
+static void
+hold_hangup(int how)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(how, &hangup, NULL);
+}
+
 static int
 watch_signals(struct program *p)
 {
@@ -230,6 +240,7 @@ watch_signals(struct program *p)
         if (!p->signals[i] || event_add(p->signals[i], NULL))
             return -ENOMEM;
     }
+    hold_hangup(SIG_UNBLOCK);
     return 0;
 }
 
@@ -342,6 +353,7 @@ int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
+    hold_hangup(SIG_BLOCK);
     int at = flags_read(argc, argv, flags, usage, &p.settings), status;
 
     if (at < 0)

@@ -61,7 +61,7 @@ go_on(struct attempts *all)
             judge(a, true);
         } else {
             all->current = a;
-            verifier_begin(all->verifier, a->credential.password, a->credential.hash);
+            verifier_begin(all->verifier, &a->credential);
         }
     }
 }
@@ -72,7 +72,7 @@ on_matched(bool matches, void *ctx)
     struct attempts *all = ctx;
     struct attempt *a = all->current;
     all->current = NULL;
-    judge(a, matches && a->credential.known);
+    judge(a, matches);
     go_on(all);
 }
 

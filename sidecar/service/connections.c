@@ -214,9 +214,9 @@ connections_add(struct connections *all, struct bufferevent *bev)
 /* Admission. */
 
 /*
- * Who is to make room for c: the oldest that waits and got nothing yet, of its own peer if need be; or else, of those
- * that wait for a next request, the oldest of the peer that has the most, if that is more than c's has. So whoever
- * opens many loses them first, and a scraper that has one or two keeps them.
+ * Who is to make room for c, of those whose request is not whole, of its own peer if need be: the oldest that got
+ * nothing yet, or else the oldest of the peer that has the most, if that is more than c's has. So whoever opens many
+ * loses them first, and a scraper that has one or two keeps them.
  */
 static struct connection *
 find_evictable(const struct connection *c, bool of_peer)
@@ -225,9 +225,11 @@ find_evictable(const struct connection *c, bool of_peer)
     TAILQ_FOREACH (old, &c->all->list, next) {
         if (old == c || (of_peer && !peer_is_same(&old->peer, &c->peer)))
             continue;
-        if (!old->served && (old->phase == HEAD || old->phase == IDLE))
+        if (old->phase != HEAD && old->phase != IDLE)
+            continue;
+        if (!old->served)
             return old;
-        if (old->phase == IDLE && old->of_peer > (best ? best->of_peer : c->of_peer))
+        if (old->of_peer > (best ? best->of_peer : c->of_peer))
             best = old;
     }
     return best;
@@ -276,7 +278,7 @@ admit(struct connection *c)
     c->evhttp = evhttp;
     c->phase = HEAD;
     c->all->n++;
-    c->peer = peer_of_socket(bufferevent_getfd(c->bev));
+    c->peer = peer_of_address(evhttp_connection_get_addr(c->evhttp));
     count_peer(c, true);
     evhttp_connection_set_closecb(c->evhttp, on_close, c);
     if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||

@@ -52,6 +52,7 @@ bool
 descriptors_are_scarce(size_t connections)
 {
     struct rlimit limit;
+    take_reserve();
     return !getrlimit(RLIMIT_NOFILE, &limit) && connections + OWN > limit.rlim_cur - limit.rlim_cur / 4;
 }
 
@@ -63,9 +64,11 @@ descriptors_turn_away(int listener)
         return false;
     close(reserve.fd);
     reserve.fd = -1;
-    int fd = accept(listener, NULL, NULL);
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    int fd = accept(listener, (struct sockaddr *)&address, &len);
     if (fd >= 0) {
-        struct peer peer = peer_of_socket(fd);
+        struct peer peer = peer_of_address((const struct sockaddr *)&address);
         peer_print(&peer, text);
         close(fd);
         limits_hit(reserve.limits, LIMIT_DESCRIPTORS, text, NULL);

@@ -17,7 +17,7 @@ struct limits;
 void descriptors_init(struct limits *limits);
 void descriptors_deinit(void);
 
-/* Whether with so many connections of one listener too few are left. */
+/* Whether with so many connections of one listener too few are left. A reserve that was lost is taken anew. */
 bool descriptors_are_scarce(size_t connections);
 
 /* Accepts a connection and closes it, where there is no descriptor for it. False: that cannot be done either. */

@@ -109,8 +109,8 @@ door_check(const struct door *door, struct evhttp_request *request, struct buffe
 {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
 
-    if (door->certificate && !tls_has_certificate(bev)) {
-        *refusal = (struct door_refusal){403, "a client certificate is needed here"};
+    if (door->certificate && !tls_has_certificate(bev, door->tls)) {
+        *refusal = (struct door_refusal){403, "a client certificate of the authorities in force is needed here"};
         return DOOR_SHUT;
     }
     if (door->client_names.n && !tls_has_name(bev, &door->client_names)) {
@@ -120,7 +120,7 @@ door_check(const struct door *door, struct evhttp_request *request, struct buffe
     if (!door->passwords && !door->token)
         return DOOR_OPEN;
     enum door_verdict verdict = check_authorization(door, find_authorization(headers), credential, refusal);
-    while (!evhttp_remove_header(headers, "Authorization"))
+    while (verdict != DOOR_ASK && !evhttp_remove_header(headers, "Authorization"))
         ;
     return verdict;
 }

@@ -48,10 +48,10 @@ bool door_knows(const struct door *door, const struct peer *peer);
 enum door_verdict {
     DOOR_OPEN,
     DOOR_SHUT, /* refusal tells why */
-    DOOR_ASK,  /* the credential, which is the caller's, is to be matched */
+    DOOR_ASK,  /* the credential, which is the caller's, is to be matched and noted; then the request asks again */
 };
 
-/* Whether a request may come in. Its Authorization is taken away if it was meant for the door. */
+/* Whether a request may come in. Its Authorization is taken away if it was meant for the door, and that has decided. */
 enum door_verdict door_check(const struct door *door, struct evhttp_request *request, struct bufferevent *bev,
                              struct credential *credential, struct door_refusal *refusal);
 

@@ -12,6 +12,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <stdio.h>
@@ -67,21 +68,29 @@ is_odd(struct evhttp_request *request)
 {
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
     const struct evkeyval *h;
-    int lengths = 0;
+    const char *length = NULL;
 
     TAILQ_FOREACH (h, evhttp_request_get_input_headers(request), next) {
         if (strpbrk(h->key, " \t") || !strcasecmp(h->key, "Transfer-Encoding"))
             return true;
-        if (!strcasecmp(h->key, "Content-Length") && strcmp(h->value, "0") != 0)
-            lengths++;
+        if (strcasecmp(h->key, "Content-Length") != 0)
+            continue;
+        if (length && strcmp(h->value, length) != 0)
+            return true;
+        length = h->value;
     }
-    return lengths > 1 || (lengths && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE));
+    return length && strcmp(length, "0") != 0 && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE);
 }
 
+/* evhttp closes behind anything but CONNECT, which nobody answers here. */
 static void
 close_behind(struct evhttp_request *request)
 {
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    if (request->type == EVHTTP_REQ_CONNECT)
+        request->type = EVHTTP_REQ_OPTIONS;
+    evhttp_remove_header(headers, "Connection");
+    evhttp_add_header(headers, "Connection", "close");
 }
 
 /* The door. */
@@ -98,19 +107,6 @@ refuse(struct http *http, struct evhttp_request *request, enum limit limit, int 
     if (status == 429)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", "5");
     http_reply(request, status, reason);
-}
-
-static void
-on_judged(struct evhttp_request *request, bool matches, void *ctx)
-{
-    struct http *http = ctx;
-    struct door_refusal refusal = door_refuse();
-    if (matches)
-        http->handler->handle(request, http->handler->ctx);
-    else
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
-    if (http->draining && !http_is_judging(http))
-        http->judged(http->judged_ctx);
 }
 
 static void
@@ -164,6 +160,20 @@ come_in(struct http *http, struct evhttp_request *request)
     case DOOR_ASK:
         ask(http, request, &credential);
     }
+}
+
+/* Who was found good is remembered by the door that it asked. Another may be in force by now. */
+static void
+on_judged(struct evhttp_request *request, bool matches, void *ctx)
+{
+    struct http *http = ctx;
+    struct door_refusal refusal = door_refuse();
+    if (matches)
+        come_in(http, request);
+    else
+        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+    if (http->draining && !http_is_judging(http))
+        http->judged(http->judged_ctx);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,8 @@ union block {
     alignas(max_align_t) char bytes[BLOCK_BYTES];
 };
 
+/* libcurl looks names up in threads of their own. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the reserve */
 static union block blocks[BLOCKS];
 static union block *given_back;
 static size_t untouched; /* the first of those never used */
@@ -40,12 +43,14 @@ take(size_t size)
     union block *block = NULL;
     if (p || size > BLOCK_BYTES)
         return p;
+    pthread_mutex_lock(&mutex);
     if (given_back) {
         block = given_back;
         given_back = block->next;
     } else if (untouched < BLOCKS) {
         block = &blocks[untouched++];
     }
+    pthread_mutex_unlock(&mutex);
     return block;
 }
 
@@ -57,8 +62,10 @@ give(void *p)
         free(p);
         return;
     }
+    pthread_mutex_lock(&mutex);
     block->next = given_back;
     given_back = block;
+    pthread_mutex_unlock(&mutex);
 }
 
 static void *

@@ -11,6 +11,7 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,27 @@ decode(const char *base64, size_t *lenp)
     return text;
 }
 
+/* Finds the user's hash; for who is not there always the same, as it is for who is. */
+static bool
+find_hash(const struct passwords *p, struct credential *c, const char *name)
+{
+    unsigned char digest[32];
+    unsigned digest_len = sizeof(digest);
+    uint64_t number;
+
+    if (!HMAC(EVP_sha256(), p->key, sizeof(p->key), (const unsigned char *)name, strlen(name), digest, &digest_len))
+        return false;
+    memcpy(&number, digest, sizeof(number));
+    c->hash = p->users[number % p->n].hash;
+    for (size_t i = 0; i < p->n; i++) {
+        if (!strcmp(p->users[i].name, name)) {
+            c->hash = p->users[i].hash;
+            c->known = true;
+        }
+    }
+    return true;
+}
+
 int
 passwords_decode(const struct passwords *p, struct credential *c, const char *base64)
 {
@@ -172,20 +194,17 @@ passwords_decode(const struct passwords *p, struct credential *c, const char *ba
     char *text = decode(base64, &len), *colon = text ? memchr(text, ':', len) : NULL;
 
     *c = (struct credential){.password = NULL};
-    if (!colon || memchr(text, 0, len) ||
-        !HMAC(EVP_sha256(), p->key, sizeof(p->key), (unsigned char *)text, len, c->digest, &digest_len)) {
+    bool good = colon && !memchr(text, 0, len) &&
+                HMAC(EVP_sha256(), p->key, sizeof(p->key), (unsigned char *)text, len, c->digest, &digest_len);
+    if (good) {
+        *colon = 0;
+        good = find_hash(p, c, text);
+    }
+    if (!good) {
         if (text)
             OPENSSL_cleanse(text, len);
         free(text);
         return -1;
-    }
-    *colon = 0;
-    c->hash = p->users[0].hash; /* as slow for who is not there as for who is */
-    for (size_t i = 0; i < p->n; i++) {
-        if (!strcmp(p->users[i].name, text)) {
-            c->hash = p->users[i].hash;
-            c->known = true;
-        }
     }
     memmove(text, colon + 1, len - (size_t)(colon - text));
     c->password = text;
@@ -219,13 +238,13 @@ passwords_note(struct passwords *p, const struct credential *c)
 }
 
 bool
-password_matches(const char *password, const char *hash)
+credential_matches(const struct credential *c)
 {
     struct crypt_data *data = calloc(1, sizeof(*data));
-    const char *made = data ? crypt_rn(password, hash, data, sizeof(*data)) : NULL;
-    bool same = made && strlen(made) == HASH_LEN && !CRYPTO_memcmp(made, hash, HASH_LEN);
+    const char *made = data ? crypt_rn(c->password, c->hash, data, sizeof(*data)) : NULL;
+    bool same = made && strlen(made) == HASH_LEN && !CRYPTO_memcmp(made, c->hash, HASH_LEN);
     if (data)
         OPENSSL_cleanse(data, sizeof(*data));
     free(data);
-    return same;
+    return same && c->known;
 }

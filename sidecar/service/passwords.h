@@ -17,7 +17,7 @@ struct passwords;
 struct credential {
     unsigned char digest[32]; /* keyed */
     char *password;           /* secret_free() */
-    const char *hash;         /* borrowed: to be matched; that of another where there is no such user */
+    const char *hash;         /* borrowed: to be matched; that of another, any, where there is no such user */
     bool known;               /* there is such a user */
 };
 
@@ -42,7 +42,8 @@ void credential_deinit(struct credential *credential);
 bool passwords_remember(const struct passwords *passwords, const struct credential *credential);
 void passwords_note(struct passwords *passwords, const struct credential *credential);
 
-/* Whether a password makes a hash, by crypt(3): slow, and safe in any thread. False for want of memory. */
-bool password_matches(const char *password, const char *hash);
+/* Whether its password is its user's, by crypt(3): slow, be there such a user or not, and safe in any thread. False for
+   want of memory. */
+bool credential_matches(const struct credential *credential);
 
 #endif

@@ -9,7 +9,7 @@
 struct peer
 peer_of_address(const struct sockaddr *address)
 {
-    struct peer peer = {.family = AF_UNIX};
+    struct peer peer = {.family = address->sa_family == AF_UNIX ? AF_UNIX : AF_UNSPEC};
     if (address->sa_family == AF_INET) {
         peer.family = AF_INET;
         memcpy(peer.bytes, &((const struct sockaddr_in *)address)->sin_addr, 4);
@@ -22,16 +22,6 @@ peer_of_address(const struct sockaddr *address)
     return peer;
 }
 
-struct peer
-peer_of_socket(int fd)
-{
-    struct sockaddr_storage address = {.ss_family = AF_UNIX};
-    socklen_t len = sizeof(address);
-    if (getpeername(fd, (struct sockaddr *)&address, &len))
-        address.ss_family = AF_UNIX;
-    return peer_of_address((const struct sockaddr *)&address);
-}
-
 bool
 peer_is_same(const struct peer *a, const struct peer *b)
 {
@@ -41,6 +31,6 @@ peer_is_same(const struct peer *a, const struct peer *b)
 void
 peer_print(const struct peer *peer, char text[PEER_TEXT])
 {
-    if (peer->family == AF_UNIX || !inet_ntop(peer->family, peer->bytes, text, PEER_TEXT))
-        snprintf(text, PEER_TEXT, "unix");
+    if (!inet_ntop(peer->family, peer->bytes, text, PEER_TEXT))
+        snprintf(text, PEER_TEXT, "%s", peer->family == AF_UNIX ? "unix" : "unknown");
 }

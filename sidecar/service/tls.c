@@ -168,11 +168,30 @@ tls_say_end(struct bufferevent *bev)
 
 /* The client's certificate. */
 
+/* As a handshake under the context would find it. */
+static bool
+is_good_under(SSL *ssl, X509 *certificate, SSL_CTX *ctx)
+{
+    X509_STORE_CTX *look = X509_STORE_CTX_new();
+    bool good = false;
+    if (look && X509_STORE_CTX_init(look, SSL_CTX_get_cert_store(ctx), certificate, SSL_get_peer_cert_chain(ssl)) &&
+        X509_STORE_CTX_set_default(look, "ssl_client")) {
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(look), SSL_CTX_get_security_level(ctx));
+        good = X509_verify_cert(look) == 1;
+    }
+    X509_STORE_CTX_free(look);
+    ERR_clear_error();
+    return good;
+}
+
 bool
-tls_has_certificate(struct bufferevent *bev)
+tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
-    return ssl && SSL_get0_peer_certificate(ssl) && SSL_get_verify_result(ssl) == X509_V_OK;
+    X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+    if (!certificate || SSL_get_verify_result(ssl) != X509_V_OK)
+        return false;
+    return tls_is_under(bev, ctx) || is_good_under(ssl, certificate, ctx);
 }
 
 /* Whether a certificate's string, which may have anything in it, is one of the names. */

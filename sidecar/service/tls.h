@@ -45,9 +45,9 @@ const char *tls_failure(struct bufferevent *bev);
    end, or there is none. */
 bool tls_set_priority(struct bufferevent *bev, int priority);
 
-/* Whether the client showed a certificate, which then was found good; whether it has one of some names: a DNS name or
-   URI of its alternative names, or its common name. */
-bool tls_has_certificate(struct bufferevent *bev);
+/* Whether the client showed a certificate that is good under a context, its connection's or a later one; whether it has
+   one of some names: a DNS name or URI of its alternative names, or its common name. */
+bool tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx);
 bool tls_has_name(struct bufferevent *bev, const struct texts *names);
 
 /* Tells the client that all was said: what ends without that was cut. Nothing without TLS. */

@@ -23,7 +23,7 @@ struct verifier {
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    const char *password, *hash; /* to be matched; NULL: nothing */
+    const struct credential *credential; /* to be matched; NULL: nothing */
     bool matches, stop;
 };
 
@@ -48,17 +48,17 @@ work(void *ctx)
     pthread_mutex_lock(&v->mutex);
     while (!v->stop) {
         struct timespec began;
-        const char *password = v->password, *hash = v->hash;
-        if (!hash) {
+        const struct credential *credential = v->credential;
+        if (!credential) {
             pthread_cond_wait(&v->changed, &v->mutex);
             continue;
         }
         pthread_mutex_unlock(&v->mutex);
         clock_gettime(CLOCK_MONOTONIC, &began);
-        bool matches = password_matches(password, hash);
+        bool matches = credential_matches(credential);
         pthread_mutex_lock(&v->mutex);
         v->matches = matches;
-        v->hash = NULL;
+        v->credential = NULL;
         const uint64_t one = 1;
         if (write(v->wake, &one, sizeof(one)) < 0)
             break; /* it cannot: the counter is never full */
@@ -86,11 +86,10 @@ on_wake(evutil_socket_t fd, short what, void *ctx)
 }
 
 void
-verifier_begin(struct verifier *v, const char *password, const char *hash)
+verifier_begin(struct verifier *v, const struct credential *credential)
 {
     pthread_mutex_lock(&v->mutex);
-    v->password = password;
-    v->hash = hash;
+    v->credential = credential;
     pthread_cond_signal(&v->changed);
     pthread_mutex_unlock(&v->mutex);
 }

@@ -5,6 +5,7 @@
    as long as that took: half a core is the most that guessing costs. */
 #include <stdbool.h>
 
+struct credential;
 struct event_base;
 struct verifier;
 
@@ -15,7 +16,7 @@ int verifier_new(struct verifier **verifierp, struct event_base *base, void (*do
 /* Waits for the match in hand. NULL is fine. */
 void verifier_free(struct verifier *verifier);
 
-/* Begins to match; not again before done(). Both texts are borrowed until then. */
-void verifier_begin(struct verifier *verifier, const char *password, const char *hash);
+/* Begins to match; not again before done(). The credential is borrowed until then. */
+void verifier_begin(struct verifier *verifier, const struct credential *credential);
 
 #endif

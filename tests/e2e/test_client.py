@@ -286,12 +286,13 @@ def test_target_too_long(client, upstream):
 
 
 @pytest.mark.parametrize("size", [1, 1000, 8000])
-def test_request_with_a_body(client, upstream, size):
+@pytest.mark.parametrize("lengths", [1, 2])
+def test_request_with_a_body(client, upstream, size, lengths):
     """It is read, thrown away, and not taken for the next request."""
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     for _ in range(2):
-        assert c.scrape(headers=[f"Content-Length: {size}"], body=b"G" * size)[::2] == (200, BODY)
+        assert c.scrape(headers=[f"Content-Length: {size}"] * lengths, body=b"G" * size)[::2] == (200, BODY)
     for request in u.requests:
         assert not header_values(request, "Content-Length") and request.endswith(b"\r\n\r\n")
 
@@ -310,8 +311,12 @@ SMUGGLED = b"GET /metrics?smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: gzip\r\n",
     b"GET /metrics HTTP/1.1\r\nContent-Length : %d\r\n" % len(SMUGGLED),
     b"GET /metrics HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+    b"GET /metrics HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+    b"GET /metrics HTTP/1.1\r\nContent-Length: %d\r\ncontent-length: 0\r\n" % len(SMUGGLED),
     b"HEAD /metrics HTTP/1.1\r\nContent-Length: %d\r\n" % len(SMUGGLED),
-], ids=["chunked", "encoding", "blank before the colon", "two lengths", "HEAD"])
+    b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: %d\r\n" % len(SMUGGLED),
+], ids=["chunked", "encoding", "blank before the colon", "two lengths", "none and a length", "a length and none", "HEAD",
+        "CONNECT"])
 def test_no_request_is_smuggled(client, upstream, head):
     """What others may take for the body of a request is not taken for the next one."""
     u = upstream(answering(answer(BODY)))

@@ -226,6 +226,24 @@ def test_who_has_the_most_makes_room(sidecar, service):
         k.close()
 
 
+def test_who_has_the_most_makes_room_though_it_has_begun_to_ask(sidecar, service):
+    """A byte now and then is no way to hold a place for ever."""
+    s = sidecar(service.url, *setting(web_max_connections=6, web_head_timeout="1h"))
+    scraper, many = Kept(s, "127.0.0.2"), [Kept(s, "127.0.0.3") for _ in range(5)]
+    for k in many:
+        k.connection.sock.sendall(b"G")
+    assert s.admin("/-/healthy")[0] == 200
+    new = [Kept(s, f"127.0.0.{i}") for i in range(4, 8)]
+    s.wait_line("limit=evicted peer=127.0.0.3")
+    with socket.create_connection(("127.0.0.1", s.port), source_address=("127.0.0.8", 0)) as raw:
+        assert ended(raw).startswith(b"HTTP/1.1 503 ")
+    assert is_open(many[-1].connection.sock)
+    for k in (scraper, *new):
+        k.again()
+    for k in (scraper, *many, *new):
+        k.close()
+
+
 def refused(sidecar):
     try:
         return sidecar.get()[0] == 503
@@ -343,6 +361,13 @@ class Small(Process):
     def descriptors(self):
         return [int(name) for name in os.listdir(f"/proc/{self.process.pid}/fd")]
 
+    def has_reserve(self):
+        for fd in self.descriptors():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                if fd > 2 and os.readlink(f"/proc/{self.process.pid}/fd/{fd}") == "/dev/null":
+                    return True
+        return False
+
     def get(self, port=None):
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20 * SLOW)
         try:
@@ -406,16 +431,19 @@ def test_no_descriptors(small, many):
 
 
 def test_not_even_the_reserve(small, many):
-    """Who connects has to wait, and nothing spins meanwhile."""
+    """Who connects has to wait, and nothing spins meanwhile; then there is one again."""
+    assert small.has_reserve()
     lower(small, 3)
     waiting = many(small, 5)
     before = small.steer.turns()
     assert before, "nothing is counted"
     time.sleep(1)
     assert small.steer.turns() - before < 30, "it spins"
+    assert not small.has_reserve()
     lower(small, 32)
     assert small.get() == 200
     assert all(is_open(raw) for raw in waiting)
+    assert small.has_reserve()
 
 
 # Scrapes.

@@ -114,6 +114,21 @@ def reload(s, good=True):
     assert bool(s.find("reload failed")) != good
 
 
+RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER
+
+
+def ask_and_reset(s, port, request, times):
+    """Clients that have gone, by a reset, before their connections are accepted."""
+    s.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(times):
+            with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as raw:
+                raw.sendall(request)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    finally:
+        s.process.send_signal(signal.SIGCONT)
+
+
 # TLS.
 
 
@@ -667,6 +682,15 @@ def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     assert s.count("limit=") < 10
 
 
+def test_guesses_of_those_who_have_gone_are_bounded(sidecar, service, slow_passwords):
+    """No more of one address wait than of clients that stay, so that another's turn comes."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    guess = basic("prometheus", "wrong")["Authorization"]
+    ask_and_reset(s, s.port, f"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: {guess}\r\n\r\n".encode(), times=20)
+    s.wait_line("limit=attempts peer=127.0.0.1")
+    assert ask(s.port, headers=GOOD, source="127.0.0.2")[0] == 200
+
+
 def test_client_leaves_while_its_password_is_matched(sidecar, service, slow_passwords):
     s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
     before = s.descriptors()
@@ -761,6 +785,16 @@ def test_who_is_in_no_network_gets_no_handshake(sidecar, service, ca, server):
             assert read_all(raw) == b""
     assert ask(s.port, context=trusting(ca), source="127.0.0.2")[0] == 200
     s.wait_line("limit=allow_networks peer=127.0.0.1")
+
+
+@pytest.mark.parametrize("section", DOOR)
+def test_who_is_in_no_network_and_has_gone(sidecar, service, section):
+    """What was asked by a client that did not wait for an answer is not done either."""
+    s = sidecar(service.url, *flags(section, allow_networks="10.0.0.0/8"))
+    port, request = (s.port, "GET /metrics") if section == "web" else (s.admin_port, "POST /-/reload")
+    ask_and_reset(s, port, f"{request} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), times=20)
+    wait_until(lambda: s.find("limit=allow_networks peer=127.0.0.1|msg=reloaded|msg=scrape "), "nobody is turned away")
+    assert not service.requests and not s.find("msg=reloaded|msg=scrape "), s.lines
 
 
 def test_unix_sockets_are_let_in(sidecar, service, tmp_path):
@@ -864,6 +898,56 @@ def test_who_is_taken_out_comes_in_no_more(sidecar, config, token, passwords):
     reload(s)
     assert again({}) == 403
     kept.close()
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["direct", "intermediate"])
+@pytest.mark.parametrize("kept_one", [False, True], ids=["replaced", "added"])
+def test_authority_that_is_taken_out(sidecar, config, service, ca, other_ca, server, tmp_path, kept_one, between):
+    """Who has a certificate of it comes in no more, over a kept connection either; of one that stays, no scrape fails."""
+    authority = Authority(tmp_path, "between", ca) if between else ca
+    pem, key = authority.issue("scraper", "DNS:scraper")
+    (tmp_path / "chain.pem").write_bytes(pem.read_bytes() + (authority.pem.read_bytes() if between else b""))
+    authorities = tmp_path / "authorities"
+    authorities.write_bytes(ca.pem.read_bytes())
+    s = sidecar(config=config(tls_certificate=server[0], tls_key=server[1], tls_client_ca=authorities))
+    kept = http.client.HTTPSConnection("127.0.0.1", s.port, timeout=20 * SLOW,
+                                       context=trusting(ca, (tmp_path / "chain.pem", key)))
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().read() == BODY
+    authorities.write_bytes(other_ca.pem.read_bytes() + ca.pem.read_bytes() * kept_one)
+    reload(s)
+    kept.request("GET", "/metrics")
+    response = kept.getresponse()
+    body = response.read()
+    assert (response.status, response.headers["Connection"]) == (200 if kept_one else 403, "close"), body
+    assert kept_one or b"certificate" in body
+    assert len(service.requests) == 1 + kept_one
+
+
+@pytest.mark.parametrize("change, status", [("networks", 403), ("user", 401), ("nothing", 200)])
+def test_reload_while_a_password_waits(sidecar, config, service, slow_passwords, tmp_path, change, status):
+    """It is the door in force when the password was matched that lets in, or not."""
+    users = tmp_path / "users"
+    users.write_bytes(slow_passwords.read_bytes())
+    s = sidecar(config=config(basic_auth_file=users))
+    with contextlib.ExitStack() as stack:
+        def send(source, credential):
+            raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
+            stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.0\r\nAuthorization: "
+                                             + credential["Authorization"].encode() + b"\r\n\r\n")
+            return raw
+        for i in range(7):
+            send("127.0.0.2", basic("prometheus", str(i)))
+        waiting = send("127.0.0.1", GOOD)
+        assert s.admin("/-/healthy")[0] == 200
+        if change == "user":
+            users.write_bytes(users.read_bytes().replace(b"prometheus", b"another"))
+        config(basic_auth_file=users, **({"allow_networks": "10.0.0.0/8"} if change == "networks" else {}))
+        reload(s)
+        assert not select.select([waiting], [], [], 0)[0], "it did not wait"
+        got = read_all(waiting)
+    assert got.startswith(b"HTTP/1.0 %d " % status), got
+    assert len(service.requests) == (status == 200)
 
 
 def test_tls_that_comes_with_a_reload(sidecar, config, ca, server):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flags and files, listening, reload, the end, and what the log says of it all."""
+import contextlib
 import http.client
 import json
 import os
@@ -358,6 +359,24 @@ def test_socket_file_in_use_is_left_alone(sidecar, service, tmp_path):
     assert unix_get(path) == (200, BODY)
 
 
+def test_socket_file_of_one_who_accepts_nothing(service, tmp_path):
+    """Where no more connections fit behind a socket, nobody waits for that to change."""
+    path = str(tmp_path / "s")
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(path)
+        busy.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                raw = stack.enter_context(socket.socket(socket.AF_UNIX))
+                raw.setblocking(False)
+                raw.connect(path)
+        status, _, err = run(f"--upstream.url={service.url}", f"--web.listen-address=unix:{path}",
+                             "--admin.listen-address=off")
+        assert status == 1 and "in use" in err
+        assert os.path.exists(path)
+
+
 def test_file_in_the_way_is_left_alone(service, tmp_path):
     path = tmp_path / "s"
     path.write_text("precious")
@@ -504,6 +523,25 @@ def test_reload(sidecar, config, service, upstream, reload):
     s.wait_line('msg=reloaded endpoints=1')
     assert s.get("/a")[0] == 404 and s.get("/b")[0] == 400
     assert s.get("/b?shard=0&shard_count=1")[2] == b"other 1\n"
+
+
+def test_reload_that_is_asked_for_while_it_begins(process, service, tmp_path):
+    """It ends nothing, and comes behind the beginning."""
+    path = tmp_path / "c.ini"
+    os.mkfifo(path)
+    p = process([BINARY, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off", f"--config.file={path}"])
+
+    def opened():
+        with contextlib.suppress(OSError):  # until the other end is open, too
+            return open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "w")
+    with wait_until(opened, "the configuration is not read") as config:
+        p.process.send_signal(signal.SIGHUP)
+        config.write(endpoint("a", service.url))
+    p.wait_line("listening for scrapes")
+    with wait_until(opened, "the configuration is not read again") as config:
+        config.write(endpoint("a", service.url) + endpoint("b", service.url, "path = /b"))
+    p.wait_line("msg=reloaded endpoints=2")
+    assert p.stop() == 0
 
 
 @pytest.mark.parametrize("reload", [hang_up, post])

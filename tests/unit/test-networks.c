@@ -97,6 +97,7 @@ test_peers(void **state)
     struct peer a = peer_at("2001:db8::1"), b = peer_at("2001:db8::ffff:1"), c = peer_at("2001:db8:0:1::1");
     struct peer v4 = peer_at("10.0.0.1"), mapped = peer_at("::ffff:10.0.0.1"), other = peer_at("10.0.0.2");
     struct peer local = peer_of_address((const struct sockaddr *)&un);
+    struct peer stranger = peer_of_address(&(struct sockaddr){.sa_family = AF_VSOCK});
     char text[PEER_TEXT];
     (void)state;
     assert_true(peer_is_same(&a, &b));
@@ -104,10 +105,14 @@ test_peers(void **state)
     assert_true(peer_is_same(&v4, &mapped));
     assert_false(peer_is_same(&v4, &other));
     assert_false(peer_is_same(&local, &local));
+    assert_false(peer_is_same(&local, &stranger));
+    assert_true(peer_is_same(&stranger, &stranger));
     peer_print(&mapped, text);
     assert_string_equal(text, "10.0.0.1");
     peer_print(&a, text);
     assert_string_equal(text, "2001:db8::1");
+    peer_print(&stranger, text);
+    assert_string_equal(text, "unknown");
     peer_print(&local, text);
     assert_string_equal(text, "unix");
 }

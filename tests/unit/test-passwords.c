@@ -3,6 +3,7 @@
 #include "passwords.h"
 #include "secrets.h"
 
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,8 @@
 
 /* Of "correct horse", made by htpasswd -B -C 4. */
 #define HASH "$2y$04$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
+/* Of nothing known. */
+#define SLOWER "$2y$05$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
 
 /* What some editors put before a text. */
 #define BOM "\xef\xbb\xbf"
@@ -121,13 +124,58 @@ test_no_credentials(void **state)
     passwords_free(p);
 }
 
+static struct credential
+credential(const struct passwords *p, const char *text)
+{
+    struct credential c;
+    char base64[128];
+    EVP_EncodeBlock((unsigned char *)base64, (const unsigned char *)text, (int)strlen(text));
+    assert_int_equal(passwords_decode(p, &c, base64), 0);
+    return c;
+}
+
+static bool
+matches(const struct passwords *p, const char *text)
+{
+    struct credential c = credential(p, text);
+    bool good = credential_matches(&c);
+    credential_deinit(&c);
+    return good;
+}
+
 static void
 test_matches(void **state)
 {
+    struct passwords *p = table("prometheus:" HASH "\n");
     (void)state;
-    assert_true(password_matches("correct horse", HASH));
-    assert_false(password_matches("correct horse ", HASH));
-    assert_false(password_matches("", HASH));
+    assert_true(matches(p, "prometheus:correct horse"));
+    assert_false(matches(p, "prometheus:correct horse "));
+    assert_false(matches(p, "prometheus:"));
+    assert_false(matches(p, "nobody:correct horse"));
+    passwords_free(p);
+}
+
+/* Who is not there is as slow as one of those who are, always the same. */
+static void
+test_strangers(void **state)
+{
+    struct passwords *p = table("prometheus:" HASH "\nother:" SLOWER "\n");
+    int slower = 0;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "nobody%d:a", i);
+        struct credential a = credential(p, text);
+        text[strlen(text) - 1] = 'b';
+        struct credential b = credential(p, text);
+        assert_false(a.known);
+        assert_ptr_equal(a.hash, b.hash);
+        slower += !strcmp(a.hash, SLOWER);
+        credential_deinit(&a);
+        credential_deinit(&b);
+    }
+    assert_in_range(slower, 10, 90);
+    passwords_free(p);
 }
 
 static void
@@ -171,7 +219,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_credentials), cmocka_unit_test(test_byte_order_mark),
         cmocka_unit_test(test_notes),       cmocka_unit_test(test_no_credentials),
-        cmocka_unit_test(test_matches),     cmocka_unit_test(test_secret_lines),
+        cmocka_unit_test(test_matches),     cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_secret_lines),
     };
     int fd = mkstemp(path);
     if (fd < 0)
