@@ -217,9 +217,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_credentials), cmocka_unit_test(test_byte_order_mark),
-        cmocka_unit_test(test_notes),       cmocka_unit_test(test_no_credentials),
-        cmocka_unit_test(test_matches),     cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_credentials),    cmocka_unit_test(test_byte_order_mark), cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_no_credentials), cmocka_unit_test(test_matches),         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secret_lines),
     };
     int fd = mkstemp(path);
