@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { THREADS = 4, TURNS = 200000, HELD = 3 };
+enum { THREADS = 4, TURNS = 20000, HELD = 3 };
 
 static pthread_barrier_t barrier;
 static int names[THREADS];
