@@ -20,6 +20,7 @@ enum { THREADS = 4, TURNS = 20000, HELD = 3 };
 
 static pthread_barrier_t barrier;
 static int names[THREADS];
+static void *volatile taken; /* lest the compiler leave out what nobody looks at */
 
 /* Takes all that malloc(3) has. */
 static void
@@ -28,7 +29,7 @@ exhaust(void)
     const struct rlimit none = {0, RLIM_INFINITY};
     assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
     for (size_t size = 1 << 20; size; size /= 2)
-        while (malloc(size))
+        while ((taken = malloc(size)))
             ;
 }
 
