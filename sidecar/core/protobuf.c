@@ -121,6 +121,7 @@ begin_value(struct protobuf *p, uint64_t len)
     p->place = PLACE_SKIP;
     if (p->field == FIELD_NAME) {
         p->place = PLACE_NAME;
+        p->named = true;
         p->name.len = 0;
     }
     return 0;
@@ -163,21 +164,27 @@ keyer_failed(struct protobuf *p, int r)
     return r > 0 && !p->error->condition ? fail(p, (enum ss_filter_condition)r, p->keyer->reason) : r;
 }
 
+/* An empty name is one, too: the contract has a shard for it. */
+static struct ss_span
+name_of(const struct protobuf *p)
+{
+    return (struct ss_span){p->name.len ? p->name.ptr : "", p->name.len};
+}
+
 static int
 decide(struct protobuf *p)
 {
     p->decided = true;
     p->frame_at = LIMIT_FRAME;
-    return keyer_failed(p, keyer_sample(p->keyer, bytes_span(&p->name), &p->fate));
+    return keyer_failed(p, keyer_sample(p->keyer, name_of(p), &p->fate));
 }
 
-/* The name has come to its end; an empty one is none. In a large message the first one decides at once. */
+/* The name has come to its end. In a large message the first one decides at once. */
 static int
 take_name(struct protobuf *p)
 {
     p->place = PLACE_TAG;
-    p->named = p->name.len > 0;
-    if (p->size <= SMALL || (!p->named && !p->decided))
+    if (p->size <= SMALL)
         return 0;
     if (p->decided)
         return spans_equal(bytes_span(&p->name), bytes_span(&p->first_name))
@@ -185,7 +192,7 @@ take_name(struct protobuf *p)
                    : fail(p, SS_NO_EXPOSITION, "a second name");
     p->first_name.len = 0;
     int r = decide(p);
-    return r ? r : bytes_add(&p->first_name, bytes_span(&p->name));
+    return r ? r : bytes_add(&p->first_name, name_of(p));
 }
 
 /* The value of a field, as much as is there. */

@@ -156,7 +156,7 @@ read_labels(struct cursor *c, struct sample *sample, const char *line)
     c->p = labels.p;
     if (sample->name.raw.len)
         return NULL;
-    if (!labels.metric.raw.len)
+    if (!labels.metric.raw.ptr)
         return "no metric name in braces";
     sample->name = labels.metric;
     /* The byte behind a quoted name must tell that it is no label's name. */

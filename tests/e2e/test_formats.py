@@ -258,7 +258,6 @@ WRONG = {
     "a field longer than its message": OTHERS + with_size(8, b"\x0a\x20" + b"x" * 32),
     "a message longer than its fields": OTHERS + with_size(len(NAME) + 1, NAME) + OTHERS,
     "metrics without a name": OTHERS + delimited(METRIC),
-    "metrics with an empty name": OTHERS + delimited(field(1, ""), METRIC),
     "text behind it": OTHERS + METADATA,
 }
 

@@ -270,12 +270,13 @@ CRITEO = {"http_requests_total": (0, 0, 2, 2, 6), "http_request_duration_seconds
           "graphite.par4.bidder.srv00001.requests_per_second_p99": (1, 0, 1, 1, 9)}
 
 
-@pytest.mark.parametrize("key,name", [("labels", name) for name in CRITEO] + [("declared", name) for name in CRITEO if name])
-def test_criteos_formula(key, name):
-    sharding = {"key": key, **({"source_labels": "name"} if key == "labels" else {})}
-    text = f'm{{name="{name}"}} 1\n' if key == "labels" else f'{{"{name}"}} 1\n'
+@pytest.mark.parametrize("name", CRITEO)
+@pytest.mark.parametrize("sharding", [{"key": "declared"}, {"key": "labels", "source_labels": "name"}],
+                         ids=lambda sharding: sharding["key"])
+def test_criteos_formula(name, sharding):
+    text = f'm{{name="{name}"}} 1\n' if sharding["key"] == "labels" else f'{{"{name}"}} 1\n'
     metric = field(4, labels(name=name) + field(2, field(1, 1.0)))
-    message = delimited(field(1, "m" if key == "labels" else name), metric)
+    message = delimited(field(1, "m" if sharding["key"] == "labels" else name), metric)
     for count, shard in zip((2, 3, 4, 8, 10), CRITEO[name]):
         for body, content_type in (text.encode(), TEXT), (message, PROTOBUF):
             for i in range(count):

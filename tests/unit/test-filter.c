@@ -113,7 +113,6 @@ static const struct {
     {TEXT, SPAN("foo 1e\n"), SS_NO_EXPOSITION, 0, 1, "no value: foo 1e"},
     {TEXT, SPAN("up 1\n \0up 2\n"), SS_NO_EXPOSITION, 5, 2, "no metric name:  \\x00up 2"},
     {TEXT, SPAN("{a=\"b\"} 1\n"), SS_NO_EXPOSITION, 0, 1, "no metric name in braces: {a=\"b\"} 1"},
-    {TEXT, SPAN("up 1\n{\"\"} 1\n"), SS_NO_EXPOSITION, 5, 2, "no metric name in braces: {\"\"} 1"},
     {TEXT, SPAN("up 1\n#a\0b\nup 2\n"), SS_NO_EXPOSITION, 5, 2,
      "a NUL, at which the scraper would take the body to end: #a\\x00b"},
     {TEXT, SPAN("#\0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,

@@ -207,16 +207,6 @@ test_refused(void **state)
     put_message(&b, &m);
     check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
 
-    put_field(&m, 1, SPAN(""));
-    put_metrics(&m, 1, 5);
-    put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
-
-    put_field(&m, 1, SPAN(""));
-    put_metrics(&m, 300, 20);
-    put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
-
     put_number(&m, 1, 5); /* the name a number */
     put_message(&b, &m);
     check_refused(&b, SS_NO_EXPOSITION, "a field of a wrong type", 0);
