@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "body.h"
 
-#include "limits.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 

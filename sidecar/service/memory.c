@@ -107,7 +107,8 @@ take_text(const char *text)
 static void *
 counted(void *p, uint64_t *n)
 {
-    *n += !p;
+    if (!p)
+        __atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
     return p;
 }
 
@@ -165,5 +166,5 @@ memory_failures(void)
 uint64_t
 memory_failures_of_curl(void)
 {
-    return failures_of_curl;
+    return __atomic_load_n(&failures_of_curl, __ATOMIC_RELAXED);
 }
