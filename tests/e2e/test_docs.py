@@ -86,9 +86,10 @@ def test_quickstart():
     r = run(ROOT / "contrib/quickstart", "--once", timeout=300)
     assert r.returncode == 0, r.stdout + r.stderr
     assert len(re.findall(r"shard=\d&shard_count=5 +\d+ bytes +[1-9]\d* series", r.stdout)) == 5
-    assert re.search(r"6\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
+    assert "the shards are the whole, and they are disjoint" in r.stdout  # what verify says
+    assert re.search(r"7\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
     assert re.search(r"^  http://127.0.0.1:\d+/ +the shard page", r.stdout, re.M)
-    port = re.search(r"http://127.0.0.1:(\d+)/metrics answers", r.stdout)[1]
+    port = re.search(r"http://127.0.0.1:(\d+)/metrics responds", r.stdout)[1]
     assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if _has(p, f"127.0.0.1:{port}")]
 
 
@@ -102,6 +103,11 @@ def _has(path, text):
 def test_quickstart_refuses_junk():
     r = run(ROOT / "contrib/quickstart", "--twice")
     assert r.returncode == 2 and "usage" in r.stderr
+
+
+def test_run_refuses_junk():
+    r = run(ROOT / "tests/run", "--most")
+    assert r.returncode == 2 and "usage: tests/run [--all]" in r.stderr
 
 
 def test_scripts_are_executable():
