@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include "../proxy/outcome.h"
+#include "../proxy/scrape_log.h"
 #include "../proxy/server.h"
 #include "../service/admin.h"
 #include "../service/descriptors.h"
@@ -392,6 +393,7 @@ run(struct program *p)
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
+    scrape_log_minute(&p->log, &p->telemetry);
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
     return p->broken ? EXIT_BROKEN : EXIT_SUCCESS;
 }

@@ -145,7 +145,8 @@ log_compose(char *out, enum log_format format, enum log_level level, const char 
     put_field(&line, format, log_text("level", levels[level]));
     put_field(&line, format, log_text("msg", message));
     for (size_t i = 0; i < n; i++)
-        put_field(&line, format, fields[i]);
+        if (fields[i].key)
+            put_field(&line, format, fields[i]);
     if (format == LOG_JSON)
         line.bytes[line.len++] = '}';
     line.bytes[line.len++] = '\n';

@@ -24,7 +24,7 @@ struct log {
 };
 
 struct log_field {
-    const char *key;
+    const char *key;  /* NULL: there is no such field */
     const char *text; /* or NULL for a number */
     double number;
 };

@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 from conftest import BINARY, SLOW, answer, answering, free_port, wait_until
+from steer import Steer
 
 BODY = b"a 1\nb 1\n"
 
@@ -201,3 +202,121 @@ def test_a_pipe_that_somebody_else_has_made_non_blocking(upstream):
         os.close(reading)
     lines = [json.loads(line) for line in got.splitlines()]
     assert sum(line.get("outcome") == "bad_request" for line in lines) == n and got.endswith(b"\n")
+
+
+# Levels.
+
+
+def scrape_lines(s):
+    """(level, outcome, shard, the rest) of the lines about scrapes."""
+    found = (re.search(r"level=(\w+) msg=scrape .*outcome=(\w+) .*shard=(\S+) shard_count=\d+ (.*)", line)
+             for line in list(s.lines))
+    return [m.groups() for m in found if m]
+
+
+def scrape(s, shards, count, status=200):
+    for shard in shards:
+        assert s.get(f"/metrics?shard={shard}&shard_count={count}")[0] == status
+
+
+def minute(s, steer):
+    """Lets a minute pass: the loop sees it when it turns next."""
+    before = s.count("msg=summary")
+    steer.forward(61)
+    s.admin("/-/healthy")
+    return before
+
+
+def test_a_good_scrape_has_no_line_at_info_but_the_first_of_its_shard(sidecar, upstream):
+    url = upstream(answering(answer(BODY))).url
+    s, all_of_them = sidecar(url, level=None), sidecar(url)
+    for target in s, all_of_them:
+        for _ in range(4):
+            scrape(target, range(3), 3)
+            target.get("/metrics")
+        scrape(target, ["0-1", "0"], 3)
+        scrape(target, [1], 2)
+        target.get("/metrics", method="HEAD")
+        assert target.stop() == 0
+    lines = scrape_lines(s)
+    assert [(level, outcome, shard) for level, outcome, shard, _ in lines] == [
+        ("info", "ok", shard) for shard in ("0", "1", "2", '""', "1")]
+    assert all('note="the first scrape of this shard"' in rest for *_, rest in lines)
+    assert len(scrape_lines(all_of_them)) == 20
+    assert all_of_them.count("level=debug msg=scrape ") == 15 and not s.find("level=debug")
+
+
+def test_a_kept_body_has_no_line_at_info(sidecar, upstream):
+    s = sidecar(upstream(answering(answer(BODY))).url, "--set=endpoint.default.max_age=1h", level=None)
+    scrape(s, [0, 1, 0, 1], 2)
+    s.stop()
+    assert len(scrape_lines(s)) == 2 and not s.find("msg=snapshot")
+
+
+def test_failures_and_the_recovery_are_told(sidecar, upstream):
+    bad, good = answer(b"<html>\n"), answer(BODY)
+    answers = iter([good, bad, bad, good, good, bad, good])
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            connection.sendall(next(answers))
+    s = sidecar(upstream(serve).url, level=None)
+    for status in 200, 502, 502, 200, 200:
+        scrape(s, [0], 1, status)
+    scrape(s, [1], 1, 400)  # which says nothing of the endpoint
+    scrape(s, [0], 1, 502)
+    scrape(s, [0], 1)
+    s.stop()
+    lines = scrape_lines(s)
+    assert [line[:2] for line in lines] == [
+        ("info", "ok"), ("warn", "no_exposition"), ("warn", "no_exposition"), ("info", "ok"), ("warn", "bad_request"),
+        ("warn", "no_exposition"), ("info", "ok")]
+    assert "recovered_after=2" in lines[3][3] and "recovered_after=1" in lines[6][3]
+
+
+def test_an_endpoint_that_fails_for_long_does_not_flood_the_log(sidecar, upstream, tmp_path):
+    """80 servers find it failing: some lines a minute, and how many there would have been. At debug, all of them."""
+    steer = Steer(tmp_path / "steer")
+    url = upstream(answering(answer(b"<html>\n"))).url
+    s, all_of_them = sidecar(url, level=None, env=steer.environment), sidecar(url)
+    for target in s, all_of_them:
+        scrape(target, range(80), 80, 502)
+        scrape(target, [80], 80, 400)
+    wait_until(lambda: len(scrape_lines(s)) == 11, "not the first ten, and another kind")
+    wait_until(lambda: len(scrape_lines(all_of_them)) == 81, "not all of them")
+    minute(s, steer)
+    line = s.wait_line("level=info msg=summary .*")[0]
+    assert " scrapes=81 failures=81 " in line and " lines_suppressed=70" in line
+    scrape(s, [0, 1], 80, 502)
+    lines = wait_until(lambda: scrape_lines(s)[11:], "the next minute has no line")
+    s.wait_line("msg=scrape .* suppressed=70$")
+    s.stop()
+    assert len(scrape_lines(s)) == 13 and s.count(" suppressed=70$") == 1, lines
+
+
+def test_a_minute_has_a_summary_if_there_were_scrapes(sidecar, upstream, config, tmp_path):
+    steer = Steer(tmp_path / "steer")
+    good, bad = upstream(answering(answer(BODY))), upstream(answering(answer(b"{}\n")))
+    s = sidecar(config=config(f"[endpoint good]\npath = /good\nupstream = {good.url}\n"
+                              f"[endpoint bad]\npath = /bad\nupstream = {bad.url}\n"
+                              f"[endpoint idle]\npath = /idle\nupstream = {bad.url}\n"),
+                level=None, env=steer.environment)
+    for _ in range(3):
+        s.get("/good")
+        s.get("/bad")
+    got = s.get("/good?shard=0&shard_count=2")[2]
+    wait_until(lambda: len(scrape_lines(s)) == 5, "not all scrapes are over")
+    minute(s, steer)
+    line = s.wait_line("msg=summary endpoint=good (.*)")[1]
+    m = re.fullmatch(r"scrapes=4 failures=0 bytes_in=(\d+) bytes_out=(\d+) seconds_mean=(\S+) seconds_max=(\S+) "
+                     "lines_suppressed=0", line)
+    assert m and (int(m[1]), int(m[2])) == (4 * len(BODY), 3 * len(BODY) + len(got)), line
+    assert 0 < float(m[3]) <= float(m[4]) < 20 * SLOW
+    s.wait_line("msg=summary endpoint=bad scrapes=3 failures=3 ")
+    for _ in range(3):
+        assert minute(s, steer) == 2
+    s.get("/good")
+    minute(s, steer)
+    s.wait_line("msg=summary endpoint=good scrapes=1 ")
+    s.stop()
+    assert s.count("msg=summary") == 3

@@ -175,7 +175,7 @@ def test_a_family_that_reappears_is_one(sidecar, upstream, setting):
     """Families that take turns, as dnsdist writes its servers': in the counters and by max_families."""
     body = b"".join(b'a_%d{server="%d"} 1\n' % (family, server) for server in range(50) for family in range(7))
     s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.{setting}",
-                "--set=endpoint.default.max_families=7", "--log.level=debug")
+                "--set=endpoint.default.max_families=7")
     parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)]
     assert sum(map(len, parts)) == len(body)
     after(s, 3)
