@@ -72,9 +72,10 @@ read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_in
     char why[SOURCE_REASON];
     int status = read_answer(v, getter, NULL, role, 0, indexp, why);
     if (status) {
-        char name[SOURCE_REASON];
-        snprintf(name, sizeof(name), "%s: the whole", v->whole ? v->whole : v->url);
+        char name[SOURCE_REASON], *shown = get_shown_url(v->whole ? v->whole : v->url);
+        snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
         tool_fail(name, why);
+        free(shown);
     }
     return status;
 }
@@ -201,12 +202,14 @@ cmd_verify(int argc, char **argv)
         status = flags_refuse("verify takes one URL, behind the flags");
     } else {
         v.url = argv[at];
+        v.shown = get_shown_url(v.url);
         v.whole = v.tool.values[WHOLE];
         v.evidence.count = v.tool.count;
         status = tool_end(verify(&v));
     }
     evidence_deinit(&v.evidence);
     judgement_deinit(&v.judgement);
+    free(v.shown);
     tool_deinit(&v.tool);
     return status;
 }

@@ -99,6 +99,7 @@ void judgement_deinit(struct judgement *judgement);
 struct verify {
     struct tool tool;        /* must be first: its functions take it for all there is */
     const char *url, *whole; /* the whole's own URL, if it has one */
+    char *shown;             /* the first of them, as it may be told */
     const char *format;
     struct evidence evidence;
     struct judgement judgement;

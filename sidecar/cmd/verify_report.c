@@ -104,8 +104,8 @@ verify_print(const struct verify *v)
     const struct evidence *e = &v->evidence;
     struct terminal t = terminal_of(stdout);
 
-    printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->url, v->tool.count, v->format,
-           terminal_colour(&t, COLOUR_NONE));
+    printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->shown ? v->shown : "", v->tool.count,
+           v->format, terminal_colour(&t, COLOUR_NONE));
     printf("the whole: %" PRIu64 " samples before, %" PRIu64 " after; the shards: %" PRIu64 "\n",
            e->series[ROLE_BEFORE], e->series[ROLE_AFTER], e->series[ROLE_SHARD]);
     if (j->churn)
@@ -179,7 +179,7 @@ verify_print_json(const struct verify *v)
 
     json_open_object(j, NULL);
     json_flag(j, "right", !judgement->n);
-    json_word(j, "url", v->url);
+    json_word(j, "url", v->shown ? v->shown : "");
     json_word(j, "format", v->format);
     json_count(j, "shard_count", v->tool.count);
     json_count(j, "samples_before", v->evidence.series[ROLE_BEFORE]);

@@ -423,6 +423,30 @@ def test_verify_refuses(args, status, said):
     assert r[0] == status and r[1] == "" and said in r[2]
 
 
+SECRETS = ["http://127.0.0.1:1/m?password=hush", "http://127.0.0.1:1/m?a=b#hush", "http://me:hush@127.0.0.1:1/m",
+           "http://me:hu/hush@127.0.0.1:1/m", "ftp://me:hush@127.0.0.1/m?hush", "me:hush@127.0.0.1/m", "unix:/none?hush",
+           "unix:/none:/m?token=hush"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_message_has_the_secrets_of_a_url(broken, url):
+    good = broken(lambda shard, body: body).url
+    for args in ["verify", "--shard-count=3", f"--whole={url}", good], ["verify", "--shard-count=3", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--shard-count=3", "--json", url]:
+        if args[0] == "plan" and "://" not in url and not url.startswith("unix:"):
+            continue  # the name of a file
+        status, out, err = run(*args)
+        assert status in (1, 2) and err and "hush" not in out + err and ("127.0.0.1" in err or "unix:/none" in err), err
+
+
+def test_no_report_has_the_secrets_of_a_url(broken):
+    url = broken(lambda shard, body: body).url + "?password=hush"
+    for args in ["verify", f"--shard-count={N}", url], ["verify", "--json", f"--shard-count={N}", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--json", "--shard-count=3", url]:
+        status, out, err = run(*args)
+        assert status == 0 and "/metrics?<secret>" in out and "hush" not in out + err
+
+
 def test_unix_socket(upstream, tmp_path):
     def serve(service, connection):
         while head := service.read_request(connection):
