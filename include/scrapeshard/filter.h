@@ -55,14 +55,14 @@ struct ss_filter_settings {
     size_t max_line;                /* bytes of the longest line taken, its LF included */
     uint64_t max_series;            /* of the whole body, whatever is let through; 0: any number */
     uint64_t max_families;          /* likewise; families by their keys' names */
-    bool census;                    /* count by family, for ss_filter_largest() */
+    bool census;                    /* count by family, for ss_filter_largest() and the counts of families */
 };
 
 /* Text, all shards, the default sharding, lines of up to 1 MiB, no other limits, no census. */
 struct ss_filter_settings ss_filter_settings_default(void);
 
-/* What went by so far. A family that comes back after another one counts again; under a key that parts families so
-   does each part. */
+/* What went by so far. With a census each family counts once; those that it has no room for, and all families without
+   one, count again when they reappear after another, and under a key that parts families so does each part. */
 struct ss_filter_counts {
     uint64_t bytes_seen, bytes_kept;
     uint64_t series_seen, series_kept;

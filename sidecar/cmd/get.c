@@ -38,6 +38,25 @@ get_is_url(const char *word)
     return !strncmp(word, "unix:", 5) || strstr(word, "://");
 }
 
+char *
+get_shown_url(const char *url)
+{
+    static const char secret[] = "<secret>";
+    size_t path = strcspn(url, "?#"), scheme = 0, at = 0;
+    char *shown;
+    for (size_t i = 0; i < path; i++) {
+        if (url[i] == '@' && strncmp(url, "unix:", 5) != 0)
+            at = i;
+        if (!scheme && !strncmp(url + i, "://", 3))
+            scheme = i + 3;
+    }
+    scheme = scheme < at ? scheme : 0;
+    return asprintf(&shown, "%.*s%s%.*s%s%s", (int)scheme, url, at ? secret : "", (int)(path - at), url + at,
+                    url[path] ? "?" : "", url[path] ? secret : "") < 0
+               ? NULL
+               : shown;
+}
+
 /* The answer. */
 
 static enum fetch_pace

@@ -90,7 +90,7 @@ read_url(struct plan *p, const char *url, const struct ss_filter_settings *setti
         return status;
     status = source_read_url(indexp, getter, NULL, settings, why);
     getter_free(getter);
-    return status ? tool_fail(url, why) : 0;
+    return status ? tool_fail(p->name, why) : 0;
 }
 
 static int
@@ -99,7 +99,8 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
     char why[SOURCE_REASON];
 
     if (where && get_is_url(where)) {
-        p->name = where;
+        p->url = get_shown_url(where);
+        p->name = p->url ? p->url : "";
         return read_url(p, where, settings, indexp);
     }
     const char *path = where && strcmp(where, "-") != 0 ? where : NULL;
@@ -195,6 +196,7 @@ cmd_plan(int argc, char **argv)
     fall_deinit(&plan.fall);
     cure_deinit(&plan.cure);
     free(plan.loads);
+    free(plan.url);
     tool_deinit(&plan.tool);
     return status;
 }

@@ -84,6 +84,7 @@ void cure_deinit(struct cure *cure);
 struct plan {
     struct tool tool; /* must be first: its functions take it for all there is */
     const char *name; /* of the body's source */
+    char *url;        /* it, as it may be told, if it is one */
     uint32_t to;
     uint64_t targets; /* 0: nobody asks for the fleet */
     double interval;  /* seconds */

@@ -4,12 +4,14 @@
 #include "settings.h"
 
 #include "../proxy/outcome.h"
+#include "../proxy/scrape_log.h"
 #include "../proxy/server.h"
 #include "../service/admin.h"
 #include "../service/descriptors.h"
 #include "../service/http.h"
 #include "../service/limits.h"
 #include "../service/listen.h"
+#include "../service/log_writer.h"
 #include "../service/loop.h"
 #include "../service/memory.h"
 #include "../service/sandbox.h"
@@ -68,7 +70,11 @@ static const struct flag flags[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-enum { SIGNALS = 3 };
+enum {
+    SIGNALS = 3,
+    /* Milliseconds for the last lines of the log. */
+    LOG_END_MOST = 1000,
+};
 
 struct program {
     struct settings settings;
@@ -83,6 +89,47 @@ struct program {
     struct event *grace; /* runs behind SIGTERM */
     bool broken;         /* it ran out */
 };
+
+/* The log. */
+
+static void
+set_log(struct program *p, const struct config *config)
+{
+    p->log.level = (enum log_level)config->log_level;
+    p->log.format = (enum log_format)config->log_format;
+}
+
+static const struct log *log_of_libevent;
+
+/* libevent writes to standard error by itself, unless it is told otherwise. */
+static void
+on_libevent_message(int severity, const char *message)
+{
+    static const enum log_level levels[] = {[EVENT_LOG_DEBUG] = LOG_DEBUG,
+                                            [EVENT_LOG_MSG] = LOG_INFO,
+                                            [EVENT_LOG_WARN] = LOG_WARN,
+                                            [EVENT_LOG_ERR] = LOG_ERROR};
+    LOG_AT(log_of_libevent, levels[severity & 3], "libevent", log_text("reason", message));
+}
+
+static int
+start_log(struct program *p)
+{
+    int r = log_writer_new(&p->log.writer);
+    if (r)
+        log_error(&p->log, "cannot begin: no thread for the log", log_text("reason", strerror(-r)));
+    log_of_libevent = &p->log;
+    event_set_log_callback(on_libevent_message);
+    return r;
+}
+
+/* The last lines are written, if somebody reads them: for so many milliseconds at most. */
+static void
+end_log(struct program *p, int64_t most)
+{
+    event_set_log_callback(NULL);
+    log_writer_free(p->log.writer, most < LOG_END_MOST ? most : LOG_END_MOST);
+}
 
 /* Reload. */
 
@@ -135,7 +182,7 @@ reload(void *ctx, char *why, size_t size)
     config_succeed(config, p->config);
     config_unref(p->config);
     p->config = config;
-    p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
+    set_log(p, config);
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
@@ -161,6 +208,7 @@ telemetry(void *ctx)
 {
     struct program *p = ctx;
     server_tell(&p->server);
+    p->telemetry.log_lines_dropped = log_writer_dropped(p->log.writer);
     p->telemetry.http_connections[LISTENER_ADMIN] = (double)http_connections(p->admin.http);
     return &p->telemetry;
 }
@@ -336,8 +384,8 @@ run(struct program *p)
             fputs("scrapeshard: there is no memory to begin with\n", stderr);
         return EXIT_FAILED;
     }
-    p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
-    if (start(p))
+    set_log(p, p->config);
+    if (start_log(p) || start(p))
         return EXIT_FAILED;
     give_up_privileges(p);
     systemd_notify("READY=1");
@@ -345,6 +393,7 @@ run(struct program *p)
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
+    scrape_log_minute(&p->log, &p->telemetry);
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
     return p->broken ? EXIT_BROKEN : EXIT_SUCCESS;
 }
@@ -376,9 +425,11 @@ cmd_serve(int argc, char **argv)
     if (p.base)
         event_base_free(p.base);
     descriptors_deinit();
+    int64_t time_left = p.config && !p.broken ? p.config->grace : 0;
     config_unref(p.config);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();
+    end_log(&p, time_left);
     return status;
 }

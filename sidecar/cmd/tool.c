@@ -145,9 +145,12 @@ tool_open_url(struct getter **getterp, struct tool *t, const char *url, const ch
     if (r)
         return r;
     r = getter_new(getterp, &get, &wrong);
-    if (r > 0)
-        return flags_refuse("\"%s\" %s", url, wrong);
-    return r ? tool_fail(url, strerror(-r)) : 0;
+    if (!r)
+        return 0;
+    char *shown = get_shown_url(url);
+    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : tool_fail(shown ? shown : "", strerror(-r));
+    free(shown);
+    return r;
 }
 
 bool

@@ -18,10 +18,15 @@ static const char usage[] =
     "Asks a running sidecar (http://, https:// or unix:/SOCKET:/PATH) for the whole, for each of N shards, and\n"
     "for the whole again, and proves that the shards are the whole and disjoint, by names and labels; that\n"
     "families are whole, and metadata where their samples are. What is in only one of the wholes came or went\n"
-    "meanwhile. With a configuration it also proves that each series is in the very shard it ought to be.\n"
-    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong; 2 if the command line is.\n";
+    "meanwhile; what looks wrong is asked for again, up to five times, for it may come and go as well. With a\n"
+    "configuration it also proves that each series is in the very shard it ought to be.\n"
+    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong, or if most of the series came or\n"
+    "went, so that nothing is proved; 2 if the command line is wrong.\n";
 
 enum { WHOLE = TOOL_OWN_OF_ASKER };
+
+/* The most rounds of asking. */
+enum { ROUNDS = 5 };
 
 static const struct flag flags[] = {
     TOOL_COMMON_FLAGS,
@@ -66,15 +71,39 @@ read_answer(struct verify *v, struct getter *getter, const char *query, enum rol
     return status;
 }
 
+static void
+fail_whole(const struct verify *v, const char *why)
+{
+    char name[SOURCE_REASON], *shown = get_shown_url(v->whole ? v->whole : v->url);
+    snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
+    tool_fail(name, why);
+    free(shown);
+}
+
 static int
 read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
     int status = read_answer(v, getter, NULL, role, 0, indexp, why);
-    if (status) {
-        char name[SOURCE_REASON];
-        snprintf(name, sizeof(name), "%s: the whole", v->whole ? v->whole : v->url);
-        tool_fail(name, why);
+    if (status)
+        fail_whole(v, why);
+    return status;
+}
+
+/* Asks for the whole and looks at none of it: services that change with each request, in turns, are then met at another
+   one of their turns than in the last round. */
+static int
+skip_wholes(const struct verify *v, struct getter *getter, unsigned n)
+{
+    struct ss_filter_settings settings = settings_of(v);
+    int status = 0;
+    for (; n && !status; n--) {
+        char why[SOURCE_REASON];
+        struct ss_index *index = NULL;
+        status = source_read_url(&index, getter, NULL, &settings, why);
+        ss_index_free(index);
+        if (status)
+            fail_whole(v, why);
     }
     return status;
 }
@@ -88,7 +117,8 @@ read_shards(struct verify *v, struct getter *getter)
     uint32_t count = v->tool.count;
     int r = 0;
 
-    for (uint32_t shard = 0; shard < count && !r && v->judgement.n < FINDINGS; shard++) {
+    for (uint32_t i = 0; i < count && !r && v->judgement.n < FINDINGS; i++) {
+        uint32_t shard = (i + v->rounds) % count;
         char why[SOURCE_REASON], *query;
         if (asprintf(&query, "%s=%u&%s=%u", c->shard_param, shard, c->shard_count_param, count) < 0) {
             r = -ENOMEM;
@@ -97,7 +127,7 @@ read_shards(struct verify *v, struct getter *getter)
         if (read_answer(v, getter, query, ROLE_SHARD, shard, NULL, why))
             judgement_add(&v->judgement, (struct finding){MISTAKE_SHARD, 0, shard, 0, strdup(why)});
         free(query);
-        progress_tell(&progress, shard + 1, count);
+        progress_tell(&progress, i + 1, count);
     }
     progress_end(&progress);
     return r;
@@ -146,13 +176,16 @@ expect_shards(struct verify *v, const struct ss_index *whole)
 
 /* The proof. */
 
+/* One round. */
 static int
 gather(struct verify *v, struct getter *shards, struct getter *whole)
 {
     struct ss_index *before = NULL;
     bool expected = tool_has_config(&v->tool);
 
-    int status = read_whole(v, whole, ROLE_BEFORE, &before);
+    int status = skip_wholes(v, whole, v->rounds);
+    if (!status)
+        status = read_whole(v, whole, ROLE_BEFORE, &before);
     if (!status && read_shards(v, shards))
         status = EXIT_FAILED;
     if (!status)
@@ -160,12 +193,26 @@ gather(struct verify *v, struct getter *shards, struct getter *whole)
     if (!status && expected)
         status = expect_shards(v, before);
     ss_index_free(before);
+    v->judgement.is_final |= v->judgement.n > 0;
     if (status || v->judgement.n) /* without all shards nothing can be said of the rest */
         return status;
-    if (!judgement_pass(&v->judgement, &v->evidence, expected))
+    if (!judgement_pass(&v->judgement, &v->evidence, v->rounds, expected))
         return 0;
     fputs("scrapeshard: there is no memory to judge\n", stderr);
     return EXIT_FAILED;
+}
+
+/* Asks until it is clear what is wrong, and what only comes and goes. */
+static int
+gather_all(struct verify *v, struct getter *shards, struct getter *whole)
+{
+    int status = gather(v, shards, whole);
+    for (v->rounds = 1; v->rounds < ROUNDS && !status && !v->judgement.is_final; v->rounds++) {
+        judgement_deinit(&v->judgement);
+        evidence_begin_round(&v->evidence);
+        status = gather(v, shards, whole);
+    }
+    return status;
 }
 
 static int
@@ -177,7 +224,7 @@ verify(struct verify *v)
     if (!status && v->whole)
         status = tool_open_url(&whole, &v->tool, v->whole, accept);
     if (!status)
-        status = gather(v, shards, v->whole ? whole : shards);
+        status = gather_all(v, shards, v->whole ? whole : shards);
     getter_free(whole);
     getter_free(shards);
     if (status)
@@ -201,12 +248,14 @@ cmd_verify(int argc, char **argv)
         status = flags_refuse("verify takes one URL, behind the flags");
     } else {
         v.url = argv[at];
+        v.shown = get_shown_url(v.url);
         v.whole = v.tool.values[WHOLE];
         v.evidence.count = v.tool.count;
         status = tool_end(verify(&v));
     }
     evidence_deinit(&v.evidence);
     judgement_deinit(&v.judgement);
+    free(v.shown);
     tool_deinit(&v.tool);
     return status;
 }

@@ -25,6 +25,11 @@ struct item {
     uint32_t key;          /* a series': number of its family by the default key, in evidence.keys */
     bool is_meta;
     unsigned char *shards; /* of metadata: a bit for each shard that has it */
+    /* Bits of enum mistake: */
+    uint16_t wrong;     /* in this round */
+    uint16_t suspected; /* in all rounds before it */
+    bool comes;         /* it was in one whole of a round and not in the other */
+    bool flaps;         /* it was wrong in one round and not in another */
 };
 
 /* Which body is read. */
@@ -47,6 +52,9 @@ struct evidence {
 int evidence_read(struct evidence *evidence, struct ss_span body, const char *format, enum role role, uint32_t shard,
                   char *why);
 
+/* Forgets where everything was, for another round, but not what was suspected. */
+void evidence_begin_round(struct evidence *evidence);
+
 /* Zeroed but for count is empty. */
 void evidence_deinit(struct evidence *evidence);
 
@@ -65,6 +73,7 @@ enum mistake {
     MISTAKE_BARE,      /* metadata that are missing where their samples are */
     MISTAKE_ALONE,     /* metadata where no sample of theirs is */
     MISTAKE_UNSHARDED, /* all that the whole has is in every shard */
+    MISTAKE_UNSTEADY,  /* most series came or went */
     MISTAKES
 };
 
@@ -82,16 +91,24 @@ struct judgement {
     struct finding findings[FINDINGS]; /* the first ones */
     uint64_t n;                        /* of them, all */
     uint64_t counts[MISTAKES];
-    uint64_t series, churn, replicated,
-        dropped; /* series: in both wholes; that came or went; in every shard; in none */
+    uint64_t series, replicated, dropped; /* series: in both wholes; in every shard; in none */
+    uint64_t churn, comes;                /* that came or went in any round; and those of them that the wholes show */
+    bool is_final;                        /* another round would say nothing else */
     bool *replicated_families, *dropped_families; /* by number, in evidence.families */
 };
 
 /* Adds a finding, taking the reason over. */
 void judgement_add(struct judgement *judgement, struct finding finding);
 
-/* Judges the evidence, which has every shard; expected tells that it has what the configuration says. 0 or -ENOMEM. */
-int judgement_pass(struct judgement *judgement, const struct evidence *evidence, bool expected);
+/*
+ * Judges the evidence of a round, counted from 0, which has every shard; expected tells that it has what the
+ * configuration says. What flaps may look like a mistake, but not like the same one again and again: from the second
+ * round on only what was wrong in all of them is. 0 or -ENOMEM.
+ */
+int judgement_pass(struct judgement *judgement, struct evidence *evidence, unsigned round, bool expected);
+
+/* Whether so much came and went that it is worth a warning. */
+bool judgement_is_doubtful(const struct judgement *judgement);
 
 void judgement_deinit(struct judgement *judgement);
 
@@ -99,7 +116,9 @@ void judgement_deinit(struct judgement *judgement);
 struct verify {
     struct tool tool;        /* must be first: its functions take it for all there is */
     const char *url, *whole; /* the whole's own URL, if it has one */
+    char *shown;             /* the first of them, as it may be told */
     const char *format;
+    unsigned rounds;
     struct evidence evidence;
     struct judgement judgement;
 };

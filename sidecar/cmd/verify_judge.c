@@ -15,8 +15,9 @@ struct group {
 
 struct judge {
     struct judgement *out;
-    const struct evidence *evidence;
+    struct evidence *evidence;
     bool expected;
+    unsigned round;
     struct group *families, *keys; /* by number */
     size_t row;                    /* bytes of a group's shards */
     unsigned char *rows;
@@ -45,9 +46,23 @@ set_bit(unsigned char *bits, uint32_t i)
     bits[i / 8] |= (unsigned char)(1 << i % 8);
 }
 
+/* What no coming and going makes look wrong. */
+static bool
+is_certain(enum mistake mistake)
+{
+    return mistake == MISTAKE_MISPLACED || mistake == MISTAKE_UNDROPPED || mistake == MISTAKE_SHARD ||
+           mistake == MISTAKE_UNSHARDED;
+}
+
 static void
 find(struct judge *g, enum mistake mistake, uint32_t item, uint32_t shard, uint32_t other)
 {
+    struct item *i = &g->evidence->items[item];
+    uint16_t bit = (uint16_t)(1 << mistake);
+    if (item)
+        i->wrong |= bit;
+    if (item && g->round && !is_certain(mistake) && !(i->suspected & bit))
+        return;
     judgement_add(g->out, (struct finding){mistake, item, shard, other, NULL});
 }
 
@@ -94,7 +109,6 @@ judge_series(struct judge *g, uint32_t number, const struct item *i)
     bool unshared = g->expected && i->expected.shards > 1;
 
     g->out->series += whole;
-    g->out->churn += !whole && (i->before || i->after);
     g->out->replicated += replicated;
     if (g->expected && i->before && !i->expected.shards) {
         g->out->dropped++;
@@ -176,6 +190,59 @@ judge_meta(struct judge *g, uint32_t number, const struct item *i)
     }
 }
 
+/* Rounds. */
+
+/* What of an item's suspicion is left. A round without it clears it of having been in too few places, for it comes and
+   goes, and not of having been in too many. */
+static uint16_t
+suspicion(const struct judge *g, const struct item *i)
+{
+    const uint16_t too_few = 1 << MISTAKE_LOST | 1 << MISTAKE_STRAY | 1 << MISTAKE_BARE | 1 << MISTAKE_ALONE;
+    bool absent = !i->before && !i->after && !i->found.shards;
+    if (!g->round)
+        return i->wrong;
+    return i->suspected & (absent ? (uint16_t)~too_few : i->wrong);
+}
+
+/* Notes what this round says of what comes and goes. How many items are still suspected. */
+static uint64_t
+end_round(struct judge *g)
+{
+    struct evidence *e = g->evidence;
+    uint64_t suspects = 0, steady = 0;
+    for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
+        uint16_t left = suspicion(g, i);
+        i->comes |= !i->before != !i->after || (g->round && !i->before && !i->after && !i->found.shards);
+        i->flaps |= g->round && (i->suspected | i->wrong) != left;
+        i->suspected = left;
+        suspects += left != 0;
+        if (i->is_meta)
+            continue;
+        g->out->comes += i->comes;
+        g->out->churn += i->comes || i->flaps;
+        steady += i->before && !i->comes && !i->flaps;
+    }
+    if (!g->out->n && g->out->churn > steady)
+        find(g, MISTAKE_UNSTEADY, 0, 0, 0);
+    return suspects;
+}
+
+bool
+judgement_is_doubtful(const struct judgement *j)
+{
+    uint64_t all = j->series + j->churn, hidden = j->churn - j->comes;
+    return j->churn * 10 > all || (hidden > j->comes && hidden * 20 > all);
+}
+
+static bool
+has_certain(const struct judgement *j)
+{
+    for (enum mistake m = 0; m < MISTAKES; m++)
+        if (j->counts[m] && is_certain(m))
+            return true;
+    return false;
+}
+
 static int
 prepare(struct judge *g)
 {
@@ -190,9 +257,9 @@ prepare(struct judge *g)
 }
 
 int
-judgement_pass(struct judgement *j, const struct evidence *e, bool expected)
+judgement_pass(struct judgement *j, struct evidence *e, unsigned round, bool expected)
 {
-    struct judge g = {.out = j, .evidence = e, .expected = expected};
+    struct judge g = {.out = j, .evidence = e, .expected = expected, .round = round};
     int r = prepare(&g);
 
     for (uint32_t i = 1; i <= e->names.n && !r; i++) {
@@ -206,6 +273,7 @@ judgement_pass(struct judgement *j, const struct evidence *e, bool expected)
     for (uint32_t i = 1; i <= e->names.n && !r; i++)
         if (e->items[i].is_meta)
             judge_meta(&g, i, &e->items[i]);
+    j->is_final = r || !e->names.n || !end_round(&g) || has_certain(j);
     free(g.families);
     free(g.keys);
     free(g.rows);
@@ -219,4 +287,5 @@ judgement_deinit(struct judgement *j)
         free(j->findings[i].reason);
     free(j->replicated_families);
     free(j->dropped_families);
+    *j = (struct judgement){.n = 0};
 }

@@ -265,6 +265,19 @@ evidence_read(struct evidence *e, struct ss_span body, const char *format, enum 
 }
 
 void
+evidence_begin_round(struct evidence *e)
+{
+    memset(e->series, 0, sizeof(e->series));
+    for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
+        i->before = i->after = 0;
+        i->found = i->expected = (struct place){.shards = 0};
+        i->wrong = 0;
+        if (i->is_meta)
+            memset(i->shards, 0, (e->count + 7) / 8);
+    }
+}
+
+void
 evidence_deinit(struct evidence *e)
 {
     names_deinit(&e->names);

@@ -27,6 +27,7 @@ static const struct {
     [MISTAKE_BARE] = {"bare", "shard %1$u has samples of it, and not this"},
     [MISTAKE_ALONE] = {"alone", "shard %1$u has this, and no sample of it"},
     [MISTAKE_UNSHARDED] = {"unsharded", "every shard has all of the whole: who answers knows of no shards"},
+    [MISTAKE_UNSTEADY] = {"unsteady", "most of the series came or went meanwhile, so that nothing is proved"},
 };
 
 /* An item as text; its bytes are to be freed. */
@@ -97,6 +98,19 @@ print_families(const struct verify *v, const char *what, uint64_t series, const 
     putchar('\n');
 }
 
+static const char doubt[] =
+    "much of the service comes and goes between two scrapes. One that answers each client by what that client asked\n"
+    "before takes all servers for one, the sidecar: max_age, or a URL parameter of its own for each server, cures "
+    "that\n"
+    "(README, \"Services that answer each client differently\").\n";
+
+static void
+print_doubt(const struct judgement *j, const struct terminal *t)
+{
+    if (judgement_is_doubtful(j))
+        printf("%sWarning:%s %s", terminal_colour(t, COLOUR_BAD), terminal_colour(t, COLOUR_NONE), doubt);
+}
+
 void
 verify_print(const struct verify *v)
 {
@@ -104,10 +118,12 @@ verify_print(const struct verify *v)
     const struct evidence *e = &v->evidence;
     struct terminal t = terminal_of(stdout);
 
-    printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->url, v->tool.count, v->format,
-           terminal_colour(&t, COLOUR_NONE));
+    printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->shown ? v->shown : "", v->tool.count,
+           v->format, terminal_colour(&t, COLOUR_NONE));
     printf("the whole: %" PRIu64 " samples before, %" PRIu64 " after; the shards: %" PRIu64 "\n",
            e->series[ROLE_BEFORE], e->series[ROLE_AFTER], e->series[ROLE_SHARD]);
+    if (v->rounds > 1)
+        printf("asked again, for what looked wrong may only come and go: %u rounds\n", v->rounds);
     if (j->churn)
         printf("came or went meanwhile: %" PRIu64 " series\n", j->churn);
     print_families(v, "in every shard", j->replicated, j->replicated_families);
@@ -115,6 +131,7 @@ verify_print(const struct verify *v)
     if (!j->n) {
         printf("%sRight:%s the shards are the whole, and they are disjoint.\n", terminal_colour(&t, COLOUR_GOOD),
                terminal_colour(&t, COLOUR_NONE));
+        print_doubt(j, &t);
         return;
     }
     printf("%sWrong:%s %" PRIu64 " thing%s%s\n", terminal_colour(&t, COLOUR_BAD), terminal_colour(&t, COLOUR_NONE),
@@ -125,6 +142,7 @@ verify_print(const struct verify *v)
         puts("Nothing can be said of the series as long as a shard is missing.");
     else if (may_be_a_rule(j) && !tool_has_config(&v->tool))
         puts("If the sidecar has rules, or another key than family, --config.file=FILE tells of them.");
+    print_doubt(j, &t);
 }
 
 /* For a machine. */
@@ -134,6 +152,8 @@ write_finding(const struct verify *v, struct json *j, const struct finding *f)
 {
     static const bool has_other[MISTAKES] = {
         [MISTAKE_DOUBLED] = true, [MISTAKE_MISPLACED] = true, [MISTAKE_TORN] = true};
+    static const bool has_none[MISTAKES] = {
+        [MISTAKE_LOST] = true, [MISTAKE_UNSHARDED] = true, [MISTAKE_UNSTEADY] = true};
     char *bytes = NULL, *sentence = NULL;
     size_t len;
     FILE *out = open_memstream(&sentence, &len);
@@ -144,7 +164,7 @@ write_finding(const struct verify *v, struct json *j, const struct finding *f)
         json_text(j, v->evidence.items[f->item].is_meta ? "metadata" : "series", text_of(v, f->item, &bytes));
     if (f->mistake == MISTAKE_UNSHARED)
         json_count(j, "shards", f->shard);
-    else if (f->mistake != MISTAKE_LOST && f->mistake != MISTAKE_UNSHARDED)
+    else if (!has_none[f->mistake])
         json_count(j, "shard", f->shard);
     if (has_other[f->mistake])
         json_count(j, "other_shard", f->other);
@@ -179,13 +199,15 @@ verify_print_json(const struct verify *v)
 
     json_open_object(j, NULL);
     json_flag(j, "right", !judgement->n);
-    json_word(j, "url", v->url);
+    json_word(j, "url", v->shown ? v->shown : "");
     json_word(j, "format", v->format);
     json_count(j, "shard_count", v->tool.count);
     json_count(j, "samples_before", v->evidence.series[ROLE_BEFORE]);
     json_count(j, "samples_after", v->evidence.series[ROLE_AFTER]);
     json_count(j, "samples_in_shards", v->evidence.series[ROLE_SHARD]);
+    json_count(j, "rounds", v->rounds);
     json_count(j, "series_that_came_or_went", judgement->churn);
+    json_flag(j, "much_came_or_went", judgement_is_doubtful(judgement));
     json_count(j, "replicated_series", judgement->replicated);
     write_families(v, j, "replicated_families", judgement->replicated_families);
     json_count(j, "dropped_series", judgement->dropped);

@@ -8,7 +8,7 @@
 
 struct arranged {
     uint32_t entry;
-    uint32_t run; /* the how many-th family it is of, counted as they follow each other; 0: of none */
+    uint32_t run; /* the how many-th family it is of, as a selection counts them; 0: of none */
 };
 
 enum {
@@ -42,32 +42,59 @@ count_items(const struct ss_index *x, uint32_t *ends, uint32_t count)
     for (uint32_t shard = 0; shard < count; shard++)
         ends[shard] += (uint32_t)every;
     n += every * count;
-    return n * sizeof(struct arranged) + count * sizeof(*ends) <= x->n * sizeof(*x->entries) ? n : 0;
+    return n * sizeof(struct arranged) + 2 * count * sizeof(*ends) <= x->n * sizeof(*x->entries) ? n : 0;
 }
+
+/* Families, counted as a selection counts them. */
+struct count {
+    struct ss_filter_counts *seen;
+    uint32_t *runs; /* of families with a number, by it; 0: not seen yet */
+    uint64_t last;  /* what the last entry with a family names it by */
+    uint32_t last_run;
+};
 
 /* Counts what every selection sees of an entry. The run that it is in. */
 static uint32_t
-count_seen(struct ss_filter_counts *seen, const struct entry *e, uint64_t *last)
+count_seen(struct count *c, const struct entry *e)
 {
     uint64_t family = e->family ? e->family : e->hash;
-    seen->series_seen += e->series;
+    c->seen->series_seen += e->series;
     if (!family)
         return 0;
-    if (family != *last) {
-        *last = family;
-        seen->families_seen++;
+    if (family != c->last) {
+        c->last = family;
+        c->last_run = e->family ? c->runs[e->family] : 0;
+        if (!c->last_run)
+            c->last_run = (uint32_t)++c->seen->families_seen;
+        if (e->family)
+            c->runs[e->family] = c->last_run;
     }
-    return (uint32_t)seen->families_seen;
+    return c->last_run;
+}
+
+/* Counts the families of each shard. had[], zeroed, is by run. */
+static void
+count_kept(struct arrangement *a, uint32_t *had)
+{
+    const struct arranged *item = a->items;
+    for (uint32_t shard = 0; shard < a->count; shard++) {
+        for (; item < a->items + a->ends[shard]; item++) {
+            if (!item->run || had[item->run] == shard + 1)
+                continue;
+            had[item->run] = shard + 1;
+            a->kept[shard]++;
+        }
+    }
 }
 
 /* Puts the items where they belong. ends[] are the shards' beginnings, and become their ends. */
 static void
-put_items(struct arrangement *a, const struct ss_index *x)
+put_items(struct arrangement *a, const struct ss_index *x, uint32_t *runs)
 {
-    uint64_t last = 0;
+    struct count count = {.seen = &a->seen, .runs = runs};
     for (size_t i = 0; i < x->n; i++) {
         const struct entry *e = &x->entries[i];
-        struct arranged item = {(uint32_t)i, count_seen(&a->seen, e, &last)};
+        struct arranged item = {(uint32_t)i, count_seen(&count, e)};
         if (e->flags & RECORD_DROPPED)
             continue;
         if (e->flags & RECORD_EVERY) {
@@ -79,45 +106,58 @@ put_items(struct arrangement *a, const struct ss_index *x)
     }
 }
 
-int
-arrangement_init(struct arrangement *a, const struct ss_index *x, uint32_t count)
+/* Makes the items; ends[] has each shard's number of them. 0 or -ENOMEM. */
+static int
+arrange(struct arrangement *a, const struct ss_index *x, uint32_t count)
 {
-    if (count * sizeof(*a->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
-        return 0;
-    *a = (struct arrangement){.ends = calloc(count, sizeof(*a->ends))};
-    if (!a->ends)
+    uint32_t *runs = calloc(x->body.keyer.families.names.n + 1, sizeof(*runs)), *had = NULL, begin = 0;
+    a->items = malloc(a->n * sizeof(*a->items));
+    if (!runs || !a->items) {
+        free(runs);
         return -ENOMEM;
-    a->n = count_items(x, a->ends, count);
-    a->items = a->n ? malloc(a->n * sizeof(*a->items)) : NULL;
-    if (!a->items) {
-        int r = a->n ? -ENOMEM : 0;
-        arrangement_deinit(a);
-        return r;
     }
-    uint32_t begin = 0;
     for (uint32_t shard = 0; shard < count; shard++) {
         uint32_t n = a->ends[shard];
         a->ends[shard] = begin;
         begin += n;
     }
     a->count = count;
-    put_items(a, x);
-    return 0;
+    put_items(a, x, runs);
+    had = calloc(a->seen.families_seen + 1, sizeof(*had));
+    if (had)
+        count_kept(a, had);
+    free(runs);
+    free(had);
+    return had ? 0 : -ENOMEM;
+}
+
+int
+arrangement_init(struct arrangement *a, const struct ss_index *x, uint32_t count)
+{
+    if (count * sizeof(*a->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
+        return 0;
+    *a = (struct arrangement){.ends = calloc(count, sizeof(*a->ends)), .kept = calloc(count, sizeof(*a->kept))};
+    int r = a->ends && a->kept ? 0 : -ENOMEM;
+    if (!r)
+        a->n = count_items(x, a->ends, count);
+    if (a->n)
+        r = arrange(a, x, count);
+    if (r || !a->n)
+        arrangement_deinit(a);
+    return r;
 }
 
 int
 arrangement_select(const struct arrangement *a, const struct ss_index *x, uint32_t shard, struct selection *s)
 {
     const struct arranged *item = a->items + (shard ? a->ends[shard - 1] : 0), *end = a->items + a->ends[shard];
-    uint32_t run = 0;
     int r = 0;
 
     s->counts = a->seen;
+    s->counts.families_kept = a->kept[shard];
     for (; item < end && !r; item++) {
         r = selection_keep(s, entry_bytes(x, item->entry));
         s->counts.series_kept += x->entries[item->entry].series;
-        s->counts.families_kept += item->run && item->run != run;
-        run = item->run ? item->run : run;
     }
     return r;
 }
@@ -125,13 +165,14 @@ arrangement_select(const struct arrangement *a, const struct ss_index *x, uint32
 size_t
 arrangement_memory(const struct arrangement *a)
 {
-    return a->count * sizeof(*a->ends) + a->n * sizeof(*a->items);
+    return 2 * a->count * sizeof(*a->ends) + a->n * sizeof(*a->items);
 }
 
 void
 arrangement_deinit(struct arrangement *a)
 {
     free(a->ends);
+    free(a->kept);
     free(a->items);
     *a = (struct arrangement){.count = 0};
 }

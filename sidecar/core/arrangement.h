@@ -15,6 +15,7 @@ struct ss_index;
 struct arrangement {
     uint32_t count; /* of the shards; 0: there is none */
     uint32_t *ends; /* of each shard's items, which begin where those of the one before end */
+    uint32_t *kept; /* how many families each shard has */
     struct arranged *items;
     size_t n;
     struct ss_filter_counts seen; /* what every selection has seen */

@@ -177,20 +177,57 @@ take_frame(struct selection *s, const struct record *record)
 
 /* In. */
 
-/* A family that goes on counts once. What names no family has neither a number nor a hash. */
-static void
+enum { FAMILY_SEEN = 1, FAMILY_KEPT = 2 };
+
+/* What is known of a numbered family; NULL: out of memory. */
+static unsigned char *
+family_of(struct selection *s, uint32_t number)
+{
+    if (number >= s->n_families) {
+        uint32_t n = number < 256 ? 512 : 2 * number;
+        unsigned char *families = realloc(s->families, n);
+        if (!families)
+            return NULL;
+        memset(families + s->n_families, 0, n - s->n_families);
+        s->families = families;
+        s->n_families = n;
+    }
+    return &s->families[number];
+}
+
+/* Another family than that of the last record. One with a number counts once, however often it reappears. */
+static int
+begin_family(struct selection *s, const struct record *record)
+{
+    unsigned char *known = record->family ? family_of(s, record->family) : NULL;
+    if (record->family && !known)
+        return -ENOMEM;
+    s->family_counted = known && *known & FAMILY_KEPT;
+    s->counts.families_seen += !known || !(*known & FAMILY_SEEN);
+    if (known)
+        *known |= FAMILY_SEEN;
+    return 0;
+}
+
+/* What names no family has neither a number nor a hash. */
+static int
 count_families(struct selection *s, const struct record *record, bool wanted)
 {
     uint64_t family = record->family ? record->family : record->hash;
+    int r = 0;
     if (!family)
-        return;
+        return 0;
     if (family != s->last_family) {
         s->last_family = family;
-        s->family_counted = false;
-        s->counts.families_seen++;
+        r = begin_family(s, record);
     }
-    s->counts.families_kept += wanted && !s->family_counted;
-    s->family_counted |= wanted;
+    if (r || !wanted || s->family_counted)
+        return r;
+    s->counts.families_kept++;
+    s->family_counted = true;
+    if (record->family)
+        s->families[record->family] |= FAMILY_KEPT;
+    return 0;
 }
 
 int
@@ -201,16 +238,16 @@ selection_take(struct selection *s, const struct record *record)
     if (record->flags & RECORD_META && s->shards)
         return take_meta(s, record);
     bool wanted = wants(s, record);
-    count_families(s, record, wanted);
+    int r = count_families(s, record, wanted);
     s->counts.series_seen += record->series;
-    if (!wanted)
-        return 0;
+    if (r || !wanted)
+        return r;
     s->counts.series_kept += record->series;
     if (s->frame.open) {
         s->frame.wanted = s->frame.family_wanted = true;
         return frame_add(&s->frame, record->bytes);
     }
-    int r = record->meta ? keep_waiting(s, record->meta) : 0;
+    r = record->meta ? keep_waiting(s, record->meta) : 0;
     return r ? r : selection_keep(s, record->bytes);
 }
 
@@ -219,5 +256,6 @@ selection_deinit(struct selection *s)
 {
     arena_deinit(&s->arena);
     free(s->waiting);
+    free(s->families);
     free(s->frame.spans);
 }

@@ -42,7 +42,9 @@ struct selection {
     bool asked, last_wanted; /* there was one, and what came of it */
     uint64_t last_family;    /* what the counts take for the family in hand */
     bool family_counted;     /* among those kept */
-    struct arena arena;      /* of what waits */
+    unsigned char *families; /* by number: which ones were seen, and which kept */
+    uint32_t n_families;
+    struct arena arena; /* of what waits */
     struct waiting *waiting;
     uint32_t n_waiting;
     struct frame frame;

@@ -2,7 +2,7 @@
 #include "outcome.h"
 
 const struct outcome_row outcomes[] = {
-    [OUTCOME_OK] = {"ok", 200, LOG_INFO, UPSTREAM_ERROR_NONE},
+    [OUTCOME_OK] = {"ok", 200, LOG_DEBUG, UPSTREAM_ERROR_NONE},
     [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN, UPSTREAM_ERROR_STATUS},
     [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN, UPSTREAM_ERROR_NONE},
     [OUTCOME_BUSY] = {"busy", 503, LOG_WARN, UPSTREAM_ERROR_NONE},

@@ -25,7 +25,7 @@ enum outcome {
 struct outcome_row {
     const char *word;          /* in the log, and in metrics */
     int status;                /* of the answer; 0: not ours to say */
-    enum log_level level;      /* of the log's line */
+    enum log_level level;      /* of the log's line, unless scrape_log.h says otherwise */
     enum upstream_error error; /* what the service did, if nothing better is known */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where every road of scrape.c ends: how a scrape fails, how it is cut short, and what is told of it. */
 #include "reply.h"
+#include "scrape_log.h"
 #include "scrape_state.h"
 #include "server.h"
 
@@ -131,7 +132,24 @@ scrape_tell_families(const struct scrape *s, const struct ss_index *index)
     falls_end(falls, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
 }
 
-/* Tells how it went, to the log and to telemetry. */
+static void
+log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double seconds, bool first)
+{
+    const struct ss_shards *shards = s->request.params.shards;
+    struct scrape_line line = scrape_log_line(s->server->telemetry, s->endpoint->name, s->failure.outcome, first);
+
+    LOG_AT(s->server->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
+           log_text("outcome", outcomes[s->failure.outcome].word), log_number("status", s->status),
+           log_text("peer", s->peer), log_text("shard", s->request.params.shard),
+           log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
+           log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts->series_seen),
+           log_number("series_out", (double)counts->series_kept),
+           log_number("families_in", (double)counts->families_seen),
+           log_number("families_out", (double)counts->families_kept), log_number("seconds", seconds),
+           log_text("reason", s->failure.reason), line.fields[0], line.fields[1]);
+}
+
+/* Tells how it went, to telemetry and to the log. */
 static void
 tell(const struct scrape *s)
 {
@@ -141,31 +159,23 @@ tell(const struct scrape *s)
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
 
-    LOG_AT(s->server->log, outcomes[s->failure.outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
-           log_text("outcome", outcomes[s->failure.outcome].word), log_number("status", s->status),
-           log_text("peer", s->peer), log_text("shard", s->request.params.shard),
-           log_number("shard_count", shard_count), log_number("bytes_in", (double)s->bytes_in),
-           log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts.series_seen),
-           log_number("series_out", (double)counts.series_kept),
-           log_number("families_in", (double)counts.families_seen),
-           log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
-           log_text("reason", s->failure.reason));
-    telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
-                                               .endpoint = s->endpoint->name,
-                                               .outcome = s->failure.outcome,
-                                               .ok = s->failure.outcome == OUTCOME_OK,
-                                               .error = s->failure.error,
-                                               .seconds = seconds,
-                                               .bytes_in = s->bytes_in,
-                                               .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                               .counts = counts,
-                                               .shared = s->shared,
-                                               .unwatched = s->head_only,
-                                               .shard = s->request.params.shard,
-                                               .shard_count = shard_count,
-                                               .peer = s->peer,
-                                               .reason = s->failure.reason,
-                                           });
+    bool first = telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
+                                                            .endpoint = s->endpoint->name,
+                                                            .outcome = s->failure.outcome,
+                                                            .ok = s->failure.outcome == OUTCOME_OK,
+                                                            .error = s->failure.error,
+                                                            .seconds = seconds,
+                                                            .bytes_in = s->bytes_in,
+                                                            .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                                            .counts = counts,
+                                                            .shared = s->shared,
+                                                            .unwatched = s->head_only,
+                                                            .shard = s->request.params.shard,
+                                                            .shard_count = shard_count,
+                                                            .peer = s->peer,
+                                                            .reason = s->failure.reason,
+                                                        });
+    log_scrape(s, &counts, seconds, first);
     if (s->failure.outcome == OUTCOME_OK && s->pipeline)
         scrape_tell_families(s, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "fetch.h"
 #include "scrape.h"
+#include "scrape_log.h"
 #include "upstream.h"
 
 #include "../service/limits.h"
@@ -66,6 +67,14 @@ on_quiet(evutil_socket_t fd, short what, void *ctx)
     malloc_trim(0);
 }
 
+static void
+on_minute(evutil_socket_t fd, short what, void *ctx)
+{
+    struct server *s = ctx;
+    (void)fd, (void)what;
+    scrape_log_minute(s->log, s->telemetry);
+}
+
 int
 server_init(struct server *s, struct event_base *base, struct limits *limits, struct config *config)
 {
@@ -78,7 +87,7 @@ server_init(struct server *s, struct event_base *base, struct limits *limits, st
     snapshots_init(&s->snapshots, base, s->upstream, &s->turns, s->telemetry, s->log);
     if (!r)
         r = http_new(&s->http, base, limits, &s->handler);
-    if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
+    if (!r && (!(s->quiet = evtimer_new(base, on_quiet, s)) || !(s->minute = evtimer_new(base, on_minute, s))))
         r = -ENOMEM;
     if (!r)
         server_set_config(s, config);
@@ -146,7 +155,9 @@ server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
 void
 server_scrape_over(struct server *s)
 {
-    const struct timeval quiet = {QUIET_SECONDS, 0};
+    const struct timeval quiet = {QUIET_SECONDS, 0}, minute = {SUMMARY_SECONDS, 0};
+    if (!evtimer_pending(s->minute, NULL))
+        evtimer_add(s->minute, &minute);
     if (--s->in_flight)
         return;
     evtimer_add(s->quiet, &quiet);
@@ -168,6 +179,8 @@ server_deinit(struct server *s)
     http_free(s->http);
     if (s->quiet)
         event_free(s->quiet);
+    if (s->minute)
+        event_free(s->minute);
     snapshots_deinit(&s->snapshots);
     upstream_free(s->upstream);
     config_unref(s->config);

@@ -31,6 +31,7 @@ struct server {
     struct places places; /* of endpoints: max_in_flight */
     struct places turns;  /* of services: max_upstream_connections */
     struct event *quiet;  /* set behind the last scrape */
+    struct event *minute; /* set by the first scrape after its summary: an idle program does not wake up */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;

@@ -5,6 +5,7 @@
 #include "fetch.h"
 #include "places.h"
 #include "request.h"
+#include "scrape_log.h"
 #include "snapshot.h"
 
 #include "../service/config.h"
@@ -37,14 +38,16 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
     const struct snapshot *s = x->snapshot;
     const struct failure *failure = &s->failure;
     bool outgrown = state == SNAPSHOT_OUTGROWN;
+    struct scrape_line line =
+        scrape_log_snapshot_line(s->store->telemetry, s->endpoint->name, failure->outcome, outgrown);
 
-    LOG_AT(s->store->log, outgrown ? LOG_WARN : outcomes[failure->outcome].level, "snapshot",
-           log_text("endpoint", s->endpoint->name),
+    LOG_AT(s->store->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outgrown ? "outgrown" : outcomes[failure->outcome].word),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
            log_text("reason",
-                    outgrown ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason));
+                    outgrown ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason),
+           line.fields[0]);
 }
 
 /* Keeps what has come. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
 
+#include "log_writer.h"
 #include "utf8.h"
 
+#include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,16 +17,18 @@
 /* A line being written; what does not fit is left away, with room kept for its end. A field begins only where it has
    room for a little more than its key. */
 struct line {
-    char bytes[4096];
+    char *bytes; /* LOG_LINE_MOST of them */
     size_t len;
 };
+
+static_assert(LOG_LINE_MOST <= PIPE_BUF, "a pipe would take a line in parts");
 
 enum { LINE_END = 2, FIELD_LEAST = 128 };
 
 static void
 put(struct line *line, const char *text, size_t len)
 {
-    size_t room = sizeof(line->bytes) - LINE_END - line->len;
+    size_t room = LOG_LINE_MOST - LINE_END - line->len;
     if (len > room)
         len = room;
     memcpy(line->bytes + line->len, text, len);
@@ -41,7 +46,7 @@ static void
 put_quoted(struct line *line, const char *text)
 {
     put(line, "\"", 1);
-    for (const char *p = text; *p && line->len < sizeof(line->bytes) - 16;) {
+    for (const char *p = text; *p && line->len < LOG_LINE_MOST - 16;) {
         size_t n = utf8_len(p);
         bool control = (unsigned char)*p < 0x20 || *p == 0x7f;
         char escape[8];
@@ -95,7 +100,7 @@ put_number(struct line *line, double number)
 static void
 put_field(struct line *line, enum log_format format, struct log_field field)
 {
-    if (line->len > sizeof(line->bytes) - FIELD_LEAST)
+    if (line->len > LOG_LINE_MOST - FIELD_LEAST)
         return;
     if (format == LOG_JSON) {
         put_text(line, line->len ? "," : "{");
@@ -127,23 +132,37 @@ put_time(char *out, size_t size)
     snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-void
-log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields, size_t n)
+size_t
+log_compose(char *out, enum log_format format, enum log_level level, const char *message,
+            const struct log_field *fields, size_t n)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
-    struct line line = {.len = 0};
+    struct line line = {.bytes = out};
     char time[40];
 
     put_time(time, sizeof(time));
-    put_field(&line, log->format, log_text("ts", time));
-    put_field(&line, log->format, log_text("level", levels[level]));
-    put_field(&line, log->format, log_text("msg", message));
+    put_field(&line, format, log_text("ts", time));
+    put_field(&line, format, log_text("level", levels[level]));
+    put_field(&line, format, log_text("msg", message));
     for (size_t i = 0; i < n; i++)
-        put_field(&line, log->format, fields[i]);
-    if (log->format == LOG_JSON)
+        if (fields[i].key)
+            put_field(&line, format, fields[i]);
+    if (format == LOG_JSON)
         line.bytes[line.len++] = '}';
     line.bytes[line.len++] = '\n';
+    return line.len;
+}
+
+void
+log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields, size_t n)
+{
+    char line[LOG_LINE_MOST];
+    size_t len = log_compose(line, log->format, level, message, fields, n);
+    if (log->writer) {
+        log_writer_put(log->writer, line, len, log->format);
+        return;
+    }
     /* Nobody can be told when the log itself cannot be written. */
-    ssize_t written = write(STDERR_FILENO, line.bytes, line.len);
+    ssize_t written = write(STDERR_FILENO, line, len);
     (void)written;
 }

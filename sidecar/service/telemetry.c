@@ -192,7 +192,7 @@ telemetry_set_config(struct telemetry *t, const struct config *config)
 
 /* Counting. */
 
-static void
+static bool
 tell_watch(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
 {
     struct watch_scrape scrape = {
@@ -206,15 +206,15 @@ tell_watch(const struct telemetry *t, struct telemetry_endpoint *e, const struct
         .series = s->counts.series_kept,
         .bytes = s->counts.bytes_kept,
     };
-    watch_scrape(&e->watch, &scrape, telemetry_now());
+    return watch_scrape(&e->watch, &scrape, telemetry_now());
 }
 
-void
+bool
 telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
 {
     struct telemetry_endpoint *e = find_endpoint(t, s->endpoint);
     if (!e)
-        return;
+        return false;
     if (s->outcome < WORDS_OUTCOME_MOST)
         e->scrapes[s->outcome]++;
     if (s->error)
@@ -230,8 +230,15 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     e->series_kept += s->counts.series_kept;
     e->families_seen += s->shared ? 0 : s->counts.families_seen;
     e->families_kept += s->counts.families_kept;
-    if (!s->unwatched)
-        tell_watch(t, e, s);
+    summary_scrape(&e->summary, s->ok, s->seconds, s->bytes_in, s->bytes_out);
+    return !s->unwatched && tell_watch(t, e, s);
+}
+
+struct summary *
+telemetry_summary(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e ? &e->summary : NULL;
 }
 
 void

@@ -8,6 +8,7 @@
  */
 #include "exposition.h"
 #include "falls.h"
+#include "summary.h"
 #include "watch.h"
 
 #include <scrapeshard/filter.h>
@@ -60,6 +61,7 @@ struct telemetry_endpoint {
     bool has_snapshot;
     int64_t snapshot_time; /* of the service's answer in the last one: telemetry_now() */
     struct falls falls;    /* by the configuration in force, or never */
+    struct summary summary;
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
 #define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
@@ -110,7 +112,11 @@ struct telemetry_scrape {
     const char *peer, *reason;
 };
 
-void telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
+/* As watch_scrape(). */
+bool telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
+
+/* What the log is told of an endpoint; NULL: it has left long ago. */
+struct summary *telemetry_summary(struct telemetry *telemetry, const char *endpoint);
 
 /* The largest families of an endpoint, for watch_families(). */
 void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct ss_family_count *families,

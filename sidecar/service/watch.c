@@ -141,17 +141,21 @@ learn(uint32_t interval, int64_t gap)
     return i < INTERVAL_LEAST ? INTERVAL_LEAST : i > INT32_MAX ? INT32_MAX : (uint32_t)i;
 }
 
-static void
+/* Whether any of them was not seen before. */
+static bool
 see_shards(struct watch *w, struct watch_count *c, const char *text, int64_t now)
 {
     uint32_t first, last, time = tenths(w, now);
+    bool new = false;
     while (next_part(&text, c->count, &first, &last)) {
         for (struct watch_shard *s = c->shards + first; s <= c->shards + last; s++) {
             if (s->last)
                 s->interval = learn(s->interval ? s->interval : w->assumed, (int64_t)(time - s->last) * TENTH);
+            new |= !s->last;
             s->last = time;
         }
     }
+    return new;
 }
 
 /* Sets. */
@@ -271,34 +275,38 @@ record_failure(struct watch_failure *f, const struct watch_scrape *s, int64_t no
 }
 
 /* A scrape of shards. */
-static void
+static bool
 record_shards(struct watch *w, const struct watch_scrape *s, int64_t now)
 {
     struct watch_count *c = find_count(w, s->count, now);
+    bool first = false;
     if (!c)
-        return;
+        return false;
     c->scrapes++;
     c->tried = now;
     if (s->ok) {
         c->last = now;
-        see_shards(w, c, s->shard, now);
+        first = see_shards(w, c, s->shard, now);
     }
     struct watch_set *set = find_set(w, c, s->shard, now);
     if (set)
         record(set, s, now);
+    return first;
 }
 
-void
+bool
 watch_scrape(struct watch *w, const struct watch_scrape *s, int64_t now)
 {
+    bool first = s->ok && w->whole.last == WATCH_NEVER;
     if (s->ok)
         w->last = now;
     else
         record_failure(s->by_service ? &w->by_service : &w->by_others, s, now);
     if (s->count)
-        record_shards(w, s, now);
-    else if (s->ok)
+        return record_shards(w, s, now);
+    if (s->ok)
         record(&w->whole, s, now);
+    return first;
 }
 
 void

@@ -97,8 +97,9 @@ struct watch_scrape {
     uint64_t series, bytes;       /* of the answer */
 };
 
-/* What does not fit, or for which there is no memory, is left out and counted. */
-void watch_scrape(struct watch *watch, const struct watch_scrape *scrape, int64_t now);
+/* Takes it in. True: it went well, and is the first of a shard, or of the whole body, that did. What does not fit, or
+   for which there is no memory, is left out and counted. */
+bool watch_scrape(struct watch *watch, const struct watch_scrape *scrape, int64_t now);
 
 /* Takes in the endpoint's largest families, the largest first; those behind WATCH_FAMILIES are left away. */
 void watch_families(struct watch *watch, const struct ss_family_count *families, size_t n);

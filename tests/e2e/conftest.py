@@ -105,14 +105,16 @@ class Process:
 
 class Sidecar(Process):
     """A running scrapeshard. Give it an upstream's URL, or a config file by config=; prefix= is a command that becomes
-    it."""
+    it. Its log has a line for each scrape, unless level= is None or another one."""
 
-    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", prefix=(), **options):
+    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", prefix=(), level="debug", **options):
         argv = [*prefix, BINARY, f"--web.listen-address={listen}", "--admin.listen-address=127.0.0.1:0"]
         if upstream:
             argv.append(f"--upstream.url={upstream}")
         if config:
             argv.append(f"--config.file={config}")
+        if level:
+            argv.append(f"--log.level={level}")
         super().__init__(argv + list(args), **options)
         self.address = self.wait_line(r'msg="listening for scrapes" address=(\S+)')[1]
         self.admin_port = int(self.wait_line(r'msg="listening for administration" address=\S+:(\d+)')[1])

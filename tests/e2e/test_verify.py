@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """scrapeshard verify: it passes real sidecars, and finds what is wrong with broken ones, which are real sockets too."""
+import itertools
 import json
+import math
 import re
 import shlex
 import subprocess
+import threading
+import time
 
 import pytest
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run
@@ -344,6 +348,115 @@ def test_what_comes_and_goes_is_no_mistake(broken):
     assert v["series_that_came_or_went"] == 4
 
 
+STEADY = b"".join(b"steady_%d 1\n" % i for i in range(12))
+
+
+def in_turns(period, turns, flapping, steady=STEADY):
+    """A service of which some families are there in some of every so many requests only, by their number."""
+    numbers = itertools.count()
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            there = next(numbers) % period in turns
+            connection.sendall(answer(steady + (flapping if there else b"")))
+    return serve
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("period, turns", [(2, [0]), (2, [1]), (3, [0]), (3, [1]), (3, [0, 2]), (5, [1, 3]), (5, [0, 2, 4]), (7, [2])])
+def test_what_flaps_is_no_mistake(sidecar, upstream, count, period, turns):
+    """Absent from both wholes and there in between, and the reverse, whatever the shards and the turns: it is asked for
+    again, and counted as what comes and goes."""
+    flapping = b"# HELP flap_a x\n# TYPE flap_a gauge\nflap_a 1\nflap_b{x=\"1\"} 1\nflap_b{x=\"2\"} 1\n"
+    s = sidecar(upstream(in_turns(period, turns, flapping)).url)
+    v = right(count, f"http://127.0.0.1:{s.port}/metrics")
+    assert v["series_that_came_or_went"] <= 3 and 1 <= v["rounds"] <= 5
+
+
+def test_what_flaps_is_told(sidecar, upstream):
+    s = sidecar(upstream(in_turns(2, [1], b"flap 1\n")).url)
+    home = shard_of("flap", 3)
+    status, out, err = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert (status, complaints(err)) == (0, "") and "Right: " in out
+    # Requests 0 and 4 are the wholes.
+    assert "came or went meanwhile: 1 series\n" in out and (home == 1 or "asked again" in out)
+
+
+@pytest.mark.parametrize("turns", [[0], [1]])
+def test_most_that_flaps_proves_nothing(sidecar, upstream, turns):
+    flapping = b"".join(b"flap_%d 1\n" % i for i in range(13))
+    s = sidecar(upstream(in_turns(2, turns, flapping)).url)
+    url = f"http://127.0.0.1:{s.port}/metrics"
+    assert wrong(3, url) == [("unsteady", None, None, None)]
+    status, out, _ = run("verify", "--shard-count=3", url)
+    assert status == 1 and "Right" not in out and "most of the series came or went" in out and "Warning: " in out
+
+
+def test_a_mistake_is_found_among_what_flaps(broken):
+    """It is there each time. The rounds are bounded."""
+    numbers = itertools.count()
+    lost = without(b'memory_bytes{kind="c",zone="2"} 5\n')
+
+    def change(shard, body):
+        return lost(shard, body) + (b"" if next(numbers) % 3 else b'flap{a="%d"} 1\n' % (shard or 0))
+    service = broken(change)
+    assert wrong(N, service.url) == [("lost", 'memory_bytes{kind="c",zone="2"}', None, None)]
+    assert len(service.requests) == 5 * (N + 2) + 1 + 2 + 3 + 4
+
+
+class SinceYourLastRequest:
+    """A service as netdata is by default: each client, by its address or by a parameter of its own, gets the series that
+    have changed since that client asked last. Each of them changes once a second, at a time of its own."""
+    SERIES = 200
+
+    def __init__(self):
+        self.last, self.lock = {}, threading.Lock()
+
+    def body(self, client):
+        with self.lock:
+            now = time.monotonic()
+            last, self.last[client] = self.last.get(client, now - 1), now
+        changed = (i for i in range(self.SERIES) if math.floor(now - i / self.SERIES) > math.floor(last - i / self.SERIES))
+        return b"".join(b"chart_%d 1\n" % i for i in changed)
+
+    def serve(self, u, connection):
+        while head := u.read_request(connection):
+            server = re.search(rb"[?&]server=(\w+)", head)
+            connection.sendall(answer(self.body(server[1] if server else connection.getpeername()[0])))
+
+
+@pytest.fixture
+def differing(upstream):
+    return upstream(SinceYourLastRequest().serve)
+
+
+def test_a_service_that_answers_each_client_differently(sidecar, differing):
+    """It takes all servers for one, the sidecar, and what one shard has got the next does not get."""
+    s = sidecar(differing.url)
+    status, out, _ = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 1 and "Right" not in out and "Warning: " in out and "max_age" in out
+    status, v = verify(3, f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 1 and v["much_came_or_went"]
+
+
+def test_max_age_cures_it(sidecar, differing):
+    s = sidecar(differing.url, "--set=endpoint.default.max_age=1m")
+    v = right(3, f"http://127.0.0.1:{s.port}/metrics")
+    assert v["samples_in_shards"] == SinceYourLastRequest.SERIES and not v["much_came_or_went"]
+    status, out, _ = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 0 and "Right: " in out and "Warning" not in out
+
+
+def test_a_parameter_of_its_own_for_each_server_cures_it(sidecar, differing):
+    s = sidecar(differing.url)
+
+    def series(*more):
+        bodies = [s.get(f"/metrics?shard={i}&shard_count=3{m}")[2] for i, m in enumerate(more)]
+        return sum(body.count(b"\n") for body in bodies)
+    assert series("&server=a", "&server=b", "&server=c") == SinceYourLastRequest.SERIES
+    assert series("", "", "") < SinceYourLastRequest.SERIES
+
+
 OM_BODY = b"""# TYPE a counter
 # UNIT a_bytes bytes
 a_total{x="1"} 1 # {trace="x y"} 1
@@ -421,6 +534,30 @@ def test_only_the_first_mistakes_are_told(broken):
 def test_verify_refuses(args, status, said):
     r = run("verify", *args)
     assert r[0] == status and r[1] == "" and said in r[2]
+
+
+SECRETS = ["http://127.0.0.1:1/m?password=hush", "http://127.0.0.1:1/m?a=b#hush", "http://me:hush@127.0.0.1:1/m",
+           "http://me:hu/hush@127.0.0.1:1/m", "ftp://me:hush@127.0.0.1/m?hush", "me:hush@127.0.0.1/m", "unix:/none?hush",
+           "unix:/none:/m?token=hush"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_message_has_the_secrets_of_a_url(broken, url):
+    good = broken(lambda shard, body: body).url
+    for args in ["verify", "--shard-count=3", f"--whole={url}", good], ["verify", "--shard-count=3", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--shard-count=3", "--json", url]:
+        if args[0] == "plan" and "://" not in url and not url.startswith("unix:"):
+            continue  # the name of a file
+        status, out, err = run(*args)
+        assert status in (1, 2) and err and "hush" not in out + err and ("127.0.0.1" in err or "unix:/none" in err), err
+
+
+def test_no_report_has_the_secrets_of_a_url(broken):
+    url = broken(lambda shard, body: body).url + "?password=hush"
+    for args in ["verify", f"--shard-count={N}", url], ["verify", "--json", f"--shard-count={N}", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--json", "--shard-count=3", url]:
+        status, out, err = run(*args)
+        assert status == 0 and "/metrics?<secret>" in out and "hush" not in out + err
 
 
 def test_unix_socket(upstream, tmp_path):

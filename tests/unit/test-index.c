@@ -166,6 +166,50 @@ test_arranged(void **state)
     settings_end(&settings, rules);
 }
 
+/* Families that take turns: each is one, and in its shard one. */
+static void
+test_families_that_reappear(void **state)
+{
+    (void)state;
+    static const struct ss_span turns =
+        SPAN("# TYPE a counter\na_total{i=\"1\"} 1\nb{i=\"1\"} 1\neverywhere 1\ngone 1\n"
+             "a_total{i=\"2\"} 1\nb{i=\"2\"} 1\neverywhere{i=\"2\"} 1\ngone{i=\"2\"} 1\n"
+             "a_total{i=\"3\"} 1\n");
+    static const char *const asked[] = {"0", "1", "2", "0-2"};
+    struct ss_rules *rules;
+    struct ss_filter_settings settings = settings_new(&rules);
+    struct ss_index *x;
+
+    settings.max_families = 4;
+    assert_int_equal(ss_index_new(&x, &settings), 0);
+    assert_int_equal(ss_index_feed(x, turns), 0);
+    assert_int_equal(ss_index_end(x), 0);
+    uint64_t kept = 0;
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        check_arranged(x, asked[i]);
+        struct outcome o = select_from(x, asked[i]);
+        assert_int_equal(o.counts.families_seen, 4);
+        kept += i < 3 ? o.counts.families_kept : 0;
+        assert_true(i < 3 || o.counts.families_kept == 3);
+        outcome_free(&o);
+    }
+    assert_int_equal(kept, 1 + 1 + 3); /* a, b, and one that is in every shard */
+    ss_index_free(x);
+
+    struct outcome o = {.result = 0};
+    struct ss_sink sink = {outcome_take, &o};
+    struct ss_filter *filter;
+    assert_int_equal(ss_filter_new(&filter, &settings), 0);
+    for (size_t i = 0; i < turns.len; i++)
+        assert_int_equal(ss_filter_feed(filter, (struct ss_span){turns.ptr + i, 1}, &sink), 0);
+    assert_int_equal(ss_filter_end(filter, &sink), 0);
+    assert_int_equal(ss_filter_counts(filter)->families_seen, 4);
+    assert_int_equal(ss_filter_counts(filter)->families_kept, 3);
+    ss_filter_free(filter);
+    outcome_free(&o);
+    settings_end(&settings, rules);
+}
+
 static void
 test_filter(void **state)
 {
@@ -273,6 +317,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_arranged),
+        cmocka_unit_test(test_families_that_reappear),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_much_metadata),
         cmocka_unit_test(test_patterns_that_are_none),

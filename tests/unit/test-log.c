@@ -18,7 +18,7 @@
 static const char *
 written(double number)
 {
-    static const struct log log = {LOG_INFO, LOG_LOGFMT};
+    static const struct log log = {LOG_INFO, LOG_LOGFMT, NULL};
     static char line[256];
     FILE *file = tmpfile();
     int kept = dup(STDERR_FILENO);
