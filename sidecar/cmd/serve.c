@@ -2,6 +2,7 @@
 /* The sidecar itself: from the command line to the last scrape. */
 #include "cmd.h"
 #include "settings.h"
+#include "tool.h"
 
 #include "../proxy/outcome.h"
 #include "../proxy/server.h"
@@ -330,12 +331,9 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
-    int r = config_read(&p->config, &p->settings.flags, stderr);
-    if (r) {
-        if (r < 0)
-            fputs("scrapeshard: there is no memory to begin with\n", stderr);
-        return EXIT_FAILED;
-    }
+    int status = tool_read_config(&p->settings.flags, &p->config);
+    if (status)
+        return status;
     p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
     if (start(p))
         return EXIT_FAILED;
