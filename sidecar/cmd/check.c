@@ -55,18 +55,16 @@ cmd_check(int argc, char **argv)
 {
     struct check check = {.print = false};
     struct config *config = NULL;
-    int at = flags_read(argc, argv, flags, usage, &check), status = EXIT_FAILED;
+    int at = flags_read(argc, argv, flags, usage, &check), status;
 
     if (at < 0) {
         status = -at;
-    } else if (at != argc - 1) {
+    } else if (at != argc - 1 || !*argv[at]) {
         status = flags_refuse("check takes one file");
     } else {
         check.settings.flags.file = strcmp(argv[at], "-") != 0 ? argv[at] : "/dev/stdin";
-        int r = config_read(&config, &check.settings.flags, stderr);
-        if (r < 0)
-            fputs("scrapeshard: there is no memory to read it\n", stderr);
-        if (!r)
+        status = tool_read_config(&check.settings.flags, &config);
+        if (!status)
             status = tool_end(report(&check, config, argv[at]));
     }
     config_unref(config);

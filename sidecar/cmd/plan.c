@@ -75,6 +75,8 @@ read_flags(struct plan *p)
 {
     p->to = p->tool.count < SS_SHARD_COUNT_MAX ? p->tool.count + 1 : p->tool.count;
     int status = p->tool.values[TO] ? tool_read_count(&p->tool, TO, &p->to) : 0;
+    if (!status)
+        status = tool_check_asking(&p->tool);
     return status ? status : read_fleet(p);
 }
 

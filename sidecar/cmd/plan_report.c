@@ -69,11 +69,11 @@ print_shards(const struct plan *p, const struct terminal *t, uint32_t first, uin
             fullest = i;
     const struct load *l = &p->loads[fullest];
     snprintf(name, sizeof(name), first == last ? "%u" : "%u-%u", first, last);
-    int width = printf("%11s %10" PRIu64 " %9" PRIu64 " %9s  ", name, l->series, l->families,
-                       scale((double)l->bytes, "B").text);
+    int used =
+        printf("%11s %10" PRIu64 " %9" PRIu64 " %9s", name, l->series, l->families, scale((double)l->bytes, "B").text);
     bool bad = (double)l->series > TOO_FULL * p->balance.mean_series;
     fputs(terminal_colour(t, bad ? COLOUR_BAD : COLOUR_GOOD), stdout);
-    terminal_bar(t, stdout, (double)l->series, (double)p->balance.most_series, t->columns - (unsigned)width - 1);
+    terminal_bar(t, stdout, (double)l->series, (double)p->balance.most_series, used);
     printf("%s\n", terminal_colour(t, COLOUR_NONE));
 }
 
@@ -138,7 +138,6 @@ static void
 print_counts(const struct plan *p, const struct terminal *t)
 {
     static const uint32_t shown[] = {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128};
-    enum { PREFIX = 47 };
 
     print_heading(t, "Other counts:");
     printf("%s      shards   fullest by series  by bytes%s\n", terminal_colour(t, COLOUR_DIM),
@@ -149,8 +148,8 @@ print_counts(const struct plan *p, const struct terminal *t)
             most = p->counts[shown[i]].by_series;
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
         const struct balance *b = &p->counts[shown[i]];
-        printf("%12u %9" PRIu64 " %9.2f %9.2f  ", b->count, b->most_series, b->by_series, b->by_bytes);
-        terminal_bar(t, stdout, b->by_series, most, t->columns - PREFIX);
+        int used = printf("%12u %9" PRIu64 " %9.2f %9.2f", b->count, b->most_series, b->by_series, b->by_bytes);
+        terminal_bar(t, stdout, b->by_series, most, used);
         putchar('\n');
     }
 }

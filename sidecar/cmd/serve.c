@@ -2,6 +2,7 @@
 /* The sidecar itself: from the command line to the last scrape. */
 #include "cmd.h"
 #include "settings.h"
+#include "tool.h"
 
 #include "../proxy/outcome.h"
 #include "../proxy/scrape_log.h"
@@ -60,8 +61,8 @@ take_version(void *ctx, const struct flag *flag, const char *value)
 static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
     {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH", settings_take},
-    {"web.listen-address", "ADDRESS", "where scrapes are answered (:9464); may be repeated", settings_take},
-    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:9465); off closes it",
+    {"web.listen-address", "ADDRESS", "where scrapes are answered (:19480); may be repeated", settings_take},
+    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:19481); off closes it",
      settings_take},
     {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
     {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
@@ -378,12 +379,9 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
-    int r = config_read(&p->config, &p->settings.flags, stderr);
-    if (r) {
-        if (r < 0)
-            fputs("scrapeshard: there is no memory to begin with\n", stderr);
-        return EXIT_FAILED;
-    }
+    int status = tool_read_config(&p->settings.flags, &p->config);
+    if (status)
+        return status;
     set_log(p, p->config);
     if (start_log(p) || start(p))
         return EXIT_FAILED;

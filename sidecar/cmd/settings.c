@@ -29,7 +29,8 @@ int
 settings_take_file(void *ctx, const struct flag *flag, const char *value)
 {
     struct settings *s = ctx;
-    (void)flag;
+    if (!*value)
+        return flags_refuse("--%s needs a value: --%s=%s", flag->name, flag->name, flag->value);
     s->flags.file = value;
     return 0;
 }

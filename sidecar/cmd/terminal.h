@@ -23,8 +23,9 @@ enum colour { COLOUR_NONE, COLOUR_BOLD, COLOUR_DIM, COLOUR_GOOD, COLOUR_BAD };
 /* The bytes that switch to a colour; nothing where there are none. */
 const char *terminal_colour(const struct terminal *terminal, enum colour colour);
 
-/* Draws a bar of at most width columns, as long as value is of most. */
-void terminal_bar(const struct terminal *terminal, FILE *out, double value, double most, unsigned width);
+/* Draws a bar, as long as value is of most, with two blanks before it, in what a line has left after so many columns;
+   nothing if that is too little. */
+void terminal_bar(const struct terminal *terminal, FILE *out, double value, double most, int used);
 
 /* The length of the UTF-8 character at p; 0 if there is none. */
 size_t text_character(const char *p, const char *end);

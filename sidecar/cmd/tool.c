@@ -116,17 +116,37 @@ tool_fail(const char *name, const char *why)
     return EXIT_FAILED;
 }
 
+/* 0, or an exit status, after saying why. */
+static int
+read_timeout(const struct tool *t, int64_t *timeout)
+{
+    const char *text = t->values[TOOL_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
+    if (wrong || *timeout < 1)
+        return flags_refuse("--timeout: \"%s\" %s", text, wrong ? wrong : "leaves no time; 10s is usual");
+    return 0;
+}
+
+int
+tool_check_asking(const struct tool *t)
+{
+    const char *accept = t->values[TOOL_ACCEPT];
+    int64_t timeout = 1;
+    if (accept && strpbrk(accept, "\r\n"))
+        return flags_refuse("--accept: a header is one line");
+    return read_timeout(t, &timeout);
+}
+
 /* Reads what flags say of services. 0, or an exit status, after saying why. */
 static int
 read_asking(struct tool *t, struct get_settings *get)
 {
-    const char *timeout = t->values[TOOL_TIMEOUT], *file = t->values[TOOL_AUTHORIZATION];
-    const char *wrong = timeout ? value_read_duration(&get->timeout, timeout) : NULL;
+    const char *file = t->values[TOOL_AUTHORIZATION], *wrong;
 
-    if (wrong || get->timeout < 1)
-        return flags_refuse("--timeout: \"%s\" %s", timeout, wrong ? wrong : "leaves no time; 10s is usual");
-    if (strpbrk(get->accept, "\r\n"))
-        return flags_refuse("--accept: a header is one line");
+    int status = tool_check_asking(t);
+    if (!status)
+        status = read_timeout(t, &get->timeout);
+    if (status)
+        return status;
     if (file && !t->authorization && secret_read_line(&t->authorization, file, &wrong))
         return tool_fail(file, wrong);
     get->authorization = t->authorization;

@@ -68,6 +68,9 @@ int tool_read_split(struct tool *tool, char *const *patterns, size_t n, struct c
 /* Reads a number from 1 to SS_SHARD_COUNT_MAX of a flag. 0, or an exit status, after saying why. */
 int tool_read_count(const struct tool *tool, int flag, uint32_t *countp);
 
+/* Looks at the flags of how services are asked, whether or not one is. 0, or an exit status, after saying why. */
+int tool_check_asking(const struct tool *tool);
+
 struct getter;
 
 /* Makes ready to ask a service, for fallback if no --accept was given. 0, or an exit status, after saying why. */

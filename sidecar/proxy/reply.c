@@ -13,6 +13,7 @@
 #include <event2/http_struct.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,12 +95,13 @@ ends_by_close(const struct reply *r)
 }
 
 /*
- * To be called behind all that evhttp adds to the answer. What it had no memory for is missing there, perhaps from the
- * head, so nothing may go out; evhttp hears that by the error that its next write gets.
+ * To be called after each part of the response that is given to evhttp. What it had no memory for is missing there,
+ * perhaps from the head, so nothing may go out; evhttp hears that by the error that its next write gets.
  */
 static void
-check_memory(struct reply *r)
+after_send(struct reply *r)
 {
+    connection_pause_input(r->connection);
     if (memory_failures() == r->failures)
         return;
     dissolve(r->connection);
@@ -128,15 +130,18 @@ enum {
     AHEAD_MOST = 64 * 1024,
 };
 
-/* Whether the peer has closed its side or reset the connection, or floods it. */
+/*
+ * Whether the peer has reset the connection, or, over a unix socket, closed it, or floods it. Over TCP the end of what
+ * it sends is no such sign: one that shuts down its sending side after the request waits for the response, and a close
+ * looks the same until something is sent.
+ */
 static bool
-has_left(int fd, short what)
+has_left(int fd)
 {
-    int error = 0, ahead = 0;
-    socklen_t len = sizeof(error);
-    char byte;
-    return what & EV_CLOSED || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) || error ||
-           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || ioctl(fd, FIONREAD, &ahead) || ahead > AHEAD_MOST;
+    struct pollfd state = {.fd = fd};
+    int ahead = 0;
+    return poll(&state, 1, 0) < 0 || state.revents & (POLLERR | POLLHUP) || ioctl(fd, FIONREAD, &ahead) ||
+           ahead > AHEAD_MOST;
 }
 
 static void
@@ -144,8 +149,9 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_connection *connection = r->connection;
+    (void)what;
 
-    if (!has_left(fd, what))
+    if (!has_left(fd))
         return;
     detach(r);
     evhttp_connection_free(connection);
@@ -192,7 +198,7 @@ send_end(struct reply *r)
     bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
     evhttp_send_reply_end(r->request);
     if (chunked)
-        check_memory(r);
+        after_send(r);
 }
 
 /*
@@ -248,7 +254,7 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     if (r->watched < 0)
         evbuffer_add_cb(output_of(r), on_output, r);
     evhttp_send_reply(r->request, status, NULL, body);
-    check_memory(r);
+    after_send(r);
 }
 
 bool
@@ -270,7 +276,7 @@ reply_start(struct reply *r, int status)
         set_reset_on_close(r->connection, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
-    check_memory(r);
+    after_send(r);
 }
 
 void
@@ -278,7 +284,7 @@ reply_send(struct reply *r, struct evbuffer *body)
 {
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
-    check_memory(r);
+    after_send(r);
 }
 
 void

@@ -367,6 +367,12 @@ connection_set_deadline(struct connection *c)
     start_deadline(c);
 }
 
+void
+connection_pause_input(struct evhttp_connection *evhttp)
+{
+    bufferevent_disable(evhttp_connection_get_bufferevent(evhttp), EV_READ);
+}
+
 /* All of them. */
 
 int

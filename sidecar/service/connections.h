@@ -29,6 +29,7 @@ struct door;
 struct event;
 struct event_base;
 struct evhttp;
+struct evhttp_connection;
 struct evhttp_request;
 struct limits;
 
@@ -85,5 +86,9 @@ void connection_listen(struct connection *connection, const struct connection_ev
 
 /* From now on the answer is to be read in time. */
 void connection_set_deadline(struct connection *connection);
+
+/* Reads nothing until the response has gone. evhttp, whenever it is given a part to write, reads as well, and would
+   take the end of what a client sends for the end of the client: so this is called after each part. */
+void connection_pause_input(struct evhttp_connection *evhttp);
 
 #endif

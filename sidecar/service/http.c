@@ -82,7 +82,7 @@ is_odd(struct evhttp_request *request)
     return length && strcmp(length, "0") != 0 && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE);
 }
 
-/* evhttp closes behind anything but CONNECT, which nobody answers here. */
+/* evhttp closes the connection after any request but a CONNECT. */
 static void
 close_behind(struct evhttp_request *request)
 {
@@ -187,6 +187,10 @@ on_request(struct evhttp_request *request, void *ctx)
     if (!connection) {
         close_behind(request);
         http_reply(request, 503, "there is no memory left for the connection");
+    } else if (request->type == EVHTTP_REQ_CONNECT) {
+        close_behind(request);
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
+        http_reply(request, 405, "CONNECT is not supported: scrapeshard is not a proxy for other hosts");
     } else if (is_odd(request)) {
         close_behind(request);
         http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
@@ -318,6 +322,7 @@ http_reply_body(struct evhttp_request *request, int status, const char *type, ch
     snprintf(length, sizeof(length), "%zu", len);
     evhttp_add_header(headers, "Content-Length", length);
     evhttp_send_reply(request, status, NULL, body);
+    connection_pause_input(evhttp_request_get_connection(request));
     if (body)
         evbuffer_free(body);
 }

@@ -132,6 +132,34 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
         evconnlistener_enable(listener);
 }
 
+/* What libevent sets on a socket that it makes, and that the unspecified IPv6 address takes IPv4 too, whatever
+   net.ipv6.bindv6only says: so do Go's programs. */
+static bool
+set_options(int fd, int family)
+{
+    const int on = 1, off = 0;
+    return !setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) && !evutil_make_listen_socket_reuseable(fd) &&
+           (family != AF_INET6 || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
+}
+
+/* 0 or a negative errno value. */
+static int
+bind_at(struct evconnlistener **listenerp, struct event_base *base, const struct sockaddr *address, socklen_t len)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    errno = 0;
+    if (set_options(fd, address->sa_family) && !bind(fd, address, len)) {
+        *listenerp = evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, fd);
+        if (*listenerp)
+            return 0;
+    }
+    int error = errno ? errno : ENOMEM;
+    close(fd);
+    return -error;
+}
+
 static int
 listen_bound(struct evconnlistener **listenerp, struct event_base *base, const char *address)
 {
@@ -143,15 +171,13 @@ listen_bound(struct evconnlistener **listenerp, struct event_base *base, const c
         return r;
     if (ss.ss_family == AF_UNIX)
         remove_stale_socket((struct sockaddr_un *)&ss);
-
-    const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
-    *listenerp = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&ss, (int)len);
-    if (!*listenerp && any && errno == EAFNOSUPPORT) {
+    r = bind_at(listenerp, base, (struct sockaddr *)&ss, len);
+    if (r == -EAFNOSUPPORT && any) {
         /* A kernel without IPv6. */
         struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&ss)->sin6_port};
-        *listenerp = evconnlistener_new_bind(base, NULL, NULL, flags, -1, (struct sockaddr *)&sin, sizeof(sin));
+        r = bind_at(listenerp, base, (struct sockaddr *)&sin, sizeof(sin));
     }
-    return *listenerp ? 0 : errno ? -errno : -EINVAL;
+    return r;
 }
 
 /* On what systemd passed, where somebody listens already. */

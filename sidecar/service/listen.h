@@ -2,7 +2,7 @@
 #ifndef SERVICE_LISTEN_H
 #define SERVICE_LISTEN_H
 /* Addresses to listen at: :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH, or systemd:NAME for a socket
-   that systemd passed under that name; port 0 lets the kernel choose. */
+   that systemd passed under that name; port 0 lets the kernel choose. :PORT and [::]:PORT are IPv4 and IPv6. */
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -126,6 +126,11 @@ class Sidecar(Process):
 
     def connect(self):
         """A raw connection to the scrape listener."""
+        if self.port is None:
+            raw = socket.socket(socket.AF_UNIX)
+            raw.settimeout(60 * SLOW)
+            raw.connect(self.address.removeprefix("unix:"))
+            return raw
         return socket.create_connection(("127.0.0.1", self.port), timeout=60 * SLOW)
 
     def get(self, target="/metrics", headers=None, method="GET", port=None):

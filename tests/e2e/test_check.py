@@ -10,8 +10,8 @@ GOOD_FILE = """
 ; a comment
 # another
 [web]
-  listen_address = 127.0.0.1:9464   ; behind a value
-listen_address = [::1]:9464
+  listen_address = 127.0.0.1:19480   ; behind a value
+listen_address = [::1]:19480
 \tlisten_address: unix:/run/scrapeshard.sock
 
 [admin] ; behind a section
@@ -52,8 +52,8 @@ format = json
 
 GOOD_PRINTED = """\
 [web]
-listen_address = 127.0.0.1:9464
-listen_address = [::1]:9464
+listen_address = 127.0.0.1:19480
+listen_address = [::1]:19480
 listen_address = unix:/run/scrapeshard.sock
 compression = auto
 compression_level = 1
@@ -254,7 +254,7 @@ BAD_LINES = [
     ("\v[endpoint x]=\n", 1, 1, "control"),
     ("timeout = 1s\0\n", 1, 13, "NUL"),
     ("# a\0b\n", 1, 4, "NUL"),
-    ("[web]\nlisten_address = 9464\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = 19480\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = unix:relative\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = off\n", 2, 18, "off.*:PORT"),
@@ -262,7 +262,7 @@ BAD_LINES = [
     ("[web]\nlisten_address = systemd:a\nlisten_address = \"systemd:a\"\n", 3, 19, "systemd:a is there twice"),
     ("[admin]\nlisten_address = :80\n[web]\nlisten_address = :80\n", 2, 18, r"\[web\]"),
     ("[web]\nlisten_address = systemd:0\n[admin]\nlisten_address = systemd:0\n", 4, 18, r"\[web\]"),
-    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:9465\n", 3, 18, r"\[web\]"),
+    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:19481\n", 3, 18, r"\[web\]"),
     ("[admin]\nlisten_address = nonsense\n", 2, 18, "listen_address"),
     ('[log]\nlevel = "info\n', 2, 9, "quotes"),
     ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),

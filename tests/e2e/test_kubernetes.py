@@ -67,9 +67,9 @@ def test_overlay(build, overlay, process):
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65534,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
-    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 9464, "shard-admin": 9465}
+    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 19480, "shard-admin": 19481}
     for probe in ("startupProbe", "livenessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 9465}
+        assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 19481}
     # The program takes the arguments.
     args = [re.sub("listen-address=:94", "listen-address=127.0.0.1:0 #", a).split(" #")[0] for a in container["args"]]
     assert process([BINARY, *args]).wait_line('"msg":"listening for administration"')

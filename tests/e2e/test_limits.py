@@ -649,6 +649,7 @@ def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
     with s.connect() as leaving:
         leaving.sendall(b"GET /metrics?leaves HTTP/1.1\r\nHost: a\r\n\r\n")
         assert s.admin("/-/healthy")[0] == 200
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a close could be a half of one
     s.wait_line("outcome=client_gone")
     last = Asking(s, "/metrics?last", "127.0.0.1")
     assert s.admin("/-/healthy")[0] == 200

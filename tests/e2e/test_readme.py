@@ -178,7 +178,7 @@ def doors(upstream, sidecar):
     """A service and its sidecar, in the place of those that the README speaks of: {what it says: what is so}."""
     service = upstream(answering(answer(BODY)))
     s = sidecar(service.url)
-    return {"http://127.0.0.1:8080/metrics": service.url, "127.0.0.1:9464": f"127.0.0.1:{s.port}",
+    return {"http://127.0.0.1:8080/metrics": service.url, "127.0.0.1:19480": f"127.0.0.1:{s.port}",
             "build/sidecar/scrapeshard": BINARY}
 
 
@@ -216,7 +216,7 @@ def test_what_verify_says(upstream, sidecar):
     shown = re.search(r"^    \$ scrapeshard (verify .*)\n((?:    .*\n)+)", README, re.M)
     body = b"go_info 1\n" + b"".join(b"f%d 1\n" % i for i in range(73))
     url = f"http://127.0.0.1:{sidecar(upstream(answering(answer(body))).url, '--set', 'rules.replicate=go_info').port}/metrics"
-    said = "http://127.0.0.1:9464/metrics"
+    said = "http://127.0.0.1:19480/metrics"
     out = good(BINARY, *shown[1].replace(said, url).split())
     assert out == re.sub("^ {4}", "", shown[2], flags=re.M).replace(said, url)
 

@@ -330,8 +330,7 @@ class Gated:
             connection.sendall(whole[at:])
 
 
-@pytest.mark.parametrize("how", ["close", "close_notify", "reset"])
-@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+@pytest.mark.parametrize("streams, how", [(False, "reset"), (True, "close"), (True, "close_notify"), (True, "reset")])
 def test_scraper_leaves(sidecar, upstream, ca, server, streams, how):
     """The service is not asked any further."""
     gated = Gated(LARGE if streams else BODY, streams)
@@ -349,6 +348,24 @@ def test_scraper_leaves(sidecar, upstream, ca, server, streams, how):
             t.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     s.wait_line("outcome=client_gone")
     assert gated.left.wait(10 * SLOW)
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_scraper_that_shuts_its_sending_side(sidecar, upstream, ca, server, body):
+    """It gets its response, over TLS too."""
+    go_on = threading.Event()
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            go_on.wait(20 * SLOW)
+            connection.sendall(answer(body))
+    s = sidecar(upstream(serve).url, *tls(server))
+    with tls_connection(s, ca) as t:
+        t.sendall(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n")
+        super(ssl.SSLSocket, t).shutdown(socket.SHUT_WR)
+        assert s.admin("/-/healthy")[0] == 200
+        go_on.set()
+        assert t.makefile("rb").read().endswith(b"\r\n\r\n" + body)
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])

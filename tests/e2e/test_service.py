@@ -395,9 +395,9 @@ def test_port_in_use(service, flag):
     assert status == 1 and address in err and "in use" in err
 
 
-@pytest.mark.parametrize("address", ["9464", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
+@pytest.mark.parametrize("address", ["19480", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
                                      "127.0.0.1:80x", "unix:", "unix:relative", "unix:/" + "x" * 200, "",
-                                     "192.0.2.1:9464", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
+                                     "192.0.2.1:19480", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
 def test_address_that_is_none(service, address):
     status, out, err = run(f"--upstream.url={service.url}", f"--web.listen-address={address}",
                            "--admin.listen-address=off")
