@@ -148,7 +148,9 @@ intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, en
     }
     failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", endpoint->name,
                 reason);
-    if (result != FETCH_FAILED)
+    if (result == FETCH_REDIRECTED)
+        failure->error = UPSTREAM_ERROR_STATUS;
+    else if (result != FETCH_FAILED)
         failure->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_CUT;
 }
 
