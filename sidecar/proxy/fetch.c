@@ -64,10 +64,13 @@ struct fetch {
     size_t seen_len;
     bool seen_unread; /* it is not sure that it can be read */
     enum framing framing;
-    char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
-    bool excess;     /* bytes stood behind the body's told length */
-    bool stray;      /* bytes stood behind its last chunk */
-    bool cut;        /* over TLS: no close_notify has come */
+    char length[19];     /* the first Content-Length: what libcurl counts in 63 bits */
+    uint64_t data_in;    /* bytes of the body, and those after it that libcurl has read with it */
+    enum unasked blank;  /* what those after it are, as far as libcurl shows them */
+    enum unasked excess; /* what stood after the body's told length */
+    bool blank_matters;  /* of this format CR and LF may be the beginning of more */
+    bool stray;          /* bytes stood after its last chunk */
+    bool cut;            /* over TLS: no close_notify has come */
     bool paused;
 
     uint64_t failures;   /* memory_failures_of_curl() at the beginning */
@@ -245,12 +248,20 @@ take_redirect(struct fetch *f)
     return n > REDIRECTS_MOST ? refuse_redirect(f, location, "after 3 other redirects, expected no more") : FETCH_ON;
 }
 
+static bool
+is_protobuf(const char *content_type)
+{
+    static const char protobuf[] = "application/vnd.google.protobuf";
+    return content_type && !strncasecmp(content_type, protobuf, strlen(protobuf));
+}
+
 static enum fetch_pace
 end_head(struct fetch *f)
 {
     if (f->status < 200)
         return FETCH_ON;
     f->head_done = true;
+    f->blank_matters = is_protobuf(evhttp_find_header(&f->headers, "Content-Type"));
     if (f->status >= 300 && f->status < 400)
         return take_redirect(f);
     return f->events->head(f->ctx, f->status, &f->headers);
@@ -326,7 +337,26 @@ begins_with(const char *text, size_t len, const char *beginning)
     return len >= strlen(beginning) && !memcmp(text, beginning, strlen(beginning));
 }
 
-/* libcurl drops what stands behind the told length, or the last chunk, and says so only here. Nor does it hand on a
+static void
+set_excess(struct fetch *f, enum unasked excess)
+{
+    if (excess > f->excess)
+        f->excess = excess;
+}
+
+/* Looks at what libcurl is about to drop after the told length. */
+static void
+look_at_excess(struct fetch *f, const char *bytes, size_t len)
+{
+    uint64_t told = strtoull(f->length, NULL, 10);
+    f->data_in += len;
+    if (f->data_in > told) {
+        size_t n = f->data_in - told < len ? (size_t)(f->data_in - told) : len;
+        f->blank = upstream_unasked(bytes + len - n, n);
+    }
+}
+
+/* libcurl drops what stands after the told length, or the last chunk, and says so only here. Nor does it hand on a
    header that it cannot read. */
 static int
 on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
@@ -337,8 +367,11 @@ on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
         f->seen_len = len < sizeof(f->seen) ? len : sizeof(f->seen);
         memcpy(f->seen, text, f->seen_len);
         f->seen_unread = true;
+    } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_LENGTH) {
+        look_at_excess(f, text, len);
     } else if (type == CURLINFO_TEXT) {
-        f->excess |= begins_with(text, len, "Excess found");
+        if (begins_with(text, len, "Excess found"))
+            set_excess(f, f->blank ? f->blank : UNASKED_MORE);
         f->stray |= begins_with(text, len, "Leftovers after chunking");
     }
     return 0;
@@ -359,7 +392,7 @@ fetch_freed(void *owner, curl_socket_t fd)
     struct fetch *f = owner;
     if (!f->watchable)
         return;
-    f->excess |= upstream_clear_socket(fd);
+    set_excess(f, upstream_clear_socket(fd));
     if (f->stray)
         shutdown(fd, SHUT_RDWR); /* who spoke out of turn is not asked again */
 }
@@ -401,6 +434,19 @@ failure(CURLcode code)
     }
 }
 
+/*
+ * Whether bytes after the body show that it is longer than was told. After a told length CR and LF do not: in text they
+ * are blank lines, which hold no sample and no metadata, and the value before them is whole. (Prometheus drops whatever
+ * stands there.) In protobuf either may be the length of another message; and where the connection's end is the body's,
+ * they are the body's.
+ */
+static bool
+is_longer(const struct fetch *f)
+{
+    return f->excess == UNASKED_MORE ||
+           (f->excess == UNASKED_BLANK && (f->framing != FRAMING_LENGTH || f->blank_matters));
+}
+
 static bool
 lacked_memory(const struct fetch *f, CURLcode code)
 {
@@ -420,6 +466,8 @@ follow(struct fetch *f)
     f->head_bytes = 0;
     f->head_done = false;
     f->seen_len = 0;
+    f->data_in = 0;
+    f->blank = UNASKED_NONE;
     *f->error = 0;
     upstream_remove(f->upstream, f->easy);
     bool begun = !curl_easy_setopt(f->easy, CURLOPT_URL, target) && !upstream_add(f->upstream, f->easy);
@@ -445,7 +493,8 @@ fetch_ended(void *owner, CURLcode code)
 
     if (result != FETCH_NO_MEMORY && !f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    } else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) { /* only a last chunk proves itself */
+    } else if (code == CURLE_OK && f->framing != FRAMING_CHUNKED &&
+               is_longer(f)) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
     } else if (code == CURLE_OK && by_close && f->cut) {
         result = FETCH_BROKEN;
@@ -516,7 +565,8 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     struct fetch *f = ctx;
     (void)local_ip;
     f->asked = true;
-    f->excess = f->stray = false; /* of a connection that was dead, and had this request before */
+    f->excess = UNASKED_NONE; /* of a connection that was dead, and had this request before */
+    f->stray = false;
     if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;

@@ -305,6 +305,46 @@ def test_length_shorter_than_body(stage, cut, pieces, connection):
     stage().fails(script, "longer than its Content-Length")
 
 
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+# A family "a" with an untyped metric of 0.
+MESSAGE = b"\x10\x0a\x01a\x22\x0b\x2a\x09\x09" + bytes(8)
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["in one piece", "in two pieces"])
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n", b"\r", b"\n\n\r\n" * 10])
+@pytest.mark.parametrize("body", [BODY, BODY[:-1], b"a 1\n" * 50000], ids=["lines", "no last newline", "large"])
+def test_blank_bytes_after_the_told_length(stage, body, blank, connection, pieces):
+    """They are no part of the body, and even if they were, they would hold no sample; the service is asked again over
+    another connection."""
+    first = head(f"Content-Length: {len(body)}", f"Connection: {connection}") + body
+    sent = threading.Semaphore(0)
+
+    def later(service):
+        time.sleep(0.02)
+        try:
+            service.sendall(blank)
+        finally:
+            sent.release()
+    s = stage()
+    for _ in range(3):
+        s.passes([first + blank] if pieces == 1 else [first, later], body)
+        assert pieces == 1 or sent.acquire(timeout=10 * SLOW)
+
+
+@pytest.mark.parametrize("more", [b"\r\n ", b"\n\t", b"\n\0", b"\r\n#", b"\nb 2\n", b"\r\n" * 5000 + b"b 2\n"])
+def test_blank_bytes_after_the_told_length_and_more(stage, more):
+    stage().fails([head(f"Content-Length: {len(BODY)}") + BODY + more], "longer than its Content-Length")
+
+
+@pytest.mark.parametrize("more", [b"\n", b"\r", b"\n\r"])
+def test_blank_bytes_after_protobuf_are_not_blank(stage, more):
+    """They may well be the beginning of another message, cut off."""
+    s = stage()
+    s.passes([answer(MESSAGE, PROTOBUF)], MESSAGE)
+    s.fails([answer(MESSAGE, PROTOBUF) + more], "longer than its Content-Length")
+
+
 def test_kept_connection_with_excess_is_not_used_again(stage):
     """What stands behind an answer is not the head of the next one."""
     s = stage()
