@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "get.h"
 
+#include "../proxy/negotiate.h"
 #include "../proxy/upstream.h"
 #include "../service/values.h"
 
@@ -64,18 +65,20 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct getter *g = ctx;
     const char *type = evhttp_find_header(headers, "Content-Type");
-    const char *encoding = evhttp_find_header(headers, "Content-Encoding");
+    char *encoding = NULL;
 
     g->answer->status = status;
     snprintf(g->answer->content_type, sizeof(g->answer->content_type), "%s", type ? type : "");
     if (status != 200)
         g->reason_len = (size_t)snprintf(g->answer->reason, sizeof(g->answer->reason), "it answers %d", status);
-    if (status != 200 || !encoding || !strcasecmp(encoding, "identity"))
-        return FETCH_ON;
-    snprintf(g->answer->reason, sizeof(g->answer->reason), "its body is encoded as %.40s, which was not asked for",
-             encoding);
-    g->result = EIO;
-    return FETCH_STOP;
+    g->result = negotiate_join(headers, "Content-Encoding", &encoding);
+    if (!g->result && status == 200 && negotiate_coding(encoding) != CODING_NONE) {
+        snprintf(g->answer->reason, sizeof(g->answer->reason), "its body is encoded as %.40s, which was not asked for",
+                 encoding);
+        g->result = EIO;
+    }
+    free(encoding);
+    return g->result ? FETCH_STOP : FETCH_ON;
 }
 
 /* Of an answer that is none, the first line is the reason. */

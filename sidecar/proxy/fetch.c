@@ -2,6 +2,8 @@
 /* In the order of time, but for the beginning, which stands last: the head, the body, the end. */
 #include "fetch.h"
 
+#include "excerpt.h"
+#include "redirect.h"
 #include "upstream.h"
 
 #include "../service/memory.h"
@@ -26,6 +28,10 @@ enum {
     READ_BYTES = 64 * 1024,
     /* The most of a head; Go's client takes 1 MiB, nginx 8 KiB. */
     HEAD_MOST = 64 * 1024,
+    /* Redirects that are followed: one adds a slash, one goes to a leader's path; services with more are not known. */
+    REDIRECTS_MOST = 3,
+    /* The most that is read of a redirect's body to use its connection again. */
+    REDIRECT_BODY_MOST = 64 * 1024,
     /* How long an idle connection is used again: longer than any usual scrape interval. */
     IDLE_SECONDS = 330,
     /* How long authorities are kept that were read: what had no memory is not to last, nor what was replaced. */
@@ -41,23 +47,37 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers, *connect_to;
+    char *host;     /* the Host header, if it is not the URL's */
     bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
     bool asked;     /* the request is being sent */
 
+    struct curl_slist *redirected; /* the URLs whose responses were redirects */
+    char *target;                  /* where the response at hand redirects to; or NULL */
+    size_t redirect_body;
+
     int status;
+    char *line; /* a header, until the next line shows whether it goes on there; or NULL */
     struct evkeyvalq headers;
     size_t head_bytes;
     bool head_done;
+    char seen[60]; /* the beginning of the last header line that libcurl could cut out of the head */
+    size_t seen_len;
+    bool seen_unread; /* it is not sure that it can be read */
     enum framing framing;
-    char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
-    bool excess;     /* bytes stood behind the body's told length */
-    bool stray;      /* bytes stood behind its last chunk */
-    bool cut;        /* over TLS: no close_notify has come */
+    char length[19];     /* the first Content-Length: what libcurl counts in 63 bits */
+    uint64_t data_in;    /* bytes of the body, and those after it that libcurl has read with it */
+    enum unasked blank;  /* what those after it are, as far as libcurl shows them */
+    enum unasked excess; /* what stood after the body's told length */
+    bool blank_matters;  /* of this format CR and LF may be the beginning of more */
+    bool stray;          /* bytes stood after its last chunk */
+    bool cut;            /* over TLS: no close_notify has come */
     bool paused;
 
     uint64_t failures;   /* memory_failures_of_curl() at the beginning */
     bool no_memory;      /* for its head */
     const char *refusal; /* why we stopped, or NULL */
+    bool is_redirect;    /* that is why */
+    char reason[300];    /* a refusal that quotes the response */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -75,6 +95,16 @@ refuse_for_memory(struct fetch *f)
 {
     f->no_memory = true;
     return refuse(f, "there is no memory for its head");
+}
+
+/* Refuses something of the response, of which the reason shows the beginning. */
+static enum fetch_pace
+refuse_bytes(struct fetch *f, const char *what, struct ss_span bytes, const char *why)
+{
+    char shown[100];
+    excerpt(shown, sizeof(shown), bytes);
+    snprintf(f->reason, sizeof(f->reason), "%s \"%s\" %s", what, shown, why);
+    return refuse(f, f->reason);
 }
 
 /* What libcurl lets pass and we do not: two lengths, or a length and chunks, are how answers are smuggled. */
@@ -117,54 +147,162 @@ begin_head(struct fetch *f, const char *line)
     return FETCH_ON;
 }
 
+/* The header whose lines have all come. */
 static enum fetch_pace
-take_header_line(struct fetch *f, char *line)
+take_header(struct fetch *f)
 {
-    if (!strncmp(line, "HTTP/", 5))
-        return begin_head(f, line);
-    if (!*line) {
-        if (f->status < 200)
-            return FETCH_ON;
-        f->head_done = true;
-        return f->events->head(f->ctx, f->status, &f->headers);
-    }
-    char *value = strchr(line, ':');
+    char *value = f->line ? strchr(f->line, ':') : NULL;
+    if (!f->line)
+        return FETCH_ON;
     if (!value)
-        return refuse(f, "a header of it cannot be read");
+        return refuse_bytes(f, "its header line", (struct ss_span){f->line, strlen(f->line)},
+                            "cannot be read, expected NAME: VALUE");
     *value++ = 0;
     value += strspn(value, " \t");
     uint64_t failures = memory_failures();
-    if (evhttp_add_header(&f->headers, line, value))
-        return memory_failures() > failures ? refuse_for_memory(f) : refuse(f, "a header of it cannot be read");
-    return check_framing(f, line, value);
+    enum fetch_pace pace = FETCH_ON;
+    if (!evhttp_add_header(&f->headers, f->line, value))
+        pace = check_framing(f, f->line, value);
+    else if (memory_failures() > failures)
+        pace = refuse_for_memory(f);
+    else
+        pace = refuse_bytes(f, "its header", (struct ss_span){f->line, strlen(f->line)},
+                            "cannot be read: it has a CR or LF in it");
+    free(f->line);
+    f->line = NULL;
+    return pace;
+}
+
+/* Whether a header decides where the body ends. */
+static bool
+is_framing(const char *line)
+{
+    return !strncasecmp(line, "Content-Length:", 15) || !strncasecmp(line, "Transfer-Encoding:", 18);
+}
+
+/* RFC 9112, 5.2: a line that begins with a blank goes on with the header before it, and means the same as if one blank
+   joined them. But libcurl 7.88 reads each line by itself, so such a header must not decide where the body ends. */
+static enum fetch_pace
+unfold(struct fetch *f, struct ss_span more)
+{
+    char *joined;
+    while (more.len && strchr(" \t", *more.ptr))
+        more = (struct ss_span){more.ptr + 1, more.len - 1};
+    if (!f->line)
+        return refuse_bytes(f, "its header line", more, "goes on with a header, and there is none before it");
+    if (is_framing(f->line))
+        return refuse_bytes(f, "its header", (struct ss_span){f->line, strcspn(f->line, ":")},
+                            "is folded over several lines");
+    if (asprintf(&joined, more.len ? "%s %.*s" : "%s", f->line, (int)more.len, more.ptr) < 0)
+        return refuse_for_memory(f);
+    free(f->line);
+    f->line = joined;
+    return FETCH_ON;
+}
+
+static enum fetch_pace
+refuse_redirect(struct fetch *f, const char *location, const char *why)
+{
+    char shown[160] = "nowhere";
+    if (location && *location)
+        redirect_show(shown, sizeof(shown), location);
+    snprintf(f->reason, sizeof(f->reason), "it redirects (status %d) to %s, %s", f->status, shown, why);
+    f->is_redirect = true;
+    return refuse(f, f->reason);
+}
+
+static bool
+has_line(const struct curl_slist *list, const char *line)
+{
+    while (list && strcmp(list->data, line) != 0)
+        list = list->next;
+    return list;
+}
+
+/* Takes note of where the response redirects to. A scraper must not see it: it would follow past the sidecar, and take
+   the whole for its shard. */
+static enum fetch_pace
+take_redirect(struct fetch *f)
+{
+    const char *location = evhttp_find_header(&f->headers, "Location"), *url = NULL;
+    if (!redirect_status(f->status) || !location || !*location)
+        return refuse_redirect(f, location, "expected status 200, or a redirect with a Location");
+
+    struct curl_slist *redirected = NULL;
+    if (!curl_easy_getinfo(f->easy, CURLINFO_EFFECTIVE_URL, &url) && url)
+        redirected = curl_slist_append(f->redirected, url);
+    int r = redirected ? redirect_resolve(&f->target, url, f->host, location) : -ENOMEM;
+    if (redirected)
+        f->redirected = redirected;
+    if (r < 0)
+        return refuse_for_memory(f);
+    if (r == EXDEV)
+        return refuse_redirect(f, location, "expected the same scheme, host and port, and no credentials");
+    if (r)
+        return refuse_redirect(f, location, "expected a URL");
+    if (has_line(f->redirected, f->target))
+        return refuse_redirect(f, location, "which was asked for before: a loop");
+    size_t n = 0;
+    for (const struct curl_slist *l = f->redirected; l; l = l->next)
+        n++;
+    return n > REDIRECTS_MOST ? refuse_redirect(f, location, "after 3 other redirects, expected no more") : FETCH_ON;
+}
+
+static bool
+is_protobuf(const char *content_type)
+{
+    static const char protobuf[] = "application/vnd.google.protobuf";
+    return content_type && !strncasecmp(content_type, protobuf, strlen(protobuf));
+}
+
+static enum fetch_pace
+end_head(struct fetch *f)
+{
+    if (f->status < 200)
+        return FETCH_ON;
+    f->head_done = true;
+    f->blank_matters = is_protobuf(evhttp_find_header(&f->headers, "Content-Type"));
+    if (f->status >= 300 && f->status < 400)
+        return take_redirect(f);
+    return f->events->head(f->ctx, f->status, &f->headers);
+}
+
+static enum fetch_pace
+take_line(struct fetch *f, struct ss_span line)
+{
+    bool folds = line.len && strchr(" \t", *line.ptr);
+    while (line.len && strchr(" \t\r\n", line.ptr[line.len - 1]))
+        line.len--;
+    if (folds)
+        return unfold(f, line);
+    enum fetch_pace pace = take_header(f);
+    if (pace != FETCH_ON)
+        return pace;
+    if (!line.len)
+        return end_head(f);
+    f->line = strndup(line.ptr, line.len);
+    if (!f->line)
+        return refuse_for_memory(f);
+    if (strncmp(f->line, "HTTP/", 5) != 0)
+        return FETCH_ON;
+    pace = begin_head(f, f->line);
+    free(f->line);
+    f->line = NULL;
+    return pace;
 }
 
 static size_t
 on_header(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct fetch *f = ctx;
-    size_t len = size * n, kept = len;
-    char line[4096], *text = line;
-    enum fetch_pace pace = FETCH_ON;
+    size_t len = size * n;
 
     if (f->head_done)
         return len; /* a trailer */
     f->head_bytes += len;
-    if (f->head_bytes > HEAD_MOST)
-        pace = refuse(f, "its head is larger than 64 KiB");
-    while (kept && strchr(" \t\r\n", bytes[kept - 1]))
-        kept--;
-    if (kept >= sizeof(line))
-        text = malloc(kept + 1);
-    if (!text)
-        pace = refuse_for_memory(f);
-    if (pace == FETCH_ON) {
-        memcpy(text, bytes, kept);
-        text[kept] = 0;
-        pace = take_header_line(f, text);
-    }
-    if (text != line)
-        free(text);
+    f->seen_unread = false;
+    enum fetch_pace pace = f->head_bytes > HEAD_MOST ? refuse(f, "its head is larger than 64 KiB")
+                                                     : take_line(f, (struct ss_span){bytes, len});
     return pace == FETCH_STOP ? 0 : len;
 }
 
@@ -177,6 +315,10 @@ on_body(char *bytes, size_t size, size_t n, void *ctx)
     if (!f->head_done) {
         refuse(f, "it has a body without a head");
         return 0;
+    }
+    if (f->target) { /* means nothing; where it is too long, the connection ends with it */
+        f->redirect_body += size * n;
+        return f->redirect_body <= REDIRECT_BODY_MOST ? size * n : 0;
     }
     switch (f->events->body(f->ctx, (struct ss_span){bytes, size * n})) {
     case FETCH_ON:
@@ -195,14 +337,41 @@ begins_with(const char *text, size_t len, const char *beginning)
     return len >= strlen(beginning) && !memcmp(text, beginning, strlen(beginning));
 }
 
-/* libcurl drops what stands behind the told length, or the last chunk, and says so only here. */
+static void
+set_excess(struct fetch *f, enum unasked excess)
+{
+    if (excess > f->excess)
+        f->excess = excess;
+}
+
+/* Looks at what libcurl is about to drop after the told length. */
+static void
+look_at_excess(struct fetch *f, const char *bytes, size_t len)
+{
+    uint64_t told = strtoull(f->length, NULL, 10);
+    f->data_in += len;
+    if (f->data_in > told) {
+        size_t n = f->data_in - told < len ? (size_t)(f->data_in - told) : len;
+        f->blank = upstream_unasked(bytes + len - n, n);
+    }
+}
+
+/* libcurl drops what stands after the told length, or the last chunk, and says so only here. Nor does it hand on a
+   header that it cannot read. */
 static int
 on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
-    if (type == CURLINFO_TEXT) {
-        f->excess |= begins_with(text, len, "Excess found");
+    if (type == CURLINFO_HEADER_IN && !f->head_done) {
+        f->seen_len = len < sizeof(f->seen) ? len : sizeof(f->seen);
+        memcpy(f->seen, text, f->seen_len);
+        f->seen_unread = true;
+    } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_LENGTH) {
+        look_at_excess(f, text, len);
+    } else if (type == CURLINFO_TEXT) {
+        if (begins_with(text, len, "Excess found"))
+            set_excess(f, f->blank ? f->blank : UNASKED_MORE);
         f->stray |= begins_with(text, len, "Leftovers after chunking");
     }
     return 0;
@@ -223,9 +392,26 @@ fetch_freed(void *owner, curl_socket_t fd)
     struct fetch *f = owner;
     if (!f->watchable)
         return;
-    f->excess |= upstream_clear_socket(fd);
+    set_excess(f, upstream_clear_socket(fd));
     if (f->stray)
         shutdown(fd, SHUT_RDWR); /* who spoke out of turn is not asked again */
+}
+
+/* What libcurl says of a failure; of a header that it cannot read, also which one that is. */
+static const char *
+error_text(struct fetch *f, CURLcode code)
+{
+    const char *text = *f->error ? f->error : curl_easy_strerror(code);
+    char shown[100];
+    size_t len = f->seen_len;
+    if (f->head_done || !len || (code != CURLE_WEIRD_SERVER_REPLY && code != CURLE_BAD_FUNCTION_ARGUMENT))
+        return text;
+    while (len && strchr("\r\n", f->seen[len - 1]))
+        len--;
+    excerpt(shown, sizeof(shown), (struct ss_span){f->seen, len});
+    snprintf(f->reason, sizeof(f->reason), "%s \"%s\" cannot be read: %.150s",
+             f->seen_unread ? "its header line" : "its header line after", shown, text);
+    return f->reason;
 }
 
 /* How a fetch failed, by what libcurl says of it. */
@@ -248,23 +434,67 @@ failure(CURLcode code)
     }
 }
 
+/*
+ * Whether bytes after the body show that it is longer than was told. After a told length CR and LF do not: in text they
+ * are blank lines, which hold no sample and no metadata, and the value before them is whole. (Prometheus drops whatever
+ * stands there.) In protobuf either may be the length of another message; and where the connection's end is the body's,
+ * they are the body's.
+ */
+static bool
+is_longer(const struct fetch *f)
+{
+    return f->excess == UNASKED_MORE ||
+           (f->excess == UNASKED_BLANK && (f->framing != FRAMING_LENGTH || f->blank_matters));
+}
+
 static bool
 lacked_memory(const struct fetch *f, CURLcode code)
 {
     return f->no_memory || (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
 }
 
+/* Asks for what the response redirects to, with the same request. However that response ended: nothing of it is used.
+   False: there is no memory for it. */
+static bool
+follow(struct fetch *f)
+{
+    char *target = f->target;
+    f->target = NULL;
+    f->redirect_body = 0;
+    f->status = 0;
+    evhttp_clear_headers(&f->headers);
+    f->head_bytes = 0;
+    f->head_done = false;
+    f->seen_len = 0;
+    f->data_in = 0;
+    f->blank = UNASKED_NONE;
+    *f->error = 0;
+    upstream_remove(f->upstream, f->easy);
+    bool begun = !curl_easy_setopt(f->easy, CURLOPT_URL, target) && !upstream_add(f->upstream, f->easy);
+    free(target);
+    return begun;
+}
+
 static void
 fetch_ended(void *owner, CURLcode code)
 {
     struct fetch *f = owner;
-    enum fetch_result result = lacked_memory(f, code) ? FETCH_NO_MEMORY : f->refusal ? FETCH_FAILED : failure(code);
+    if (f->target && !f->refusal && !lacked_memory(f, code)) {
+        if (follow(f))
+            return;
+        f->no_memory = true;
+    }
+    enum fetch_result result = lacked_memory(f, code) ? FETCH_NO_MEMORY
+                               : f->is_redirect       ? FETCH_REDIRECTED
+                               : f->refusal           ? FETCH_FAILED
+                                                      : failure(code);
     const char *reason = f->refusal;
     bool by_close = f->framing == FRAMING_CLOSE && !is_bodiless(f->status);
 
     if (result != FETCH_NO_MEMORY && !f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    } else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) { /* only a last chunk proves itself */
+    } else if (code == CURLE_OK && f->framing != FRAMING_CHUNKED &&
+               is_longer(f)) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
     } else if (code == CURLE_OK && by_close && f->cut) {
         result = FETCH_BROKEN;
@@ -273,7 +503,7 @@ fetch_ended(void *owner, CURLcode code)
         result = by_close ? FETCH_CLOSED : FETCH_WHOLE;
     }
     if (!reason)
-        reason = *f->error ? f->error : curl_easy_strerror(code);
+        reason = error_text(f, code);
     f->events->end(f->ctx, result, reason);
 }
 
@@ -298,11 +528,12 @@ rename_host(struct fetch *f, const struct fetch_request *request)
     if (!request->connect_to)
         return true;
     f->connect_to = curl_slist_append(NULL, request->connect_to);
+    f->host = strdup(request->host);
     if (asprintf(&line, "Host: %s", request->host) < 0)
         line = NULL;
     bool added = add_request_header(f, line);
     free(line);
-    return added && f->connect_to;
+    return added && f->host && f->connect_to;
 }
 
 static bool
@@ -334,7 +565,8 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     struct fetch *f = ctx;
     (void)local_ip;
     f->asked = true;
-    f->excess = f->stray = false; /* of a connection that was dead, and had this request before */
+    f->excess = UNASKED_NONE; /* of a connection that was dead, and had this request before */
+    f->stray = false;
     if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
@@ -399,7 +631,7 @@ set_options(struct fetch *f, const struct fetch_request *request)
     /* Nothing of the Pod's environment decides where we go, and nothing of the service's. */
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_FOLLOWLOCATION, 0L); /* follow() does, where that is right */
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
@@ -474,6 +706,10 @@ fetch_free(struct fetch *f)
     }
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);
+    curl_slist_free_all(f->redirected);
+    free(f->host);
+    free(f->target);
+    free(f->line);
     evhttp_clear_headers(&f->headers);
     free(f);
 }

@@ -6,6 +6,9 @@
  *
  * A fetch tells its story through fetch_events: head once, body any number of times, end once; or, cancelled by
  * fetch_free(), nothing any more.
+ *
+ * A redirect within the same scheme, host and port is followed, and its listener does not hear of it; any other fails
+ * the fetch. So no status of a head is 3xx.
  */
 #include <scrapeshard/span.h>
 
@@ -34,6 +37,7 @@ enum fetch_result {
     FETCH_WHOLE,       /* its length or its last chunk proves it */
     FETCH_CLOSED,      /* the connection was closed behind it; that proves nothing */
     FETCH_FAILED,      /* it, and those behind it, fail the fetch; reason tells why */
+    FETCH_REDIRECTED,  /* it redirects, and not to where we follow */
     FETCH_UNREACHABLE, /* there was no connection */
     FETCH_BROKEN,      /* the connection ended too early */
     FETCH_NO_MEMORY,   /* there was none for it */

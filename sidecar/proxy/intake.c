@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "intake.h"
 
+#include "excerpt.h"
 #include "negotiate.h"
 
 #include "../service/config.h"
@@ -9,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 
 void
 failure_set(struct failure *failure, enum outcome outcome, const char *format, ...)
@@ -29,13 +30,6 @@ failure_set_no_memory(struct failure *failure)
     failure_set(failure, OUTCOME_NO_MEMORY, "there is no memory left for the scrape");
 }
 
-/* Which of a service's encodings we asked for or can take all the same. */
-static bool
-is_gzip(const char *encoding)
-{
-    return encoding && (!strcasecmp(encoding, "gzip") || !strcasecmp(encoding, "x-gzip"));
-}
-
 /* An answer that is no 200 goes through as it is. */
 static void
 pass_on(struct pipeline_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
@@ -52,10 +46,13 @@ static bool
 begin_body(struct pipeline **pipelinep, struct pipeline_settings *settings, const struct endpoint *endpoint, int status,
            const char *encoding, struct evkeyvalq *out, struct failure *failure)
 {
-    if (status == 200 && encoding && !is_gzip(encoding) && strcasecmp(encoding, "identity") != 0) {
+    enum coding coding = negotiate_coding(encoding);
+    if (status == 200 && coding == CODING_OTHER) {
+        char shown[60];
+        excerpt(shown, sizeof(shown), (struct ss_span){encoding, strlen(encoding)});
         failure_set(failure, OUTCOME_UPSTREAM_FAILED,
-                    "endpoint %s: the service's answer is encoded as \"%.40s\", which was not asked for",
-                    endpoint->name, encoding);
+                    "endpoint %s: the response is encoded as \"%s\", expected gzip or no encoding", endpoint->name,
+                    shown);
         failure->error = UPSTREAM_ERROR_ENCODING;
         return false;
     }
@@ -68,7 +65,7 @@ begin_body(struct pipeline **pipelinep, struct pipeline_settings *settings, cons
     settings->max_families = endpoint->max_families;
     settings->max_body = endpoint->max_body;
     settings->strict_close = endpoint->strict_close;
-    settings->gunzip = is_gzip(encoding);
+    settings->gunzip = coding == CODING_GZIP;
     if (!pipeline_new(pipelinep, settings))
         return true;
     failure_set_no_memory(failure);
@@ -148,7 +145,9 @@ intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, en
     }
     failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", endpoint->name,
                 reason);
-    if (result != FETCH_FAILED)
+    if (result == FETCH_REDIRECTED)
+        failure->error = UPSTREAM_ERROR_STATUS;
+    else if (result != FETCH_FAILED)
         failure->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_CUT;
 }
 

@@ -48,6 +48,11 @@ static const char *const not_for_scraper[] = {
     NULL,
 };
 
+/* IANA's registry of content codings (2026-11), without those that we undo. */
+static const char *const other_codings[] = {
+    "aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd", NULL,
+};
+
 static bool
 is_among(const char *name, const char *const *names)
 {
@@ -223,6 +228,38 @@ negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp
     }
     *joinedp = joined;
     return 0;
+}
+
+/* Whether an element of a list is one of these names. */
+static bool
+element_is_among(const char *element, const char *end, const char *const *names)
+{
+    while (element < end && strchr(" \t", *element))
+        element++;
+    while (element < end && strchr(" \t", end[-1]))
+        end--;
+    size_t len = (size_t)(end - element);
+    for (; *names; names++)
+        if (strlen(*names) == len && !strncasecmp(*names, element, len))
+            return true;
+    return false;
+}
+
+enum coding
+negotiate_coding(const char *list)
+{
+    static const char *const gzip[] = {"gzip", "x-gzip", NULL};
+    enum coding coding = CODING_NONE;
+    for (const char *p = list ? list : "", *end;; p = end + 1) {
+        end = element_end(p);
+        bool is_gzip = element_is_among(p, end, gzip);
+        if (element_is_among(p, end, other_codings) || (is_gzip && coding == CODING_GZIP))
+            return CODING_OTHER;
+        if (is_gzip)
+            coding = CODING_GZIP;
+        if (!*end)
+            return coding;
+    }
 }
 
 int

@@ -32,6 +32,20 @@ void negotiate_vary(struct evkeyvalq *headers);
  */
 int negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp);
 
+/* How a body is encoded. */
+enum coding {
+    CODING_NONE,
+    CODING_GZIP,
+    CODING_OTHER, /* by what we cannot undo: another coding, or gzip twice */
+};
+
+/*
+ * What a list of Content-Encoding says, joined, NULL if there is none. Only codings that exist count: services write
+ * all kinds of words there (a charset, a media type), and Prometheus, which looks for "gzip" alone, reads their bodies
+ * as they are.
+ */
+enum coding negotiate_coding(const char *list);
+
 /*
  * The milliseconds a scrape may take: the endpoint's timeout, or what X-Prometheus-Scrape-Timeout-Seconds leaves (NULL:
  * not there) less half a second, so that the scraper hears our reason and not its own timeout; of a header below a

@@ -64,13 +64,25 @@ sockets_add(struct sockets *s, curl_socket_t fd)
 
 /* Idle connections. */
 
-bool
+enum unasked
+upstream_unasked(const char *bytes, size_t len)
+{
+    size_t blank = 0;
+    while (blank < len && (bytes[blank] == '\r' || bytes[blank] == '\n'))
+        blank++;
+    return blank < len ? UNASKED_MORE : len ? UNASKED_BLANK : UNASKED_NONE;
+}
+
+enum unasked
 upstream_clear_socket(curl_socket_t fd)
 {
     char bytes[4096];
-    bool unasked = false;
-    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-        unasked = true;
+    enum unasked unasked = UNASKED_NONE;
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+        enum unasked more = upstream_unasked(bytes, (size_t)n);
+        unasked = more > unasked ? more : unasked;
+    }
     if (unasked)
         shutdown(fd, SHUT_RDWR);
     return unasked;

@@ -33,15 +33,24 @@ void upstream_remove(struct upstream *upstream, CURL *easy);
 /* How many connections were opened, by transfers that were taken out. */
 uint64_t upstream_opened(const struct upstream *upstream);
 
+/* Bytes that a service sent and nobody asked for. */
+enum unasked {
+    UNASKED_NONE,
+    UNASKED_BLANK, /* CR and LF alone */
+    UNASKED_MORE,
+};
+
+/* What kind these bytes are. */
+enum unasked upstream_unasked(const char *bytes, size_t len);
+
 /*
- * Reads away what came over a connection without TLS that nobody has asked anything on, and answers whether there was
- * any.
+ * Reads away what came over a connection without TLS that nobody has asked anything on, and answers what there was.
  *
  * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
  * But they are a lie about the last answer's length, or worse: such a connection is made one that libcurl takes for
  * dead.
  */
-bool upstream_clear_socket(curl_socket_t fd);
+enum unasked upstream_clear_socket(curl_socket_t fd);
 
 /* What tells a TCP connection from others. */
 struct upstream_ends {

@@ -278,7 +278,7 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 @pytest.mark.parametrize("serve, said", [
     (answering(answer(b"no such page\nmore", status="404 Not Found")), "it answers 404: no such page\n"),
     (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "it answers 500: \\x1b[31mred\\x9b\n"),
-    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "it answers 301\n"),
+    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "status 301) to \"/other\", "),
     (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "encoded as gzip"),
     (answering(answer(b"<html>\n")), "line 1, byte 0: "),
     (answering(answer(b"a 1\nb 2\nc\n")), "line 3, byte 8: "),

@@ -1116,6 +1116,24 @@ def test_https_service_with_a_name_of_its_own(sidecar, upstream, ca):
     assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\n") and b"\r\nHost: " + host + b"\r\n" in u.requests[0]
 
 
+@pytest.mark.parametrize("scheme, status", [("https", 200), ("http", 502)])
+@pytest.mark.parametrize("name", [{}, {"tls_server_name": "service.example"}], ids=["named by its URL", "another name"])
+def test_https_service_that_redirects_to_its_host_header(sidecar, upstream, ca, name, scheme, status):
+    """As it knows itself, whatever its certificate says; without TLS it is not the same service."""
+    context = serving(ca.issue("named", "DNS:service.example" if name else "IP:127.0.0.1"))
+
+    def serve(u, connection):
+        with context.wrap_socket(connection, server_side=True) as t:
+            while head := u.read_request(t):
+                host = re.search(rb"\r\nHost: (.*)\r\n", head)[1].decode()
+                t.sendall(answer(BODY) if b" /m/ " in head else
+                          answer(b"", status="302 Found", extra=[f"Location: {scheme}://{host}/m/"]))
+    u = upstream(serve)
+    s = sidecar(u.url.replace("http:", "https:"), *of_endpoint(tls_ca=ca.pem, **name))
+    assert s.get()[0] == status
+    assert len(u.requests) == (2 if status == 200 else 1)
+
+
 def test_https_service_that_is_believed_blindly(sidecar, upstream, server):
     u, _ = https_service(upstream, serving(server))
     assert sidecar(u.url, *of_endpoint(tls_insecure="true")).get()[0] == 200
