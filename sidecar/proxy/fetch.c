@@ -2,6 +2,7 @@
 /* In the order of time, but for the beginning, which stands last: the head, the body, the end. */
 #include "fetch.h"
 
+#include "destination.h"
 #include "upstream.h"
 
 #include "../service/memory.h"
@@ -41,6 +42,8 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers, *connect_to;
+    struct destination destination;
+    bool added; /* easy is the upstream's */
     bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
     bool asked;     /* the request is being sent */
 
@@ -255,9 +258,8 @@ lacked_memory(const struct fetch *f, CURLcode code)
 }
 
 static void
-fetch_ended(void *owner, CURLcode code)
+end(struct fetch *f, CURLcode code)
 {
-    struct fetch *f = owner;
     enum fetch_result result = lacked_memory(f, code) ? FETCH_NO_MEMORY : f->refusal ? FETCH_FAILED : failure(code);
     const char *reason = f->refusal;
     bool by_close = f->framing == FRAMING_CLOSE && !is_bodiless(f->status);
@@ -275,6 +277,66 @@ fetch_ended(void *owner, CURLcode code)
     if (!reason)
         reason = *f->error ? f->error : curl_easy_strerror(code);
     f->events->end(f->ctx, result, reason);
+}
+
+/* The host's addresses. */
+
+static bool
+begin(struct fetch *f)
+{
+    f->added = !upstream_add(f->upstream, f->easy);
+    return f->added;
+}
+
+static void
+take_out(struct fetch *f)
+{
+    if (f->added)
+        upstream_remove(f->upstream, f->easy);
+    f->added = false;
+}
+
+static void
+end_unresolved(struct fetch *f, enum fetch_result result, const char *what, const char *why)
+{
+    char reason[512];
+    snprintf(reason, sizeof(reason), "%s %.255s: %s", what, f->destination.host, why);
+    f->events->end(f->ctx, result, reason);
+}
+
+static void
+look_up(struct fetch *f)
+{
+    take_out(f);
+    f->asked = false; /* the request went to a connection that was dead */
+    *f->error = 0;
+    int r = destination_look_up(&f->destination, upstream_resolver(f->upstream));
+    if (r > 0)
+        end_unresolved(f, FETCH_UNREACHABLE, "could not look up",
+                       "DNS has not answered for other names, and all threads that look names up wait for it");
+    else if (r)
+        end_unresolved(f, r == -ENOMEM ? FETCH_NO_MEMORY : FETCH_UNREACHABLE, "could not start a thread to look up",
+                       strerror(-r));
+}
+
+static void
+on_addresses(void *ctx, const struct resolver_answer *answer)
+{
+    struct fetch *f = ctx;
+    if (answer->no_memory || (answer->addresses && !begin(f)))
+        end_unresolved(f, FETCH_NO_MEMORY, "could not resolve host", "out of memory");
+    else if (!answer->addresses)
+        end_unresolved(f, FETCH_UNREACHABLE, "could not resolve host", answer->reason);
+}
+
+static void
+fetch_ended(void *owner, CURLcode code)
+{
+    struct fetch *f = owner;
+    if (code && destination_is_unknown(&f->destination))
+        look_up(f);
+    else
+        end(f, code);
 }
 
 const struct upstream_hooks fetch_hooks = {fetch_freed, fetch_ended};
@@ -441,11 +503,13 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->failures = memory_failures_of_curl();
     f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
-    if (!f->easy || !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) ||
-        upstream_add(upstream, f->easy)) {
+    if (!f->easy || destination_init(&f->destination, f->easy, request->url, request->connect_to) ||
+        !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) || !begin(f)) {
         fetch_free(f);
         return -ENOMEM;
     }
+    f->destination.ready = on_addresses;
+    f->destination.ctx = f;
     *fetchp = f;
     return 0;
 }
@@ -453,7 +517,9 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
 enum fetch_progress
 fetch_progress(const struct fetch *f)
 {
-    return !f ? FETCH_WAITS : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
+    if (!f)
+        return FETCH_WAITS;
+    return destination_waits(&f->destination) ? FETCH_RESOLVES : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
 }
 
 bool
@@ -468,10 +534,9 @@ fetch_free(struct fetch *f)
 {
     if (!f)
         return;
-    if (f->easy) {
-        upstream_remove(f->upstream, f->easy);
-        curl_easy_cleanup(f->easy);
-    }
+    take_out(f);
+    curl_easy_cleanup(f->easy);
+    destination_deinit(&f->destination);
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);
     evhttp_clear_headers(&f->headers);

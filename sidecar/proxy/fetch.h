@@ -25,6 +25,7 @@ enum fetch_pace {
 /* How far a fetch is. */
 enum fetch_progress {
     FETCH_WAITS,    /* it is not its turn; it need not have begun */
+    FETCH_RESOLVES, /* the addresses of its host are not known yet */
     FETCH_CONNECTS, /* it has no connection yet */
     FETCH_ASKED,    /* the service has the request */
 };

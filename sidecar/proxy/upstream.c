@@ -5,6 +5,8 @@
  */
 #include "upstream.h"
 
+#include "resolver.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -42,6 +44,7 @@ struct upstream {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
+    struct resolver *resolver;
     struct upstream_hooks hooks;
     struct sockets sockets;
     uint64_t opened; /* connections */
@@ -265,7 +268,7 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     u->hooks = *hooks;
     u->timer = evtimer_new(base, on_timer, u);
     u->multi = curl_multi_init();
-    if (!u->timer || !u->multi) {
+    if (!u->timer || !u->multi || resolver_new(&u->resolver, base)) {
         upstream_free(u);
         return -ENOMEM;
     }
@@ -287,6 +290,7 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
+    resolver_free(u->resolver);
     free(u->sockets.items);
     free(u);
 }
@@ -310,6 +314,12 @@ upstream_remove(struct upstream *u, CURL *easy)
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);
+}
+
+struct resolver *
+upstream_resolver(struct upstream *u)
+{
+    return u->resolver;
 }
 
 uint64_t

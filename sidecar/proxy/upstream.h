@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct resolver;
 struct upstream;
 
 /* What the owner of a transfer, its CURLOPT_PRIVATE, is told. */
@@ -29,6 +30,9 @@ int upstream_add(struct upstream *upstream, CURL *easy);
 
 /* Takes a transfer out; its connection is kept only if it is at its end. */
 void upstream_remove(struct upstream *upstream, CURL *easy);
+
+/* What finds the addresses of its services. */
+struct resolver *upstream_resolver(struct upstream *upstream);
 
 /* How many connections were opened, by transfers that were taken out. */
 uint64_t upstream_opened(const struct upstream *upstream);
