@@ -27,8 +27,6 @@ enum {
     READ_BYTES = 64 * 1024,
     /* The most of a head; Go's client takes 1 MiB, nginx 8 KiB. */
     HEAD_MOST = 64 * 1024,
-    /* How long an idle connection is used again: longer than any usual scrape interval. */
-    IDLE_SECONDS = 330,
     /* How long authorities are kept that were read: what had no memory is not to last, nor what was replaced. */
     CA_SECONDS = 60,
 };
@@ -44,6 +42,7 @@ struct fetch {
     struct curl_slist *request_headers, *connect_to;
     struct destination destination;
     bool added; /* easy is the upstream's */
+    int64_t keepalive;
     bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
     bool asked;     /* the request is being sent */
 
@@ -386,6 +385,7 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
         agent |= !strcasecmp(h->key, "User-Agent");
     }
     return add_request_header(f, request->gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity") &&
+           (request->keepalive || add_request_header(f, "Connection: close")) &&
            (accept || add_request_header(f, "Accept:")) &&
            (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
 }
@@ -397,7 +397,7 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     (void)local_ip;
     f->asked = true;
     f->excess = f->stray = false; /* of a connection that was dead, and had this request before */
-    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
+    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}, f->keepalive))
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
 }
@@ -465,10 +465,10 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
+    SET(CURLOPT_MAXAGE_CONN, (long)(f->keepalive / 1000 + 1)); /* upstream.h closes it before */
     /* What stands behind an answer must never become the next one. Of a connection over TCP that is looked after; a
        unix socket has no port to be known by, and what TLS has read ahead cannot be seen. */
-    SET(CURLOPT_FORBID_REUSE, (long)!f->watchable);
+    SET(CURLOPT_FORBID_REUSE, (long)(!f->watchable || !f->keepalive));
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
     SET(CURLOPT_SOCKOPTFUNCTION, upstream_open_socket);
     SET(CURLOPT_SOCKOPTDATA, f->upstream);
@@ -501,6 +501,7 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->events = events;
     f->ctx = ctx;
     f->failures = memory_failures_of_curl();
+    f->keepalive = request->keepalive;
     f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
     if (!f->easy || destination_init(&f->destination, f->easy, request->url, request->connect_to) ||

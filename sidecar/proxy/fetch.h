@@ -10,6 +10,7 @@
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct evkeyvalq;
 struct fetch;
@@ -61,6 +62,7 @@ struct fetch_request {
     const char *socket;            /* file of a unix socket, or NULL */
     const char *connect_to, *host; /* CURLOPT_CONNECT_TO's value and the Host header, if not the URL's; or NULL */
     struct fetch_tls tls;
+    int64_t keepalive;               /* milliseconds that the connection is kept without a request; 0: it is closed */
     bool gzip;                       /* ask for gzip, not for the plain body */
     const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
 };

@@ -53,9 +53,10 @@ struct upstream_ends {
     int port, local_port;
 };
 
-/* A request of an owner is about to be sent over this connection. False: its socket is not known, so that it cannot be
-   looked after and must not be used again. */
-bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends);
+/* A request of an owner is about to be sent over this connection, which is closed when it then has had no request for
+   keepalive milliseconds. False: its socket is not known, so that it cannot be looked after and must not be used again.
+ */
+bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends, int64_t keepalive);
 
 /* For CURLOPT_SOCKOPTFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the upstream as their data. */
 int upstream_open_socket(void *upstream, curl_socket_t fd, curlsocktype purpose);
