@@ -2,6 +2,7 @@
 /* In the order of time, but for the beginning, which stands last: the head, the body, the end. */
 #include "fetch.h"
 
+#include "close_notify.h"
 #include "destination.h"
 #include "upstream.h"
 
@@ -13,7 +14,6 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +51,10 @@ struct fetch {
     size_t head_bytes;
     bool head_done;
     enum framing framing;
-    char length[19]; /* the first Content-Length: what libcurl counts in 63 bits */
-    bool excess;     /* bytes stood behind the body's told length */
-    bool stray;      /* bytes stood behind its last chunk */
-    bool cut;        /* over TLS: no close_notify has come */
+    char length[19];                  /* the first Content-Length: what libcurl counts in 63 bits */
+    bool excess;                      /* bytes stood behind the body's told length */
+    bool stray;                       /* bytes stood behind its last chunk */
+    struct close_notify close_notify; /* over TLS */
     bool paused;
 
     uint64_t failures;   /* memory_failures_of_curl() at the beginning */
@@ -197,15 +197,16 @@ begins_with(const char *text, size_t len, const char *beginning)
     return len >= strlen(beginning) && !memcmp(text, beginning, strlen(beginning));
 }
 
-/* libcurl drops what stands behind the told length, or the last chunk, and says so only here. */
+/* libcurl drops what stands after the told length, or the last chunk, and says so only here. Its words are its own, so
+   tests/unit/test-libcurl.c holds the installed one against them. */
 static int
 on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
     if (type == CURLINFO_TEXT) {
-        f->excess |= begins_with(text, len, "Excess found");
-        f->stray |= begins_with(text, len, "Leftovers after chunking");
+        f->excess |= begins_with(text, len, FETCH_SAYS_EXCESS);
+        f->stray |= begins_with(text, len, FETCH_SAYS_STRAY);
     }
     return 0;
 }
@@ -267,7 +268,7 @@ end(struct fetch *f, CURLcode code)
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
     } else if (code == CURLE_OK && f->excess && f->framing != FRAMING_CHUNKED) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
-    } else if (code == CURLE_OK && by_close && f->cut) {
+    } else if (code == CURLE_OK && by_close && f->close_notify.missing) {
         result = FETCH_BROKEN;
         reason = "the connection ended without TLS' close_notify, so it may have been cut (strict_close)";
     } else if (code == CURLE_OK) {
@@ -402,24 +403,12 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     return CURL_PREREQFUNC_OK;
 }
 
-/* libcurl takes any end of a connection for one that the service wanted; only OpenSSL hears whether it said so. */
-static void
-on_tls(const SSL *ssl, int what, int alert)
-{
-    struct fetch *f = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    if (what == SSL_CB_READ_ALERT && (alert & 0xff) == SSL_AD_CLOSE_NOTIFY)
-        f->cut = false;
-}
-
 static CURLcode
 watch_tls(CURL *easy, void *tls, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
-    f->cut = true;
-    SSL_CTX_set_app_data(tls, f);
-    SSL_CTX_set_info_callback(tls, on_tls);
-    return CURLE_OK;
+    return close_notify_watch(&f->close_notify, tls) ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
 static bool
@@ -537,6 +526,7 @@ fetch_free(struct fetch *f)
         return;
     take_out(f);
     curl_easy_cleanup(f->easy);
+    close_notify_leave(&f->close_notify);
     destination_deinit(&f->destination);
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);

@@ -71,6 +71,10 @@ struct fetch_request {
 int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
               const struct fetch_events *events, void *ctx);
 
+/* How libcurl's debug text begins where bytes stand after a body's length, or after its last chunk. */
+#define FETCH_SAYS_EXCESS "Excess found"
+#define FETCH_SAYS_STRAY "Leftovers after chunking"
+
 /* For upstream_new(). */
 extern const struct upstream_hooks fetch_hooks;
 
