@@ -154,7 +154,11 @@ getter_get(struct getter *g, const char *query, const struct ss_sink *sink, stru
     static const struct fetch_events events = {on_head, on_body, on_end};
     struct timeval timeout = {g->settings.timeout / 1000, g->settings.timeout % 1000 * 1000};
     char *url = url_with(g, query);
-    struct fetch_request request = {.url = url, .socket = g->socket, .tls = g->settings.tls, .headers = &g->headers};
+    struct fetch_request request = {.url = url,
+                                    .socket = g->socket,
+                                    .tls = g->settings.tls,
+                                    .keepalive = VALUE_KEEPALIVE_ON,
+                                    .headers = &g->headers};
     struct fetch *fetch = NULL;
 
     *answer = (struct get_answer){.status = 0};

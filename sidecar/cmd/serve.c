@@ -372,6 +372,7 @@ give_up_privileges(struct program *p)
 {
     struct sandbox sandbox = sandbox_enter(p->config->sandbox == SANDBOX_ON);
     log_info(&p->log, "privileges given up", log_text("no_new_privs", sandbox.privileges ? "yes" : "no"),
+             log_text("capabilities", sandbox.capabilities ? "yes" : "no"),
              log_text("landlock", sandbox.landlock ? "yes" : "no"),
              log_text("seccomp", sandbox.seccomp ? "yes" : "no"));
 }

@@ -2,6 +2,8 @@
 /* In the order of time, but for the beginning, which stands last: the head, the body, the end. */
 #include "fetch.h"
 
+#include "close_notify.h"
+#include "destination.h"
 #include "excerpt.h"
 #include "redirect.h"
 #include "upstream.h"
@@ -14,7 +16,6 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,6 @@ enum {
     REDIRECTS_MOST = 3,
     /* The most that is read of a redirect's body to use its connection again. */
     REDIRECT_BODY_MOST = 64 * 1024,
-    /* How long an idle connection is used again: longer than any usual scrape interval. */
-    IDLE_SECONDS = 330,
     /* How long authorities are kept that were read: what had no memory is not to last, nor what was replaced. */
     CA_SECONDS = 60,
 };
@@ -47,7 +46,10 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers, *connect_to;
-    char *host;     /* the Host header, if it is not the URL's */
+    char *host; /* the Host header, if it is not the URL's */
+    struct destination destination;
+    bool added; /* easy is the upstream's */
+    int64_t keepalive;
     bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
     bool asked;     /* the request is being sent */
 
@@ -64,13 +66,13 @@ struct fetch {
     size_t seen_len;
     bool seen_unread; /* it is not sure that it can be read */
     enum framing framing;
-    char length[19];     /* the first Content-Length: what libcurl counts in 63 bits */
-    uint64_t data_in;    /* bytes of the body, and those after it that libcurl has read with it */
-    enum unasked blank;  /* what those after it are, as far as libcurl shows them */
-    enum unasked excess; /* what stood after the body's told length */
-    bool blank_matters;  /* of this format CR and LF may be the beginning of more */
-    bool stray;          /* bytes stood after its last chunk */
-    bool cut;            /* over TLS: no close_notify has come */
+    char length[19];                  /* the first Content-Length: what libcurl counts in 63 bits */
+    uint64_t data_in;                 /* bytes of the body, and those after it that libcurl has read with it */
+    enum unasked blank;               /* what those after it are, as far as libcurl shows them */
+    enum unasked excess;              /* what stood after the body's told length */
+    bool blank_matters;               /* of this format CR and LF may be the beginning of more */
+    bool stray;                       /* bytes stood after its last chunk */
+    struct close_notify close_notify; /* over TLS */
     bool paused;
 
     uint64_t failures;   /* memory_failures_of_curl() at the beginning */
@@ -356,8 +358,9 @@ look_at_excess(struct fetch *f, const char *bytes, size_t len)
     }
 }
 
-/* libcurl drops what stands after the told length, or the last chunk, and says so only here. Nor does it hand on a
-   header that it cannot read. */
+/* libcurl drops what stands after the told length, or the last chunk, and says so only here; nor does it hand on a
+   header that it cannot read. Its words are its own, so tests/unit/test-libcurl.c holds the installed one against them.
+ */
 static int
 on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
 {
@@ -370,9 +373,9 @@ on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
     } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_LENGTH) {
         look_at_excess(f, text, len);
     } else if (type == CURLINFO_TEXT) {
-        if (begins_with(text, len, "Excess found"))
+        if (begins_with(text, len, FETCH_SAYS_EXCESS))
             set_excess(f, f->blank ? f->blank : UNASKED_MORE);
-        f->stray |= begins_with(text, len, "Leftovers after chunking");
+        f->stray |= begins_with(text, len, FETCH_SAYS_STRAY);
     }
     return 0;
 }
@@ -453,6 +456,21 @@ lacked_memory(const struct fetch *f, CURLcode code)
     return f->no_memory || (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
 }
 
+static bool
+begin(struct fetch *f)
+{
+    f->added = !upstream_add(f->upstream, f->easy);
+    return f->added;
+}
+
+static void
+take_out(struct fetch *f)
+{
+    if (f->added)
+        upstream_remove(f->upstream, f->easy);
+    f->added = false;
+}
+
 /* Asks for what the response redirects to, with the same request. However that response ended: nothing of it is used.
    False: there is no memory for it. */
 static bool
@@ -469,16 +487,15 @@ follow(struct fetch *f)
     f->data_in = 0;
     f->blank = UNASKED_NONE;
     *f->error = 0;
-    upstream_remove(f->upstream, f->easy);
-    bool begun = !curl_easy_setopt(f->easy, CURLOPT_URL, target) && !upstream_add(f->upstream, f->easy);
+    take_out(f);
+    bool begun = !curl_easy_setopt(f->easy, CURLOPT_URL, target) && begin(f);
     free(target);
     return begun;
 }
 
 static void
-fetch_ended(void *owner, CURLcode code)
+end(struct fetch *f, CURLcode code)
 {
-    struct fetch *f = owner;
     if (f->target && !f->refusal && !lacked_memory(f, code)) {
         if (follow(f))
             return;
@@ -496,7 +513,7 @@ fetch_ended(void *owner, CURLcode code)
     } else if (code == CURLE_OK && f->framing != FRAMING_CHUNKED &&
                is_longer(f)) { /* only a last chunk proves itself */
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
-    } else if (code == CURLE_OK && by_close && f->cut) {
+    } else if (code == CURLE_OK && by_close && f->close_notify.missing) {
         result = FETCH_BROKEN;
         reason = "the connection ended without TLS' close_notify, so it may have been cut (strict_close)";
     } else if (code == CURLE_OK) {
@@ -505,6 +522,51 @@ fetch_ended(void *owner, CURLcode code)
     if (!reason)
         reason = error_text(f, code);
     f->events->end(f->ctx, result, reason);
+}
+
+/* The host's addresses. */
+
+static void
+end_unresolved(struct fetch *f, enum fetch_result result, const char *what, const char *why)
+{
+    char reason[512];
+    snprintf(reason, sizeof(reason), "%s %.255s: %s", what, f->destination.host, why);
+    f->events->end(f->ctx, result, reason);
+}
+
+static void
+look_up(struct fetch *f)
+{
+    take_out(f);
+    f->asked = false; /* the request went to a connection that was dead */
+    *f->error = 0;
+    int r = destination_look_up(&f->destination, upstream_resolver(f->upstream));
+    if (r > 0)
+        end_unresolved(f, FETCH_UNREACHABLE, "could not look up",
+                       "DNS has not answered for other names, and all threads that look names up wait for it");
+    else if (r)
+        end_unresolved(f, r == -ENOMEM ? FETCH_NO_MEMORY : FETCH_UNREACHABLE, "could not start a thread to look up",
+                       strerror(-r));
+}
+
+static void
+on_addresses(void *ctx, const struct resolver_answer *answer)
+{
+    struct fetch *f = ctx;
+    if (answer->no_memory || (answer->addresses && !begin(f)))
+        end_unresolved(f, FETCH_NO_MEMORY, "could not resolve host", "out of memory");
+    else if (!answer->addresses)
+        end_unresolved(f, FETCH_UNREACHABLE, "could not resolve host", answer->reason);
+}
+
+static void
+fetch_ended(void *owner, CURLcode code)
+{
+    struct fetch *f = owner;
+    if (code && destination_is_unknown(&f->destination))
+        look_up(f);
+    else
+        end(f, code);
 }
 
 const struct upstream_hooks fetch_hooks = {fetch_freed, fetch_ended};
@@ -555,6 +617,7 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
         agent |= !strcasecmp(h->key, "User-Agent");
     }
     return add_request_header(f, request->gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity") &&
+           (request->keepalive || add_request_header(f, "Connection: close")) &&
            (accept || add_request_header(f, "Accept:")) &&
            (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
 }
@@ -567,18 +630,9 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     f->asked = true;
     f->excess = UNASKED_NONE; /* of a connection that was dead, and had this request before */
     f->stray = false;
-    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}))
+    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}, f->keepalive))
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
-}
-
-/* libcurl takes any end of a connection for one that the service wanted; only OpenSSL hears whether it said so. */
-static void
-on_tls(const SSL *ssl, int what, int alert)
-{
-    struct fetch *f = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    if (what == SSL_CB_READ_ALERT && (alert & 0xff) == SSL_AD_CLOSE_NOTIFY)
-        f->cut = false;
 }
 
 static CURLcode
@@ -586,10 +640,7 @@ watch_tls(CURL *easy, void *tls, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
-    f->cut = true;
-    SSL_CTX_set_app_data(tls, f);
-    SSL_CTX_set_info_callback(tls, on_tls);
-    return CURLE_OK;
+    return close_notify_watch(&f->close_notify, tls) ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
 static bool
@@ -635,10 +686,10 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
+    SET(CURLOPT_MAXAGE_CONN, (long)(f->keepalive / 1000 + 1)); /* upstream.h closes it before */
     /* What stands behind an answer must never become the next one. Of a connection over TCP that is looked after; a
        unix socket has no port to be known by, and what TLS has read ahead cannot be seen. */
-    SET(CURLOPT_FORBID_REUSE, (long)!f->watchable);
+    SET(CURLOPT_FORBID_REUSE, (long)(!f->watchable || !f->keepalive));
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
     SET(CURLOPT_SOCKOPTFUNCTION, upstream_open_socket);
     SET(CURLOPT_SOCKOPTDATA, f->upstream);
@@ -671,13 +722,16 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->events = events;
     f->ctx = ctx;
     f->failures = memory_failures_of_curl();
+    f->keepalive = request->keepalive;
     f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
-    if (!f->easy || !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) ||
-        upstream_add(upstream, f->easy)) {
+    if (!f->easy || destination_init(&f->destination, f->easy, request->url, request->connect_to) ||
+        !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) || !begin(f)) {
         fetch_free(f);
         return -ENOMEM;
     }
+    f->destination.ready = on_addresses;
+    f->destination.ctx = f;
     *fetchp = f;
     return 0;
 }
@@ -685,7 +739,9 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
 enum fetch_progress
 fetch_progress(const struct fetch *f)
 {
-    return !f ? FETCH_WAITS : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
+    if (!f)
+        return FETCH_WAITS;
+    return destination_waits(&f->destination) ? FETCH_RESOLVES : f->asked ? FETCH_ASKED : FETCH_CONNECTS;
 }
 
 bool
@@ -700,10 +756,10 @@ fetch_free(struct fetch *f)
 {
     if (!f)
         return;
-    if (f->easy) {
-        upstream_remove(f->upstream, f->easy);
-        curl_easy_cleanup(f->easy);
-    }
+    take_out(f);
+    curl_easy_cleanup(f->easy);
+    close_notify_leave(&f->close_notify);
+    destination_deinit(&f->destination);
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);
     curl_slist_free_all(f->redirected);

@@ -13,6 +13,7 @@
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct evkeyvalq;
 struct fetch;
@@ -28,6 +29,7 @@ enum fetch_pace {
 /* How far a fetch is. */
 enum fetch_progress {
     FETCH_WAITS,    /* it is not its turn; it need not have begun */
+    FETCH_RESOLVES, /* the addresses of its host are not known yet */
     FETCH_CONNECTS, /* it has no connection yet */
     FETCH_ASKED,    /* the service has the request */
 };
@@ -64,6 +66,7 @@ struct fetch_request {
     const char *socket;            /* file of a unix socket, or NULL */
     const char *connect_to, *host; /* CURLOPT_CONNECT_TO's value and the Host header, if not the URL's; or NULL */
     struct fetch_tls tls;
+    int64_t keepalive;               /* milliseconds that the connection is kept without a request; 0: it is closed */
     bool gzip;                       /* ask for gzip, not for the plain body */
     const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
 };
@@ -71,6 +74,10 @@ struct fetch_request {
 /* Begins a GET. 0: *fetchp is the caller's; its events come from the event loop, never from in here. -ENOMEM. */
 int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
               const struct fetch_events *events, void *ctx);
+
+/* How libcurl's debug text begins where bytes stand after a body's length, or after its last chunk. */
+#define FETCH_SAYS_EXCESS "Excess found"
+#define FETCH_SAYS_STRAY "Leftovers after chunking"
 
 /* For upstream_new(). */
 extern const struct upstream_hooks fetch_hooks;

@@ -156,7 +156,9 @@ intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum 
 {
     bool asked = progress == FETCH_ASKED;
     failure_set(failure, OUTCOME_TIMEOUT, "endpoint %s: %s in time", endpoint->name,
-                asked ? "the service did not answer" : "no connection to the service was to be had");
+                asked                        ? "the service did not answer"
+                : progress == FETCH_RESOLVES ? "DNS did not answer for the host of the service's URL"
+                                             : "no connection to the service was to be had");
     failure->error = asked ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
     if (progress == FETCH_WAITS)
         failure->limit = LIMIT_UPSTREAM_CONNECTIONS;

@@ -95,6 +95,7 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
         .host = e->host,
         .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
                 e->tls_insecure, !e->strict_close},
+        .keepalive = e->upstream_keepalive,
         .gzip = e->upstream_encoding == ENCODING_GZIP,
         .headers = headers,
     };

@@ -5,6 +5,8 @@
  */
 #include "upstream.h"
 
+#include "resolver.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -31,6 +34,8 @@ struct connection_socket {
     curl_socket_t fd;
     void *owner;    /* of the transfer that was the last to use it and has not been told that it is free; or NULL */
     int local_port; /* 0: no request has gone over it */
+    int64_t keepalive;
+    int64_t closes; /* while it is idle: when it is shut, by now() */
 };
 
 struct sockets {
@@ -40,8 +45,9 @@ struct sockets {
 
 struct upstream {
     struct event_base *base;
-    struct event *timer;
+    struct event *timer, *idle;
     CURLM *multi;
+    struct resolver *resolver;
     struct upstream_hooks hooks;
     struct sockets sockets;
     uint64_t opened; /* connections */
@@ -58,7 +64,7 @@ sockets_add(struct sockets *s, curl_socket_t fd)
         s->items = items;
         s->capacity = capacity;
     }
-    s->items[s->n++] = (struct connection_socket){fd, NULL, 0};
+    s->items[s->n++] = (struct connection_socket){.fd = fd};
     return true;
 }
 
@@ -123,13 +129,69 @@ is_connection(const struct connection_socket *s, const struct upstream_ends *end
     return port_of(&peer) == ends->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
 }
 
-/* Tells the owner that the socket is free. */
+static bool
+is_idle(const struct connection_socket *s)
+{
+    return s->local_port && !s->owner;
+}
+
+static int64_t
+now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Wakes on_idle() when the first of the idle connections is to be shut. */
 static void
-free_socket(struct upstream *u, struct connection_socket *s)
+await_idle(struct upstream *u)
+{
+    int64_t first = INT64_MAX, time = now();
+    for (size_t i = 0; i < u->sockets.n; i++)
+        if (is_idle(&u->sockets.items[i]) && u->sockets.items[i].closes < first)
+            first = u->sockets.items[i].closes;
+    if (first == INT64_MAX) {
+        event_del(u->idle);
+        return;
+    }
+    int64_t ms = first > time ? first - time : 0;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    /* Without memory for it a connection is kept for longer, until another is idle, or libcurl finds it too old. */
+    (void)event_add(u->idle, &tv);
+}
+
+/*
+ * A service with few workers gives one of them to a connection, for as long as it is open: so one that was idle for
+ * long enough is shut. (CURLOPT_MAXAGE_CONN only keeps libcurl from using it again.) libcurl closes it when it looks
+ * for one the next time.
+ */
+static void
+on_idle(evutil_socket_t fd, short what, void *ctx)
+{
+    struct upstream *u = ctx;
+    int64_t time = now();
+    (void)fd, (void)what;
+    for (size_t i = 0; i < u->sockets.n; i++) {
+        struct connection_socket *s = &u->sockets.items[i];
+        if (!is_idle(s) || s->closes > time)
+            continue;
+        shutdown(s->fd, SHUT_RDWR);
+        s->closes = INT64_MAX;
+    }
+    await_idle(u);
+}
+
+/* The owner needs the socket no more; told: he is to hear of it. */
+static void
+free_socket(struct upstream *u, struct connection_socket *s, bool told)
 {
     void *owner = s->owner;
+    if (!owner)
+        return;
     s->owner = NULL;
-    if (owner)
+    s->closes = now() + s->keepalive;
+    if (told)
         u->hooks.freed(owner, s->fd);
 }
 
@@ -139,18 +201,10 @@ free_sockets_of(struct upstream *u, void *owner, bool told)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
-        if (s->owner != owner)
-            continue;
-        if (told)
-            free_socket(u, s);
-        s->owner = NULL;
+        if (s->owner == owner)
+            free_socket(u, s, told);
     }
-}
-
-static bool
-is_idle(const struct connection_socket *s)
-{
-    return s->local_port && !s->owner;
+    await_idle(u);
 }
 
 /* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
@@ -163,7 +217,7 @@ clear_idle(struct upstream *u)
 }
 
 bool
-upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends)
+upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends, int64_t keepalive)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
@@ -172,9 +226,10 @@ upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends)
         /* On one that is shut the request fails at once, and libcurl takes another. */
         if (is_idle(s) && upstream_clear_socket(s->fd))
             clear_idle(u);
-        free_socket(u, s);
+        free_socket(u, s, true);
         s->owner = owner;
         s->local_port = ends->local_port;
+        s->keepalive = keepalive;
         return true;
     }
     return false;
@@ -251,7 +306,7 @@ upstream_close_socket(void *ctx, curl_socket_t fd)
     for (size_t i = 0; i < s->n; i++) {
         if (s->items[i].fd != fd)
             continue;
-        free_socket(u, &s->items[i]);
+        free_socket(u, &s->items[i], true);
         s->items[i] = s->items[--s->n];
         break;
     }
@@ -276,8 +331,9 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     u->base = base;
     u->hooks = *hooks;
     u->timer = evtimer_new(base, on_timer, u);
+    u->idle = evtimer_new(base, on_idle, u);
     u->multi = curl_multi_init();
-    if (!u->timer || !u->multi) {
+    if (!u->timer || !u->idle || !u->multi || resolver_new(&u->resolver, base)) {
         upstream_free(u);
         return -ENOMEM;
     }
@@ -299,6 +355,9 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
+    if (u->idle)
+        event_free(u->idle);
+    resolver_free(u->resolver);
     free(u->sockets.items);
     free(u);
 }
@@ -322,6 +381,12 @@ upstream_remove(struct upstream *u, CURL *easy)
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);
+}
+
+struct resolver *
+upstream_resolver(struct upstream *u)
+{
+    return u->resolver;
 }
 
 uint64_t

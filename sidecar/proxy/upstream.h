@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct resolver;
 struct upstream;
 
 /* What the owner of a transfer, its CURLOPT_PRIVATE, is told. */
@@ -29,6 +30,9 @@ int upstream_add(struct upstream *upstream, CURL *easy);
 
 /* Takes a transfer out; its connection is kept only if it is at its end. */
 void upstream_remove(struct upstream *upstream, CURL *easy);
+
+/* What finds the addresses of its services. */
+struct resolver *upstream_resolver(struct upstream *upstream);
 
 /* How many connections were opened, by transfers that were taken out. */
 uint64_t upstream_opened(const struct upstream *upstream);
@@ -58,9 +62,10 @@ struct upstream_ends {
     int port, local_port;
 };
 
-/* A request of an owner is about to be sent over this connection. False: its socket is not known, so that it cannot be
-   looked after and must not be used again. */
-bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends);
+/* A request of an owner is about to be sent over this connection, which is closed when it then has had no request for
+   keepalive milliseconds. False: its socket is not known, so that it cannot be looked after and must not be used again.
+ */
+bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends, int64_t keepalive);
 
 /* For CURLOPT_SOCKOPTFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the upstream as their data. */
 int upstream_open_socket(void *upstream, curl_socket_t fd, curlsocktype purpose);

@@ -186,6 +186,8 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
         return value_check_address(value);
     case TYPE_duration:
         return value_read_duration(field, value);
+    case TYPE_keepalive:
+        return value_read_keepalive(field, value);
     case TYPE_bytes:
         return value_read_bytes(field, value);
     case TYPE_count:

@@ -19,6 +19,7 @@ enum type {
     TYPE_names,
     TYPE_networks,
     TYPE_duration,
+    TYPE_keepalive,
     TYPE_bytes,
     TYPE_count,
     TYPE_flag,

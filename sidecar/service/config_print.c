@@ -80,6 +80,8 @@ print_scalar(FILE *out, const struct setting *s, const void *field)
     fprintf(out, "%s = ", s->key);
     if (s->type == TYPE_duration)
         value_write_duration(out, *(const int64_t *)field);
+    else if (s->type == TYPE_keepalive)
+        value_write_keepalive(out, *(const int64_t *)field);
     else if (s->type == TYPE_bytes)
         value_write_bytes(out, *(const uint64_t *)field);
     else if (s->type == TYPE_count)

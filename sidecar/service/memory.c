@@ -23,7 +23,7 @@ union block {
     alignas(max_align_t) char bytes[BLOCK_BYTES];
 };
 
-/* libcurl looks names up in threads of their own. */
+/* A libcurl may have threads of its own. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the reserve */
 static union block blocks[BLOCKS];
 static union block *given_back;

@@ -26,13 +26,13 @@
 
 /* Capabilities. A port below 1024 has been bound by now. */
 
-static void
+static bool
 drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    syscall(SYS_capset, &header, none);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset(2) would do that too */
+    return !syscall(SYS_capset, &header, none);
 }
 
 /* Files. What is handled and never granted is forbidden; reading is not handled. */
@@ -214,7 +214,7 @@ sandbox_enter(bool full)
 #endif
     if (!full)
         return s;
-    drop_capabilities();
+    s.capabilities = drop_capabilities();
     s.landlock = forbid_writing();
     s.seccomp = forbid_calls(); /* capset(2) too, so it is the last */
     return s;

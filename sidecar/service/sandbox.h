@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 struct sandbox {
-    bool privileges, landlock, seccomp; /* what was given up; the kernel may not know the rest */
+    bool privileges, capabilities, landlock, seccomp; /* what was given up; the kernel may not know the rest */
 };
 
 /* Before any thread is made, and behind the last socket file. full: all of it, not only new privileges. */

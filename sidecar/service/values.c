@@ -63,6 +63,15 @@ value_read_duration(int64_t *ms, const char *text)
 }
 
 const char *
+value_read_keepalive(int64_t *ms, const char *text)
+{
+    *ms = strcmp(text, "on") ? 0 : VALUE_KEEPALIVE_ON;
+    if (*ms || !strcmp(text, "off"))
+        return NULL;
+    return value_read_duration(ms, text) ? "is not a keepalive; expected on, off or a duration such as 5s" : NULL;
+}
+
+const char *
 value_read_bytes(uint64_t *bytes, const char *text)
 {
     if (!read_scaled(text, sizes, INT64_MAX, bytes))
@@ -88,6 +97,15 @@ value_write_duration(FILE *out, int64_t ms)
             fprintf(out, "%" PRId64 "%s", ms / scale, u->name);
         ms %= scale;
     }
+}
+
+void
+value_write_keepalive(FILE *out, int64_t ms)
+{
+    if (ms && ms != VALUE_KEEPALIVE_ON)
+        value_write_duration(out, ms);
+    else
+        fputs(ms ? "on" : "off", out);
 }
 
 void
