@@ -110,12 +110,18 @@ refuse(struct http *http, struct evhttp_request *request, enum limit limit, int 
 }
 
 static void
+refuse_attempt(struct http *http, struct evhttp_request *request)
+{
+    refuse(http, request, LIMIT_ATTEMPTS, 429, "too many passwords wait to be checked; try again later");
+}
+
+static void
 ask(struct http *http, struct evhttp_request *request, struct credential *credential)
 {
     int status = attempts_add(&http->attempts, request, http->connections.door, credential);
     credential_deinit(credential);
     if (status == 429)
-        refuse(http, request, LIMIT_ATTEMPTS, status, "too many passwords wait to be matched; come again");
+        refuse_attempt(http, request);
     else if (status)
         http_reply(request, status, "there is nothing left to match a password with");
 }
@@ -164,12 +170,14 @@ come_in(struct http *http, struct evhttp_request *request)
 
 /* Who was found good is remembered by the door that it asked. Another may be in force by now. */
 static void
-on_judged(struct evhttp_request *request, bool matches, void *ctx)
+on_judged(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx)
 {
     struct http *http = ctx;
     struct door_refusal refusal = door_refuse();
-    if (matches)
+    if (verdict == ATTEMPT_MATCHES)
         come_in(http, request);
+    else if (verdict == ATTEMPT_DISPLACED)
+        refuse_attempt(http, request);
     else
         refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
     if (http->draining && !http_is_judging(http))

@@ -682,6 +682,45 @@ def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     assert s.count("limit=") < 10
 
 
+def hits(s, limit):
+    """How often somebody ran into a limit."""
+    return int(re.search(rb'scrapeshard_limit_hits_total{limit="%s"} (\d+)' % limit.encode(),
+                         s.admin("/metrics")[2])[1])
+
+
+def test_addresses_take_turns_with_their_passwords(sidecar, service, slow_passwords):
+    """Eight addresses fill all places with guesses. An address that is not known yet, as after a restart, comes in when
+    each of them has had one more turn at most."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    guessing = [f"127.0.0.{i}" for i in range(2, 10)]
+    with contextlib.ExitStack() as stack:
+        def send(source, credential):
+            raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
+            stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                                             + credential["Authorization"].encode() + b"\r\n\r\n")
+            return raw
+        over = threading.Event()
+
+        def guess(source, n):
+            """As fast as it is answered, always over the same connection."""
+            with contextlib.suppress(OSError):
+                raw = send(source, basic("prometheus", f"wrong {n}"))
+                while not over.is_set() and raw.recv(4096):
+                    raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                                + basic("prometheus", "wrong")["Authorization"].encode() + b"\r\n\r\n")
+        threads = [threading.Thread(target=guess, args=(source, n), daemon=True) for source in guessing for n in range(9)]
+        for t in threads:
+            t.start()
+        wait_until(lambda: hits(s, "attempts") >= len(guessing), "there are still places")
+        before = hits(s, "credentials")
+        status, _, body = ask(s.port, headers=GOOD, source="127.0.0.99")
+        matched = hits(s, "credentials") - before
+        over.set()
+    assert (status, body) == (200, BODY)
+    # One was being matched when it came, and one may end before the number is read.
+    assert matched <= len(guessing) + 2
+
+
 def test_guesses_of_those_who_have_gone_are_bounded(sidecar, service, slow_passwords):
     """No more of one address wait than of clients that stay, so that another's turn comes."""
     s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
