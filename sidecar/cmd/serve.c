@@ -117,7 +117,7 @@ reload(void *ctx, char *why, size_t size)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
-    if (!r && (r = telemetry_set_config(&p->telemetry, config)))
+    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
@@ -300,7 +300,7 @@ start(struct program *p)
     descriptors_init(&p->limits);
     int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
     if (!r)
-        r = telemetry_set_config(&p->telemetry, p->config);
+        r = telemetry_set_config(&p->telemetry, NULL, p->config);
     if (!r)
         r = watch_signals(p);
     if (r) {

@@ -104,7 +104,12 @@ void config_unref(struct config *config);
 const char *config_needs_restart(const struct config *before, const struct config *after);
 
 /* Lets a configuration, before it is in force, have what was in force of those settings. The one before gets its values
-   for them, since nothing looks at them behind the start. */
+   for them, since nothing looks at them behind the start. Whose password was found good need not show it again. */
 void config_succeed(struct config *after, struct config *before);
+
+/* Whether an endpoint of the configuration before is the same one after: its own settings, what the service is shown,
+   and [sharding] and [rules]. What was fetched for the one then serves the other. */
+bool config_keeps_endpoint(const struct config *before, const struct endpoint *a, const struct config *after,
+                           const struct endpoint *b);
 
 #endif

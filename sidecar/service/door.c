@@ -40,7 +40,7 @@ door_unref(struct door *door)
     SSL_CTX_free(door->tls);
     texts_clear(&door->client_names);
     free(door->networks);
-    passwords_free(door->passwords);
+    passwords_unref(door->passwords);
     secret_free(door->token);
     free(door);
 }

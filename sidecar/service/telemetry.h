@@ -87,11 +87,11 @@ void telemetry_deinit(struct telemetry *telemetry);
 
 /*
  * Takes in the endpoints of a configuration that comes in force. Those that are no longer there keep their numbers, for
- * scrapes that are not over and in case they come back: up to 64 of them.
+ * scrapes that are not over and in case they come back: up to 64 of them. before is the one that was in force, or NULL.
  *
  * 0. -ENOMEM: nothing has changed.
  */
-int telemetry_set_config(struct telemetry *telemetry, const struct config *config);
+int telemetry_set_config(struct telemetry *telemetry, const struct config *before, const struct config *config);
 
 /* A scrape that is over. */
 struct telemetry_scrape {

@@ -654,6 +654,24 @@ def test_a_password_is_matched_once(sidecar, service, slow_passwords):
     assert ask(s.port, headers=basic("prometheus", "correct horse "))[0] == 401
 
 
+def test_a_password_is_matched_once_for_all_reloads(sidecar, config, service, slow_passwords, tmp_path):
+    """Unless the users, or a hash of theirs, are others."""
+    users = tmp_path / "users"
+    users.write_bytes(slow_passwords.read_bytes())
+    s = sidecar(config=config(basic_auth_file=users))
+    start = cpu(s)
+    assert ask(s.port, headers=GOOD)[0] == 200
+    once, start = cpu(s) - start, cpu(s)
+    for _ in range(10):
+        reload(s)
+        assert ask(s.port, headers=GOOD)[0] == 200
+    assert cpu(s) - start < 5 * once
+    subprocess.run(["htpasswd", "-bB", "-C", "5", users, "prometheus", "another"], check=True, capture_output=True)
+    reload(s)
+    assert ask(s.port, headers=GOOD)[0] == 401
+    assert ask(s.port, headers=basic("prometheus", "another"))[0] == 200
+
+
 def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     """Wrong passwords from many connections: who is known is served meanwhile, health is answered, the guessers are told
     to come later, and the log is not flooded."""
