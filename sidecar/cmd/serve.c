@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sidecar itself: from the command line to the last scrape. */
 #include "cmd.h"
+#include "reloads.h"
 #include "settings.h"
 
 #include "../proxy/outcome.h"
@@ -79,6 +80,8 @@ struct program {
     struct limits limits;
     struct server server;
     struct admin admin;
+    struct reloads reloads;
+    struct texts files; /* that the configuration was read from */
     struct event *signals[SIGNALS];
     struct event *grace; /* runs behind SIGTERM */
     bool broken;         /* it ran out */
@@ -103,7 +106,13 @@ drop_excerpts(char *mistakes)
     *to = 0;
 }
 
-/* Reads the configuration anew. The old one stays in force if the new one has mistakes; why gets them. */
+static void
+watch_files(struct program *p)
+{
+    reloads_end(&p->reloads, &p->files, p->config->watch_files == WATCH_FILES_ON);
+}
+
+/* Reads the configuration again. The old one stays in force if the new one has mistakes; why gets them. */
 static bool
 reload(void *ctx, char *why, size_t size)
 {
@@ -111,6 +120,7 @@ reload(void *ctx, char *why, size_t size)
     struct config *config;
     char *mistakes = NULL;
     size_t len = 0;
+    reloads_begin(&p->reloads);
     FILE *out = open_memstream(&mistakes, &len);
     int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
     if (out)
@@ -125,6 +135,7 @@ reload(void *ctx, char *why, size_t size)
         why[strcspn(why, "\n")] = 0;
         log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : mistakes));
         free(mistakes);
+        watch_files(p);
         return false;
     }
     free(mistakes);
@@ -138,8 +149,24 @@ reload(void *ctx, char *why, size_t size)
     p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
+    watch_files(p);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
     return true;
+}
+
+static void
+reload_unasked(void *ctx)
+{
+    char why[256];
+    reload(ctx, why, sizeof(why));
+    systemd_notify("READY=1");
+}
+
+static unsigned
+ask_reload(void *ctx)
+{
+    struct program *p = ctx;
+    return reloads_ask(&p->reloads);
 }
 
 static bool
@@ -177,11 +204,10 @@ on_idle(void *ctx)
 static void
 on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-    char why[256];
+    struct program *p = ctx;
     (void)signal, (void)what;
     systemd_notify_reload();
-    reload(ctx, why, sizeof(why));
-    systemd_notify("READY=1");
+    reloads_hang_up(&p->reloads);
 }
 
 static void
@@ -259,7 +285,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, config_in_force, telemetry, p};
+    struct admin_hooks hooks = {is_ready, ask_reload, reload, config_in_force, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;
@@ -302,6 +328,8 @@ start(struct program *p)
     if (!r)
         r = telemetry_set_config(&p->telemetry, NULL, p->config);
     if (!r)
+        r = reloads_init(&p->reloads, p->base, &p->log, reload_unasked, p);
+    if (!r)
         r = watch_signals(p);
     if (r) {
         log_error(&p->log, "cannot begin", log_text("reason", strerror(-r)));
@@ -330,6 +358,8 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
+    p->settings.flags.files = &p->files;
+    reloads_begin(&p->reloads);
     int r = config_read(&p->config, &p->settings.flags, stderr);
     if (r) {
         if (r < 0)
@@ -340,6 +370,7 @@ run(struct program *p)
     if (start(p))
         return EXIT_FAILED;
     give_up_privileges(p);
+    watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
@@ -365,6 +396,7 @@ cmd_serve(int argc, char **argv)
     else
         status = run(&p);
 
+    reloads_deinit(&p.reloads);
     admin_deinit(&p.admin);
     server_deinit(&p.server);
     telemetry_deinit(&p.telemetry);
@@ -377,6 +409,7 @@ cmd_serve(int argc, char **argv)
         event_base_free(p.base);
     descriptors_deinit();
     config_unref(p.config);
+    texts_clear(&p.files);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();

@@ -46,6 +46,12 @@ door_unref(struct door *door)
 }
 
 bool
+door_asks(const struct door *door)
+{
+    return door->certificate || door->passwords || door->token;
+}
+
+bool
 door_knows(const struct door *door, const struct peer *peer)
 {
     if (!door->n_networks || peer->family == AF_UNIX)

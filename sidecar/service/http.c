@@ -95,8 +95,8 @@ close_behind(struct evhttp_request *request)
 
 /* The door. */
 
-static void
-refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
+void
+http_refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
 {
     char text[PEER_TEXT];
     struct peer peer = connection_peer(connection_of(request));
@@ -112,7 +112,7 @@ refuse(struct http *http, struct evhttp_request *request, enum limit limit, int 
 static void
 refuse_attempt(struct http *http, struct evhttp_request *request)
 {
-    refuse(http, request, LIMIT_ATTEMPTS, 429, "too many passwords wait to be checked; try again later");
+    http_refuse(http, request, LIMIT_ATTEMPTS, 429, "too many passwords wait to be checked; try again later");
 }
 
 static void
@@ -148,12 +148,12 @@ come_in(struct http *http, struct evhttp_request *request)
     if (tls_is(bev) && !tls_is_under(bev, door->tls))
         close_behind(request); /* the next one comes under the certificate in force */
     if (!door_knows(door, &peer)) {
-        refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
+        http_refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
         return;
     }
     if (door->tls && !tls_is(bev)) {
         close_behind(request);
-        refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
+        http_refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
         return;
     }
     switch (is_open(http, request) ? DOOR_OPEN : door_check(door, request, bev, &credential, &refusal)) {
@@ -161,7 +161,7 @@ come_in(struct http *http, struct evhttp_request *request)
         http->handler->handle(request, http->handler->ctx);
         break;
     case DOOR_SHUT:
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
         break;
     case DOOR_ASK:
         ask(http, request, &credential);
@@ -179,7 +179,7 @@ on_judged(struct evhttp_request *request, enum attempt_verdict verdict, void *ct
     else if (verdict == ATTEMPT_DISPLACED)
         refuse_attempt(http, request);
     else
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
     if (http->draining && !http_is_judging(http))
         http->judged(http->judged_ctx);
 }

@@ -189,6 +189,7 @@ telemetry_set_config(struct telemetry *t, const struct config *before, const str
     }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
         forget_left(t);
+    t->config = config;
     return 0;
 }
 

@@ -68,7 +68,8 @@ struct telemetry_endpoint {
 
 struct telemetry {
     const char *(*outcome_word)(size_t outcome);
-    int64_t began, wall; /* when it began, by telemetry_now() and in milliseconds since 1970 */
+    int64_t began, wall;         /* when it began, by telemetry_now() and in milliseconds since 1970 */
+    const struct config *config; /* in force; borrowed until the next, or the end */
     struct telemetry_endpoint *endpoints;
     size_t n_endpoints;
 #define COUNTER(field, ...) uint64_t field;

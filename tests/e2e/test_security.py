@@ -618,6 +618,66 @@ def test_everything_together(sidecar, service, ca, server, passwords):
     assert len(service.requests) == 1
 
 
+ADDRESS = "10.99.9.1"
+
+
+@pytest.fixture
+def elsewhere():
+    """A network namespace that has an address beside loopback's: its name."""
+    name = f"scrapeshard-{os.getpid()}-elsewhere"
+    for command in (f"add {name}", f"exec {name} ip link set lo up", f"exec {name} ip address add {ADDRESS}/32 dev lo"):
+        subprocess.run(["ip", "netns", *command.split()], check=True, capture_output=True)
+    yield name
+    subprocess.run(["ip", "netns", "delete", name], check=True, capture_output=True)
+
+
+def ask_there(namespace, host, port, target, *args):
+    """The status of a request inside a namespace, from the address that it goes to, by curl."""
+    method = "POST" if target == "/-/reload" else "GET"
+    done = subprocess.run(["ip", "netns", "exec", namespace, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X",
+                           method, *args, f"http://{host}:{port}{target}"], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+OPEN, GUARDED = ("/-/healthy", "/-/ready", "/metrics", "/"), ("/-/reload", "/-/config")
+
+
+def test_configuration_is_for_this_host(sidecar, service, elsewhere, tmp_path):
+    """Unless a credential is asked for: a Pod's admin listener is open to the cluster for probes and for Prometheus."""
+    s = sidecar(service.url, "--set", "admin.listen_address=[::]:0", prefix=["ip", "netns", "exec", elsewhere])
+    port = s.wait_line(r'"listening for administration" address=\S+:(\d+)')[1]
+    for target in OPEN:
+        assert ask_there(elsewhere, ADDRESS, port, target) == 200
+    for target in GUARDED:
+        assert ask_there(elsewhere, ADDRESS, port, target) == 403
+        assert ask_there(elsewhere, "127.0.0.1", port, target) == ask_there(elsewhere, "[::1]", port, target) == 200
+    s.wait_line(f"limit=credentials peer={ADDRESS} .*same host.*bearer_token_file")
+    assert s.count("msg=reloaded") == 2
+
+
+@pytest.mark.parametrize("credential", ["token", "password"])
+def test_configuration_is_for_who_shows_a_credential(sidecar, service, elsewhere, token, passwords, credential):
+    values = {"bearer_token_file": token} if credential == "token" else {"basic_auth_file": passwords}
+    s = sidecar(service.url, "--set", "admin.listen_address=:0", *flags("admin", **values),
+                prefix=["ip", "netns", "exec", elsewhere])
+    good, bad = ([f"Authorization: Bearer {t}" for t in (TOKEN, "x")] if credential == "token" else
+                 [f"Authorization: {h['Authorization']}" for h in (GOOD, basic("prometheus", "x"))])
+    for target in GUARDED:
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target, "-H", good) == 200
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target, "-H", bad) == 401
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target) == 401
+
+
+def test_configuration_over_a_unix_socket(process, service, tmp_path):
+    p = process([BINARY, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0",
+                 f"--admin.listen-address=unix:{tmp_path}/s"])
+    p.wait_line("listening for administration")
+    for target, method in (("/-/config", "GET"), ("/-/reload", "POST")):
+        done = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "--unix-socket",
+                               tmp_path / "s", f"http://localhost{target}"], capture_output=True, text=True, check=True)
+        assert done.stdout == "200"
+
+
 def test_listeners_are_apart(sidecar, service, token, passwords):
     s = sidecar(service.url, *flags("web", bearer_token_file=token), *flags("admin", basic_auth_file=passwords))
     assert ask(s.port, headers=bearer(TOKEN))[0] == 200
