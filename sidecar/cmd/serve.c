@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sidecar itself: from the command line to the last scrape. */
 #include "cmd.h"
+#include "reloads.h"
 #include "settings.h"
 #include "tool.h"
 
@@ -86,6 +87,8 @@ struct program {
     struct limits limits;
     struct server server;
     struct admin admin;
+    struct reloads reloads;
+    struct texts files; /* that the configuration was read from */
     struct event *signals[SIGNALS];
     struct event *grace; /* runs behind SIGTERM */
     bool broken;         /* it ran out */
@@ -151,7 +154,13 @@ drop_excerpts(char *mistakes)
     *to = 0;
 }
 
-/* Reads the configuration anew. The old one stays in force if the new one has mistakes; why gets them. */
+static void
+watch_files(struct program *p)
+{
+    reloads_end(&p->reloads, &p->files, p->config->watch_files == WATCH_FILES_ON);
+}
+
+/* Reads the configuration again. The old one stays in force if the new one has mistakes; why gets them. */
 static bool
 reload(void *ctx, char *why, size_t size)
 {
@@ -159,13 +168,14 @@ reload(void *ctx, char *why, size_t size)
     struct config *config;
     char *mistakes = NULL;
     size_t len = 0;
+    reloads_begin(&p->reloads);
     FILE *out = open_memstream(&mistakes, &len);
     int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
     if (out)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
-    if (!r && (r = telemetry_set_config(&p->telemetry, config)))
+    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
@@ -173,6 +183,7 @@ reload(void *ctx, char *why, size_t size)
         why[strcspn(why, "\n")] = 0;
         log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : mistakes));
         free(mistakes);
+        watch_files(p);
         return false;
     }
     free(mistakes);
@@ -186,8 +197,24 @@ reload(void *ctx, char *why, size_t size)
     set_log(p, config);
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
+    watch_files(p);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
     return true;
+}
+
+static void
+reload_unasked(void *ctx)
+{
+    char why[256];
+    reload(ctx, why, sizeof(why));
+    systemd_notify("READY=1");
+}
+
+static unsigned
+ask_reload(void *ctx)
+{
+    struct program *p = ctx;
+    return reloads_ask(&p->reloads);
 }
 
 static bool
@@ -226,11 +253,10 @@ on_idle(void *ctx)
 static void
 on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-    char why[256];
+    struct program *p = ctx;
     (void)signal, (void)what;
     systemd_notify_reload();
-    reload(ctx, why, sizeof(why));
-    systemd_notify("READY=1");
+    reloads_hang_up(&p->reloads);
 }
 
 static void
@@ -308,7 +334,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, config_in_force, telemetry, p};
+    struct admin_hooks hooks = {is_ready, ask_reload, reload, config_in_force, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;
@@ -349,7 +375,9 @@ start(struct program *p)
     descriptors_init(&p->limits);
     int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
     if (!r)
-        r = telemetry_set_config(&p->telemetry, p->config);
+        r = telemetry_set_config(&p->telemetry, NULL, p->config);
+    if (!r)
+        r = reloads_init(&p->reloads, p->base, &p->log, reload_unasked, p);
     if (!r)
         r = watch_signals(p);
     if (r) {
@@ -380,6 +408,8 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
+    p->settings.flags.files = &p->files;
+    reloads_begin(&p->reloads);
     int status = tool_read_config(&p->settings.flags, &p->config);
     if (status)
         return status;
@@ -387,6 +417,7 @@ run(struct program *p)
     if (start_log(p) || start(p))
         return EXIT_FAILED;
     give_up_privileges(p);
+    watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
@@ -413,6 +444,7 @@ cmd_serve(int argc, char **argv)
     else
         status = run(&p);
 
+    reloads_deinit(&p.reloads);
     admin_deinit(&p.admin);
     server_deinit(&p.server);
     telemetry_deinit(&p.telemetry);
@@ -426,6 +458,7 @@ cmd_serve(int argc, char **argv)
     descriptors_deinit();
     int64_t time_left = p.config && !p.broken ? p.config->grace : 0;
     config_unref(p.config);
+    texts_clear(&p.files);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();

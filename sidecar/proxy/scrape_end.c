@@ -121,8 +121,10 @@ scrape_tell_families(const struct scrape *s, const struct ss_index *index)
                      : pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
+    const struct endpoint *now = config_endpoint(s->server->config, s->endpoint->name);
     struct falls *falls = telemetry_falls(telemetry, s->endpoint->name);
-    if (!falls || s->config != s->server->config) /* by keys and rules that are no longer in force */
+    /* Not by keys and rules that are no longer in force. */
+    if (!falls || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
         return;
     falls_begin(falls, telemetry_now());
     if (index)

@@ -127,7 +127,7 @@ server_set_config(struct server *s, struct config *config)
     config_ref(config);
     config_unref(s->config);
     s->config = config;
-    snapshots_forget(&s->snapshots);
+    snapshots_set_config(&s->snapshots, config);
     struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
                                             config->head_timeout};
     http_set(s->http, &settings, config->web_door);

@@ -153,7 +153,7 @@ find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 {
     struct snapshot *s;
     TAILQ_FOREACH (s, &store->all, next)
-        if (s->findable && s->endpoint == endpoint && !strcmp(s->key, key))
+        if (s->findable && s->serves == endpoint && !strcmp(s->key, key))
             break;
     /* Its timer may be late. */
     if (!s || snapshot_age(s) * 1000 < (double)endpoint->max_age)
@@ -186,7 +186,7 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
     s->store = store;
     s->references = 1;
     s->config = config_ref(config);
-    s->endpoint = endpoint;
+    s->endpoint = s->serves = endpoint;
     s->key = key;
     TAILQ_INIT(&s->waiting);
     TAILQ_INIT(&s->headers);
@@ -280,13 +280,27 @@ snapshots_init(struct snapshots *store, struct event_base *base, struct upstream
     TAILQ_INIT(&store->all);
 }
 
+/* The endpoint of a configuration that a snapshot was as well made for; NULL: there is none. With another limit, one
+   that has found no room may have some. */
+static const struct endpoint *
+successor(const struct snapshot *s, const struct config *config)
+{
+    const struct endpoint *endpoint = config ? config_endpoint(config, s->endpoint->name) : NULL;
+    bool keeps = endpoint && config_keeps_endpoint(s->config, s->endpoint, config, endpoint) &&
+                 s->config->max_snapshots == config->max_snapshots &&
+                 s->config->max_snapshot_bytes == config->max_snapshot_bytes;
+    return keeps ? endpoint : NULL;
+}
+
 void
-snapshots_forget(struct snapshots *store)
+snapshots_set_config(struct snapshots *store, const struct config *config)
 {
     struct snapshot *s = TAILQ_FIRST(&store->all);
     while (s) {
         struct snapshot *next = TAILQ_NEXT(s, next);
-        hide(s);
+        s->serves = successor(s, config);
+        if (!s->serves)
+            hide(s);
         s = next;
     }
 }
@@ -318,7 +332,7 @@ snapshots_deinit(struct snapshots *store)
     struct snapshot *s;
     if (!store->base)
         return;
-    snapshots_forget(store);
+    snapshots_set_config(store, NULL);
     while ((s = TAILQ_FIRST(&store->all)) != NULL)
         let_go(s);
     snapshots_rest(store);

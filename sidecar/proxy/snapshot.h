@@ -72,6 +72,7 @@ struct snapshot {
 
     struct config *config; /* a reference */
     const struct endpoint *endpoint;
+    const struct endpoint *serves; /* the same, or what a reload has made of it: by whom it is found */
     char *key;
     struct timespec began, time; /* of the fetch: monotonic, and by the clock */
     struct event *expiry, *telling;
@@ -98,8 +99,8 @@ void snapshots_init(struct snapshots *store, struct event_base *base, struct ups
 /* Ends what is being fetched. What is still on its way to a scraper stays with it. */
 void snapshots_deinit(struct snapshots *store);
 
-/* Nobody finds any of those that there are: another configuration is in force. */
-void snapshots_forget(struct snapshots *store);
+/* Another configuration comes in force: scrapes under it find those that it would have made, and no others. */
+void snapshots_set_config(struct snapshots *store, const struct config *config);
 
 /* No scrape is in flight: gives back what is kept only to be used again. */
 void snapshots_rest(struct snapshots *store);

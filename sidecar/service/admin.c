@@ -3,6 +3,8 @@
 
 #include "config.h"
 #include "config_print.h"
+#include "connections.h"
+#include "door.h"
 #include "page.h"
 #include "telemetry.h"
 
@@ -32,8 +34,13 @@ ready(struct admin *admin, struct evhttp_request *request)
 static void
 reload(struct admin *admin, struct evhttp_request *request)
 {
-    char why[2048];
-    if (admin->hooks.reload(admin->hooks.ctx, why, sizeof(why)))
+    char why[2048], seconds[16];
+    unsigned wait = admin->hooks.ask_reload(admin->hooks.ctx);
+    if (wait) {
+        snprintf(seconds, sizeof(seconds), "%u", wait);
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", seconds);
+        http_reply(request, 429, "too many reloads: one a second is allowed; try again later");
+    } else if (admin->hooks.reload(admin->hooks.ctx, why, sizeof(why)))
         http_reply(request, 200, "the configuration was reloaded");
     else
         http_reply(request, 500, why);
@@ -110,11 +117,21 @@ static const struct page {
     unsigned methods;
     const char *allow;
     void (*answer)(struct admin *admin, struct evhttp_request *request);
+    bool guarded; /* see may_come_in() */
 } pages[] = {
-    {"/", READ, "GET, HEAD", show_page},           {"/-/healthy", READ, "GET, HEAD", healthy},
-    {"/-/ready", READ, "GET, HEAD", ready},        {"/metrics", READ, "GET, HEAD", metrics},
-    {"/-/config", READ, "GET, HEAD", show_config}, {"/-/reload", ACT, "POST, PUT", reload},
+    {"/", READ, "GET, HEAD", show_page, false},          {"/-/healthy", READ, "GET, HEAD", healthy, false},
+    {"/-/ready", READ, "GET, HEAD", ready, false},       {"/metrics", READ, "GET, HEAD", metrics, false},
+    {"/-/config", READ, "GET, HEAD", show_config, true}, {"/-/reload", ACT, "POST, PUT", reload, true},
 };
+
+/* A Pod's admin listener is for kubelet's probes and for Prometheus, so the whole cluster reaches it. What shows or
+   changes the configuration is for this host, or for who has shown a credential. */
+static bool
+may_come_in(struct admin *admin, struct evhttp_request *request, const struct page *page)
+{
+    struct peer peer = connection_peer(connection_of(request));
+    return !page->guarded || peer_is_local(&peer) || door_asks(admin->hooks.config(admin->hooks.ctx)->admin_door);
+}
 
 static void
 on_request(struct evhttp_request *request, void *ctx)
@@ -125,6 +142,13 @@ on_request(struct evhttp_request *request, void *ctx)
     for (const struct page *p = pages; p < pages + sizeof(pages) / sizeof(pages[0]); p++) {
         if (!path || strcmp(path, p->path) != 0)
             continue;
+        if (!may_come_in(admin, request, p)) {
+            http_refuse(
+                admin->http, request, LIMIT_CREDENTIALS, 403,
+                "this is for clients on the same host, unless [admin] asks for a credential: bearer_token_file, "
+                "basic_auth_file or tls_client_ca");
+            return;
+        }
         if ((unsigned)evhttp_request_get_command(request) & p->methods) {
             p->answer(admin, request);
             return;

@@ -19,7 +19,9 @@ struct limits;
 struct admin_hooks {
     /* Whether scrapes are taken; never whether the service answers them: that must not decide over the Pod. */
     bool (*is_ready)(void *ctx);
-    /* Reads the configuration anew. True, or why not in words of at most size bytes with their NUL. */
+    /* Whether a reload may be asked for now, which is counted: 0; or in how many seconds. */
+    unsigned (*ask_reload)(void *ctx);
+    /* Reads the configuration again. True, or why not in words of at most size bytes with their NUL. */
     bool (*reload)(void *ctx, char *why, size_t size);
     /* The configuration in force. */
     const struct config *(*config)(void *ctx);

@@ -28,8 +28,12 @@ struct attempt {
 static void
 attempt_free(struct attempt *a)
 {
-    TAILQ_REMOVE(&a->all->queue, a, next);
-    a->all->n--;
+    struct attempts *all = a->all;
+    if (a == all->current)
+        all->current = NULL;
+    else
+        TAILQ_REMOVE(&all->queue, a, next);
+    all->n--;
     credential_deinit(&a->credential);
     door_unref(a->door);
     free(a);
@@ -37,42 +41,65 @@ attempt_free(struct attempt *a)
 
 /* Tells the verdict, and forgets the attempt. */
 static void
-judge(struct attempt *a, bool matches)
+judge(struct attempt *a, enum attempt_verdict verdict)
 {
     struct attempts *all = a->all;
     struct evhttp_request *request = a->request;
 
-    if (matches)
+    if (verdict == ATTEMPT_MATCHES)
         passwords_note(a->door->passwords, &a->credential);
     if (request)
         connection_listen(a->connection, NULL, NULL);
     attempt_free(a);
     if (request)
-        all->judged(request, matches, all->ctx);
+        all->judged(request, verdict, all->ctx);
 }
 
-/* Begins to match the first that waits. Many come with the same credential: the first decides for all. */
+/* The first that waits with a credential that another was found good with meanwhile, or NULL. */
+static struct attempt *
+find_known(const struct attempts *all)
+{
+    struct attempt *a;
+    TAILQ_FOREACH (a, &all->queue, next)
+        if (passwords_remember(a->door->passwords, &a->credential))
+            break;
+    return a;
+}
+
+/* Takes the first of the queue. The others of its address go behind those of all other addresses. */
+static struct attempt *
+take_turn(struct attempts *all)
+{
+    struct attempt *taken = TAILQ_FIRST(&all->queue), *last = TAILQ_LAST(&all->queue, attempt_queue), *a, *next;
+    TAILQ_REMOVE(&all->queue, taken, next);
+    for (a = taken == last ? NULL : TAILQ_FIRST(&all->queue); a; a = a == last ? NULL : next) {
+        next = TAILQ_NEXT(a, next);
+        if (!peer_is_same(&a->peer, &taken->peer))
+            continue;
+        TAILQ_REMOVE(&all->queue, a, next);
+        TAILQ_INSERT_TAIL(&all->queue, a, next);
+    }
+    return taken;
+}
+
+/* Begins to match the next. Many come with the same credential: the first decides for all. */
 static void
 go_on(struct attempts *all)
 {
-    struct attempt *a;
-    while (!all->current && (a = TAILQ_FIRST(&all->queue)) != NULL) {
-        if (passwords_remember(a->door->passwords, &a->credential)) {
-            judge(a, true);
-        } else {
-            all->current = a;
-            verifier_begin(all->verifier, &a->credential);
-        }
-    }
+    struct attempt *known;
+    while ((known = find_known(all)) != NULL)
+        judge(known, ATTEMPT_MATCHES);
+    if (all->current || TAILQ_EMPTY(&all->queue))
+        return;
+    all->current = take_turn(all);
+    verifier_begin(all->verifier, &all->current->credential);
 }
 
 static void
 on_matched(bool matches, void *ctx)
 {
     struct attempts *all = ctx;
-    struct attempt *a = all->current;
-    all->current = NULL;
-    judge(a, matches);
+    judge(all->current, matches ? ATTEMPT_MATCHES : ATTEMPT_DOES_NOT_MATCH);
     go_on(all);
 }
 
@@ -89,14 +116,47 @@ on_closed(void *ctx)
 
 static const struct connection_events connection_events = {NULL, on_closed};
 
+/* How many of an address there are, the current one too. */
 static size_t
 count_of_peer(const struct attempts *all, const struct peer *peer)
 {
     const struct attempt *a;
-    size_t n = 0;
+    size_t n = all->current && peer_is_same(&all->current->peer, peer);
     TAILQ_FOREACH (a, &all->queue, next)
         n += peer_is_same(&a->peer, peer);
     return n;
+}
+
+/* The one that waits and came last of the address that has the most; NULL if none has two more than so many. */
+static struct attempt *
+find_displaced(const struct attempts *all, size_t than)
+{
+    struct attempt *a, *found = NULL;
+    size_t most = than + 1;
+    TAILQ_FOREACH (a, &all->queue, next) {
+        size_t n = count_of_peer(all, &a->peer);
+        if (n > most || (found && n == most && peer_is_same(&a->peer, &found->peer))) {
+            most = n;
+            found = a;
+        }
+    }
+    return found;
+}
+
+/* Whether there is a place for one more of an address, perhaps that of another. */
+static bool
+make_place(struct attempts *all, const struct peer *peer)
+{
+    size_t n = count_of_peer(all, peer);
+    struct attempt *displaced;
+    if (n >= WAITING_OF_PEER)
+        return false;
+    if (all->n < WAITING_MOST)
+        return true;
+    displaced = find_displaced(all, n);
+    if (displaced)
+        judge(displaced, ATTEMPT_DISPLACED);
+    return displaced;
 }
 
 int
@@ -105,7 +165,7 @@ attempts_add(struct attempts *all, struct evhttp_request *request, struct door *
     struct connection *connection = connection_of(request);
     struct peer peer = connection_peer(connection);
 
-    if (all->n >= WAITING_MOST || count_of_peer(all, &peer) >= WAITING_OF_PEER)
+    if (!make_place(all, &peer))
         return 429;
     if (!all->verifier && verifier_new(&all->verifier, all->base, on_matched, all))
         return 503;
@@ -128,7 +188,7 @@ attempts_add(struct attempts *all, struct evhttp_request *request, struct door *
 
 void
 attempts_init(struct attempts *all, struct event_base *base,
-              void (*judged)(struct evhttp_request *request, bool matches, void *ctx), void *ctx)
+              void (*judged)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx), void *ctx)
 {
     *all = (struct attempts){.base = base, .judged = judged, .ctx = ctx};
     TAILQ_INIT(&all->queue);

@@ -2,8 +2,10 @@
 #ifndef SERVICE_ATTEMPTS_H
 #define SERVICE_ATTEMPTS_H
 /*
- * Requests that wait at the door until their password was matched. One is matched at a time, in a thread of its own;
- * how many may wait is bounded, in all and from one peer, so that who guesses does not keep out who knows.
+ * Requests that wait at the door until their password was matched. One is matched at a time, in a thread of its own.
+ * Addresses take turns: before the first request of an address is matched, each other address that waits has at most
+ * one turn. How many may wait is bounded, in all and from one address; when all places are taken, an address that has
+ * several gives one up for an address that has none. So whoever guesses does not keep out who knows.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,19 +17,25 @@ struct event_base;
 struct evhttp_request;
 struct verifier;
 
+enum attempt_verdict {
+    ATTEMPT_MATCHES,
+    ATTEMPT_DOES_NOT_MATCH,
+    ATTEMPT_DISPLACED, /* it was not matched: its place was given to another address */
+};
+
 struct attempts {
     struct event_base *base;
     struct verifier *verifier; /* made for the first one */
     TAILQ_HEAD(attempt_queue, attempt) queue;
-    size_t n;
-    struct attempt *current; /* being matched; the first of the queue */
-    void (*judged)(struct evhttp_request *request, bool matches, void *ctx);
+    size_t n;                /* of the queue, and the current one */
+    struct attempt *current; /* being matched; no longer in the queue */
+    void (*judged)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx);
     void *ctx;
 };
 
 /* judged() is told of each request whose connection is still there. */
 void attempts_init(struct attempts *attempts, struct event_base *base,
-                   void (*judged)(struct evhttp_request *request, bool matches, void *ctx), void *ctx);
+                   void (*judged)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx), void *ctx);
 
 /* After all connections have gone. A zeroed one is fine. */
 void attempts_deinit(struct attempts *attempts);

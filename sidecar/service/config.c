@@ -221,6 +221,32 @@ check(struct builder *b)
         check_doors(b);
 }
 
+/* Adds the files that an object, the program or an endpoint, names. */
+static void
+list_files(struct builder *b, const void *object, bool of_endpoint, struct texts *files)
+{
+    for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
+        const char *file = s->type == TYPE_file ? *(char *const *)((const char *)object + s->offset) : NULL;
+        if (!strcmp(s->section, "endpoint") == of_endpoint && file && *file && strcmp(file, s->fallback) != 0)
+            texts_take(b, files, builder_copy(b, file));
+    }
+}
+
+/* The list stays as it is if there is no memory. */
+static void
+list_all_files(struct builder *b, struct texts *files)
+{
+    struct texts list = {NULL, 0};
+    if (b->path)
+        texts_take(b, &list, builder_copy(b, b->path));
+    list_files(b, b->config, false, &list);
+    for (size_t i = 0; i < b->config->n_endpoints; i++)
+        list_files(b, &b->config->endpoints[i], true, &list);
+    texts_clear(b->out_of_memory ? &list : files);
+    if (!b->out_of_memory)
+        *files = list;
+}
+
 static void
 builder_deinit(struct builder *b)
 {
@@ -243,6 +269,8 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
     if (flags->file)
         builder_read_file(&b);
     take_flags(&b, flags);
+    if (flags->files)
+        list_all_files(&b, flags->files);
     if (!b.out_of_memory)
         check(&b);
     builder_deinit(&b);
@@ -308,49 +336,4 @@ config_unref(struct config *config)
     ss_rules_free(config->rules);
     free_texts(config, false);
     free(config);
-}
-
-static bool
-texts_equal(const struct texts *a, const struct texts *b)
-{
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (strcmp(a->items[i], b->items[i]) != 0)
-            return false;
-    return true;
-}
-
-const char *
-config_needs_restart(const struct config *before, const struct config *after)
-{
-    for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
-        const void *a = (const char *)before + s->offset, *b = (const char *)after + s->offset;
-        if (s->reload)
-            continue;
-        if (s->type == TYPE_addresses ? !texts_equal(a, b)
-            : s->type == TYPE_choice  ? *(const int *)a != *(const int *)b
-                                      : strcmp(*(char *const *)a, *(char *const *)b) != 0)
-            return s->name;
-    }
-    return NULL;
-}
-
-/* Swaps two fields of a type. */
-static void
-swap(enum type type, void *a, void *b)
-{
-    size_t size = type == TYPE_addresses ? sizeof(struct texts) : type == TYPE_choice ? sizeof(int) : sizeof(char *);
-    char bytes[sizeof(struct texts)];
-    memcpy(bytes, a, size);
-    memcpy(a, b, size);
-    memcpy(b, bytes, size);
-}
-
-void
-config_succeed(struct config *after, struct config *before)
-{
-    for (const struct setting *s = settings; s < settings + SETTINGS; s++)
-        if (!s->reload)
-            swap(s->type, (char *)before + s->offset, (char *)after + s->offset);
 }

@@ -19,6 +19,8 @@ struct texts {
     size_t n;
 };
 
+void texts_clear(struct texts *texts);
+
 /* The C types of config.def's types. */
 typedef char *config_text;
 typedef char *config_path;
@@ -42,6 +44,7 @@ typedef int config_choice;
 /* Choices by their index in config.def; those of [sharding] are in the order of the library's. */
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { SANDBOX_ON, SANDBOX_OFF };
+enum { WATCH_FILES_ON, WATCH_FILES_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
 enum { TIMESTAMPS_OFF, TIMESTAMPS_SNAPSHOT };
 
@@ -57,7 +60,8 @@ struct endpoint {
     /* Where url has tls_server_name for a host: what connects to the real one, in CURLOPT_CONNECT_TO's form, and the
        Host header. Or NULL. */
     char *connect_to, *host;
-    char *authorization; /* from authorization_file, or NULL */
+    char *authorization;        /* from authorization_file, or NULL */
+    int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
 };
 
 struct config {
@@ -82,6 +86,9 @@ struct config_flags {
         char *value;
     } * values;
     size_t n;
+    /* NULL, or a list that becomes that of the files it was read from and that it names, if there were mistakes, too;
+       texts_clear(). */
+    struct texts *files;
 };
 
 /*
@@ -105,7 +112,12 @@ void config_unref(struct config *config);
 const char *config_needs_restart(const struct config *before, const struct config *after);
 
 /* Lets a configuration, before it is in force, have what was in force of those settings. The one before gets its values
-   for them, since nothing looks at them behind the start. */
+   for them, since nothing looks at them behind the start. Whose password was found good need not show it again. */
 void config_succeed(struct config *after, struct config *before);
+
+/* Whether an endpoint of the configuration before is the same one after: its own settings, what the service is shown,
+   and [sharding] and [rules]. What was fetched for the one then serves the other. */
+bool config_keeps_endpoint(const struct config *before, const struct endpoint *a, const struct config *after,
+                           const struct endpoint *b);
 
 #endif

@@ -140,7 +140,6 @@ bool setting_is_list(enum type type);
 
 /* Takes a text over into the list. False, and out_of_memory, if it could not, or if it is NULL. */
 bool texts_take(struct builder *b, struct texts *texts, char *text);
-void texts_clear(struct texts *texts);
 
 /* Sources and checks. */
 

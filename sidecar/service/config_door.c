@@ -208,16 +208,40 @@ check_server_name(struct builder *b, struct endpoint *e)
         rename_host(b, e);
 }
 
+/* The certificate that the service is shown, and the authorities that its own has to be of. libcurl reads them when it
+   connects. */
+static void
+check_pair(struct builder *b, struct endpoint *e)
+{
+    size_t mistakes = b->n_mistakes;
+    struct tls_error error;
+    struct tls_settings tls = {NULL, NULL, NULL, false};
+
+    if (can_read(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
+        tls.client_ca = e->tls_ca;
+    if (can_read(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
+        tls.certificate = e->tls_certificate;
+    if (can_read(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
+        tls.key = e->tls_key;
+    builder_place_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
+    if (!tls.certificate != !tls.key)
+        builder_mistake(b, "tls_certificate and tls_key are right together only");
+    if (b->n_mistakes > mistakes || (!tls.client_ca && !tls.certificate) ||
+        !tls_check(&tls, &e->certificate_expiry, &error))
+        return;
+    int setting = error.part == TLS_CLIENT_CA ? SETTING_ENDPOINT_tls_ca
+                  : error.part == TLS_KEY     ? SETTING_ENDPOINT_tls_key
+                                              : SETTING_ENDPOINT_tls_certificate;
+    builder_place_at(b, e, setting);
+    builder_mistake(b, "%s: %s: %s", settings[setting].key, *(char **)((char *)e + settings[setting].offset),
+                    error.reason);
+}
+
 void
 check_upstream_files(struct builder *b, struct endpoint *e)
 {
     const char *wrong;
-    can_read(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system");
-    bool certificate = can_read(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off");
-    bool key = can_read(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off");
-    builder_place_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
-    if (certificate != key)
-        builder_mistake(b, "tls_certificate and tls_key are right together only");
+    check_pair(b, e);
     check_server_name(b, e);
     b->out_of_memory |= e->url && !strncmp(e->url, "https://", 8) && tls_begin();
     builder_place_at(b, e, SETTING_ENDPOINT_authorization_file);

@@ -40,9 +40,15 @@ door_unref(struct door *door)
     SSL_CTX_free(door->tls);
     texts_clear(&door->client_names);
     free(door->networks);
-    passwords_free(door->passwords);
+    passwords_unref(door->passwords);
     secret_free(door->token);
     free(door);
+}
+
+bool
+door_asks(const struct door *door)
+{
+    return door->certificate || door->passwords || door->token;
 }
 
 bool

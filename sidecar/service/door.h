@@ -43,6 +43,9 @@ struct door *door_new(void);
 struct door *door_ref(struct door *door);
 void door_unref(struct door *door);
 
+/* Whether a client has to show who it is: by a certificate, a password or a token. */
+bool door_asks(const struct door *door);
+
 bool door_knows(const struct door *door, const struct peer *peer);
 
 enum door_verdict {

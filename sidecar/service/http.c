@@ -95,8 +95,8 @@ close_behind(struct evhttp_request *request)
 
 /* The door. */
 
-static void
-refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
+void
+http_refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
 {
     char text[PEER_TEXT];
     struct peer peer = connection_peer(connection_of(request));
@@ -110,12 +110,18 @@ refuse(struct http *http, struct evhttp_request *request, enum limit limit, int 
 }
 
 static void
+refuse_attempt(struct http *http, struct evhttp_request *request)
+{
+    http_refuse(http, request, LIMIT_ATTEMPTS, 429, "too many passwords wait to be checked; try again later");
+}
+
+static void
 ask(struct http *http, struct evhttp_request *request, struct credential *credential)
 {
     int status = attempts_add(&http->attempts, request, http->connections.door, credential);
     credential_deinit(credential);
     if (status == 429)
-        refuse(http, request, LIMIT_ATTEMPTS, status, "too many passwords wait to be matched; come again");
+        refuse_attempt(http, request);
     else if (status)
         http_reply(request, status, "there is nothing left to match a password with");
 }
@@ -142,12 +148,12 @@ come_in(struct http *http, struct evhttp_request *request)
     if (tls_is(bev) && !tls_is_under(bev, door->tls))
         close_behind(request); /* the next one comes under the certificate in force */
     if (!door_knows(door, &peer)) {
-        refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
+        http_refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
         return;
     }
     if (door->tls && !tls_is(bev)) {
         close_behind(request);
-        refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
+        http_refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
         return;
     }
     switch (is_open(http, request) ? DOOR_OPEN : door_check(door, request, bev, &credential, &refusal)) {
@@ -155,7 +161,7 @@ come_in(struct http *http, struct evhttp_request *request)
         http->handler->handle(request, http->handler->ctx);
         break;
     case DOOR_SHUT:
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
         break;
     case DOOR_ASK:
         ask(http, request, &credential);
@@ -164,14 +170,16 @@ come_in(struct http *http, struct evhttp_request *request)
 
 /* Who was found good is remembered by the door that it asked. Another may be in force by now. */
 static void
-on_judged(struct evhttp_request *request, bool matches, void *ctx)
+on_judged(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx)
 {
     struct http *http = ctx;
     struct door_refusal refusal = door_refuse();
-    if (matches)
+    if (verdict == ATTEMPT_MATCHES)
         come_in(http, request);
+    else if (verdict == ATTEMPT_DISPLACED)
+        refuse_attempt(http, request);
     else
-        refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
+        http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
     if (http->draining && !http_is_judging(http))
         http->judged(http->judged_ctx);
 }

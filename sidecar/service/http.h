@@ -3,6 +3,7 @@
 #define SERVICE_HTTP_H
 /* An evhttp server as both listeners need it: bounded, patient with idle keep-alive connections, text as answers. */
 #include "connections.h"
+#include "limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +12,6 @@ struct door;
 struct event_base;
 struct evhttp_request;
 struct http;
-struct limits;
 
 /* Asked for each request, whatever its method, that has no body to be misread. */
 struct http_handler {
@@ -42,6 +42,9 @@ void http_drain(struct http *http, void (*judged)(void *ctx), void *ctx);
 
 /* Whether there are requests whose credentials are being matched. */
 bool http_is_judging(const struct http *http);
+
+/* Answers a request that is not let in, and counts and logs it as one of a limit. */
+void http_refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason);
 
 /* Answers with a body of any type, which is taken over and freed, whatever happens; to HEAD, without it. */
 void http_reply_body(struct evhttp_request *request, int status, const char *type, char *body, size_t len);

@@ -29,6 +29,7 @@ struct user {
 };
 
 struct passwords {
+    unsigned references;
     struct user *users;
     size_t n;
     unsigned char key[32];
@@ -114,6 +115,8 @@ passwords_read(struct passwords **passwordsp, const char *path, struct passwords
     FILE *file = p ? secret_open(path, &wrong) : NULL;
     int r = -1;
 
+    if (p)
+        p->references = 1;
     if (!p)
         fail(error, 0, "%s", strerror(ENOMEM));
     else if (!file)
@@ -125,22 +128,41 @@ passwords_read(struct passwords **passwordsp, const char *path, struct passwords
     if (file)
         fclose(file);
     if (r)
-        passwords_free(p);
+        passwords_unref(p);
     else
         *passwordsp = p;
     return r;
 }
 
 void
-passwords_free(struct passwords *p)
+passwords_unref(struct passwords *p)
 {
-    if (!p)
+    if (!p || --p->references)
         return;
     for (size_t i = 0; i < p->n; i++)
         free(p->users[i].name);
     free(p->users);
     OPENSSL_cleanse(p, sizeof(*p));
     free(p);
+}
+
+static bool
+have_same_users(const struct passwords *a, const struct passwords *b)
+{
+    bool same = a->n == b->n;
+    for (size_t i = 0; i < a->n && same; i++)
+        same = !strcmp(a->users[i].name, b->users[i].name) && !strcmp(a->users[i].hash, b->users[i].hash);
+    return same;
+}
+
+void
+passwords_succeed(struct passwords **pp, struct passwords *before)
+{
+    if (!*pp || !before || !have_same_users(*pp, before))
+        return;
+    passwords_unref(*pp);
+    *pp = before;
+    before->references++;
 }
 
 /* Credentials. */

@@ -26,11 +26,17 @@ struct passwords_error {
     char reason[160];
 };
 
-/* 0: *passwordsp is the caller's. -1: error says why. */
+/* 0: *passwordsp is the caller's, with one reference. -1: error says why. */
 int passwords_read(struct passwords **passwordsp, const char *path, struct passwords_error *error);
 
-/* NULL is fine. */
-void passwords_free(struct passwords *passwords);
+/* Gives a reference back; the last one frees. NULL is fine. */
+void passwords_unref(struct passwords *passwords);
+
+/*
+ * Takes the place of others, before anybody asks: those who were found good stay so if all users and hashes are the
+ * same. *passwordsp may be the others then, with a reference of its own. NULL is fine for both.
+ */
+void passwords_succeed(struct passwords **passwordsp, struct passwords *before);
 
 /* Reads the rest of an Authorization header behind "Basic ". 0: *credential is the caller's. -1: it is none, or there
    is no memory. */

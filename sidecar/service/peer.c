@@ -28,6 +28,14 @@ peer_is_same(const struct peer *a, const struct peer *b)
     return a->family == b->family && a->family != AF_UNIX && !memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 8);
 }
 
+bool
+peer_is_local(const struct peer *peer)
+{
+    static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
+    return peer->family == AF_UNIX || (peer->family == AF_INET && peer->bytes[0] == 127) ||
+           (peer->family == AF_INET6 && !memcmp(peer->bytes, &loopback, sizeof(loopback)));
+}
+
 void
 peer_print(const struct peer *peer, char text[PEER_TEXT])
 {

@@ -19,6 +19,9 @@ struct peer peer_of_address(const struct sockaddr *address);
    those that nothing is known of all the same. */
 bool peer_is_same(const struct peer *a, const struct peer *b);
 
+/* Whether it is on this host: over loopback or a unix socket. */
+bool peer_is_local(const struct peer *peer);
+
 void peer_print(const struct peer *peer, char text[PEER_TEXT]);
 
 #endif

@@ -163,30 +163,33 @@ forget_left(struct telemetry *t)
 }
 
 int
-telemetry_set_config(struct telemetry *t, const struct config *config)
+telemetry_set_config(struct telemetry *t, const struct config *before, const struct config *config)
 {
-    size_t before = t->n_endpoints;
+    size_t n_before = t->n_endpoints;
     int r = 0;
     for (size_t i = 0; i < config->n_endpoints && !r; i++)
         if (!find_endpoint(t, config->endpoints[i].name))
             r = add_endpoint(t, config->endpoints[i].name);
-    while (r && t->n_endpoints > before)
+    while (r && t->n_endpoints > n_before)
         endpoint_deinit(&t->endpoints[--t->n_endpoints]);
     if (r)
         return r;
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        bool there = config_endpoint(config, e->name);
+        const struct endpoint *was = before ? config_endpoint(before, e->name) : NULL;
+        const struct endpoint *there = config_endpoint(config, e->name);
         /* Who scraped an endpoint before it left need not do so when it comes back. */
         if (!there || e->left) {
             watch_deinit(&e->watch);
             watch_init(&e->watch, telemetry_now(), config->scrape_interval);
         }
         watch_assume(&e->watch, config->scrape_interval);
-        e->falls.when = 0; /* keys, rules and what is scraped may be others */
+        if (!was || !there || !config_keeps_endpoint(before, was, config, there))
+            e->falls.when = 0; /* keys, rules and what is scraped may be others */
         e->left = there ? 0 : e->left + 1;
     }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
         forget_left(t);
+    t->config = config;
     return 0;
 }
 

@@ -70,7 +70,8 @@ struct telemetry_endpoint {
 
 struct telemetry {
     const char *(*outcome_word)(size_t outcome);
-    int64_t began, wall; /* when it began, by telemetry_now() and in milliseconds since 1970 */
+    int64_t began, wall;         /* when it began, by telemetry_now() and in milliseconds since 1970 */
+    const struct config *config; /* in force; borrowed until the next, or the end */
     struct telemetry_endpoint *endpoints;
     size_t n_endpoints;
 #define COUNTER(field, ...) uint64_t field;
@@ -89,11 +90,11 @@ void telemetry_deinit(struct telemetry *telemetry);
 
 /*
  * Takes in the endpoints of a configuration that comes in force. Those that are no longer there keep their numbers, for
- * scrapes that are not over and in case they come back: up to 64 of them.
+ * scrapes that are not over and in case they come back: up to 64 of them. before is the one that was in force, or NULL.
  *
  * 0. -ENOMEM: nothing has changed.
  */
-int telemetry_set_config(struct telemetry *telemetry, const struct config *config);
+int telemetry_set_config(struct telemetry *telemetry, const struct config *before, const struct config *config);
 
 /* A scrape that is over. */
 struct telemetry_scrape {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The files. */
@@ -65,13 +66,21 @@ read_client_ca(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_err
 }
 
 static int
-read_files(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
+read_pair(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
 {
-    ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(ctx, settings->certificate) != 1)
         return fail(error, TLS_CERTIFICATE, settings->certificate, "a PEM file with the certificate and its chain");
     if (SSL_CTX_use_PrivateKey_file(ctx, settings->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
         return fail(error, TLS_KEY, settings->key, "a PEM file with the certificate's key, without a passphrase,");
+    return 0;
+}
+
+static int
+read_files(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
+{
+    ERR_clear_error();
+    if (read_pair(ctx, settings, error))
+        return -1;
     return settings->client_ca ? read_client_ca(ctx, settings, error) : 0;
 }
 
@@ -99,6 +108,56 @@ tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *e
     }
     SSL_CTX_free(ctx);
     return -1;
+}
+
+static int64_t
+expiry_of(const X509 *certificate)
+{
+    struct tm tm;
+    return certificate && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) ? (int64_t)timegm(&tm) : INT64_MAX;
+}
+
+int64_t
+tls_expiry(const SSL_CTX *ctx)
+{
+    STACK_OF(X509) *chain = NULL;
+    int64_t first = expiry_of(SSL_CTX_get0_certificate(ctx));
+    SSL_CTX_get0_chain_certs((SSL_CTX *)(uintptr_t)ctx, &chain);
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t expiry = expiry_of(sk_X509_value(chain, i));
+        first = expiry < first ? expiry : first;
+    }
+    return first;
+}
+
+static int
+check_files(SSL_CTX *ctx, const struct tls_settings *settings, int64_t *expiry, struct tls_error *error)
+{
+    if (settings->client_ca && !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL))
+        return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with certificates of authorities");
+    if (!settings->certificate || !settings->key)
+        return 0;
+    if (read_pair(ctx, settings, error))
+        return -1;
+    *expiry = tls_expiry(ctx);
+    return 0;
+}
+
+int
+tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error *error)
+{
+    int r = -1;
+    ERR_clear_error();
+    SSL_CTX *ctx = tls_begin() ? NULL : SSL_CTX_new(TLS_client_method());
+    if (ctx) {
+        SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+        r = check_files(ctx, settings, expiry, error);
+    } else {
+        *error = (struct tls_error){TLS_CERTIFICATE, "there is no memory for it"};
+    }
+    ERR_clear_error();
+    SSL_CTX_free(ctx);
+    return r;
 }
 
 /* Connections. */

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct bufferevent;
 struct event_base;
@@ -13,8 +14,8 @@ struct texts;
 
 struct tls_settings {
     const char *certificate, *key; /* PEM files: the certificate with its chain, its private key */
-    const char *client_ca;         /* PEM file: whose certificates of clients are good; NULL: none is asked for */
-    bool client_may_have_none;     /* with client_ca: the handshake does not fail without one */
+    const char *client_ca;     /* PEM file: whose certificates of the other side are good; NULL: none is asked for */
+    bool client_may_have_none; /* with client_ca: the handshake does not fail without one */
 };
 
 /* What cannot be had of which file. */
@@ -31,6 +32,13 @@ int tls_begin(void);
 
 /* 0: *ctxp is the caller's, for SSL_CTX_free(). -1: error says why. */
 int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error);
+
+/* When the first certificate of a context's chain expires, in seconds since 1970. */
+int64_t tls_expiry(const SSL_CTX *ctx);
+
+/* Reads the files that a client would show and believe, of which certificate and key, or client_ca, may be NULL;
+ *expiry as above. 0. -1: error says why. */
+int tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error *error);
 
 /* A bufferevent for a connection yet to be accepted. NULL for want of memory. */
 struct bufferevent *tls_accept(SSL_CTX *ctx, struct event_base *base);

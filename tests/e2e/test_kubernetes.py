@@ -13,7 +13,7 @@ from containers import containers, good, run  # containers is a fixture
 from exposition import PROTOBUF, gauge_family
 from pki import Authority
 from prometheus import PATIENCE, Prometheus
-from test_security import serving
+from test_security import ADDRESS, GUARDED, OPEN, ask_there, elsewhere, serving  # elsewhere is a fixture
 
 pytestmark = pytest.mark.xdist_group("containers")
 
@@ -57,7 +57,7 @@ def sidecar_of(objects):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_overlay(build, overlay, process):
+def test_overlay(build, overlay, process, elsewhere):
     place, container = sidecar_of(build(overlay))
     native = overlay != "classic"
     assert place == ("initContainers" if native else "containers")
@@ -70,9 +70,12 @@ def test_overlay(build, overlay, process):
     assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 19480, "shard-admin": 19481}
     for probe in ("startupProbe", "livenessProbe"):
         assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 19481}
-    # The program takes the arguments.
-    args = [re.sub("listen-address=:94", "listen-address=127.0.0.1:0 #", a).split(" #")[0] for a in container["args"]]
-    assert process([BINARY, *args]).wait_line('"msg":"listening for administration"')
+    # The program takes the arguments. The cluster can probe it and read its metrics, and no more.
+    args = [re.sub(r"listen-address=:\d+$", "listen-address=:0", a) for a in container["args"]]
+    p = process(["ip", "netns", "exec", elsewhere, BINARY, *args])
+    port = p.wait_line(r'"msg":"listening for administration","address":"[^"]*:(\d+)"')[1]
+    assert {target: ask_there(elsewhere, ADDRESS, port, target) for target in OPEN + GUARDED} == \
+        {**dict.fromkeys(OPEN, 200), **dict.fromkeys(GUARDED, 403)}
 
 
 def snake(rule):

@@ -21,6 +21,7 @@ import pytest
 from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering, wait_until
 from exposition import PROTOBUF, gauge_family, protobuf_shard, text_shard
 from pki import Authority
+from steer import Steer
 
 CASES = ROOT / "tests/cases"
 LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libfail-malloc.so"
@@ -40,6 +41,11 @@ class Memory:
         self.environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), "FAIL_MALLOC": str(path)}
         with open(path, "r+b") as file:
             self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
+
+    def with_(self, steer):
+        """An environment in which the clock is steered, too."""
+        return {**steer.environment, **self.environment,
+                "LD_PRELOAD": f"{self.environment['LD_PRELOAD']}:{steer.environment['LD_PRELOAD']}"}
 
     def fail(self, at, all_behind=0):
         """Fails allocation number `at` from now on, and all behind it if that is said; 0 ends it."""
@@ -355,16 +361,18 @@ def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
     users, config = tmp_path / "users", tmp_path / "c.ini"
     subprocess.run(["htpasswd", "-cbB", "-C", "4", users, "a", "b"], check=True, capture_output=True)
     url = upstream(answering(answer(TEXT_BODY))).url
-    texts = [f"[endpoint a]\nupstream = {url}\n" + more for more in (
+    texts = [f"[process]\nwatch_files = off\n[endpoint a]\nupstream = {url}\n" + more for more in (
         "", "[sharding]\nhash = md5\nplacement = jump\n[rules]\nsplit = f_1.*\n[web]\n"
         f"basic_auth_file = {users}\nallow_networks = 127.0.0.0/8\n[admin]\nallow_networks = 127.0.0.0/8\n")]
     tls = "".join(f"{flag[6:].split('=')[0][4:]} = {flag[6:].split('=')[1]}\n" for flag in pki.flags
                   if flag.startswith("--set=web."))
     texts[1] += "[web]\n" + tls
     config.write_text(texts[0])
-    s = sidecar(config=config, env=memory.environment)
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config, env=memory.with_(steer))
 
     def reload():
+        steer.forward(1)
         return s.admin("/-/reload", "POST")[0]
 
     def in_force():
@@ -395,13 +403,16 @@ def test_failed_reload_adds_no_endpoint(sidecar, memory, upstream, tmp_path, mod
     url = upstream(answering(answer(TEXT_BODY))).url
 
     def text(names):
-        return "".join(f"[endpoint {name}]\npath = /{name}\nupstream = {url}\n" for name in names)
+        return "[process]\nwatch_files = off\n" + "".join(
+            f"[endpoint {name}]\npath = /{name}\nupstream = {url}\n" for name in names)
     config.write_text(text(["a"]))
-    s = sidecar(config=config, env=memory.environment)
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config, env=memory.with_(steer))
     untouched, n = 0, 1
     while untouched < 3:
         names = [f"n{n}-{i}" for i in range(5)]
         config.write_text(text(names))
+        steer.forward(1)
         memory.fail(n, MODES[mode])
         with contextlib.suppress(http.client.HTTPException, OSError):
             s.admin("/-/reload", "POST")

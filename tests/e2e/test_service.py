@@ -16,6 +16,7 @@ import time
 import pytest
 
 from conftest import BINARY, ROOT, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, run, wait_until
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(20000))
@@ -644,11 +645,12 @@ def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, stre
     assert s.get("/a" if after == "same" else "/b")[0] == 200
 
 
-def test_reload_under_load(sidecar, config, service, upstream):
+def test_reload_under_load(sidecar, config, service, upstream, tmp_path):
     """No scrape fails, and none loses its connection, while good files and bad ones come as fast as they can be read."""
     texts = [endpoint("a", service.url), endpoint("a", service.url, "max_age = 1ms"), "junk\n",
              endpoint("a", service.url, "timeout = 5s") + "[web]\ncompression = off\n"]
-    s = sidecar(config=config(texts[0]))
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(texts[0]), env=steer.environment)
     over, wrong, done = threading.Event(), [], [0] * 8
 
     def scrape(i):
@@ -674,6 +676,7 @@ def test_reload_under_load(sidecar, config, service, upstream):
     for text in texts * 10:
         before = sum(done)
         config(text)
+        steer.forward(1)
         statuses.append(post(s)[0])
         wait_until(lambda: wrong or sum(done) > before + 8, "nothing is scraped")
     over.set()
@@ -683,13 +686,44 @@ def test_reload_under_load(sidecar, config, service, upstream):
     assert statuses == [200, 200, 500, 200] * 10
 
 
-def test_many_reloads_leave_nothing(sidecar, config, service):
+def test_requests_for_reloads_are_limited_in_rate(sidecar, config, service, tmp_path):
+    """A few at once, and one a second; who is refused hears when to come again, and then is heard. Other requests and
+    SIGHUP are not concerned."""
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(endpoint("a", service.url)), env=steer.environment)
+    answers = [post(s) for _ in range(30)]
+    assert [status for status, _, _ in answers[:5]] == [200] * 5
+    refused = [(int(headers["Retry-After"]), body) for status, headers, body in answers if status == 429]
+    assert len(refused) >= 20 and {after for after, _ in refused} == {1} and b"too many reloads" in refused[0][1]
+    assert s.count("msg=reloaded") == 30 - len(refused)
+    assert s.admin("/-/healthy")[0] == s.admin("/metrics")[0] == s.get()[0] == 200
+    hang_up(s)
+    config("junk\n")
+    steer.forward(1)
+    assert [post(s)[0] for _ in range(2)] == [500, 429]
+
+
+def test_of_many_hangups_the_last_counts(sidecar, config, service):
+    """However fast they come: what stood in the file when the last came is in force, with few reloads."""
     s = sidecar(config=config(endpoint("a", service.url)))
-    for _ in range(20):
-        post(s)
+    for i in range(200):
+        config(endpoint("a", service.url, f"max_series = {i + 1}"))
+        s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: b"max_series = 200\n" in s.admin("/-/config")[2], "the last one is lost")
+    assert s.count("msg=reloaded") < 50
+
+
+def test_many_reloads_leave_nothing(sidecar, config, service, tmp_path):
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(endpoint("a", service.url)), env=steer.environment)
+
+    def reload(times):
+        for _ in range(times):
+            steer.forward(1)
+            assert post(s)[0] == 200
+    reload(20)
     memory, descriptors = s.memory(), s.descriptors()
-    for _ in range(200):
-        assert post(s)[0] == 200
+    reload(200)
     assert s.descriptors() <= descriptors + 1
     assert SLOW > 1 or s.memory() < memory + (1 << 20)
 

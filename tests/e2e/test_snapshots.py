@@ -736,6 +736,71 @@ def test_reload_forgets(service, snapshots, config):
     assert len(service.heads) == 2 and kept(s) == 1
 
 
+def reload(s):
+    before = s.count("msg=reloaded")
+    s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: s.count("msg=reloaded") > before, "SIGHUP is not heard")
+
+
+def test_reload_keeps_what_it_does_not_change(service, snapshots, config, upstream):
+    """Not of one endpoint for the sake of another, nor for a setting that decides over no body; those of an endpoint
+    that is changed are forgotten, and so they are under other rules."""
+    other = Service(upstream, b"other 1\n")
+
+    def text(of_other="", more=""):
+        return (f"[endpoint app]\nupstream = {service.url}\nmax_age = 1h\n"
+                f"[endpoint other]\npath = /other\nupstream = {other.url}\nmax_age = 1h\n{of_other}\n{more}\n")
+    s = snapshots(service)
+    config(text())
+    reload(s)
+
+    def asked():
+        check_whole([s.get(target(i, 7), {"Accept-Encoding": "gzip"}) for i in range(7)])
+        assert s.get("/other")[2] == b"other 1\n"
+        return len(service.heads), len(other.heads)
+    assert asked() == (1, 1)
+    for _ in range(3):
+        reload(s)
+        assert asked() == (1, 1)
+    for new, expected in ((("", "[log]\nlevel = debug"), (1, 1)), (("max_line = 2KiB", ""), (1, 2)), (("", ""), (1, 3)),
+                          (("", "[rules]\nreplicate = nothing"), (2, 4)), (("", ""), (3, 5)),
+                          (("", "[web]\nmax_snapshot_bytes = 32MiB"), (4, 6))):
+        config(text(*new))
+        reload(s)
+        assert asked() == expected, new
+    assert kept(s) == 2
+
+
+def test_reload_keeps_what_is_on_its_way(service, snapshots):
+    """Who came before the reload and who comes behind it share one answer."""
+    s = snapshots(service)
+    service.hold()
+    old = [Asking(s, target(i, 6)) for i in range(3)]
+    service.wait_asked(1)
+    reload(s)
+    new = [Asking(s, target(i, 6)) for i in range(3, 6)]
+    waiting(s, 6)
+    service.go_on()
+    check_whole([scrape.result() for scrape in old + new])
+    reload(s)
+    check_whole([s.get(target(i, 2)) for i in range(2)])
+    assert len(service.heads) == 1
+
+
+def test_reload_in_a_loop_undoes_no_max_age(service, snapshots):
+    """Whoever asks for it, and however often: the service is asked once. No more than a few reloads are done at once, and
+    who is refused hears when to come again."""
+    s = snapshots(service)
+    statuses = []
+    for i in range(98):
+        status, headers, _ = s.admin("/-/reload", "POST")
+        statuses.append(status)
+        assert status == 200 or int(headers["Retry-After"]) > 0
+        assert s.get(target(i % 80, 80))[0] == 200
+    assert len(service.heads) == 1
+    assert set(statuses) == {200, 429} and statuses[0] == 200
+
+
 def test_reload_in_the_middle(service, snapshots, config):
     """Who waits is answered under the configuration under which it came; who comes next, under the new one."""
     s = snapshots(service)

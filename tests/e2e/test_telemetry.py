@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, wait_until
 from exposition import shard_of, target
 from prometheus import Prometheus, job
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 ACCEPT_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -85,7 +86,7 @@ def test_all_metrics_are_there_from_the_start(sidecar, service):
     found = samples(s)
     names = {key[0] for key in found}
     for name in NAMES:
-        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|snapshot_age)", name), name
+        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|snapshot_age|certificate_expiry)", name), name
     for outcome in OUTCOMES:
         assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 0
     assert len(OUTCOMES) > 8
@@ -343,9 +344,11 @@ def test_counts_survive_a_reload(sidecar, service, tmp_path):
 def test_endpoints_that_left_are_bounded(sidecar, service, tmp_path):
     path = tmp_path / "scrapeshard.ini"
     path.write_text(config_text(("first", service.url)))
-    s = sidecar(config=str(path))
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=str(path), env=steer.environment)
     for i in range(100):
         path.write_text(config_text((f"e{i}", service.url)))
+        steer.forward(1)
         assert s.admin("/-/reload", "POST")[0] == 200
     names = {dict(k[1:]).get("endpoint") for k in samples(s)} - {None}
     assert names == {f"e{i}" for i in range(35, 100)}
