@@ -74,8 +74,9 @@ static const struct flag flags[] = {
 
 enum {
     SIGNALS = 3,
-    /* Milliseconds for the last lines of the log. */
+    /* Milliseconds for the last lines of the log: no more than web.grace, but time to write them if they can be. */
     LOG_END_MOST = 1000,
+    LOG_END_LEAST = 250,
 };
 
 struct program {
@@ -127,12 +128,13 @@ start_log(struct program *p)
     return r;
 }
 
-/* The last lines are written, if somebody reads them: for so many milliseconds at most. */
+/* The last lines are written, if somebody reads them. */
 static void
-end_log(struct program *p, int64_t most)
+end_log(struct program *p, int64_t grace)
 {
+    int64_t most = grace < LOG_END_LEAST ? LOG_END_LEAST : grace < LOG_END_MOST ? grace : LOG_END_MOST;
     event_set_log_callback(NULL);
-    log_writer_free(p->log.writer, most < LOG_END_MOST ? most : LOG_END_MOST);
+    log_writer_free(p->log.writer, most);
 }
 
 /* Reload. */
@@ -456,12 +458,12 @@ cmd_serve(int argc, char **argv)
     if (p.base)
         event_base_free(p.base);
     descriptors_deinit();
-    int64_t time_left = p.config && !p.broken ? p.config->grace : 0;
+    int64_t grace = p.config && !p.broken ? p.config->grace : 0;
     config_unref(p.config);
     texts_clear(&p.files);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();
-    end_log(&p, time_left);
+    end_log(&p, grace);
     return status;
 }

@@ -25,7 +25,7 @@ struct item {
     uint32_t key;          /* a series': number of its family by the default key, in evidence.keys */
     bool is_meta;
     unsigned char *shards; /* of metadata: a bit for each shard that has it */
-    /* Bits of enum mistake: */
+    /* Bits of enum mistake, of those that may be none: */
     uint16_t wrong;     /* in this round */
     uint16_t suspected; /* in all rounds before it */
     bool comes;         /* it was in one whole of a round and not in the other */
@@ -102,8 +102,8 @@ void judgement_add(struct judgement *judgement, struct finding finding);
 
 /*
  * Judges the evidence of a round, counted from 0, which has every shard; expected tells that it has what the
- * configuration says. What flaps may look like a mistake, but not like the same one again and again: from the second
- * round on only what was wrong in all of them is. 0 or -ENOMEM.
+ * configuration says. What flaps may look like some mistakes, but not like the same one again and again: of those, from
+ * the second round on, only what was wrong in all rounds is one. 0 or -ENOMEM.
  */
 int judgement_pass(struct judgement *judgement, struct evidence *evidence, unsigned round, bool expected);
 

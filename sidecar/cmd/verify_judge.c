@@ -46,23 +46,25 @@ set_bit(unsigned char *bits, uint32_t i)
     bits[i / 8] |= (unsigned char)(1 << i % 8);
 }
 
-/* What no coming and going makes look wrong. */
+/* Whether it may look so while something comes or goes. What is in the wrong place is wrong whenever it is seen there.
+ */
 static bool
-is_certain(enum mistake mistake)
+may_pass(enum mistake mistake)
 {
-    return mistake == MISTAKE_MISPLACED || mistake == MISTAKE_UNDROPPED || mistake == MISTAKE_SHARD ||
-           mistake == MISTAKE_UNSHARDED;
+    return mistake == MISTAKE_LOST || mistake == MISTAKE_STRAY || mistake == MISTAKE_UNSHARED ||
+           mistake == MISTAKE_BARE || mistake == MISTAKE_ALONE;
 }
 
 static void
 find(struct judge *g, enum mistake mistake, uint32_t item, uint32_t shard, uint32_t other)
 {
     struct item *i = &g->evidence->items[item];
-    uint16_t bit = (uint16_t)(1 << mistake);
-    if (item)
+    if (may_pass(mistake)) {
+        uint16_t bit = (uint16_t)(1 << mistake);
         i->wrong |= bit;
-    if (item && g->round && !is_certain(mistake) && !(i->suspected & bit))
-        return;
+        if (g->round && !(i->suspected & bit))
+            return;
+    }
     judgement_add(g->out, (struct finding){mistake, item, shard, other, NULL});
 }
 
@@ -192,18 +194,6 @@ judge_meta(struct judge *g, uint32_t number, const struct item *i)
 
 /* Rounds. */
 
-/* What of an item's suspicion is left. A round without it clears it of having been in too few places, for it comes and
-   goes, and not of having been in too many. */
-static uint16_t
-suspicion(const struct judge *g, const struct item *i)
-{
-    const uint16_t too_few = 1 << MISTAKE_LOST | 1 << MISTAKE_STRAY | 1 << MISTAKE_BARE | 1 << MISTAKE_ALONE;
-    bool absent = !i->before && !i->after && !i->found.shards;
-    if (!g->round)
-        return i->wrong;
-    return i->suspected & (absent ? (uint16_t)~too_few : i->wrong);
-}
-
 /* Notes what this round says of what comes and goes. How many items are still suspected. */
 static uint64_t
 end_round(struct judge *g)
@@ -211,7 +201,7 @@ end_round(struct judge *g)
     struct evidence *e = g->evidence;
     uint64_t suspects = 0, steady = 0;
     for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
-        uint16_t left = suspicion(g, i);
+        uint16_t left = g->round ? i->suspected & i->wrong : i->wrong;
         i->comes |= !i->before != !i->after || (g->round && !i->before && !i->after && !i->found.shards);
         i->flaps |= g->round && (i->suspected | i->wrong) != left;
         i->suspected = left;
@@ -235,10 +225,10 @@ judgement_is_doubtful(const struct judgement *j)
 }
 
 static bool
-has_certain(const struct judgement *j)
+is_certain(const struct judgement *j)
 {
     for (enum mistake m = 0; m < MISTAKES; m++)
-        if (j->counts[m] && is_certain(m))
+        if (j->counts[m] && !may_pass(m))
             return true;
     return false;
 }
@@ -273,7 +263,7 @@ judgement_pass(struct judgement *j, struct evidence *e, unsigned round, bool exp
     for (uint32_t i = 1; i <= e->names.n && !r; i++)
         if (e->items[i].is_meta)
             judge_meta(&g, i, &e->items[i]);
-    j->is_final = r || !e->names.n || !end_round(&g) || has_certain(j);
+    j->is_final = r || !e->names.n || !end_round(&g) || is_certain(j);
     free(g.families);
     free(g.keys);
     free(g.rows);
