@@ -74,6 +74,11 @@ settle_length(const struct text *t, struct walk *w, size_t len)
 static int
 take_other(struct text *t, struct walk *w, size_t len)
 {
+    struct ss_span rest = {w->line, (size_t)(w->end - w->line)};
+    if (is_at_nul(t, rest)) {
+        w->line = w->run = w->scanned = w->end;
+        return text_take_padding(t, rest);
+    }
     if (len > t->max_line)
         return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
     int r = text_take_line(t, (struct ss_span){w->line, len});
@@ -166,7 +171,7 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
         len = settle_length(t, w, len);
         if (!r)
             r = take_other(t, w, len);
-        if (r || w->scanned != scanned)
+        if (r || w->scanned != scanned || w->line == w->end)
             return r;
     }
     return 0;
@@ -200,6 +205,14 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
     return r;
 }
 
+/* Takes what follows a NUL at which the body ends. */
+static int
+take_padding(struct text *t, struct ss_span in)
+{
+    int r = text_take_padding(t, in);
+    return r ? r : t->out->settle(t->out->ctx);
+}
+
 /* Adds to the line that is not whole; takes it when it is. */
 static int
 fill_line(struct text *t, struct ss_span *in)
@@ -229,6 +242,8 @@ text_feed(void *state, struct ss_span in, const struct records *out)
     int r = 0;
 
     t->out = out;
+    if (t->ending == ENDING_NUL)
+        return take_padding(t, in);
     while (in.len && !r) {
         struct scan_carry carry;
         if (t->line.bytes.len)
@@ -238,6 +253,8 @@ text_feed(void *state, struct ss_span in, const struct records *out)
         r = take_lines(t, &in, &carry);
         if (!in.len || r)
             break;
+        if (is_at_nul(t, in))
+            return take_padding(t, in);
         if (is_comment_like(in) || in.len > t->max_line)
             r = fill_line(t, &in);
         else

@@ -265,6 +265,27 @@ text_take_line(struct text *t, struct ss_span line)
 }
 
 int
+text_take_padding(struct text *t, struct ss_span in)
+{
+    static const char padding[] = " \t\r\n"; /* and its NUL */
+    size_t n = 0;
+    int r = 0;
+
+    if (t->ending == ENDING_PENDING)
+        r = settle_marker(t, RECORD_LOOSE);
+    t->ending = ENDING_NUL;
+    t->current = NULL;
+    while (n < in.len && memchr(padding, in.ptr[n], sizeof(padding)))
+        n++;
+    if (!r && n)
+        r = give_flagged(t, (struct ss_span){in.ptr, n}, RECORD_LOOSE, count_lfs((struct ss_span){in.ptr, n}));
+    if (!r && n < in.len)
+        return text_fail(t, SS_NO_EXPOSITION, "more text after a NUL, at which the scraper takes the body to end",
+                         (struct ss_span){NULL, 0});
+    return r;
+}
+
+int
 text_give_held(struct text *t)
 {
     int r = give_block(t);
