@@ -81,6 +81,4 @@ int text_take_padding(struct text *text, struct ss_span in);
 /* Gives out what was held back until more is known: at the body's end. */
 int text_give_held(struct text *text);
 
-uint64_t count_lfs(struct ss_span bytes);
-
 #endif

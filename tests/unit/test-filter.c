@@ -73,7 +73,7 @@ static const struct {
     {"OpenMetrics, marker without newline", OM, SPAN("a 1\nb 2\n# EOF")},
     {"OpenMetrics, nothing in it", OM, SPAN("# EOF\n")},
     {"OpenMetrics, quoted names", OM,
-     SPAN("# UNIT \"a\n# EOF\n.s\" s\n{\"a\n# EOF\n.s\"} 1\n{\"b.c\",x=\"y\"} {count:1,sum:2} st@1\nc {count:1}\n# "
+     SPAN("# UNIT \"a._s\" s\n{\"a\n# EOF\n.s\"} 1\n{\"b.c\",x=\"y\"} {count:1,sum:2} st@1\nc {count:1}\n# "
           "EOF\n")},
     {"a type unknown, perhaps OpenMetrics", "application/json", SPAN("a 1\nb 2\nc 3\n# EOF\n")},
     {"no type, a marker without newline", NULL, SPAN("a 1\nb 2\n# EOF")},

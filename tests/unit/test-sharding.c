@@ -220,7 +220,8 @@ test_what_cannot_be_explained(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", " ", "{", "a{", "a{b=\"c\"", "a{b=\"x:\"y\"}", "a\nb", "{b=\"c\"}", "# TYPE a gauge", "1"};
+        "", " ", "{", "a{b=\"1\n2\"x}", "a{", "a{b=\"c\"", "a{b=\"x:\"y\"}", "a\nb", "{b=\"c\"}", "# TYPE a gauge",
+        "1"};
     const struct plan plan = {.key = SS_KEY_FAMILY};
     struct sharding s = sharding_of(&plan);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
