@@ -4,6 +4,7 @@
 #include "line.h"
 #include "sample.h"
 #include "sharding.h"
+#include "strict.h"
 #include "verdict.h"
 
 #include <scrapeshard/filter.h>
@@ -31,7 +32,9 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
     struct cut cut = {.openmetrics = false};
     if (cut_feed(&cut, *line) || cut_is_quoted(&cut))
         return refuse(out, "not one line, with its quotes closed");
-    const char *wrong = sample_read(*line, false, sample);
+    const char *wrong = spans_lines(*line) ? strict_sample(*line, false) : NULL;
+    if (!wrong)
+        wrong = sample_read(*line, false, sample);
     if (wrong)
         return refuse(out, wrong);
     out->name = name_bytes(&sample->name, s->explained.ptr + line->len);

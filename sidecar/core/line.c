@@ -86,6 +86,13 @@ cut_is_quoted(const struct cut *cut)
     return cut->state == CUT_QUOTED || cut->state == CUT_QUOTED_NAME;
 }
 
+/* Whether an LF ends the line. */
+static bool
+ends_at_lf(const struct cut *cut)
+{
+    return !cut_is_quoted(cut) || (cut->openmetrics && cut->state == CUT_QUOTED_NAME);
+}
+
 size_t
 cut_feed(struct cut *cut, struct ss_span in)
 {
@@ -97,7 +104,7 @@ cut_feed(struct cut *cut, struct ss_span in)
         }
         if (cut->state >= CUT_QUOTED_NAME && (p = skip_body(cut, p, end)) == end)
             break;
-        if (*p == '\n' && !cut_is_quoted(cut))
+        if (*p == '\n' && ends_at_lf(cut))
             return (size_t)(p - in.ptr) + 1;
         cut->state = cut->state < CUT_QUOTED_NAME ? cut_head(cut, *p) : cut_body(cut, *p);
     }

@@ -5,7 +5,8 @@
  * Cuts lines of the text formats, and owns the one that is not whole yet.
  *
  * A line ends at the first LF outside quotes; but quotes mean something only in a sample and in a quoted name behind
- * HELP, TYPE or UNIT: in the rest of a comment they are letters.
+ * HELP, TYPE or UNIT: in the rest of a comment they are letters. In OpenMetrics such a name holds no LF: there the line
+ * ends, and is wrong.
  */
 #include "bytes.h"
 

@@ -85,6 +85,18 @@ compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *error)
     return 0;
 }
 
+/* A copy of a pattern, which may hold NULs, and a NUL after it. NULL: there is no memory. */
+static char *
+copy_pattern(struct ss_span pattern)
+{
+    char *copy = malloc(pattern.len + 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, pattern.ptr, pattern.len);
+    copy[pattern.len] = 0;
+    return copy;
+}
+
 static int
 check_groups(const pcre2_code *code, struct ss_rule_error *error)
 {
@@ -114,7 +126,7 @@ ss_rules_add(struct ss_rules *r, enum ss_action action, struct ss_span pattern, 
     char *copy = NULL;
     if (action == SS_ACTION_COLOCATE)
         result = check_groups(rule->code, error);
-    if (!result && !(copy = strndup(pattern.ptr, pattern.len)))
+    if (!result && !(copy = copy_pattern(pattern)))
         result = -ENOMEM;
     if (result) {
         pcre2_code_free(rule->code);

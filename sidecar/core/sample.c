@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sample.h"
+#include "strict.h"
 
 #include <string.h>
 
@@ -81,6 +82,13 @@ is_value(struct cursor c, bool openmetrics)
         }
     }
     return peek(&c) == ' ' || peek(&c) == '\t' || peek(&c) == '\n' || peek(&c) == '\r';
+}
+
+bool
+sample_is_number(struct ss_span word)
+{
+    struct cursor c = {word.ptr, word.ptr + word.len};
+    return peek(&c) != '{' && !memchr(word.ptr, '\r', word.len) && is_value(c, false);
 }
 
 /* Steps over what stands between name or labels and the value. */
@@ -274,6 +282,11 @@ comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
             return "a quoted name without its end";
     } else if (!(comment->name.raw = read_word(&c)).len) {
         return "metadata without a metric name";
+    }
+    if (memchr(comment->name.raw.ptr, '\n', comment->name.raw.len)) {
+        const char *what = strict_metadata(&comment->name, is_type, (struct ss_span){c.p, (size_t)(c.end - c.p)});
+        if (what)
+            return what;
     }
     if (is_type && c.p < c.end) {
         c.p++; /* exactly one blank */

@@ -26,6 +26,9 @@ struct comment {
  */
 const char *sample_read(struct ss_span line, bool openmetrics, struct sample *sample);
 
+/* Whether a word is a number as a sample's value is one, but for values in braces. */
+bool sample_is_number(struct ss_span word);
+
 /* Where the labels of a sample begin that is known to have a head of so many bytes; 0: it has none. */
 size_t sample_labels(struct ss_span line, size_t head_len, bool openmetrics);
 

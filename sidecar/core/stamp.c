@@ -33,7 +33,7 @@ struct ss_stamp {
     size_t len;
     struct line line;  /* text: the one that is not whole yet */
     struct bytes held; /* protobuf: the family that is not whole yet */
-    bool broken;       /* protobuf: no more families can be told apart */
+    bool broken;       /* no more families can be told apart; text: a NUL has ended the lines */
     struct bytes out;
 };
 
@@ -124,6 +124,9 @@ text_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
 {
     int r = 0;
     while (in.len && !r) {
+        s->broken |= !s->line.bytes.len && !*in.ptr;
+        if (s->broken)
+            return put(s, in, sink);
         struct cut cut = {.openmetrics = s->line.cut.openmetrics};
         size_t len = s->line.bytes.len ? 0 : cut_feed(&cut, in);
         if (!len) {

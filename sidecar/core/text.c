@@ -8,6 +8,7 @@
 #include "text.h"
 
 #include "sample.h"
+#include "strict.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -41,7 +42,7 @@ give_run(struct text *t, struct walk *w)
     if (!bytes.len)
         return 0;
     const struct fate *fate = &t->current->fate;
-    return text_give_fated(t, bytes, fate, fate->hash, samples, w->carry.inside_lf ? count_lfs(bytes) : samples);
+    return text_give_fated(t, bytes, fate, fate->hash, samples, samples);
 }
 
 /* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
@@ -65,7 +66,7 @@ settle_length(const struct text *t, struct walk *w, size_t len)
     if (own != len) {
         w->scanned = w->line + own;
         w->batch = BATCH_LEAST;
-        w->carry = (struct scan_carry){.inside_lf = w->carry.inside_lf};
+        w->carry = (struct scan_carry){0};
     }
     return own;
 }
@@ -74,12 +75,25 @@ settle_length(const struct text *t, struct walk *w, size_t len)
 static int
 take_other(struct text *t, struct walk *w, size_t len)
 {
+    struct ss_span rest = {w->line, (size_t)(w->end - w->line)};
+    if (is_at_nul(t, rest)) {
+        w->line = w->run = w->scanned = w->end;
+        return text_take_padding(t, rest);
+    }
     if (len > t->max_line)
         return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
     int r = text_take_line(t, (struct ss_span){w->line, len});
     w->line += len;
     w->run = w->line;
     return r;
+}
+
+/* Whether a sample may not be taken by its beginning: one that spans lines is to be read in full. The scanner knows
+   whether there may be any among those it found, so that mostly nothing is looked at. */
+static bool
+is_to_be_read(const struct walk *w, struct ss_span line)
+{
+    return w->carry.inside_lf && spans_lines(line);
 }
 
 /* Steps over the lines like the last sample, from the i-th end on. Returns which line is not like it. */
@@ -90,12 +104,13 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
     const char *line = w->line;
     size_t most = n - i, alike = 0;
 
-    /* Where a line may be longer than max_line and yet end in a batch, each is asked for; else only the first, for it
-       may have begun before this batch. */
+    /* Where a line may be longer than max_line and yet end in a batch, or may span lines, each is asked for; else only
+       the first, for it may have begun before this batch. */
     do {
-        if ((size_t)(base + ends[alike] - line) > t->max_line)
+        struct ss_span next = {line, (size_t)(base + ends[alike] - line)};
+        if (next.len > t->max_line || is_to_be_read(w, next))
             break;
-        size_t step = t->max_line >= SCAN_BATCH ? most : 1;
+        size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? most : 1;
         size_t found = t->scanner->alike(t->current, line, base, ends + alike, step, w->end);
         alike += found;
         if (found < step)
@@ -118,9 +133,9 @@ give_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
 
     for (; i < n && !r; i++) {
         struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
-        if (line.len > t->max_line || !head_begins(line, head))
+        if (line.len > t->max_line || !head_begins(line, head) || is_to_be_read(w, line))
             break;
-        r = text_give_like(t, line, head, w->carry.inside_lf ? count_lfs(line) : 1);
+        r = text_give_like(t, line, head, 1);
         w->line += line.len;
     }
     w->run = w->line;
@@ -131,10 +146,10 @@ give_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
 /* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
    on, and the line is the next to be stepped over. */
 static bool
-goes_on(struct text *t, struct ss_span line)
+goes_on(struct text *t, const struct walk *w, struct ss_span line)
 {
     const struct head *head = heads_recall(&t->heads, line);
-    if (!head || !fates_are_one(&head->fate, &t->current->fate) || line.len > t->max_line ||
+    if (!head || !fates_are_one(&head->fate, &t->current->fate) || line.len > t->max_line || is_to_be_read(w, line) ||
         !sample_ends_in_value(line, is_openmetrics(t)))
         return false;
     t->current = head;
@@ -158,7 +173,7 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
         if (i == n)
             break;
         size_t len = (size_t)(base + t->ends[i] - w->line);
-        if (t->current && goes_on(t, (struct ss_span){w->line, len})) {
+        if (t->current && goes_on(t, w, (struct ss_span){w->line, len})) {
             i--;
             continue;
         }
@@ -166,7 +181,7 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
         len = settle_length(t, w, len);
         if (!r)
             r = take_other(t, w, len);
-        if (r || w->scanned != scanned)
+        if (r || w->scanned != scanned || w->line == w->end)
             return r;
     }
     return 0;
@@ -200,6 +215,14 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
     return r;
 }
 
+/* Takes what follows a NUL at which the body ends. */
+static int
+take_padding(struct text *t, struct ss_span in)
+{
+    int r = text_take_padding(t, in);
+    return r ? r : t->out->settle(t->out->ctx);
+}
+
 /* Adds to the line that is not whole; takes it when it is. */
 static int
 fill_line(struct text *t, struct ss_span *in)
@@ -229,6 +252,8 @@ text_feed(void *state, struct ss_span in, const struct records *out)
     int r = 0;
 
     t->out = out;
+    if (t->ending == ENDING_NUL)
+        return take_padding(t, in);
     while (in.len && !r) {
         struct scan_carry carry;
         if (t->line.bytes.len)
@@ -238,6 +263,8 @@ text_feed(void *state, struct ss_span in, const struct records *out)
         r = take_lines(t, &in, &carry);
         if (!in.len || r)
             break;
+        if (is_at_nul(t, in))
+            return take_padding(t, in);
         if (is_comment_like(in) || in.len > t->max_line)
             r = fill_line(t, &in);
         else

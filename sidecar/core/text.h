@@ -12,6 +12,7 @@ enum ending {
     ENDING_OPEN,
     ENDING_PENDING, /* format_guess: a # EOF stood there; is it the last line? */
     ENDING_SEEN,    /* OpenMetrics: nothing may follow */
+    ENDING_NUL,     /* text: a NUL stood where a line begins, and so only what says nothing may follow */
 };
 
 /*
@@ -65,9 +66,19 @@ int text_give_like(struct text *text, struct ss_span line, const struct head *he
 int text_give_fated(struct text *text, struct ss_span bytes, const struct fate *fate, uint64_t hash, uint64_t series,
                     uint64_t lfs);
 
+/* Whether text begins at a place where a line would with a NUL, at which the scraper takes the body to end. Before the
+   first line it is no end, but no exposition. */
+static inline bool
+is_at_nul(const struct text *t, struct ss_span in)
+{
+    return in.len && !*in.ptr && !is_openmetrics(t) && (t->offset || t->ending == ENDING_PENDING);
+}
+
+/* Takes bytes from that NUL on, which need be no whole lines: nothing is lost as long as they are NULs, blanks, CRs and
+   LFs. */
+int text_take_padding(struct text *text, struct ss_span in);
+
 /* Gives out what was held back until more is known: at the body's end. */
 int text_give_held(struct text *text);
-
-uint64_t count_lfs(struct ss_span bytes);
 
 #endif

@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include "sample.h"
+#include "strict.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +65,7 @@ give_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
     return give(t, &(struct record){.bytes = bytes, .flags = flags}, lfs);
 }
 
-uint64_t
+static uint64_t
 count_lfs(struct ss_span bytes)
 {
     const char *p = bytes.ptr, *last = bytes.ptr + bytes.len - 1;
@@ -115,13 +116,19 @@ take_sample(struct text *t, struct ss_span line)
 {
     struct sample sample;
     struct fate fate;
+    uint64_t lfs = count_lfs(line);
 
+    if (lfs > (line.ptr[line.len - 1] == '\n')) {
+        const char *wrong = strict_sample(line, is_openmetrics(t));
+        if (wrong)
+            return text_fail(t, SS_NO_EXPOSITION, wrong, line);
+    }
     /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
     if (t->current && head_begins(line, t->current))
-        return text_give_like(t, line, t->current, count_lfs(line));
+        return text_give_like(t, line, t->current, lfs);
     t->current = heads_recall(&t->heads, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
-        return text_give_like(t, line, t->current, count_lfs(line));
+        return text_give_like(t, line, t->current, lfs);
 
     const char *what = sample_read(line, is_openmetrics(t), &sample);
     if (what)
@@ -132,7 +139,7 @@ take_sample(struct text *t, struct ss_span line)
         return keyer_failed(t, r, line);
     if (!t->current && sample.head_len && !sample.name.escaped)
         t->current = heads_remember(&t->heads, (struct ss_span){line.ptr, sample.head_len}, name, &fate);
-    return give_sample(t, line, &fate, name, sample.labels, count_lfs(line));
+    return give_sample(t, line, &fate, name, sample.labels, lfs);
 }
 
 /* A # EOF in a body that is not known to be OpenMetrics: whose it is depends on whether anything follows. */
@@ -262,6 +269,27 @@ text_take_line(struct text *t, struct ss_span line)
     t->current = NULL;
     return is_openmetrics(t) ? text_fail(t, SS_NO_EXPOSITION, "a blank line", line)
                              : give_flagged(t, line, RECORD_LOOSE, count_lfs(line));
+}
+
+int
+text_take_padding(struct text *t, struct ss_span in)
+{
+    static const char padding[] = " \t\r\n"; /* and its NUL */
+    size_t n = 0;
+    int r = 0;
+
+    if (t->ending == ENDING_PENDING)
+        r = settle_marker(t, RECORD_LOOSE);
+    t->ending = ENDING_NUL;
+    t->current = NULL;
+    while (n < in.len && memchr(padding, in.ptr[n], sizeof(padding)))
+        n++;
+    if (!r && n)
+        r = give_flagged(t, (struct ss_span){in.ptr, n}, RECORD_LOOSE, count_lfs((struct ss_span){in.ptr, n}));
+    if (!r && n < in.len)
+        return text_fail(t, SS_NO_EXPOSITION, "more text after a NUL, at which the scraper takes the body to end",
+                         (struct ss_span){NULL, 0});
+    return r;
 }
 
 int

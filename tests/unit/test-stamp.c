@@ -61,6 +61,15 @@ check(const char *content_type, struct ss_span body, struct ss_span stamped)
     check_at(strcmp(content_type, PROTOBUF) ? 1700000000123 : 5, content_type, body, stamped);
 }
 
+/* NULs after the last line are no line, however many they are. */
+static void
+test_padding(void **state)
+{
+    (void)state;
+    static const char before[2 * MAX_LINE] = "up 1\n", after[2 * MAX_LINE + 14] = "up 1 1700000000123\n";
+    check(TEXT, SPAN(before), SPAN(after));
+}
+
 static void
 test_text(void **state)
 {
@@ -251,10 +260,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),       cmocka_unit_test(test_openmetrics),
-        cmocka_unit_test(test_protobuf),   cmocka_unit_test(test_protobuf_that_is_none),
-        cmocka_unit_test(test_line_limit), cmocka_unit_test(test_sink_error_travels),
-        cmocka_unit_test(test_long_body),  cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_openmetrics),
+        cmocka_unit_test(test_protobuf),
+        cmocka_unit_test(test_protobuf_that_is_none),
+        cmocka_unit_test(test_line_limit),
+        cmocka_unit_test(test_sink_error_travels),
+        cmocka_unit_test(test_long_body),
+        cmocka_unit_test(test_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
