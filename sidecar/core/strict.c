@@ -268,6 +268,20 @@ is_type_of_text(struct ss_span type)
     return false;
 }
 
+/* Whether a text has a quote that is not closed, as the rest of a sample has of which the beginning was swallowed. */
+static bool
+has_open_quote(struct ss_span text)
+{
+    bool open = false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\\')
+            i++;
+        else if (text.ptr[i] == '"')
+            open = !open;
+    }
+    return open;
+}
+
 const char *
 strict_metadata(const struct name *name, bool is_type, struct ss_span rest)
 {
@@ -275,10 +289,12 @@ strict_metadata(const struct name *name, bool is_type, struct ss_span rest)
         return bad_string;
     if (rest.len && rest.ptr[rest.len - 1] == '\n')
         rest.len--;
-    /* The scrapers take the first byte for the blank, whatever it is. After lines that were swallowed it mostly is not
-       one, and there are scrapers that know no such names and refuse the whole body. */
+    /* Scrapers that know quoted names take the first byte for the blank, whatever it is, and any text after it. But a
+       name that has swallowed lines ends where a label value began, and older scrapers refuse that body. */
     if (rest.len && *rest.ptr != ' ' && *rest.ptr != '\t')
         return "quotes that span lines, expected a blank after the name";
+    if (has_open_quote(rest))
+        return "quotes that span lines, expected no open quote after the name";
     if (rest.len) {
         rest.ptr++;
         rest.len--;

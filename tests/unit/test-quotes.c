@@ -176,6 +176,8 @@ static const struct ss_span text_refused[] = {
     SPAN("# TYPE \"x\ny\"  gauge\n"),
     SPAN("# TYPE \"x\ny\"\n"),
     SPAN("# HELP \"x\ny\"z\n"),
+    SPAN("# HELP \"x\nb{a=\" 1\"} 1\n"),
+    SPAN("# HELP \"x\nb{a=\" \\\"\"} 1\n"),
     SPAN("# HELP \"x\ny\" \xff\n"),
     SPAN("# HELP \"x\n\xff\" y\n"),
     SPAN("# HELP \"x\\\ny\" z\n"),
@@ -198,7 +200,7 @@ static const struct ss_span text_taken[] = {
     SPAN("x{a=\"1\n\0\\q \xc2\x80 \xe2\x82\xac \xf0\x9f\x98\x80\"} 1\n"),
     SPAN("x{a=\"\r\n\"} 1\r\n"),
     SPAN("{\"y\nz\",a=\"1\"} 1\n{a=\"1\n\",\"y\"} 1\nx{\"a\nb\"=\"1\"} 1\n"),
-    SPAN("# HELP \"y\nz\"\n# HELP \"y\nz\" \"quoted\"\n# TYPE\t\"y\nz\"\tgauge\n{\"y\nz\"} 1\n"),
+    SPAN("# HELP \"y\nz\"\n# HELP \"y\nz\" \"quoted\" \\\"\n# TYPE\t\"y\nz\"\tgauge\n{\"y\nz\"} 1\n"),
     SPAN("# HELP x \"\n# x \"\nx 1\n"),
 };
 
