@@ -27,9 +27,8 @@ enum {
     /* Up to so many bytes a message is read to its end before it is given out: the last of several names counts, as for
        Prometheus. In a larger one the first name decides, and another one fails the body. */
     SMALL = 16 * 1024,
-    /* Prometheus reads lengths with Go's MaxVarintLen32. */
+    /* Prometheus reads messages' lengths with Go's MaxVarintLen32. */
     LENGTH_BYTES = 5,
-    TAG_BYTES = 5,
 };
 
 enum { FIELD_NAME = 1, FIELD_HELP = 2, FIELD_TYPE = 3, FIELD_METRIC = 4, FIELD_UNIT = 5 };
@@ -56,7 +55,8 @@ struct protobuf {
     unsigned varint_bytes;
     uint32_t size, left; /* of the message: all, and what is still to come */
     uint32_t value_left; /* of the field's value, in PLACE_SKIP and PLACE_NAME */
-    uint32_t field;
+    uint32_t field;      /* 0: it is in a group */
+    uint32_t depth;      /* groups that have begun and not ended; a message has room for no more */
 
     struct bytes name, first_name;
     bool named, metrics; /* what the message has had */
@@ -91,9 +91,7 @@ read_varint(struct protobuf *p, const char **at, const char *end, unsigned most,
         unsigned char byte = (unsigned char)*(*at)++;
         if (p->varint_bytes == most)
             return fail(p, SS_NO_EXPOSITION, "an overlong number");
-        if (p->varint_bytes < WIRE_VARINT_BYTES - 1 || byte < 2)
-            p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes;
-        p->varint_bytes++;
+        p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes++;
         if (byte < 0x80) {
             *done = true;
             return 0;
@@ -127,15 +125,25 @@ begin_value(struct protobuf *p, uint64_t len)
     return 0;
 }
 
+/* Whether a field may begin so. In a group anything may: Prometheus' readers skip it without a look at the numbers. */
+static bool
+is_field(const struct protobuf *p, uint64_t tag, unsigned wire)
+{
+    if (p->depth)
+        return true;
+    bool known = p->field >= FIELD_NAME && p->field <= FIELD_UNIT;
+    return wire_is_tag(tag) && wire != WIRE_GROUP_END &&
+           (!known || wire == (p->field == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES));
+}
+
 static int
 take_tag(struct protobuf *p)
 {
     uint64_t tag = take_varint(p);
     unsigned wire = tag & 7;
-    p->field = (uint32_t)(tag >> 3);
+    p->field = p->depth ? 0 : (uint32_t)(tag >> 3);
 
-    bool known = p->field >= FIELD_NAME && p->field <= FIELD_UNIT;
-    if (tag >> 32 || !p->field || (known && wire != (p->field == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES)))
+    if (!is_field(p, tag, wire))
         return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
     if (p->field == FIELD_METRIC) {
         p->metrics = true;
@@ -152,6 +160,12 @@ take_tag(struct protobuf *p)
         return begin_value(p, 8);
     case WIRE_32BIT:
         return begin_value(p, 4);
+    case WIRE_GROUP:
+        p->depth++;
+        return 0;
+    case WIRE_GROUP_END:
+        p->depth--;
+        return 0;
     default:
         return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
     }
@@ -228,13 +242,13 @@ read_fields(struct protobuf *p, const char **at, const char *end)
         const char *start = *at;
         switch (p->place) {
         case PLACE_TAG:
-            r = read_varint(p, at, end, TAG_BYTES, &done);
+            r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
                 r = take_tag(p);
             break;
         case PLACE_BYTES_LENGTH:
-            r = read_varint(p, at, end, LENGTH_BYTES, &done);
+            r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
                 r = begin_value(p, take_varint(p));
@@ -331,7 +345,7 @@ end_message(struct protobuf *p, struct ss_span bytes)
     uint32_t flags = 0;
     int r = 0;
 
-    if (p->place != PLACE_TAG || p->varint_bytes)
+    if (p->place != PLACE_TAG || p->varint_bytes || p->depth)
         return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
     if (!p->named && p->metrics)
         return fail(p, SS_NO_EXPOSITION, "metrics without a name");
@@ -352,6 +366,7 @@ begin_message(struct protobuf *p)
         return fail(p, SS_NO_EXPOSITION, "a length above 2 GiB");
     p->size = p->left = (uint32_t)size;
     p->place = PLACE_TAG;
+    p->depth = 0;
     p->named = p->metrics = p->decided = false;
     p->name.len = 0;
     p->series = 0;
