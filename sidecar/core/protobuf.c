@@ -306,7 +306,8 @@ give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
     return r ? r : give(p, bytes, flags);
 }
 
-/* Gives out what is held of a family that parts, as far as its fields are whole. */
+/* Gives out what is held of a family that parts, as far as its fields are whole; all of it, where its head says that it
+   must not part. */
 static int
 give_frame(struct protobuf *p, bool last)
 {
@@ -315,7 +316,16 @@ give_frame(struct protobuf *p, bool last)
     const struct bytes *name = p->size > SMALL ? &p->first_name : &p->name;
     struct ss_span decided = {name->ptr, name->len};
     size_t taken = 0;
-    int r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
+    bool together = false;
+    int r = 0;
+    if (!p->framer.begun)
+        r = keyer_failed(p, framer_begin(&p->framer, p->keyer, &p->fate, decided, held, last, &together));
+    if (!r && together) {
+        p->fate.kind = FATE_HASHED;
+        return give_all(p, (struct ss_span){NULL, 0}, 0);
+    }
+    if (!r)
+        r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
     if (r)
         return r;
     if (last && taken != held.len)
@@ -485,6 +495,7 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     p->keyer = settings->keyer;
     p->max_held = settings->max_line;
     p->framer.max_field = settings->max_line;
+    p->framer.max_head = settings->whole_frames ? SIZE_MAX : LIMIT_FRAME;
     p->whole_frames = settings->whole_frames;
     *statep = p;
     return 0;

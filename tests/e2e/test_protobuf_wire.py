@@ -152,6 +152,7 @@ REFUSED_IN_METRICS |= {
     "a label's name that is a number": in_gauge(field(1, field(1, 5))),
     "a gauge in four bytes": in_gauge(tag(2, 5) + b"1234"),
     "a timestamp that is text": in_gauge(field(6, "5")),
+    "a threshold that is a number": histogram(field(6, 5)),
 }
 ALL = {**TAKEN, **REFUSED, **REFUSED_IN_METRICS}
 assert len(ALL) == len(TAKEN) + len(REFUSED) + len(REFUSED_IN_METRICS)
