@@ -68,6 +68,7 @@ struct protobuf {
     uint64_t position; /* bytes of the body in the feeds before */
     uint64_t offset;   /* of the message's first byte, its length, in the body */
     struct bytes held; /* the message's beginning, cut off by a feed */
+    size_t *held_memory;
 };
 
 static int
@@ -455,6 +456,7 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
         r = read_message(p, &at, end);
     }
     p->position += in.len;
+    *p->held_memory = p->held.capacity + p->framer.said.capacity;
     return r ? r : out->settle(out->ctx);
 }
 
@@ -463,6 +465,10 @@ protobuf_end(void *state, const struct records *out)
 {
     struct protobuf *p = state;
     (void)out;
+    /* An index lives on, and a family that parts was held whole for it. */
+    bytes_deinit(&p->held);
+    framer_deinit(&p->framer);
+    *p->held_memory = 0;
     return is_between(p) ? 0 : fail(p, SS_BODY_CUT, "the body ends");
 }
 
@@ -492,6 +498,7 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     if (!p)
         return -ENOMEM;
     p->error = settings->error;
+    p->held_memory = settings->held;
     p->keyer = settings->keyer;
     p->max_held = settings->max_line;
     p->framer.max_field = settings->max_line;

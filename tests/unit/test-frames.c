@@ -4,6 +4,7 @@
 
 #include <scrapeshard/index.h>
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -600,6 +601,59 @@ test_metrics_are_read(void **state)
     splitting_end(&s);
 }
 
+/* Bytes that are allocated; none where another allocator is in its place. */
+static size_t
+allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* A tenth more is room to grow, which nobody has touched. */
+static void
+check_memory(const struct ss_index *index, size_t before)
+{
+    size_t taken = allocated() - before, told = ss_index_memory(index);
+    if (taken > told / 10 * 11)
+        fail_msg("it takes %zu bytes, and tells %zu", taken, told);
+}
+
+/* An index holds a family that parts twice until it is whole, which is counted; and once when it is. */
+static void
+test_memory_of_an_index(void **state)
+{
+    (void)state;
+    enum { METRICS = 8000, PIECE = 64 * 1024 }; /* a little less than 8 MiB, so that there is little room to grow */
+    struct ss_filter_settings settings = ss_filter_settings_default();
+    struct splitting s = split_all();
+    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct ss_index *index;
+    char id[16];
+
+    put_field(&m, 1, SPAN("x"));
+    for (int n = 0; n < METRICS; n++) {
+        sprintf(id, "a%d", n);
+        put_series(&m, id, 1000);
+    }
+    put_message(&b, &m);
+    settings.content_type = PROTOBUF;
+    settings.sharding = s.sharding;
+    size_t before = allocated(), at = 0;
+    assert_int_equal(ss_index_new(&index, &settings), 0);
+    for (; b.len - at > PIECE; at += PIECE) {
+        assert_int_equal(ss_index_feed(index, (struct ss_span){b.bytes + at, PIECE}), 0);
+        assert_true(ss_index_memory(index) > 2 * at);
+    }
+    check_memory(index, before);
+    assert_int_equal(ss_index_feed(index, (struct ss_span){b.bytes + at, b.len - at}), 0);
+    assert_int_equal(ss_index_end(index), 0);
+    check_memory(index, before);
+    assert_in_range(ss_index_memory(index), b.len, b.len + METRICS * 100);
+    ss_index_free(index);
+    free(b.bytes);
+    splitting_end(&s);
+}
+
 int
 main(void)
 {
@@ -611,6 +665,7 @@ main(void)
         cmocka_unit_test(test_large_mixed_families),
         cmocka_unit_test(test_a_type_that_comes_late),
         cmocka_unit_test(test_metrics_are_read),
+        cmocka_unit_test(test_memory_of_an_index),
     };
     return cmocka_run_group_tests_name("frames", tests, NULL, NULL);
 }
