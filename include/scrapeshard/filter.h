@@ -37,7 +37,7 @@ enum ss_filter_condition {
     SS_BODY_CUT,          /* the body ended inside a record or before its end marker */
     SS_TOO_MANY,          /* more series or families than max_series or max_families, or names than memory is for */
     SS_RULE_FAILED,       /* a rule's pattern came to no end, so that nobody knows what it matches */
-    SS_KEY_IMPOSSIBLE,    /* a format in which the key cannot be honoured */
+    SS_KEY_IMPOSSIBLE,    /* a format in which the key cannot be honoured, or a family of protobuf that must not part */
 };
 
 /* Where and why a body failed. */

@@ -20,7 +20,7 @@ body_init(struct body *b, const struct ss_filter_settings *settings, bool whole_
         r = keyer_init(&b->keyer, &own, b->format == &format_openmetrics);
     if (!r)
         r = b->format->begin(&b->state, b->format,
-                             &(struct format_settings){own.max_line, &b->keyer, &b->error, whole_frames});
+                             &(struct format_settings){own.max_line, &b->keyer, &b->error, whole_frames, &b->held});
     return r;
 }
 

@@ -12,6 +12,7 @@ struct body {
     struct ss_sharding *own_sharding; /* where none was given */
     struct keyer keyer;
     uint64_t max_series, series, bytes;
+    size_t held; /* bytes of memory, by which the format holds back what is not whole */
     int failed;
     struct ss_filter_error error;
     const struct records *out; /* of the call in hand */

@@ -33,4 +33,5 @@ void
 bytes_deinit(struct bytes *b)
 {
     free(b->ptr);
+    *b = (struct bytes){NULL, 0, 0};
 }

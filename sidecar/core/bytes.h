@@ -66,6 +66,7 @@ bytes_put(struct bytes *bytes, struct ss_span added)
 /* Appends. 0 or -ENOMEM, and then nothing has changed. */
 int bytes_add(struct bytes *bytes, struct ss_span added);
 
+/* It is empty again. */
 void bytes_deinit(struct bytes *bytes);
 
 #endif

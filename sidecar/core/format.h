@@ -17,6 +17,7 @@ struct format_settings {
     struct keyer *keyer;
     struct ss_filter_error *error;
     bool whole_frames; /* protobuf families that part are one frame each, however large */
+    size_t *held;      /* of protobuf: where it tells the bytes of memory by which it holds back what is not whole */
 };
 
 /*

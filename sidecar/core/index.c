@@ -238,8 +238,8 @@ size_t
 ss_index_memory(const struct ss_index *x)
 {
     /* Of the room to grow AHEAD at most has pages, so that it takes next to none. */
-    return sizeof(*x) + x->bytes.len + x->n * sizeof(*x->entries) + families_bytes(&x->body.keyer.families) +
-           arrangement_memory(&x->arrangement);
+    return sizeof(*x) + x->bytes.len + x->body.held + x->n * sizeof(*x->entries) +
+           families_bytes(&x->body.keyer.families) + arrangement_memory(&x->arrangement);
 }
 
 void

@@ -134,7 +134,8 @@ labels_next(struct labels *l, struct label *label)
 
 /* Protobuf. */
 
-enum { FIELD_LABEL = 1, FIELD_NAME = 1, FIELD_VALUE = 2 };
+enum { FIELD_NAME = 1, FIELD_VALUE = 2 };                           /* of LabelPair */
+enum { FIELD_LABEL = 1, FIELD_TIMESTAMP = 6, FIELD_HISTOGRAM = 7 }; /* of Metric, whose last known field this is */
 
 /* A pair as every encoder writes it: name and value, each of a length of one byte, and nothing else. */
 static inline bool
@@ -162,10 +163,11 @@ read_pair(struct ss_span pair, struct label *label)
         return true;
     *label = (struct label){.name = {{"", 0}, false}, .value = {{"", 0}, false}};
     while (wire_next(&wire, &field)) {
-        if (field.number == FIELD_NAME && field.type == WIRE_BYTES)
-            label->name.raw = field.value;
-        else if (field.number == FIELD_VALUE && field.type == WIRE_BYTES)
-            label->value.raw = field.value;
+        if (field.number != FIELD_NAME && field.number != FIELD_VALUE)
+            continue;
+        if (field.type != WIRE_BYTES)
+            return false;
+        *(field.number == FIELD_NAME ? &label->name.raw : &label->value.raw) = field.value;
     }
     return !wire.broken;
 }
@@ -176,7 +178,10 @@ label_pairs_next(struct label_pairs *pairs, struct label *label)
     struct wire_field field;
 
     while (wire_next(&pairs->fields, &field)) {
-        if (field.number != FIELD_LABEL || field.type != WIRE_BYTES)
+        enum wire_type type = field.number == FIELD_TIMESTAMP ? WIRE_VARINT : WIRE_BYTES;
+        if (field.number <= FIELD_HISTOGRAM && field.type != type)
+            pairs->fields.broken = true;
+        if (field.number != FIELD_LABEL || pairs->fields.broken)
             continue;
         pairs->fields.broken = !read_pair(field.value, label);
         return !pairs->fields.broken;

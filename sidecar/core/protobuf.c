@@ -27,9 +27,8 @@ enum {
     /* Up to so many bytes a message is read to its end before it is given out: the last of several names counts, as for
        Prometheus. In a larger one the first name decides, and another one fails the body. */
     SMALL = 16 * 1024,
-    /* Prometheus reads lengths with Go's MaxVarintLen32. */
+    /* Prometheus reads messages' lengths with Go's MaxVarintLen32. */
     LENGTH_BYTES = 5,
-    TAG_BYTES = 5,
 };
 
 enum { FIELD_NAME = 1, FIELD_HELP = 2, FIELD_TYPE = 3, FIELD_METRIC = 4, FIELD_UNIT = 5 };
@@ -56,7 +55,8 @@ struct protobuf {
     unsigned varint_bytes;
     uint32_t size, left; /* of the message: all, and what is still to come */
     uint32_t value_left; /* of the field's value, in PLACE_SKIP and PLACE_NAME */
-    uint32_t field;
+    uint32_t field;      /* 0: it is in a group */
+    uint32_t depth;      /* groups that have begun and not ended; a message has room for no more */
 
     struct bytes name, first_name;
     bool named, metrics; /* what the message has had */
@@ -68,6 +68,7 @@ struct protobuf {
     uint64_t position; /* bytes of the body in the feeds before */
     uint64_t offset;   /* of the message's first byte, its length, in the body */
     struct bytes held; /* the message's beginning, cut off by a feed */
+    size_t *held_memory;
 };
 
 static int
@@ -91,9 +92,7 @@ read_varint(struct protobuf *p, const char **at, const char *end, unsigned most,
         unsigned char byte = (unsigned char)*(*at)++;
         if (p->varint_bytes == most)
             return fail(p, SS_NO_EXPOSITION, "an overlong number");
-        if (p->varint_bytes < WIRE_VARINT_BYTES - 1 || byte < 2)
-            p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes;
-        p->varint_bytes++;
+        p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes++;
         if (byte < 0x80) {
             *done = true;
             return 0;
@@ -127,15 +126,25 @@ begin_value(struct protobuf *p, uint64_t len)
     return 0;
 }
 
+/* Whether a field may begin so. In a group anything may: Prometheus' readers skip it without a look at the numbers. */
+static bool
+is_field(const struct protobuf *p, uint64_t tag, unsigned wire)
+{
+    if (p->depth)
+        return true;
+    bool known = p->field >= FIELD_NAME && p->field <= FIELD_UNIT;
+    return wire_is_tag(tag) && wire != WIRE_GROUP_END &&
+           (!known || wire == (p->field == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES));
+}
+
 static int
 take_tag(struct protobuf *p)
 {
     uint64_t tag = take_varint(p);
     unsigned wire = tag & 7;
-    p->field = (uint32_t)(tag >> 3);
+    p->field = p->depth ? 0 : (uint32_t)(tag >> 3);
 
-    bool known = p->field >= FIELD_NAME && p->field <= FIELD_UNIT;
-    if (tag >> 32 || !p->field || (known && wire != (p->field == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES)))
+    if (!is_field(p, tag, wire))
         return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
     if (p->field == FIELD_METRIC) {
         p->metrics = true;
@@ -152,6 +161,12 @@ take_tag(struct protobuf *p)
         return begin_value(p, 8);
     case WIRE_32BIT:
         return begin_value(p, 4);
+    case WIRE_GROUP:
+        p->depth++;
+        return 0;
+    case WIRE_GROUP_END:
+        p->depth--;
+        return 0;
     default:
         return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
     }
@@ -228,13 +243,13 @@ read_fields(struct protobuf *p, const char **at, const char *end)
         const char *start = *at;
         switch (p->place) {
         case PLACE_TAG:
-            r = read_varint(p, at, end, TAG_BYTES, &done);
+            r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
                 r = take_tag(p);
             break;
         case PLACE_BYTES_LENGTH:
-            r = read_varint(p, at, end, LENGTH_BYTES, &done);
+            r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
                 r = begin_value(p, take_varint(p));
@@ -292,7 +307,8 @@ give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
     return r ? r : give(p, bytes, flags);
 }
 
-/* Gives out what is held of a family that parts, as far as its fields are whole. */
+/* Gives out what is held of a family that parts, as far as its fields are whole; all of it, where its head says that it
+   must not part. */
 static int
 give_frame(struct protobuf *p, bool last)
 {
@@ -301,7 +317,16 @@ give_frame(struct protobuf *p, bool last)
     const struct bytes *name = p->size > SMALL ? &p->first_name : &p->name;
     struct ss_span decided = {name->ptr, name->len};
     size_t taken = 0;
-    int r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
+    bool together = false;
+    int r = 0;
+    if (!p->framer.begun)
+        r = keyer_failed(p, framer_begin(&p->framer, p->keyer, &p->fate, decided, held, last, &together));
+    if (!r && together) {
+        p->fate.kind = FATE_HASHED;
+        return give_all(p, (struct ss_span){NULL, 0}, 0);
+    }
+    if (!r)
+        r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
     if (r)
         return r;
     if (last && taken != held.len)
@@ -331,7 +356,7 @@ end_message(struct protobuf *p, struct ss_span bytes)
     uint32_t flags = 0;
     int r = 0;
 
-    if (p->place != PLACE_TAG || p->varint_bytes)
+    if (p->place != PLACE_TAG || p->varint_bytes || p->depth)
         return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
     if (!p->named && p->metrics)
         return fail(p, SS_NO_EXPOSITION, "metrics without a name");
@@ -352,6 +377,7 @@ begin_message(struct protobuf *p)
         return fail(p, SS_NO_EXPOSITION, "a length above 2 GiB");
     p->size = p->left = (uint32_t)size;
     p->place = PLACE_TAG;
+    p->depth = 0;
     p->named = p->metrics = p->decided = false;
     p->name.len = 0;
     p->series = 0;
@@ -430,6 +456,7 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
         r = read_message(p, &at, end);
     }
     p->position += in.len;
+    *p->held_memory = p->held.capacity + p->framer.said.capacity;
     return r ? r : out->settle(out->ctx);
 }
 
@@ -438,6 +465,10 @@ protobuf_end(void *state, const struct records *out)
 {
     struct protobuf *p = state;
     (void)out;
+    /* An index lives on, and a family that parts was held whole for it. */
+    bytes_deinit(&p->held);
+    framer_deinit(&p->framer);
+    *p->held_memory = 0;
     return is_between(p) ? 0 : fail(p, SS_BODY_CUT, "the body ends");
 }
 
@@ -467,9 +498,11 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     if (!p)
         return -ENOMEM;
     p->error = settings->error;
+    p->held_memory = settings->held;
     p->keyer = settings->keyer;
     p->max_held = settings->max_line;
     p->framer.max_field = settings->max_line;
+    p->framer.max_head = settings->whole_frames ? SIZE_MAX : LIMIT_FRAME;
     p->whole_frames = settings->whole_frames;
     *statep = p;
     return 0;

@@ -32,8 +32,7 @@ is_broken(const struct series *s)
 static int
 fail_labels(struct keyer *k, const struct series *s)
 {
-    snprintf(k->reason, sizeof(k->reason),
-             s->protobuf ? "a metric whose labels cannot be read" : "no metric name and labels");
+    snprintf(k->reason, sizeof(k->reason), s->protobuf ? "a metric that cannot be read" : "no metric name and labels");
     return SS_NO_EXPOSITION;
 }
 
@@ -95,6 +94,9 @@ find_labels(struct keyer *k, struct ss_span name, struct series *s)
             wanted.missing--;
         }
     }
+    /* Prometheus reads the rest, too, and refuses all of the body for what it cannot read. */
+    while (s->protobuf && label_pairs_next(&s->pairs, &label))
+        ;
     return is_broken(s) ? fail_labels(k, s) : 0;
 }
 

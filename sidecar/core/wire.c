@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire.h"
 
+#include <endian.h>
+#include <string.h>
+
 struct wire
 wire_of(struct ss_span bytes)
 {
@@ -40,16 +43,13 @@ skip(struct wire *w, uint64_t n)
     w->p += n < left ? n : left;
 }
 
-bool
-wire_next(struct wire *w, struct wire_field *field)
+/* Steps over the value of a field that is no group. Returns where it begins; one of WIRE_BYTES, behind its length. */
+static const char *
+skip_value(struct wire *w, unsigned type)
 {
-    const char *start = w->p, *value;
-    if (start == w->end || w->broken)
-        return false;
-    uint64_t tag = wire_varint(w), len;
-
-    value = w->p;
-    switch ((enum wire_type)(tag & 7)) {
+    const char *value = w->p;
+    uint64_t len;
+    switch (type) {
     case WIRE_BYTES:
         len = wire_varint(w);
         value = w->p;
@@ -67,11 +67,58 @@ wire_next(struct wire *w, struct wire_field *field)
     default:
         w->broken = true;
     }
+    return value;
+}
+
+/* Steps over a group, whose beginning was read. Only its nesting counts: as in Go's generated readers, the numbers of
+   its fields, and of its end, may be any. */
+static void
+skip_group(struct wire *w)
+{
+    for (size_t depth = 1; depth && !w->broken;) {
+        unsigned type = wire_varint(w) & 7;
+        if (type == WIRE_GROUP)
+            depth++;
+        else if (type == WIRE_GROUP_END)
+            depth--;
+        else
+            skip_value(w, type);
+    }
+}
+
+bool
+wire_next_any(struct wire *w, struct wire_field *field)
+{
+    const char *start = w->p, *value;
+    if (start == w->end || w->broken)
+        return false;
+    uint64_t tag = wire_varint(w);
+
+    if (!wire_is_tag(tag))
+        w->broken = true;
+    if ((tag & 7) == WIRE_GROUP) {
+        value = w->p;
+        skip_group(w);
+    } else {
+        value = skip_value(w, tag & 7);
+    }
     field->number = (uint32_t)(tag >> 3);
     field->type = (enum wire_type)(tag & 7);
     field->value = (struct ss_span){value, (size_t)(w->p - value)};
     field->bytes = (struct ss_span){start, (size_t)(w->p - start)};
     return !w->broken;
+}
+
+uint64_t
+wire_number(const struct wire_field *field)
+{
+    uint64_t number;
+    if (field->type == WIRE_VARINT) {
+        struct wire wire = wire_of(field->value);
+        return wire_varint(&wire);
+    }
+    memcpy(&number, field->value.ptr, sizeof(number));
+    return le64toh(number);
 }
 
 size_t
