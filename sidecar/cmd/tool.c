@@ -6,6 +6,7 @@
 #include "terminal.h"
 
 #include "../service/secrets.h"
+#include "../service/url.h"
 #include "../service/values.h"
 
 #include <errno.h>
@@ -165,8 +166,10 @@ tool_open_url(struct getter **getterp, struct tool *t, const char *url, const ch
     if (r)
         return r;
     r = getter_new(getterp, &get, &wrong);
-    if (r > 0)
-        return flags_refuse("\"%s\" %s", url, wrong);
+    if (r > 0) {
+        size_t shown = url_shown_len(url);
+        return flags_refuse("\"%.*s%s\" %s", (int)shown, url, url[shown] ? "..." : "", wrong);
+    }
     return r ? tool_fail(url, strerror(-r)) : 0;
 }
 
