@@ -3,6 +3,7 @@
 
 #include "../proxy/negotiate.h"
 #include "../proxy/upstream.h"
+#include "../service/url.h"
 #include "../service/values.h"
 
 #include <curl/curl.h>
@@ -20,7 +21,7 @@ struct getter {
     struct event_base *base;
     struct upstream *upstream;
     struct event *timer;
-    char *url, *socket;
+    struct upstream_url url;
     struct evkeyvalq headers;
     struct get_settings settings;
 
@@ -37,25 +38,6 @@ bool
 get_is_url(const char *word)
 {
     return !strncmp(word, "unix:", 5) || strstr(word, "://");
-}
-
-char *
-get_shown_url(const char *url)
-{
-    static const char secret[] = "<secret>";
-    size_t path = strcspn(url, "?#"), scheme = 0, at = 0;
-    char *shown;
-    for (size_t i = 0; i < path; i++) {
-        if (url[i] == '@' && strncmp(url, "unix:", 5) != 0)
-            at = i;
-        if (!scheme && !strncmp(url + i, "://", 3))
-            scheme = i + 3;
-    }
-    scheme = scheme < at ? scheme : 0;
-    return asprintf(&shown, "%.*s%s%.*s%s%s", (int)scheme, url, at ? secret : "", (int)(path - at), url + at,
-                    url[path] ? "?" : "", url[path] ? secret : "") < 0
-               ? NULL
-               : shown;
 }
 
 /* The answer. */
@@ -139,23 +121,14 @@ on_timeout(evutil_socket_t fd, short what, void *ctx)
 
 /* The question. */
 
-static char *
-url_with(const struct getter *g, const char *query)
-{
-    char *url;
-    if (!query)
-        return strdup(g->url);
-    return asprintf(&url, "%s%c%s", g->url, strchr(g->url, '?') ? '&' : '?', query) < 0 ? NULL : url;
-}
-
 int
 getter_get(struct getter *g, const char *query, const struct ss_sink *sink, struct get_answer *answer)
 {
     static const struct fetch_events events = {on_head, on_body, on_end};
     struct timeval timeout = {g->settings.timeout / 1000, g->settings.timeout % 1000 * 1000};
-    char *url = url_with(g, query);
+    char *url = url_with_query(&g->url, query);
     struct fetch_request request = {.url = url,
-                                    .socket = g->socket,
+                                    .socket = g->url.socket,
                                     .tls = g->settings.tls,
                                     .keepalive = VALUE_KEEPALIVE_ON,
                                     .headers = &g->headers};
@@ -179,31 +152,23 @@ getter_get(struct getter *g, const char *query, const struct ss_sink *sink, stru
     return r ? r : g->result;
 }
 
-static int
-set_url(struct getter *g, const char *url)
-{
-    const char *colon = strchr(url + 5, ':');
-    if (strncmp(url, "unix:", 5) != 0)
-        return (g->url = strdup(url)) ? 0 : -ENOMEM;
-    g->socket = strndup(url + 5, (size_t)(colon - url) - 5);
-    if (asprintf(&g->url, "http://localhost%s", colon + 1) < 0)
-        g->url = NULL;
-    return g->socket && g->url ? 0 : -ENOMEM;
-}
-
 int
 getter_new(struct getter **getterp, const struct get_settings *settings, const char **reasonp)
 {
-    *reasonp = value_check_url(settings->url);
-    if (*reasonp)
-        return EINVAL;
+    struct upstream_url url;
+    int r = url_read(&url, settings->url, reasonp);
+    if (r)
+        return r;
     struct getter *g = calloc(1, sizeof(*g));
-    if (!g)
+    if (!g) {
+        url_deinit(&url);
         return -ENOMEM;
+    }
+    g->url = url;
     TAILQ_INIT(&g->headers);
     signal(SIGPIPE, SIG_IGN);
     g->settings = *settings;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) || set_url(g, settings->url) || !(g->base = event_base_new()) ||
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) || !(g->base = event_base_new()) ||
         upstream_new(&g->upstream, g->base, &fetch_hooks) || !(g->timer = evtimer_new(g->base, on_timeout, g)) ||
         evhttp_add_header(&g->headers, "Accept", settings->accept) ||
         (settings->authorization && evhttp_add_header(&g->headers, "Authorization", settings->authorization))) {
@@ -225,8 +190,7 @@ getter_free(struct getter *g)
     if (g->base)
         event_base_free(g->base);
     evhttp_clear_headers(&g->headers);
-    free(g->url);
-    free(g->socket);
+    url_deinit(&g->url);
     free(g);
     curl_global_cleanup();
 }

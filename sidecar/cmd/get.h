@@ -31,10 +31,6 @@ struct get_answer {
 /* Whether a word is meant as a URL. */
 bool get_is_url(const char *word);
 
-/* A URL as it may be told: without what stands before the last @ and behind the ?, which may be secrets. To be freed;
-   NULL: out of memory. */
-char *get_shown_url(const char *url);
-
 /* 0: *getterp is the caller's. EINVAL (positive): *reasonp says what is wrong with the URL. -ENOMEM. */
 int getter_new(struct getter **getterp, const struct get_settings *settings, const char **reasonp);
 

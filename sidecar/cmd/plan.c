@@ -6,6 +6,7 @@
 #include "source.h"
 #include "terminal.h"
 
+#include "../service/url.h"
 #include "../service/values.h"
 
 #include <errno.h>
@@ -101,7 +102,7 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
     char why[SOURCE_REASON];
 
     if (where && get_is_url(where)) {
-        p->url = get_shown_url(where);
+        p->url = url_shown(where);
         p->name = p->url ? p->url : "";
         return read_url(p, where, settings, indexp);
     }

@@ -61,7 +61,8 @@ take_version(void *ctx, const struct flag *flag, const char *value)
 
 static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
-    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH", settings_take},
+    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH (endpoint default)",
+     settings_take},
     {"web.listen-address", "ADDRESS", "where scrapes are answered (:19480); may be repeated", settings_take},
     {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:19481); off closes it",
      settings_take},

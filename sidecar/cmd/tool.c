@@ -6,6 +6,7 @@
 #include "terminal.h"
 
 #include "../service/secrets.h"
+#include "../service/url.h"
 #include "../service/values.h"
 
 #include <errno.h>
@@ -167,7 +168,7 @@ tool_open_url(struct getter **getterp, struct tool *t, const char *url, const ch
     r = getter_new(getterp, &get, &wrong);
     if (!r)
         return 0;
-    char *shown = get_shown_url(url);
+    char *shown = url_shown(url);
     r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : tool_fail(shown ? shown : "", strerror(-r));
     free(shown);
     return r;

@@ -7,6 +7,7 @@
 #include "terminal.h"
 
 #include "../core/bytes.h"
+#include "../service/url.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ read_answer(struct verify *v, struct getter *getter, const char *query, enum rol
 static void
 fail_whole(const struct verify *v, const char *why)
 {
-    char name[SOURCE_REASON], *shown = get_shown_url(v->whole ? v->whole : v->url);
+    char name[SOURCE_REASON], *shown = url_shown(v->whole ? v->whole : v->url);
     snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
     tool_fail(name, why);
     free(shown);
@@ -248,7 +249,7 @@ cmd_verify(int argc, char **argv)
         status = flags_refuse("verify takes one URL, behind the flags");
     } else {
         v.url = argv[at];
-        v.shown = get_shown_url(v.url);
+        v.shown = url_shown(v.url);
         v.whole = v.tool.values[WHOLE];
         v.evidence.count = v.tool.count;
         status = tool_end(verify(&v));

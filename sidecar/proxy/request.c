@@ -70,12 +70,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
 char *
 request_url(const struct request *r, const struct endpoint *endpoint)
 {
-    char *url;
-    if (!r->params.query)
-        return strdup(endpoint->url);
-    if (asprintf(&url, "%s%c%s", endpoint->url, strchr(endpoint->url, '?') ? '&' : '?', r->params.query) < 0)
-        return NULL;
-    return url;
+    return url_with_query(&endpoint->url, r->params.query);
 }
 
 /* A file's name, or NULL if the setting says that there is none. */
@@ -90,9 +85,9 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
 {
     return (struct fetch_request){
         .url = url,
-        .socket = e->socket,
-        .connect_to = e->connect_to,
-        .host = e->host,
+        .socket = e->url.socket,
+        .connect_to = e->url.connect_to,
+        .host = e->url.host,
         .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
                 e->tls_insecure, !e->strict_close},
         .keepalive = e->upstream_keepalive,

@@ -297,7 +297,7 @@ ask_in_turn(struct scrape *s)
 {
     int r = reply_watch(s->reply);
     if (!r)
-        r = place_await(&s->server->turns, &s->turn, s->endpoint->service, &s->place.peer, on_turn, s);
+        r = place_await(&s->server->turns, &s->turn, s->endpoint->url.service, &s->place.peer, on_turn, s);
     return r == EAGAIN ? 0 : r ? r : ask(s);
 }
 

@@ -249,7 +249,7 @@ shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
     const struct snapshot *s = x->snapshot;
     if (x->fetch)
         return;
-    int r = place_await(s->store->turns, &user->turn, s->endpoint->service, user->peer, on_turn, user);
+    int r = place_await(s->store->turns, &user->turn, s->endpoint->url.service, user->peer, on_turn, user);
     if (!r)
         on_turn(user);
     else if (r < 0)

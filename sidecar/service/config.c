@@ -22,17 +22,15 @@ take_flag_value(struct builder *b, const struct setting *s, struct endpoint *e, 
     builder_assign(b, s, e ? (void *)e : b->config, flag->value);
 }
 
+/* --upstream.url is for the only endpoint of the file, which stands first, or that of the flags. */
 static void
-take_upstream_flag(struct builder *b, const struct config_flag_value *flag)
+take_upstream_flag(struct builder *b, size_t of_file, const struct config_flag_value *flag)
 {
     struct config *c = b->config;
-    if (c->n_endpoints > 1) {
-        builder_mistake(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", c->n_endpoints);
-        return;
-    }
-    struct endpoint *e = c->n_endpoints ? c->endpoints : builder_add_endpoint(b, "default");
-    if (e)
-        take_flag_value(b, builder_setting("endpoint", "upstream"), e, flag);
+    if (of_file > 1)
+        builder_mistake(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", of_file);
+    else if (c->n_endpoints)
+        take_flag_value(b, builder_setting("endpoint", "upstream"), c->endpoints, flag);
 }
 
 /* Whether a file could have the name too, in its [endpoint NAME]. */
@@ -44,6 +42,54 @@ is_endpoint_name(const char *name)
            !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
 }
 
+/* The NAME in endpoint.NAME.key, which may have dots in it; empty if a setting has none. */
+static struct ss_span
+flag_endpoint(const char *setting)
+{
+    static const char prefix[] = "endpoint.";
+    const char *name = setting + strlen(prefix), *last = strrchr(setting, '.');
+    if (strncmp(setting, prefix, strlen(prefix)) != 0 || last < name)
+        return (struct ss_span){"", 0};
+    return (struct ss_span){name, (size_t)(last - name)};
+}
+
+/* Whether flags name an upstream for the endpoint of one of them. */
+static bool
+has_upstream(const struct config_flags *flags, struct ss_span name)
+{
+    static const char key[] = ".upstream";
+    for (size_t i = 0; i < flags->n; i++) {
+        const char *setting = flags->values[i].setting;
+        struct ss_span other = flag_endpoint(setting);
+        if (other.len == name.len && !memcmp(other.ptr, name.ptr, name.len) && !strcmp(other.ptr + other.len, key))
+            return true;
+    }
+    return false;
+}
+
+/* Adds the endpoint of --upstream.url, which goes by the name that other flags have for it: the one that they name
+   without giving it an upstream. Where there is none, or several, it is "default". */
+static void
+add_upstream_endpoint(struct builder *b, const struct config_flags *flags)
+{
+    struct ss_span only = {"", 0};
+    char name[64] = "default";
+    bool wanted = false, several = false;
+
+    for (size_t i = 0; i < flags->n; i++) {
+        struct ss_span other = flag_endpoint(flags->values[i].setting);
+        wanted |= !strcmp(flags->values[i].setting, "upstream.url");
+        if (!other.len || has_upstream(flags, other))
+            continue;
+        several |= only.len && (only.len != other.len || memcmp(only.ptr, other.ptr, only.len) != 0);
+        only = other;
+    }
+    if (only.len && !several && only.len < sizeof(name))
+        snprintf(name, sizeof(name), "%.*s", (int)only.len, only.ptr);
+    if (wanted)
+        builder_add_endpoint(b, is_endpoint_name(name) ? name : "default");
+}
+
 /* section.key or endpoint.NAME.key; a name may have dots in it. */
 static void
 take_flag(struct builder *b, const struct config_flag_value *flag)
@@ -52,10 +98,6 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
     char section[64], name[64];
     struct endpoint *e = NULL;
 
-    if (!strcmp(setting, "upstream.url")) {
-        take_upstream_flag(b, flag);
-        return;
-    }
     if (!dot || (size_t)(dot - setting) >= sizeof(section) || (size_t)(last - dot) >= sizeof(name)) {
         builder_mistake(b, "section.key=value or endpoint.NAME.key=value is right");
         return;
@@ -99,13 +141,18 @@ has_control(const char *text)
 static void
 take_flags(struct builder *b, const struct config_flags *flags)
 {
+    size_t of_file = b->config->n_endpoints;
     memset(b->touched, 0, sizeof(b->touched));
+    if (!of_file)
+        add_upstream_endpoint(b, flags);
     for (size_t i = 0; i < flags->n; i++) {
         const struct config_flag_value *flag = &flags->values[i];
         builder_place_nowhere(b);
         b->place.flag = flag->flag;
         if (has_control(flag->setting) || has_control(flag->value))
             builder_mistake(b, "there is a control character in it");
+        else if (!strcmp(flag->setting, "upstream.url"))
+            take_upstream_flag(b, of_file, flag);
         else
             take_flag(b, flag);
     }
@@ -113,49 +160,53 @@ take_flags(struct builder *b, const struct config_flags *flags)
 
 /* The whole. */
 
-/* The host, in small letters, and the port of an http or https URL; NULL for want of memory. */
-static char *
-host_and_port(const char *url)
-{
-    const char *host = strstr(url, "://") + 3, *end = host + strcspn(host, "/?"), *ipv6_end;
-    const char *port = strncmp(url, "https:", 6) ? ":80" : ":443";
-    char *service;
-
-    ipv6_end = memchr(host, ']', (size_t)(end - host));
-    if (memchr(ipv6_end ? ipv6_end : host, ':', (size_t)(end - (ipv6_end ? ipv6_end : host))))
-        port = "";
-    if (asprintf(&service, "%.*s%s", (int)(end - host), host, port) < 0)
-        return NULL;
-    for (char *p = service; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
-    return service;
-}
-
-/* Derives url, socket and service from an upstream that was found right. */
+/* A bad one has been told where it was read. */
 static void
 resolve_upstream(struct builder *b, struct endpoint *e)
 {
-    const char *u = e->upstream, *colon = strchr(u + 5, ':');
-    if (strncmp(u, "unix:", 5) != 0) {
-        e->url = builder_copy(b, u);
-        e->service = host_and_port(u);
-        b->out_of_memory |= !e->service;
-        return;
+    const char *reason;
+    b->out_of_memory |= url_read(&e->url, e->upstream, &reason) < 0;
+}
+
+/* Tells that a flag names an endpoint that does not exist, by that flag, and which ones do. False: there are none. */
+static bool
+tell_endpoints(struct builder *b, const struct endpoint *e)
+{
+    const struct config *c = b->config;
+    const struct origin *origin = &b->endpoints[e - c->endpoints];
+    const char *before = "";
+    size_t i = 0;
+
+    while (i < SETTINGS && !origin->settings[i].flag)
+        i++;
+    size_t n = 0;
+    for (const struct endpoint *other = c->endpoints; other < c->endpoints + c->n_endpoints; other++)
+        n += *other->upstream != 0;
+    if (origin->section.line || i == SETTINGS || !n)
+        return false;
+    b->place = origin->settings[i];
+    builder_begin_mistake(b);
+    fprintf(b->mistakes, "there is no endpoint %s; expected ", e->name);
+    for (const struct endpoint *other = c->endpoints; other < c->endpoints + c->n_endpoints; other++) {
+        if (!*other->upstream)
+            continue;
+        fprintf(b->mistakes, "%s%s", before, other->name);
+        before = ", ";
     }
-    e->socket = strndup(u + 5, (size_t)(colon - u) - 5);
-    e->service = strndup(u + 5, (size_t)(colon - u) - 5);
-    if (asprintf(&e->url, "http://localhost%s", colon + 1) < 0)
-        e->url = NULL;
-    b->out_of_memory |= !e->socket || !e->service || !e->url;
+    fprintf(b->mistakes, ", or endpoint.%s.upstream=URL", e->name);
+    builder_end_mistake(b);
+    return true;
 }
 
 static void
 check_endpoint(struct builder *b, struct endpoint *e)
 {
     builder_place_at(b, e, SETTING_ENDPOINT_upstream);
+    if (!*e->upstream && tell_endpoints(b, e))
+        return;
     if (!*e->upstream)
         builder_mistake(b, "upstream is missing; http://HOST:PORT/PATH is right");
-    else if (!value_check_url(e->upstream))
+    else
         resolve_upstream(b, e);
     if (!b->for_bodies_only)
         check_upstream_files(b, e);
@@ -277,7 +328,7 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
 
     if (b.out_of_memory || b.n_mistakes) {
         config_unref(b.config);
-        return b.out_of_memory ? -ENOMEM : flags->file && b.n_mistakes > b.n_of_flags ? 1 : 2;
+        return b.out_of_memory ? -ENOMEM : b.n_mistakes > b.n_of_flags ? 1 : 2;
     }
     *configp = b.config;
     return 0;
@@ -322,11 +373,7 @@ config_unref(struct config *config)
         struct endpoint *e = &config->endpoints[i];
         free_texts(e, true);
         free(e->name);
-        free(e->url);
-        free(e->socket);
-        free(e->service);
-        free(e->connect_to);
-        free(e->host);
+        url_deinit(&e->url);
         secret_free(e->authorization);
     }
     free(config->endpoints);

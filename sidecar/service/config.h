@@ -7,6 +7,8 @@
  * A configuration that was read is not changed any more, but for config_succeed(). It is counted, so that a scrape that
  * began under one may end under it while the next is already in force.
  */
+#include "url.h"
+
 #include <scrapeshard/sharding.h>
 
 #include <stdbool.h>
@@ -54,12 +56,7 @@ struct endpoint {
     char *name;
 #define ENDPOINT(key, type, field, ...) config_##type field;
 #include "config.def"
-    /* Derived from upstream: what is asked for, through which socket file (NULL: the network), and who: that file, or
-       host and port. */
-    char *url, *socket, *service;
-    /* Where url has tls_server_name for a host: what connects to the real one, in CURLOPT_CONNECT_TO's form, and the
-       Host header. Or NULL. */
-    char *connect_to, *host;
+    struct upstream_url url;    /* upstream, parsed, with tls_server_name */
     char *authorization;        /* from authorization_file, or NULL */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
 };
@@ -95,7 +92,8 @@ struct config_flags {
  * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right",
  * followed, if it is in the file, by the line it is in and a caret below the place, both indented by four blanks.
  *
- * 0: *configp is the caller's, with one reference. 1: there were mistakes; 2: they are all of the flags. -ENOMEM.
+ * 0: *configp is the caller's, with one reference. 1: there were mistakes; 2: they are all of the command line, and not
+ * of a file. -ENOMEM.
  */
 int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
 

@@ -75,7 +75,7 @@ struct builder {
     struct origin globals, *endpoints; /* as many as the config has */
     struct places lists[SETTINGS];     /* where the values of the program's lists were given, one for one */
     FILE *mistakes;
-    size_t n_mistakes, n_of_flags; /* in all, and of flags alone */
+    size_t n_mistakes, n_of_flags; /* in all, and of the command line alone */
     bool out_of_memory;
     bool for_bodies_only;      /* see struct config_flags */
     bool unread;               /* the file could not be read: what is missing may stand in it */
@@ -94,6 +94,9 @@ __attribute__((format(printf, 2, 3))) void builder_mistake(struct builder *b, co
 /* The same in pieces: what is printed to b->mistakes in between is the message. */
 void builder_begin_mistake(struct builder *b);
 void builder_end_mistake(struct builder *b);
+
+/* The one that was just told is of a file that a setting names, so that no command line alone would be right. */
+void builder_mistake_was_of_file(struct builder *b);
 
 /* Puts the mistakes to come nowhere. */
 void builder_place_nowhere(struct builder *b);

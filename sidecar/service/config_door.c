@@ -50,6 +50,7 @@ mistake(struct builder *b, int setting, const char *file, const char *reason)
 {
     builder_place_at(b, NULL, setting);
     builder_mistake(b, "%s: %s: %s", settings[setting].name, file, reason);
+    builder_mistake_was_of_file(b);
 }
 
 static void
@@ -119,10 +120,12 @@ read_credentials(struct builder *b, const struct rows *rows, struct door *door)
     struct passwords_error error;
     const char *wrong, *file = file_at(b, rows->basic_auth);
     if (file && passwords_read(&door->passwords, file, &error)) {
-        if (error.line)
+        if (error.line) {
             builder_mistake(b, "%s: %s:%d: %s", settings[rows->basic_auth].name, file, error.line, error.reason);
-        else
+            builder_mistake_was_of_file(b);
+        } else {
             mistake(b, rows->basic_auth, file, error.reason);
+        }
     }
     file = file_at(b, rows->bearer_token);
     if (file && secret_read_line(&door->token, file, &wrong))
@@ -163,35 +166,13 @@ can_read(struct builder *b, const struct endpoint *e, int setting, const char *f
     if (!strcmp(file, none))
         return false;
     FILE *f = secret_open(file, &wrong);
-    if (!f)
-        builder_mistake(b, "%s: %s: %s", settings[setting].key, file, wrong);
-    else
+    if (f) {
         fclose(f);
+        return true;
+    }
+    builder_mistake(b, "%s: %s: %s", settings[setting].key, file, wrong);
+    builder_mistake_was_of_file(b);
     return true;
-}
-
-/* Gives the URL the other name for a host; the connection goes to the old one. */
-static void
-rename_host(struct builder *b, struct endpoint *e)
-{
-    const char *authority = e->url + strlen("https://"), *path = authority + strcspn(authority, "/?");
-    const char *port = memchr(authority, ']', (size_t)(path - authority));
-    char *url = NULL;
-
-    port = memchr(port ? port : authority, ':', (size_t)(path - (port ? port : authority)));
-    size_t host_len = (size_t)((port ? port : path) - authority);
-    const char *port_text = port ? port + 1 : "443";
-    int port_len = port ? (int)(path - port - 1) : 3;
-    if (asprintf(&e->host, "%.*s", (int)(path - authority), authority) < 0)
-        e->host = NULL;
-    if (asprintf(&e->connect_to, "%s:%.*s:%.*s:%.*s", e->tls_server_name, port_len, port_text, (int)host_len, authority,
-                 port_len, port_text) < 0)
-        e->connect_to = NULL;
-    if (asprintf(&url, "https://%s:%.*s%s", e->tls_server_name, port_len, port_text, path) < 0)
-        url = NULL;
-    b->out_of_memory |= !e->host || !e->connect_to || !url;
-    free(e->url);
-    e->url = url;
 }
 
 static void
@@ -200,12 +181,18 @@ check_server_name(struct builder *b, struct endpoint *e)
     builder_place_at(b, e, SETTING_ENDPOINT_tls_server_name);
     if (!strcmp(e->tls_server_name, "off"))
         return;
-    if (value_check_param(e->tls_server_name))
+    if (value_check_param(e->tls_server_name)) {
         builder_mistake(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
-    else if (!e->url || strncmp(e->url, "https://", 8) != 0)
+        return;
+    }
+    if (!e->url.tls) {
         builder_mistake(b, "tls_server_name is for an https:// upstream");
-    else
-        rename_host(b, e);
+        return;
+    }
+    int r = url_set_server_name(&e->url, e->tls_server_name);
+    b->out_of_memory |= r < 0;
+    if (r > 0)
+        builder_mistake(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
 }
 
 /* The certificate that the service is shown, and the authorities that its own has to be of. libcurl reads them when it
@@ -243,8 +230,11 @@ check_upstream_files(struct builder *b, struct endpoint *e)
     const char *wrong;
     check_pair(b, e);
     check_server_name(b, e);
-    b->out_of_memory |= e->url && !strncmp(e->url, "https://", 8) && tls_begin();
+    b->out_of_memory |= e->url.tls && tls_begin();
     builder_place_at(b, e, SETTING_ENDPOINT_authorization_file);
-    if (strcmp(e->authorization_file, "off") != 0 && secret_read_line(&e->authorization, e->authorization_file, &wrong))
+    if (strcmp(e->authorization_file, "off") != 0 &&
+        secret_read_line(&e->authorization, e->authorization_file, &wrong)) {
         builder_mistake(b, "authorization_file: %s: %s", e->authorization_file, wrong);
+        builder_mistake_was_of_file(b);
+    }
 }

@@ -74,7 +74,7 @@ void
 builder_begin_mistake(struct builder *b)
 {
     b->n_mistakes++;
-    b->n_of_flags += b->place.flag != NULL;
+    b->n_of_flags += b->place.flag || !b->path;
     if (b->place.flag)
         fprintf(b->mistakes, "%s: ", b->place.flag);
     else if (b->place.line)
@@ -93,6 +93,12 @@ builder_end_mistake(struct builder *b)
     if (line)
         print_excerpt(b->mistakes, line, b->place.column - 1);
     free(line);
+}
+
+void
+builder_mistake_was_of_file(struct builder *b)
+{
+    b->n_of_flags -= b->place.flag || !b->path;
 }
 
 void

@@ -92,10 +92,7 @@ write_facts(const struct view *v, const struct telemetry_endpoint *e, const stru
         failed += e->scrapes[i];
 
     HTML(v->out, "<dl class=\"facts\">\n<dt>Path</dt><dd><code>{}</code></dd>\n", endpoint->path);
-    /* What stands behind ? may be a secret. */
-    char *upstream = strndup(endpoint->upstream, strcspn(endpoint->upstream, "?"));
-    HTML(v->out, "<dt>Service</dt><dd><code>{}</code></dd>\n", upstream ? upstream : "");
-    free(upstream);
+    HTML(v->out, "<dt>Service</dt><dd><code>{}</code></dd>\n", endpoint->url.shown);
     HTML(v->out, "<dt>Scrapes</dt><dd>{} went well, {} did not", html_count(e->scrapes[0]).text,
          html_count(failed).text);
     if (w->last != WATCH_NEVER) {

@@ -2,6 +2,7 @@
 #include "values.h"
 
 #include "listen.h"
+#include "url.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -156,18 +157,12 @@ value_check_path(const char *text)
 const char *
 value_check_url(const char *text)
 {
-    if (!strncmp(text, "unix:", 5)) {
-        const char *colon = strchr(text + 5, ':');
-        return text[5] == '/' && colon && colon[1] == '/' ? NULL
-                                                          : "names no socket and path; unix:/SOCKET:/PATH is right";
-    }
-    const char *host = strstr(text, "://"), *at = strchr(text, '@');
-    if ((strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0) || strchr("/?#", host[3]) ||
-        strpbrk(text, " \t\"<>#"))
-        return "is no URL; http://HOST:PORT/PATH, https:// or unix:/SOCKET:/PATH is right";
-    if (at && at < host + 3 + strcspn(host + 3, "/?"))
-        return "has credentials in it, where logs show them";
-    return NULL;
+    struct upstream_url url;
+    const char *reason;
+    int r = url_read(&url, text, &reason);
+    if (!r)
+        url_deinit(&url);
+    return !r ? NULL : r > 0 ? reason : "cannot be read: out of memory";
 }
 
 const char *

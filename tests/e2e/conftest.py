@@ -190,8 +190,11 @@ class Upstream:
             self.socket.bind(path)
             self.url = f"unix:{path}:/metrics"
         else:
-            self.socket = socket.create_server((host, 0), backlog=256)
-            self.url = f"http://{host}:{self.socket.getsockname()[1]}/metrics"
+            ipv6 = ":" in host  # "::" is both
+            self.socket = socket.create_server((host, 0), backlog=256, family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+                                               dualstack_ipv6=host == "::")
+            self.port = self.socket.getsockname()[1]
+            self.url = f"http://[{host}]:{self.port}/metrics" if ipv6 else f"http://{host}:{self.port}/metrics"
         self.socket.listen(256)
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -314,7 +314,7 @@ def test_endpoint_that_is_no_utf8(config, name):
     status, _, err = run("check", path, errors="replace")
     assert status == 1 and err.startswith(f"{path}:3:2: the endpoint's name is no UTF-8; ") and err.count("\n") == 3
     status, _, err = run("check", "--set", b"endpoint." + name + b".path=/b", config(APP), errors="replace")
-    assert status == 1 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
+    assert status == 2 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
     assert run("check", config(APP + "[endpoint été]\npath = /b\nupstream = http://b/\n"))[0] == 0
 
 
@@ -351,7 +351,7 @@ def test_with_a_flag(config):
     path = config(APP)
     assert run("check", "--set", "endpoint.app.timeout=3s", path)[0] == 0
     status, _, err = run("check", "--set", "endpoint.app.timeout=soon", path)
-    assert status == 1 and re.match("--set endpoint.app.timeout: ", err)
+    assert status == 2 and re.match("--set endpoint.app.timeout: ", err)
 
 
 # Whole messages.
@@ -487,7 +487,7 @@ def test_whole_message(config, text, message):
 ])
 def test_flag_has_no_line(config, flag, message):
     name = flag.partition("=")[0]
-    assert run("check", "--set", flag, config(APP)) == (1, "", f"--set {name}: {message}\n")
+    assert run("check", "--set", flag, config(APP)) == (2, "", f"--set {name}: {message}\n")
 
 
 @pytest.mark.parametrize("tool", [

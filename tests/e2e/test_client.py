@@ -572,7 +572,7 @@ def test_byte_before_the_end(sidecar, upstream, service, reads, junk):
     for _ in range(3):
         c.socket.sendall(junk)
         assert s.admin("/-/healthy")[0] == 200
-    c.close()
+    c.close(reset=True)
     wait_until(watched.left.is_set, "the service still has its connection")
     assert s.get("/metrics?healthy")[2] == BODY
 
@@ -615,6 +615,7 @@ def test_byte_that_waits_spins_nothing(sidecar, upstream, tmp_path):
         assert before, "nothing is counted"
         time.sleep(0.5)
         assert steer.turns() - before < 20, "it spins"
+        c.close(reset=True)
 
 
 @pytest.mark.parametrize("service, reads", [PHASES[0][1:], PHASES[3][1:]], ids=[PHASES[0][0], PHASES[3][0]])

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import BINARY, SLOW, run, wait_until
+from conftest import BINARY, SLOW, answer, answering, run, wait_until
 from test_client import Watched
 
 COMMANDS = ("serve", "check", "split", "plan", "verify", "explain")
@@ -41,6 +41,16 @@ CASES = [
     (2, f"--upstream.url={NOTHING} --set", "SECTION.KEY=VALUE"),
     (2, f"--config.file=two.ini --upstream.url={NOTHING}", "2 endpoints"),
     (2, "--config.file=good.ini --set=endpoint.app.timeout=long", "long"),
+    (2, f"--upstream.url={NOTHING} --set=endpoint.a.timeout=1s --set=endpoint.b.timeout=1s",
+     "--set endpoint.b.timeout: there is no endpoint b; expected default, or endpoint.b.upstream=URL"),
+    (2, "--config.file=good.ini --set=endpoint.x.timeout=1s", "there is no endpoint x; expected app, or"),
+    (2, "check --set=endpoint.x.timeout=1s two.ini", "there is no endpoint x; expected a, b, or"),
+    (2, "--set=endpoint.app.timeout=1s", "[endpoint app]: upstream is missing"),
+    (1, f"--upstream.url={NOTHING} --set=web.bearer_token_file=absent", "absent"),
+    (1, f"--upstream.url={NOTHING} --set=web.basic_auth_file=page", "page:1: "),
+    (1, "--upstream.url=https://127.0.0.1/ --set=endpoint.default.tls_ca=absent", "absent"),
+    (1, "--upstream.url=https://127.0.0.1/ --set=endpoint.default.authorization_file=absent", "absent"),
+    (2, f"--upstream.url={NOTHING} --set=endpoint.default.tls_server_name=a", "tls_server_name"),
     (2, "--config.file=", "--config.file=FILE"),
     (1, "--config.file=absent.ini", "absent.ini"),
     (1, "--config.file=.", "directory"),
@@ -125,6 +135,32 @@ def test_exit_status(files, status, line, said):
     assert (got, said in err) == (status, True), err
     assert bool(out) == (status == 0) or line.startswith("split"), out
     assert not err or status, err
+
+
+ENDPOINTS = [
+    # flags, besides --upstream.url; the endpoints by their names, and their timeouts
+    ([], {"default": "10s"}),
+    (["endpoint.default.timeout=5s"], {"default": "5s"}),
+    (["endpoint.app.timeout=5s"], {"app": "5s"}),
+    (["endpoint.my.app.timeout=5s", "endpoint.my.app.path=/metrics"], {"my.app": "5s"}),
+    (["endpoint.other.upstream=" + NOTHING, "endpoint.other.path=/o", "endpoint.other.timeout=5s"],
+     {"default": "10s", "other": "5s"}),
+    (["endpoint.other.upstream=" + NOTHING, "endpoint.other.path=/o", "endpoint.app.timeout=5s"],
+     {"app": "5s", "other": "10s"}),
+]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("settings, endpoints", ENDPOINTS, ids=[" ".join(e) for _, e in ENDPOINTS])
+def test_endpoint_of_the_upstream_flag(sidecar, upstream, settings, endpoints, first):
+    """The only endpoint that flags name is that of --upstream.url, in whatever order they come."""
+    url = upstream(answering(answer(b"up 1\n"))).url
+    flags = [f"--set={setting}" for setting in settings]
+    s = sidecar(None, *([f"--upstream.url={url}", *flags] if first else [*flags, f"--upstream.url={url}"]))
+    assert s.get()[2] == b"up 1\n"
+    told = s.admin("/-/config")[2].decode()
+    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?timeout = (.*)", told)) == endpoints
+    assert set(re.findall(r'scrapeshard_scrapes_total\{endpoint="([^"]*)"', s.admin("/metrics")[2].decode())) == set(endpoints)
 
 
 @pytest.mark.parametrize("word", ["--help", "-help", "-h", "--h"])

@@ -58,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (read_text(&config, data, size))
         return 0;
     for (size_t i = 0; i < config->n_endpoints; i++)
-        if (!config->endpoints[i].url || config->endpoints[i].path[0] != '/')
+        if (!config->endpoints[i].url.url || config->endpoints[i].path[0] != '/')
             abort();
 
     char *text = print_text(config, &len);
