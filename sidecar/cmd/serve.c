@@ -117,6 +117,8 @@ reload(void *ctx, char *why, size_t size)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
+    else if (r > 0)
+        r = -ENOMEM;
     if (!r && (r = telemetry_set_config(&p->telemetry, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);

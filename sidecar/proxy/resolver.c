@@ -91,8 +91,7 @@ write_addresses(char **addresses, const struct addrinfo *found)
         if (!getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) && !strchr(text, '%'))
             fprintf(out, "%s%s", ftell(out) > 0 ? "," : "", text);
     }
-    bool failed = ferror(out);
-    if (fclose(out) || failed)
+    if (ferror(out) | fclose(out) || !*addresses)
         return EAI_MEMORY;
     return **addresses ? 0 : EAI_NONAME;
 }
