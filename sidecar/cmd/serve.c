@@ -296,17 +296,27 @@ start(struct program *p)
 {
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     mallopt(M_TOP_PAD, HEAP_AHEAD);
+    const char *part = "the event loop";
+    errno = 0;
     p->base = loop_new();
+    int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
     limits_init(&p->limits, &p->log, &p->telemetry);
     descriptors_init(&p->limits);
-    int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
-    if (!r)
+    if (!r) {
+        part = "the server of scrapes";
+        r = server_init(&p->server, p->base, &p->limits, p->config);
+    }
+    if (!r) {
+        part = "telemetry";
         r = telemetry_set_config(&p->telemetry, p->config);
-    if (!r)
+    }
+    if (!r) {
+        part = "signals";
         r = watch_signals(p);
+    }
     if (r) {
-        log_error(&p->log, "cannot begin", log_text("reason", strerror(-r)));
+        log_error(&p->log, "cannot start", log_text("failed", part), log_text("reason", strerror(-r)));
         return r;
     }
     log_info(&p->log, "scrapeshard begins", log_text("version", SS_VERSION), log_text("libevent", event_get_version()),
@@ -333,10 +343,15 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
-    int r = config_read(&p->config, &p->settings.flags, stderr);
+    int r = memory_init_libraries();
+    if (r) {
+        fputs("scrapeshard: cannot start: libcurl: out of memory\n", stderr);
+        return EXIT_FAILED;
+    }
+    r = config_read(&p->config, &p->settings.flags, stderr);
     if (r) {
         if (r < 0)
-            fputs("scrapeshard: there is no memory to begin with\n", stderr);
+            fprintf(stderr, "scrapeshard: cannot start: the configuration: %s\n", strerror(-r));
         return EXIT_FAILED;
     }
     p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
@@ -363,8 +378,6 @@ cmd_serve(int argc, char **argv)
         status = -at;
     else if (at < argc)
         status = flags_refuse("there is no command %s", argv[at]);
-    else if (memory_init_libraries())
-        status = EXIT_FAILED;
     else
         status = run(&p);
 

@@ -321,9 +321,10 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     u->timer = evtimer_new(base, on_timer, u);
     u->idle = evtimer_new(base, on_idle, u);
     u->multi = curl_multi_init();
-    if (!u->timer || !u->idle || !u->multi || resolver_new(&u->resolver, base)) {
+    int r = u->timer && u->idle && u->multi ? resolver_new(&u->resolver, base) : -ENOMEM;
+    if (r) {
         upstream_free(u);
-        return -ENOMEM;
+        return r;
     }
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETDATA, u);

@@ -32,7 +32,7 @@ typedef struct texts config_labels;
 typedef struct texts config_patterns;
 typedef struct texts config_names;
 typedef struct texts config_networks;
-typedef int64_t config_duration; /* milliseconds */
+typedef int64_t config_duration;  /* milliseconds */
 typedef int64_t config_keepalive; /* milliseconds; 0: off */
 typedef uint64_t config_bytes;
 typedef uint64_t config_count;

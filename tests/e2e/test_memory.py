@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering, wait_until
+from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, wait_until
 from exposition import PROTOBUF, gauge_family, protobuf_shard, text_shard
 from pki import Authority
 
@@ -53,6 +53,10 @@ class Memory:
         _, _, _, failed, _, where = self.FIELDS.unpack(self.map[:])
         self.map[:8] = bytes(8)
         return failed, where.rstrip(b"\0").decode()
+
+    def count(self):
+        """How many allocations there were, of those that might have failed."""
+        return self.FIELDS.unpack(self.map[:])[2]
 
     def live(self):
         """How many blocks are allocated."""
@@ -125,6 +129,48 @@ def test_check(memory, config, right, mode):
 
 
 # The sidecar.
+
+
+FAILURE = re.compile(rb"^(?:ts=\S+ level=error msg=\".*|scrapeshard: .*|\[err\] .*|/\S+: .*)\n", re.M)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_start(memory, config, mode):
+    """A start that fails says what failed; this one fails at the latest when it listens."""
+    path = config("[endpoint a]\nupstream = http://127.0.0.1:1/metrics\n[rules]\nkeep = (a|b)_.*\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        argv = [BINARY, f"--config.file={path}", "--admin.listen-address=off",
+                f"--web.listen-address=127.0.0.1:{taken.getsockname()[1]}"]
+
+        def start():
+            return subprocess.run(argv, capture_output=True, env=memory.environment, timeout=60)
+        memory.fail(1 << 40)
+        assert b"cannot listen" in start().stderr
+        total, said = memory.count(), set()
+        # Nearly all are OpenSSL's, which begins with libcurl.
+        for n in [*range(1, total - 250, 1 if FULL else 41), *range(total - 250, total + 1)]:
+            memory.fail(n, MODES[mode])
+            done = start()
+            what = f"allocation {n} of {total} by {memory.end()[1]}: {done}"
+            failures = FAILURE.findall(done.stderr)
+            assert done.returncode == 1 and failures and b"(null)" not in done.stderr, what
+            said.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
+    assert len(said) > 2, said
+
+
+@pytest.mark.skipif(SLOW > 1, reason="a sanitizer has descriptors of its own")
+def test_start_without_descriptors(tmp_path):
+    """The reason is not memory."""
+    said = set()
+    for n in range(4, 14):
+        done = subprocess.run(["sh", "-c", f"ulimit -n {n} && exec $0 $@", BINARY, "--upstream.url=http://127.0.0.1:1/m",
+                               "--web.listen-address=127.0.0.1:0", f"--admin.listen-address=unix:{tmp_path}/no/s"],
+                              capture_output=True, timeout=60)
+        failures = FAILURE.findall(done.stderr)
+        assert done.returncode == 1 and len(failures) == 1 and b"memory" not in done.stderr, done
+        said.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
+    assert len(said) > 2, said
+
 
 TEXT_BODY = b"".join(b"# HELP f_%d Help.\n# TYPE f_%d gauge\n" % (i, i) +
                      b"".join(b'f_%d{id="%d"} %d\n' % (i, j, i * j) for j in range(40)) for i in range(800))
