@@ -211,7 +211,8 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
              log_number("in_flight", (double)p->server.in_flight));
     systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
-    event_add(p->grace, &grace);
+    if (event_add(p->grace, &grace)) /* there is no memory to wait for it */
+        event_active(p->grace, EV_TIMEOUT, 0);
     server_drain(&p->server, on_idle, p);
 }
 

@@ -59,8 +59,8 @@ scrape_fail(struct scrape *s, const struct failure *failure)
         telemetry_limit_hit(s->server->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
-    if (holding && s->deadline)
-        evtimer_add(s->deadline, &time_to_read);
+    if (holding && s->deadline && evtimer_add(s->deadline, &time_to_read))
+        holding = false; /* who is given no end of time is given no answer */
     if (holding && say_reason(s))
         return;
     reply_break(s->reply);

@@ -149,7 +149,7 @@ server_scrape_over(struct server *s)
     const struct timeval quiet = {QUIET_SECONDS, 0};
     if (--s->in_flight)
         return;
-    evtimer_add(s->quiet, &quiet);
+    (void)evtimer_add(s->quiet, &quiet); /* if it fails, the next scrape tries again */
     end_if_idle(s);
 }
 

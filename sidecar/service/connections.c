@@ -46,11 +46,13 @@ struct connection {
 
 /* Time. */
 
+/* Nobody may have a connection for ever: without memory for the deadline it is now. */
 static void
 set_deadline(struct connection *c, int64_t ms)
 {
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    event_add(c->deadline, &tv);
+    if (event_add(c->deadline, &tv))
+        event_active(c->deadline, EV_TIMEOUT, 0);
 }
 
 static void

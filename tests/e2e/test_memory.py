@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_byte
 
 class Memory:
     """The file that steers tests/torture/fail-malloc.c."""
-    FIELDS = struct.Struct("5q224s")
+    FIELDS = struct.Struct("5q224sq")
 
     def __init__(self, path):
         path.write_bytes(bytes(self.FIELDS.size))
@@ -42,15 +42,16 @@ class Memory:
         with open(path, "r+b") as file:
             self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
 
-    def fail(self, at, all_behind=0):
-        """Fails allocation number `at` from now on, and all behind it if that is said; 0 ends it."""
+    def fail(self, at, all_behind=0, size=0):
+        """Fails allocation number `at` from now on, and all behind it if that is said, of those of a size if that is said;
+        0 ends it."""
         self.map[8:32] = struct.pack("3q", all_behind, 0, 0)
-        self.map[40:self.FIELDS.size] = bytes(self.FIELDS.size - 40)
+        self.map[40:self.FIELDS.size] = bytes(224) + struct.pack("q", size)
         self.map[:8] = struct.pack("q", at)
 
     def end(self):
         """Ends it: how many failed, and who asked for the first."""
-        _, _, _, failed, _, where = self.FIELDS.unpack(self.map[:])
+        _, _, _, failed, _, where, _ = self.FIELDS.unpack(self.map[:])
         self.map[:8] = bytes(8)
         return failed, where.rstrip(b"\0").decode()
 
@@ -394,6 +395,39 @@ def test_scraper_is_not_blamed(sidecar, memory, upstream, body, mode):
         assert status == 200 and got == body, where
     told = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in s.lines) if m}
     assert told == {"ok", "no_memory"}
+
+
+@pytest.mark.parametrize("max_age", ["0s", "1ms"])
+def test_tables_that_cannot_grow(sidecar, memory, upstream, max_age):
+    """libevent's tables of timers and of descriptors, at 256 entries: what cannot be waited for is not waited for for
+    ever. Connections without a request are ended, scrapes are right or fail, and are right again afterwards."""
+    s = sidecar(upstream(answering(answer(TEXT_BODY))).url, "--set=web.head_timeout=2s",
+                f"--set=endpoint.default.max_age={max_age}", env=memory.environment)
+    assert s.get()[2] == TEXT_BODY
+
+    def scrape():
+        try:
+            status, _, body = s.get()
+        except (http.client.HTTPException, OSError):
+            status, body = None, b""
+        assert status != 200 or body == TEXT_BODY, status
+        return status
+    memory.fail(1, 1, 256 * 8)
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for _ in range(220):
+            idle.append(stack.enter_context(s.connect()))
+            scrape()
+        failed, where = memory.end()
+        assert failed, "no table was to grow"
+        told = [line for line in s.lines if "outcome=" in line and not re.search("outcome=(ok|no_memory)", line)]
+        assert not told, (where, told[0])
+        assert scrape() == 200
+        for connection in idle:
+            connection.settimeout(20)
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(4096):
+                    pass
 
 
 def test_others_go_on(sidecar, memory, upstream):
