@@ -159,6 +159,16 @@ def test_start(memory, config, mode):
     assert len(said) > 2, said
 
 
+def test_start_without_libcurl(tmp_path):
+    """The installed one fails to begin for no reason that can be brought about, so another stands in front of it."""
+    library = tmp_path / "libcurl.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], check=True,
+                   input=b"int curl_global_init_mem(void) { return 27; }\n")
+    done = subprocess.run([BINARY, "--upstream.url=http://127.0.0.1:1/m"], capture_output=True, timeout=60,
+                          env={**os.environ, "LD_PRELOAD": str(library)})
+    assert done.returncode == 1 and FAILURE.fullmatch(done.stderr) and b"libcurl" in done.stderr, done
+
+
 @pytest.mark.skipif(SLOW > 1, reason="a sanitizer has descriptors of its own")
 def test_start_without_descriptors(tmp_path):
     """The reason is not memory."""
