@@ -71,7 +71,7 @@ write_patterns(struct cure *c, const struct share *lumps, size_t n)
             write_pattern(out, lumps[i++].family);
             fflush(out);
         } while (i < n && len + lumps[i].family.len < PATTERN_LONG);
-        if (fclose(out))
+        if (fclose(out) || !*pattern)
             return -ENOMEM;
     }
     c->families = n;

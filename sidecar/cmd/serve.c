@@ -178,6 +178,8 @@ reload(void *ctx, char *why, size_t size)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
+    else if (r > 0)
+        r = -ENOMEM;
     if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
@@ -287,7 +289,8 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
              log_number("in_flight", (double)p->server.in_flight));
     systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
-    event_add(p->grace, &grace);
+    if (event_add(p->grace, &grace)) /* there is no memory to wait for it */
+        event_active(p->grace, EV_TIMEOUT, 0);
     server_drain(&p->server, on_idle, p);
 }
 
@@ -372,19 +375,31 @@ start(struct program *p)
 {
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     mallopt(M_TOP_PAD, HEAP_AHEAD);
+    const char *part = "the event loop";
+    errno = 0;
     p->base = loop_new();
+    int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
     limits_init(&p->limits, &p->log, &p->telemetry);
     descriptors_init(&p->limits);
-    int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
-    if (!r)
+    if (!r) {
+        part = "the server of scrapes";
+        r = server_init(&p->server, p->base, &p->limits, p->config);
+    }
+    if (!r) {
+        part = "telemetry";
         r = telemetry_set_config(&p->telemetry, NULL, p->config);
-    if (!r)
+    }
+    if (!r) {
+        part = "reloads";
         r = reloads_init(&p->reloads, p->base, &p->log, reload_unasked, p);
-    if (!r)
+    }
+    if (!r) {
+        part = "signals";
         r = watch_signals(p);
+    }
     if (r) {
-        log_error(&p->log, "cannot begin", log_text("reason", strerror(-r)));
+        log_error(&p->log, "cannot start", log_text("failed", part), log_text("reason", strerror(-r)));
         return r;
     }
     log_info(&p->log, "scrapeshard begins", log_text("version", SS_VERSION), log_text("libevent", event_get_version()),
@@ -411,6 +426,11 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
+    int r = memory_init_libraries();
+    if (r) {
+        fputs("scrapeshard: cannot start: libcurl: out of memory\n", stderr);
+        return EXIT_FAILED;
+    }
     p->settings.flags.files = &p->files;
     reloads_begin(&p->reloads);
     int status = tool_read_config(&p->settings.flags, &p->config);
@@ -442,8 +462,6 @@ cmd_serve(int argc, char **argv)
         status = -at;
     else if (at < argc)
         status = flags_refuse("there is no command %s", argv[at]);
-    else if (memory_init_libraries())
-        status = EXIT_FAILED;
     else
         status = run(&p);
 

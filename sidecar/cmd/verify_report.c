@@ -171,7 +171,8 @@ write_finding(const struct verify *v, struct json *j, const struct finding *f)
     if (out) {
         print_sentence(out, f);
         fclose(out);
-        json_word(j, "says", sentence);
+        if (sentence)
+            json_word(j, "says", sentence);
     }
     if (f->reason)
         json_word(j, "reason", f->reason);

@@ -450,10 +450,12 @@ is_longer(const struct fetch *f)
            (f->excess == UNASKED_BLANK && (f->framing != FRAMING_LENGTH || f->blank_matters));
 }
 
+/* Where upstream.c has no memory to watch a socket, libcurl ends all its transfers as aborted. */
 static bool
 lacked_memory(const struct fetch *f, CURLcode code)
 {
-    return f->no_memory || (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
+    return f->no_memory || (code == CURLE_ABORTED_BY_CALLBACK && !f->refusal && !f->destination.unknown) ||
+           (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
 }
 
 static bool

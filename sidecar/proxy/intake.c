@@ -5,6 +5,7 @@
 #include "negotiate.h"
 
 #include "../service/config.h"
+#include "../service/memory.h"
 
 #include <event2/http.h>
 #include <stdarg.h>
@@ -77,6 +78,7 @@ intake_begin(struct pipeline **pipelinep, struct pipeline_settings *settings, co
              int status, const struct evkeyvalq *headers, struct evkeyvalq *out, struct failure *failure)
 {
     char *encoding;
+    uint64_t failures = memory_failures();
     if (negotiate_response(headers, out) || negotiate_join(headers, "Content-Encoding", &encoding)) {
         failure_set_no_memory(failure);
         return false;
@@ -89,6 +91,10 @@ intake_begin(struct pipeline **pipelinep, struct pipeline_settings *settings, co
     }
     bool begun = begin_body(pipelinep, settings, endpoint, status, encoding, out, failure);
     free(encoding);
+    if (begun && memory_failures() != failures) { /* a header may be missing */
+        failure_set_no_memory(failure);
+        return false;
+    }
     return begun;
 }
 

@@ -27,9 +27,9 @@ struct reply {
     struct connection *record; /* its */
     int watched;               /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
-    bool sending;      /* a piece has not gone to the kernel */
-    bool ending;       /* the end is to follow it */
-    uint64_t failures; /* memory_failures() at the beginning */
+    bool sending;   /* a piece has not gone to the kernel */
+    bool ending;    /* the end is to follow it */
+    bool no_memory; /* for a part of it */
     const struct reply_events *events;
     void *ctx;
 };
@@ -67,17 +67,6 @@ detach(struct reply *r)
     r->record = NULL;
 }
 
-/*
- * Resets a TCP connection, by dissolving it (connect(2), AF_UNSPEC). evhttp's own way is to shut it down first, and for
- * an HTTP/1.0 scraper that would be the end of the body, whatever SO_LINGER says of the close behind it.
- */
-static void
-dissolve(struct evhttp_connection *connection)
-{
-    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
-    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &unconnected, sizeof(unconnected));
-}
-
 /* Whether a close of the socket, by whomever and be it the kernel at the process' end, is a reset. */
 static void
 set_reset_on_close(struct evhttp_connection *connection, bool reset)
@@ -95,17 +84,18 @@ ends_by_close(const struct reply *r)
 }
 
 /*
- * To be called after each part of the response that is given to evhttp. What it had no memory for is missing there,
- * perhaps from the head, so nothing may go out; evhttp hears that by the error that its next write gets.
+ * To be called after each part of the response that is given to evhttp, with memory_failures() from before it. What it
+ * had no memory for is missing there, perhaps from the head, so nothing may go out; evhttp hears that by the error that
+ * its next write gets.
  */
 static void
-after_send(struct reply *r)
+after_send(struct reply *r, uint64_t failures)
 {
     connection_pause_input(r->connection);
-    if (memory_failures() == r->failures)
+    if (memory_failures() == failures)
         return;
-    dissolve(r->connection);
-    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(r->connection)), SHUT_RDWR);
+    r->no_memory = true;
+    connection_abort(r->connection);
 }
 
 /* evhttp ends the connection: an error of it, or a time-out. */
@@ -115,13 +105,13 @@ on_close(void *ctx)
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    dissolve(r->connection);
+    connection_dissolve(r->connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
     if (!evhttp_request_get_connection(request))
         evhttp_request_free(request);
-    r->events->gone(r->ctx);
+    r->events->gone(r->ctx, r->no_memory);
 }
 
 enum {
@@ -155,7 +145,7 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
         return;
     detach(r);
     evhttp_connection_free(connection);
-    r->events->gone(r->ctx);
+    r->events->gone(r->ctx, r->no_memory);
 }
 
 /*
@@ -196,9 +186,10 @@ static void
 send_end(struct reply *r)
 {
     bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
+    uint64_t failures = memory_failures();
     evhttp_send_reply_end(r->request);
     if (chunked)
-        after_send(r);
+        after_send(r, failures);
 }
 
 /*
@@ -228,8 +219,6 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->connection = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
-    r->failures = memory_failures();
-
     r->watched = -1;
     r->record = connection_of(request);
     connection_listen(r->record, &connection_events, r);
@@ -247,14 +236,15 @@ void
 reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
 {
     char length[24];
+    uint64_t failures = memory_failures();
     snprintf(length, sizeof(length), "%" PRIu64, len);
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
     if (r->watched < 0)
-        evbuffer_add_cb(output_of(r), on_output, r);
+        (void)evbuffer_add_cb(output_of(r), on_output, r); /* without it nobody watches, which the deadline bounds */
     evhttp_send_reply(r->request, status, NULL, body);
-    after_send(r);
+    after_send(r, failures);
 }
 
 bool
@@ -269,6 +259,7 @@ reply_can_break(struct reply *r)
 void
 reply_start(struct reply *r, int status)
 {
+    uint64_t failures = memory_failures();
     if (ends_by_close(r)) {
         /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
         while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
@@ -276,15 +267,16 @@ reply_start(struct reply *r, int status)
         set_reset_on_close(r->connection, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
-    after_send(r);
+    after_send(r, failures);
 }
 
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
+    uint64_t failures = memory_failures();
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
-    after_send(r);
+    after_send(r, failures);
 }
 
 void
@@ -301,7 +293,7 @@ reply_break(struct reply *r)
     struct evhttp_connection *connection = r->connection;
     if (!connection)
         return;
-    dissolve(connection);
+    connection_dissolve(connection);
     detach(r);
     evhttp_connection_free(connection);
 }

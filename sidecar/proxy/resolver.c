@@ -91,8 +91,7 @@ write_addresses(char **addresses, const struct addrinfo *found)
         if (!getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) && !strchr(text, '%'))
             fprintf(out, "%s%s", ftell(out) > 0 ? "," : "", text);
     }
-    bool failed = ferror(out);
-    if (fclose(out) || failed)
+    if (ferror(out) | fclose(out) || !*addresses)
         return EAI_MEMORY;
     return **addresses ? 0 : EAI_NONAME;
 }
@@ -282,20 +281,22 @@ lookup_leave(struct lookup *lookup)
     lookup->name = NULL;
 }
 
-static struct mailbox *
-mailbox_new(void)
+static int
+mailbox_new(struct mailbox **mailboxp)
 {
     struct mailbox *m = calloc(1, sizeof(*m));
     if (!m)
-        return NULL;
+        return -ENOMEM;
     m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->wake < 0) {
+        int error = -errno;
         free(m);
-        return NULL;
+        return error;
     }
     pthread_mutex_init(&m->mutex, NULL);
     m->users = 1;
-    return m;
+    *mailboxp = m;
+    return 0;
 }
 
 int
@@ -305,14 +306,15 @@ resolver_new(struct resolver **resolverp, struct event_base *base)
     if (!r)
         return -ENOMEM;
     TAILQ_INIT(&r->names);
-    r->mailbox = mailbox_new();
-    r->woken = r->mailbox ? event_new(base, r->mailbox->wake, EV_READ | EV_PERSIST, on_woken, r) : NULL;
-    if (!r->woken || event_add(r->woken, NULL)) {
+    int error = mailbox_new(&r->mailbox);
+    r->woken = error ? NULL : event_new(base, r->mailbox->wake, EV_READ | EV_PERSIST, on_woken, r);
+    if (!error && (!r->woken || event_add(r->woken, NULL)))
+        error = -ENOMEM;
+    if (error)
         resolver_free(r);
-        return -ENOMEM;
-    }
-    *resolverp = r;
-    return 0;
+    else
+        *resolverp = r;
+    return error;
 }
 
 /* What threads still work on is freed by them, or goes with the process. */

@@ -41,7 +41,7 @@ struct lookup {
     void *ctx;
 };
 
-/* 0: *resolverp is the caller's. -ENOMEM. */
+/* 0: *resolverp is the caller's. Or a negative errno value. */
 int resolver_new(struct resolver **resolverp, struct event_base *base);
 
 /* After the last lookup was left or answered. NULL is fine. */

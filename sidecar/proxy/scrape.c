@@ -39,6 +39,7 @@
 
 #include "../service/http.h"
 #include "../service/limits.h"
+#include "../service/memory.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -65,14 +66,16 @@ staged(const struct scrape *s)
     return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
 }
 
-/* The headers that are known only when there is something to send. */
-static void
+/* The headers that are known only when there is something to send. False: there is no memory for them. */
+static bool
 tell_encoding(struct scrape *s, bool gzip)
 {
+    uint64_t failures = memory_failures();
     if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
         negotiate_vary(reply_headers(s->reply));
     if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
+    return memory_failures() == failures;
 }
 
 /* Sends what is staged if it is worth it and the last piece has drained. */
@@ -95,8 +98,11 @@ push(struct scrape *s)
             scrape_fail(s, &failure);
             return;
         }
+        if (!tell_encoding(s, pipeline_is_gzip(s->pipeline))) {
+            scrape_fail_without_memory(s);
+            return;
+        }
         s->stage = STAGE_STREAMING;
-        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_start(s->reply, s->status);
     }
     s->in_flight = true;
@@ -135,10 +141,13 @@ finish(struct scrape *s)
     struct evbuffer *rest = pipeline_out(s->pipeline);
     bool holding = s->stage == STAGE_HOLDING;
 
+    if (holding && !tell_encoding(s, pipeline_is_gzip(s->pipeline))) {
+        scrape_fail_without_memory(s);
+        return;
+    }
     s->bytes_out += staged(s);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     if (holding) {
-        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
         /* The last piece need not have drained: reply_end() waits for both. */
@@ -160,8 +169,11 @@ answer(struct scrape *s)
         telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
     if (!r) {
         s->status = snapshot->status;
-        s->failure = snapshot->failure;
-        tell_encoding(s, part.gzip);
+        s->failure = snapshot->failure; /* or passed on, which decides what is told of encodings */
+        if (!tell_encoding(s, part.gzip))
+            r = -ENOMEM;
+    }
+    if (!r) {
         if (!s->shared && snapshot->index)
             scrape_tell_families(s, snapshot->index);
         s->bytes_in = s->shared ? 0 : snapshot->bytes_in;

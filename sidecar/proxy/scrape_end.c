@@ -5,6 +5,8 @@
 #include "scrape_state.h"
 #include "server.h"
 
+#include "../service/memory.h"
+
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -20,6 +22,7 @@ say_reason(struct scrape *s)
     const char *reason = s->failure.reason;
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
+    uint64_t failures = memory_failures();
     bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
@@ -35,6 +38,10 @@ say_reason(struct scrape *s)
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     if (s->failure.outcome == OUTCOME_BUSY)
         evhttp_add_header(headers, "Retry-After", "1");
+    if (memory_failures() != failures) {
+        evbuffer_free(text);
+        return false;
+    }
     reply_whole(s->reply, s->status, s->head_only ? NULL : text, s->bytes_out);
     evbuffer_free(text);
     return true;
@@ -53,8 +60,8 @@ scrape_fail(struct scrape *s, const struct failure *failure)
         telemetry_limit_hit(s->server->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
-    if (holding && s->deadline)
-        evtimer_add(s->deadline, &time_to_read);
+    if (holding && s->deadline && evtimer_add(s->deadline, &time_to_read))
+        holding = false; /* who is given no end of time is given no answer */
     if (holding && say_reason(s))
         return;
     reply_break(s->reply);
@@ -100,11 +107,13 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
 }
 
 void
-scrape_on_gone(void *ctx)
+scrape_on_gone(void *ctx, bool no_memory)
 {
     struct scrape *s = ctx;
     scrape_end_fetch(s);
-    if (s->failure.outcome == OUTCOME_OK)
+    if (no_memory && (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON))
+        failure_set_no_memory(&s->failure);
+    else if (s->failure.outcome == OUTCOME_OK)
         s->failure.outcome = OUTCOME_CLIENT_GONE;
     s->stage = STAGE_OVER;
     scrape_settle(s);

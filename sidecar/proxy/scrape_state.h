@@ -63,7 +63,7 @@ void scrape_end_fetch(struct scrape *scrape);
 void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 
 /* The scraper has gone; ctx is the scrape. */
-void scrape_on_gone(void *ctx);
+void scrape_on_gone(void *ctx, bool no_memory);
 
 /* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the pipeline. */
 void scrape_tell_families(const struct scrape *scrape, const struct ss_index *index);

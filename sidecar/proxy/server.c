@@ -160,7 +160,7 @@ server_scrape_over(struct server *s)
         evtimer_add(s->minute, &minute);
     if (--s->in_flight)
         return;
-    evtimer_add(s->quiet, &quiet);
+    (void)evtimer_add(s->quiet, &quiet); /* if it fails, the next scrape tries again */
     end_if_idle(s);
 }
 

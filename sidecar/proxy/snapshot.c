@@ -112,12 +112,20 @@ on_expiry(evutil_socket_t fd, short what, void *ctx)
     hide(ctx);
 }
 
+/* Tells one of those who wait, in the next turn of the loop, or in this one if there is no memory to wait for it. */
+static void
+tell_soon(struct snapshot *s)
+{
+    const struct timeval now = {0, 0};
+    if (evtimer_add(s->telling, &now))
+        event_active(s->telling, EV_TIMEOUT, 0);
+}
+
 /* Tells the next of those who wait, one in a turn of the loop: each makes an answer of its own, and others are to be
    answered in between. */
 static void
 on_telling(evutil_socket_t fd, short what, void *ctx)
 {
-    const struct timeval now = {0, 0};
     struct snapshot *s = ctx;
     struct snapshot_user *user = TAILQ_FIRST(&s->waiting);
     (void)fd, (void)what;
@@ -126,14 +134,13 @@ on_telling(evutil_socket_t fd, short what, void *ctx)
     TAILQ_REMOVE(&s->waiting, user, next);
     user->waits = false;
     if (!TAILQ_EMPTY(&s->waiting))
-        evtimer_add(s->telling, &now);
+        tell_soon(s);
     user->told(user->ctx);
 }
 
 void
 snapshot_ended(struct snapshot *s, enum snapshot_state state)
 {
-    const struct timeval now = {0, 0};
     s->fetch = NULL;
     s->state = state;
     telemetry_snapshot_ended(s->store->telemetry, s->endpoint->name,
@@ -141,7 +148,7 @@ snapshot_ended(struct snapshot *s, enum snapshot_state state)
                              : state == SNAPSHOT_FAILED                ? SHARED_FAILED
                              : s->failure.outcome == OUTCOME_PASSED_ON ? SHARED_PASSED_ON
                                                                        : SHARED_KEPT);
-    evtimer_add(s->telling, &now);
+    tell_soon(s);
     if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OUTGROWN)
         hide(s);
 }

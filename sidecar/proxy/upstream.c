@@ -46,6 +46,7 @@ struct sockets {
 struct upstream {
     struct event_base *base;
     struct event *timer, *idle;
+    bool early; /* there was no memory to wait for the timer */
     CURLM *multi;
     struct resolver *resolver;
     struct upstream_hooks hooks;
@@ -261,13 +262,34 @@ on_socket(evutil_socket_t fd, short what, void *ctx)
     collect_ended(u);
 }
 
+/* libcurl takes an error of this for one of all transfers. So without memory to wait for the time it is now. */
+static int
+set_timer(CURLM *multi, long ms, void *ctx)
+{
+    struct upstream *u = ctx;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    (void)multi;
+    if (ms < 0)
+        return event_del(u->timer);
+    u->early = event_add(u->timer, &tv);
+    if (u->early)
+        event_active(u->timer, EV_TIMEOUT, 0);
+    return 0;
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *ctx)
 {
     struct upstream *u = ctx;
+    bool early = u->early;
     int running;
+    long ms;
     (void)fd, (void)what;
+    u->early = false;
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    /* Of a time that is the same as before libcurl says nothing. */
+    if (early && !u->early && !curl_multi_timeout(u->multi, &ms))
+        set_timer(u->multi, ms, u);
     collect_ended(u);
 }
 
@@ -313,15 +335,6 @@ upstream_close_socket(void *ctx, curl_socket_t fd)
     return close(fd);
 }
 
-static int
-set_timer(CURLM *multi, long ms, void *ctx)
-{
-    struct upstream *u = ctx;
-    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    (void)multi;
-    return ms < 0 ? event_del(u->timer) : event_add(u->timer, &tv);
-}
-
 int
 upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks)
 {
@@ -333,9 +346,10 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     u->timer = evtimer_new(base, on_timer, u);
     u->idle = evtimer_new(base, on_idle, u);
     u->multi = curl_multi_init();
-    if (!u->timer || !u->idle || !u->multi || resolver_new(&u->resolver, base)) {
+    int r = u->timer && u->idle && u->multi ? resolver_new(&u->resolver, base) : -ENOMEM;
+    if (r) {
         upstream_free(u);
-        return -ENOMEM;
+        return r;
     }
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETDATA, u);

@@ -19,7 +19,7 @@ struct upstream_hooks {
     void (*ended)(void *owner, CURLcode code);
 };
 
-/* 0: *upstreamp is the caller's. -ENOMEM. */
+/* 0: *upstreamp is the caller's. Or a negative errno value. */
 int upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks);
 
 /* After its last transfer was taken out. NULL is fine. */

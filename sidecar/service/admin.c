@@ -69,7 +69,7 @@ show_config(struct admin *admin, struct evhttp_request *request)
     FILE *out = open_memstream(&text, &len);
     if (out)
         config_show(admin->hooks.config(admin->hooks.ctx), out);
-    if (!out || ferror(out) | fclose(out)) {
+    if (!out || ferror(out) | fclose(out) || !text) {
         free(text);
         http_reply(request, 503, "there is no memory left for the configuration");
         return;

@@ -5,6 +5,7 @@
 #include "door.h"
 #include "limits.h"
 #include "loop.h"
+#include "memory.h"
 #include "peer.h"
 #include "tls.h"
 
@@ -33,22 +34,25 @@ struct connection {
     struct event *deadline;
     struct peer peer;
     enum phase phase;
-    uint64_t of_peer; /* connections that its peer has, this one included */
-    size_t came;      /* bytes, since the last request */
-    bool yields;      /* its handshake lets all else go first */
-    bool spoke;       /* a byte of it has come */
-    bool served;      /* it got an answer 200 */
+    uint64_t of_peer;  /* connections that its peer has, this one included */
+    size_t came;       /* bytes, since the last request */
+    bool yields;       /* its handshake lets all else go first */
+    bool spoke;        /* a byte of it has come */
+    bool served;       /* it got an answer 200 */
+    uint64_t failures; /* memory_failures() when its answer was begun */
     const struct connection_events *events;
     void *ctx;
 };
 
 /* Time. */
 
+/* Nobody may have a connection for ever: without memory for the deadline it is now. */
 static void
 set_deadline(struct connection *c, int64_t ms)
 {
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    event_add(c->deadline, &tv);
+    if (event_add(c->deadline, &tv))
+        event_active(c->deadline, EV_TIMEOUT, 0);
 }
 
 static void
@@ -335,6 +339,7 @@ connection_begin(struct connections *all, struct evhttp_request *request)
         if (c->evhttp != evhttp)
             continue;
         c->phase = BUSY;
+        connection_begin_answer(c);
         event_del(c->deadline);
         evhttp_request_set_on_complete_cb(request, on_complete, c);
         return c;
@@ -371,6 +376,32 @@ void
 connection_pause_input(struct evhttp_connection *evhttp)
 {
     bufferevent_disable(evhttp_connection_get_bufferevent(evhttp), EV_READ);
+}
+
+void
+connection_dissolve(struct evhttp_connection *evhttp)
+{
+    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
+    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), &unconnected, sizeof(unconnected));
+}
+
+void
+connection_abort(struct evhttp_connection *evhttp)
+{
+    connection_dissolve(evhttp);
+    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), SHUT_RDWR);
+}
+
+void
+connection_begin_answer(struct connection *c)
+{
+    c->failures = memory_failures();
+}
+
+bool
+connection_has_answer(const struct connection *c)
+{
+    return memory_failures() == c->failures;
 }
 
 /* All of them. */

@@ -84,6 +84,20 @@ struct peer connection_peer(const struct connection *connection);
 /* Names who is told of the answer's end; NULL events: nobody. */
 void connection_listen(struct connection *connection, const struct connection_events *events, void *ctx);
 
+/*
+ * Resets a TCP connection. evhttp's own way is to shut it down first, and for an HTTP/1.0 client that would be the end
+ * of the body, whatever SO_LINGER says of the close after it.
+ */
+void connection_dissolve(struct evhttp_connection *evhttp);
+
+/* Nothing more goes out; evhttp hears that by the error that its next write gets. */
+void connection_abort(struct evhttp_connection *evhttp);
+
+/* From now on the answer is made, at once; whether libevent has had memory for all of it since then: what it has none
+   for is missing, perhaps from the head. */
+void connection_begin_answer(struct connection *connection);
+bool connection_has_answer(const struct connection *connection);
+
 /* From now on the answer is to be read in time. */
 void connection_set_deadline(struct connection *connection);
 

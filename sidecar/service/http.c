@@ -145,6 +145,7 @@ come_in(struct http *http, struct evhttp_request *request)
     struct credential credential;
     struct door_refusal refusal;
 
+    connection_begin_answer(connection_of(request));
     if (tls_is(bev) && !tls_is_under(bev, door->tls))
         close_behind(request); /* the next one comes under the certificate in force */
     if (!door_knows(door, &peer)) {
@@ -331,6 +332,8 @@ http_reply_body(struct evhttp_request *request, int status, const char *type, ch
     evhttp_add_header(headers, "Content-Length", length);
     evhttp_send_reply(request, status, NULL, body);
     connection_pause_input(evhttp_request_get_connection(request));
+    if (connection && !connection_has_answer(connection))
+        connection_abort(evhttp_request_get_connection(request));
     if (body)
         evbuffer_free(body);
 }

@@ -194,7 +194,7 @@ page_write(const struct shard_page *page, char **textp, size_t *lenp)
          "</main>\n<footer><span>As of <time>{}</time>; load it again for what is new.</span></footer>\n</body>\n"
          "</html>\n",
          html_time(wall_time(&v, v.now)).text);
-    if (ferror(v.out) | fclose(v.out)) {
+    if (ferror(v.out) | fclose(v.out) || !*textp) {
         free(*textp);
         return -ENOMEM;
     }

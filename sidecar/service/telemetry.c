@@ -413,7 +413,7 @@ telemetry_write(const struct telemetry *t, bool openmetrics, char **textp, size_
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         write_row(&e, &rows[i], t);
     exposition_end(&e);
-    if (ferror(e.out) | fclose(e.out)) {
+    if (ferror(e.out) | fclose(e.out) || !*textp) {
         free(*textp);
         return -ENOMEM;
     }

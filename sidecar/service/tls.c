@@ -202,7 +202,7 @@ set_priority(struct event *event, int priority)
     event_del(event);
     event_priority_set(event, priority);
     if (pending)
-        event_add(event, NULL);
+        (void)event_add(event, NULL); /* if it fails, the handshake does not go on, and its deadline ends it */
 }
 
 bool
