@@ -165,9 +165,8 @@ watch_files(struct program *p)
 
 /* Reads the configuration again. The old one stays in force if the new one has mistakes; why gets them. */
 static bool
-reload(void *ctx, char *why, size_t size)
+read_again(struct program *p, char *why, size_t size)
 {
-    struct program *p = ctx;
     struct config *config;
     char *mistakes = NULL;
     size_t len = 0;
@@ -207,12 +206,20 @@ reload(void *ctx, char *why, size_t size)
     return true;
 }
 
+/* Whoever it was for: a SIGHUP that waits is done with it, too. */
+static bool
+reload(void *ctx, char *why, size_t size)
+{
+    bool done = read_again(ctx, why, size);
+    systemd_notify("READY=1");
+    return done;
+}
+
 static void
 reload_unasked(void *ctx)
 {
     char why[256];
     reload(ctx, why, sizeof(why));
-    systemd_notify("READY=1");
 }
 
 static unsigned

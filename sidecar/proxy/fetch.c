@@ -9,6 +9,7 @@
 #include "upstream.h"
 
 #include "../service/memory.h"
+#include "../service/secrets.h"
 
 #include <scrapeshard/version.h>
 
@@ -600,6 +601,18 @@ rename_host(struct fetch *f, const struct fetch_request *request)
     return added && f->host && f->connect_to;
 }
 
+/* Not by asprintf(3), which leaves copies behind: the value may be a credential. libcurl takes "Name:" for "leave it
+   out" and "Name;" for one without a value. For secret_free(); NULL for want of memory. */
+static char *
+header_line(const struct evkeyval *h)
+{
+    size_t size = strlen(h->key) + strlen(": ") + strlen(h->value) + 1;
+    char *line = malloc(size);
+    if (line)
+        snprintf(line, size, *h->value ? "%s: %s" : "%s;", h->key, h->value);
+    return line;
+}
+
 static bool
 add_request_headers(struct fetch *f, const struct fetch_request *request)
 {
@@ -607,12 +620,9 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
     bool accept = false, agent = false;
 
     TAILQ_FOREACH (h, request->headers, next) {
-        char *line;
-        /* libcurl takes "Name:" for "leave it out" and "Name;" for one without a value. */
-        if (asprintf(&line, *h->value ? "%s: %s" : "%s;", h->key, h->value) < 0)
-            line = NULL;
+        char *line = header_line(h);
         bool added = add_request_header(f, line);
-        free(line);
+        secret_free(line);
         if (!added)
             return false;
         accept |= !strcasecmp(h->key, "Accept");

@@ -7,6 +7,7 @@
 #include "shared_fetch.h"
 
 #include "../service/config.h"
+#include "../service/secrets.h"
 #include "../service/telemetry.h"
 
 #include <scrapeshard/index.h>
@@ -72,7 +73,7 @@ snapshot_unref(struct snapshot *s)
         evbuffer_free(s->passed);
     evhttp_clear_headers(&s->headers);
     config_unref(s->config);
-    free(s->key);
+    secret_free(s->key);
     free(s);
     if (large)
         malloc_trim(0);
@@ -187,7 +188,7 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
 {
     struct snapshot *s = calloc(1, sizeof(*s));
     if (!s) {
-        free(key);
+        secret_free(key);
         return -ENOMEM;
     }
     s->store = store;
@@ -228,7 +229,7 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
     if (!key)
         return -ENOMEM;
     if (s ? s->state == SNAPSHOT_OUTGROWN : is_full(store, config)) {
-        free(key);
+        secret_free(key);
         return EBUSY;
     }
     if (!s) {
@@ -237,7 +238,7 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
             return r;
         s = user->snapshot;
     } else {
-        free(key);
+        secret_free(key);
         user->found = true;
     }
     snapshot_ref(s);

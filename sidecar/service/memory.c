@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdbool.h>
@@ -16,6 +17,9 @@ enum {
     BLOCK_BYTES = 1024,
     /* A connection and its scrape take up to about 60. */
     BLOCKS = 128,
+    /* libevent reads a head into blocks of 4 KiB, over TLS of 32 KiB and a little more. Larger ones have pieces of
+       bodies in them, and are given back as they are. */
+    WIPED_MOST = 33 * 1024,
 };
 
 union block {
@@ -55,13 +59,23 @@ take(size_t size)
 }
 
 static void
+wipe_and_free(void *p)
+{
+    size_t size = malloc_usable_size(p);
+    if (size <= WIPED_MOST)
+        explicit_bzero(p, size);
+    free(p);
+}
+
+static void
 give(void *p)
 {
     union block *block = p;
     if (!is_reserve(p)) {
-        free(p);
+        wipe_and_free(p);
         return;
     }
+    explicit_bzero(block, sizeof(*block));
     pthread_mutex_lock(&mutex);
     block->next = given_back;
     given_back = block;
@@ -73,15 +87,17 @@ retake(void *old, size_t size)
 {
     if (!old)
         return take(size);
-    if (!is_reserve(old))
+    size_t had = is_reserve(old) ? BLOCK_BYTES : malloc_usable_size(old);
+    if (had > WIPED_MOST)
         return realloc(old, size);
-    if (size <= BLOCK_BYTES)
+    if (size <= had && (is_reserve(old) || size >= had / 2))
         return old;
+    /* realloc(3) would leave a copy behind. */
     void *p = malloc(size);
-    if (p) {
-        memcpy(p, old, BLOCK_BYTES);
-        give(old);
-    }
+    if (!p)
+        return size <= had ? old : NULL;
+    memcpy(p, old, size < had ? size : had);
+    give(old);
     return p;
 }
 

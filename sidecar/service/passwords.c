@@ -167,24 +167,38 @@ passwords_succeed(struct passwords **pp, struct passwords *before)
 
 /* Credentials. */
 
-/* Decodes base64; *lenp gets the length. NULL: it is none, or there is no memory. */
-static char *
-decode(const char *base64, size_t *lenp)
+/* Base64 that was decoded. */
+struct decoded {
+    char *text; /* with a NUL behind it */
+    size_t len, size;
+};
+
+/* Wipes all of it, what stands behind the text too. */
+static void
+decoded_deinit(struct decoded *d)
+{
+    if (d->text)
+        OPENSSL_cleanse(d->text, d->size);
+    free(d->text);
+}
+
+/* False: it is none, or there is no memory. *d is the caller's in any case. */
+static bool
+decode(struct decoded *d, const char *base64)
 {
     size_t len = strlen(base64), pad = 0;
+    *d = (struct decoded){NULL, 0, len / 4 * 3 + 1};
     if (!len || len % 4 || len > 4096)
-        return NULL;
+        return false;
     while (pad < 2 && base64[len - 1 - pad] == '=')
         pad++;
-    char *text = malloc(len / 4 * 3 + 1);
-    int n = text ? EVP_DecodeBlock((unsigned char *)text, (const unsigned char *)base64, (int)len) : -1;
-    if (n < (int)pad) {
-        free(text);
-        return NULL;
-    }
-    *lenp = (size_t)n - pad;
-    text[*lenp] = 0;
-    return text;
+    d->text = malloc(d->size);
+    int n = d->text ? EVP_DecodeBlock((unsigned char *)d->text, (const unsigned char *)base64, (int)len) : -1;
+    if (n < (int)pad)
+        return false;
+    d->len = (size_t)n - pad;
+    d->text[d->len] = 0;
+    return true;
 }
 
 /* Finds the user's hash; for who is not there always the same, as it is for who is. */
@@ -211,26 +225,19 @@ find_hash(const struct passwords *p, struct credential *c, const char *name)
 int
 passwords_decode(const struct passwords *p, struct credential *c, const char *base64)
 {
-    size_t len = 0;
+    struct decoded d;
     unsigned digest_len = sizeof(c->digest);
-    char *text = decode(base64, &len), *colon = text ? memchr(text, ':', len) : NULL;
+    char *colon = decode(&d, base64) ? memchr(d.text, ':', d.len) : NULL;
 
     *c = (struct credential){.password = NULL};
-    bool good = colon && !memchr(text, 0, len) &&
-                HMAC(EVP_sha256(), p->key, sizeof(p->key), (unsigned char *)text, len, c->digest, &digest_len);
-    if (good) {
+    if (colon && !memchr(d.text, 0, d.len) &&
+        HMAC(EVP_sha256(), p->key, sizeof(p->key), (unsigned char *)d.text, d.len, c->digest, &digest_len)) {
         *colon = 0;
-        good = find_hash(p, c, text);
+        if (find_hash(p, c, d.text))
+            c->password = strdup(colon + 1);
     }
-    if (!good) {
-        if (text)
-            OPENSSL_cleanse(text, len);
-        free(text);
-        return -1;
-    }
-    memmove(text, colon + 1, len - (size_t)(colon - text));
-    c->password = text;
-    return 0;
+    decoded_deinit(&d);
+    return c->password ? 0 : -1;
 }
 
 void

@@ -71,6 +71,7 @@ secret_read_line(char **textp, const char *path, const char **wrong)
     if (!bytes)
         *wrong = strerror(ENOMEM);
     if (file) {
+        setvbuf(file, NULL, _IONBF, 0); /* or there is another copy, which nobody wipes */
         size_t n = fread(bytes, 1, SECRET_MOST, file);
         size_t mark = utf8_mark_len(bytes);
         *wrong = ferror(file) ? strerror(errno) : what_is_wrong(bytes + mark, n - mark);

@@ -811,6 +811,8 @@ def test_addresses_take_turns_with_their_passwords(sidecar, service, slow_passwo
         status, _, body = ask(s.port, headers=GOOD, source="127.0.0.99")
         matched = hits(s, "credentials") - before
         over.set()
+    s.process.send_signal(signal.SIGTERM)
+    s.wait_line("shutting down")  # the second signal, at the end, waits for none of the guesses
     assert (status, body) == (200, BODY)
     # One was being matched when it came, and one may end before the number is read.
     assert matched <= len(guessing) + 2

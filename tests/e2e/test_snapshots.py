@@ -99,9 +99,10 @@ class Metrics:
 
 @pytest.fixture
 def snapshots(upstream, sidecar, config):
-    """snapshots(service, *settings) starts a sidecar whose endpoint keeps snapshots."""
+    """snapshots(service, *settings) starts a sidecar whose endpoint keeps snapshots. Several have the same file, one after
+    the other, so it is not watched."""
     def start(service, *settings, max_age=LONG, before=""):
-        text = [before, "[endpoint app]", f"upstream = {service.url}", f"max_age = {max_age}", *settings, ""]
+        text = ["[process]", "watch_files = off", before, "[endpoint app]", f"upstream = {service.url}", f"max_age = {max_age}", *settings, ""]
         return sidecar(config=config("\n".join(text)))
     return start
 
