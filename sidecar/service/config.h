@@ -57,6 +57,7 @@ struct endpoint {
        Host header. Or NULL. */
     char *connect_to, *host;
     char *authorization; /* from authorization_file, or NULL */
+    bool timeout_is_set; /* it is no default, and the most */
 };
 
 struct config {
