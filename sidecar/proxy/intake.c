@@ -158,13 +158,15 @@ intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, en
 }
 
 void
-intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress)
+intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
+                 const struct time_limit *limit)
 {
     bool asked = progress == FETCH_ASKED;
-    failure_set(failure, OUTCOME_TIMEOUT, "endpoint %s: %s in time", endpoint->name,
+    failure_set(failure, OUTCOME_TIMEOUT, "endpoint %s: %s within %g s (%s)", endpoint->name,
                 asked                        ? "the service did not answer"
                 : progress == FETCH_RESOLVES ? "DNS did not answer for the host of the service's URL"
-                                             : "no connection to the service was to be had");
+                                             : "there was no connection to the service",
+                (double)limit->ms / 1000, limit->by);
     failure->error = asked ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
     if (progress == FETCH_WAITS)
         failure->limit = LIMIT_UPSTREAM_CONNECTIONS;

@@ -11,6 +11,7 @@
 
 struct endpoint;
 struct evkeyvalq;
+struct time_limit;
 
 /* Why an answer is no success. Zeroed: it is. */
 struct failure {
@@ -44,7 +45,8 @@ void intake_pipeline_failed(struct failure *failure, const struct endpoint *endp
 void intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
                          const char *reason);
 
-/* There was no time left for the fetch. */
-void intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress);
+/* There was no time left for the fetch, which had this much. */
+void intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
+                      const struct time_limit *limit);
 
 #endif

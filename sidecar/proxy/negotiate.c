@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
+#include "../service/config.h"
+
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -262,10 +264,28 @@ negotiate_coding(const char *list)
     }
 }
 
-int
-negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct negotiate_error *error)
+static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
+
+enum {
+    /* No scraper waits longer for us; a peer that says so is not to hold its place for days. */
+    TIMEOUT_MOST = 60 * 60 * 1000,
+    OFFSET_MOST = 500,
+    SERVICE_OFFSET_MOST = 100,
+};
+
+/* A tenth of a time, but not more than this. */
+static double
+tenth(double ms, double most)
 {
-    *msp = endpoint_ms;
+    return ms / 10 < most ? ms / 10 : most;
+}
+
+int
+negotiate_timeout(const char *header, const struct endpoint *endpoint, struct time_limit *limit,
+                  struct negotiate_error *error)
+{
+    limit->ms = endpoint->timeout;
+    snprintf(limit->by, sizeof(limit->by), "endpoint.%s.timeout", endpoint->name);
     if (!header)
         return 0;
 
@@ -273,13 +293,28 @@ negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct 
     double seconds = strtod(header, &end);
     /* strtod() takes more than a decimal number; a scraper's timeout is nothing else. */
     if (!*header || *end || strspn(header, "0123456789.") != strlen(header) || !(seconds > 0)) {
-        snprintf(error->reason, sizeof(error->reason),
-                 "X-Prometheus-Scrape-Timeout-Seconds: \"%.40s\" is no time; a number of seconds above 0 is right",
-                 header);
+        snprintf(error->reason, sizeof(error->reason), "%s: expected a number of seconds above 0, got \"%.40s\"",
+                 timeout_header, header);
         return EINVAL;
     }
-    double left = seconds - (seconds > 1 ? 0.5 : seconds / 2);
-    if (left * 1000 < (double)endpoint_ms)
-        *msp = left * 1000 < 1 ? 1 : (int64_t)(left * 1000);
+    double ms = seconds * 1000 < TIMEOUT_MOST ? seconds * 1000 : TIMEOUT_MOST, offset = tenth(ms, OFFSET_MOST);
+    if (endpoint->timeout_is_set && (double)endpoint->timeout <= ms - offset)
+        return 0;
+    limit->ms = ms - offset < 1 ? 1 : (int64_t)(ms - offset);
+    snprintf(limit->by, sizeof(limit->by), "%s %g less %g s", timeout_header, ms / 1000, offset / 1000);
     return 0;
+}
+
+int
+negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
+{
+    char seconds[32];
+    double ms = left_ms > 1 ? (double)left_ms : 1;
+    if (!evhttp_find_header(headers, timeout_header))
+        return 0;
+    while (!evhttp_remove_header(headers, timeout_header))
+        ;
+    ms -= tenth(ms, SERVICE_OFFSET_MOST);
+    snprintf(seconds, sizeof(seconds), "%.3f", (ms < 1 ? 1 : ms) / 1000);
+    return evhttp_add_header(headers, timeout_header, seconds) ? -ENOMEM : 0;
 }

@@ -2,7 +2,6 @@
 #include "request.h"
 
 #include "gzip.h"
-#include "negotiate.h"
 
 #include "../service/config.h"
 
@@ -46,12 +45,13 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
     struct params_error params_error = {""};
     struct negotiate_error error = {""};
 
-    *r = (struct request){.timeout = 0};
+    *r = (struct request){.gzip = false};
     TAILQ_INIT(&r->headers);
+    negotiate_timeout(NULL, endpoint, &r->timeout, &error);
     int status = params_parse(&r->params, query, &names, &params_error);
     if (!status)
-        status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"),
-                                   endpoint->timeout, &r->timeout, &error);
+        status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"), endpoint,
+                                   &r->timeout, &error);
     if (!status)
         status = negotiate_request(headers, &r->headers, ss_sharding_takes_protobuf(config->sharding), &error);
     if (!status)
@@ -61,7 +61,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
     if (status) {
         snprintf(reason, size, "%s", *params_error.reason ? params_error.reason : error.reason);
         request_deinit(r);
-        *r = (struct request){.timeout = 0};
+        *r = (struct request){.timeout = r->timeout};
         TAILQ_INIT(&r->headers);
     }
     return status;

@@ -146,7 +146,7 @@ finish(struct scrape *s)
         return;
     }
     s->bytes_out += staged(s);
-    s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
+    scrape_is_whole(s); /* before anything is sent: on_done may be called from in there */
     if (holding) {
         reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
@@ -178,7 +178,7 @@ answer(struct scrape *s)
             scrape_tell_families(s, snapshot->index);
         s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
         s->bytes_out = evbuffer_get_length(part.body);
-        s->stage = STAGE_FLUSHING;
+        scrape_is_whole(s);
         reply_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
     } else if (r == ERANGE) {
         struct failure failure;
@@ -288,8 +288,10 @@ static int
 ask(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
+    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
     struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
-    int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
+    if (!r)
+        r = fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s);
     free(url);
     return r;
 }
@@ -343,7 +345,7 @@ static int
 look(struct scrape *s)
 {
     struct telemetry *telemetry = s->server->telemetry;
-    s->user = (struct snapshot_user){.peer = &s->place.peer, .told = on_told, .ctx = s};
+    s->user = (struct snapshot_user){.peer = &s->place.peer, .timeout = &s->request.timeout, .told = on_told, .ctx = s};
     int r = snapshots_ask(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
 
     s->shared = s->user.found;
@@ -364,11 +366,10 @@ look(struct scrape *s)
 }
 
 static int
-set_deadline(struct scrape *s)
+begin_deadline(struct scrape *s)
 {
-    struct timeval tv = {s->request.timeout / 1000, s->request.timeout % 1000 * 1000};
     s->deadline = evtimer_new(s->server->base, scrape_on_deadline, s);
-    return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
+    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
 }
 
 /* Takes one of the endpoint's places. 0, or a negative errno value; EBUSY (positive): there is none. */
@@ -422,9 +423,7 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (r) /* the answer that says so is to be read in time too */
-        s->request.timeout = endpoint->timeout;
-    if (set_deadline(s))
+    if (begin_deadline(s))
         r = -ENOMEM;
     if (!r && (r = take_place(s, request)) == EBUSY) {
         fail_busy(s);

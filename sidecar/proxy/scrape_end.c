@@ -7,11 +7,43 @@
 
 #include "../service/memory.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    /* What we say ourselves is to be read by then; it is short. */
+    TIME_TO_READ = 1000,
+};
+
+/* Time. */
+
+int64_t
+scrape_time_left(const struct scrape *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t gone = (int64_t)(now.tv_sec - s->began.tv_sec) * 1000 + (now.tv_nsec - s->began.tv_nsec) / 1000000;
+    return gone < s->request.timeout.ms ? s->request.timeout.ms - gone : 0;
+}
+
+int
+scrape_set_deadline(struct scrape *s, int64_t more)
+{
+    int64_t ms = scrape_time_left(s) + more;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    return evtimer_add(s->deadline, &tv) ? -ENOMEM : 0;
+}
+
+void
+scrape_is_whole(struct scrape *s)
+{
+    s->stage = STAGE_FLUSHING;
+    scrape_set_deadline(s, TIME_TO_READ);
+}
 
 /* Failure. */
 
@@ -50,7 +82,7 @@ say_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
-    const struct timeval time_to_read = {1, 0};
+    const struct timeval time_to_read = {TIME_TO_READ / 1000, 0};
     bool holding = s->stage == STAGE_HOLDING;
 
     /* One that fails twice failed for the first reason, and could not say it. */
@@ -86,15 +118,28 @@ scrape_end_fetch(struct scrape *s)
     snapshot_leave(&s->user);
 }
 
+/* Whether what it waited for has come in time, or has failed, and it is told so in a moment, after others. */
+static bool
+is_about_to_hear(const struct scrape *s)
+{
+    const struct snapshot *snapshot = s->user.snapshot;
+    return s->user.waits && (snapshot->state == SNAPSHOT_HERE || snapshot->state == SNAPSHOT_FAILED);
+}
+
 void
 scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct scrape *s = ctx;
     struct failure failure;
     (void)fd, (void)what;
+    if (is_about_to_hear(s)) {
+        scrape_set_deadline(s, TIME_TO_READ);
+        return;
+    }
     if (s->user.waits || s->turn.waits || (s->fetch && !s->paused)) {
         intake_timed_out(&failure, s->endpoint,
-                         s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch));
+                         s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
+                         &s->request.timeout);
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;

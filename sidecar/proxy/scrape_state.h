@@ -59,6 +59,16 @@ void scrape_fail_without_memory(struct scrape *scrape);
 /* Ends what the service's side is to the scrape. */
 void scrape_end_fetch(struct scrape *scrape);
 
+/* All of the answer is there, and is about to be sent. That it came in time was the service's part; the scraper has
+   longer to read it, but not for ever. */
+void scrape_is_whole(struct scrape *scrape);
+
+/* Sets the deadline so many milliseconds after what there is left of the scrape's time. 0 or -ENOMEM. */
+int scrape_set_deadline(struct scrape *scrape, int64_t more);
+
+/* The milliseconds that are left; 0 if there are none. */
+int64_t scrape_time_left(const struct scrape *scrape);
+
 /* There is no time left; ctx is the scrape. */
 void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 

@@ -26,6 +26,7 @@ struct shared_fetch {
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it is its turn */
     struct event *deadline;
+    struct time_limit timeout; /* of those who wait or have waited, the longest, from the beginning */
     struct pipeline *pipeline; /* NULL before the head */
     bool outgrown;
 };
@@ -93,7 +94,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct shared_fetch *x = ctx;
     (void)fd, (void)what;
-    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, fetch_progress(x->fetch));
+    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, fetch_progress(x->fetch), &x->timeout);
     end(x);
 }
 
@@ -178,12 +179,33 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
+static int64_t
+time_left(const struct shared_fetch *x)
+{
+    int64_t gone = (int64_t)(snapshot_age(x->snapshot) * 1000);
+    return gone < x->timeout.ms ? x->timeout.ms - gone : 0;
+}
+
+/* Gives it the time of one more who waits, if that is longer. It counts from the beginning all the same: a service that
+   hangs is not waited for by everyone who comes, one after the other. */
+static int
+extend(struct shared_fetch *x, const struct time_limit *timeout)
+{
+    if (timeout->ms <= x->timeout.ms)
+        return 0;
+    x->timeout = *timeout;
+    int64_t left = time_left(x);
+    struct timeval tv = {left / 1000, left % 1000 * 1000};
+    return evtimer_add(x->deadline, &tv) ? -ENOMEM : 0;
+}
+
 static int
 ask(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
-    return fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
+    int r = negotiate_tell_timeout(&x->headers, time_left(x));
+    return r ? r : fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
 }
 
 static void
@@ -217,13 +239,15 @@ on_turn(void *ctx)
 static int
 begin(struct shared_fetch *x, const struct request *request)
 {
-    const struct endpoint *endpoint = x->snapshot->endpoint;
-    const struct timeval tv = {endpoint->timeout / 1000, endpoint->timeout % 1000 * 1000};
-    x->url = request_url(request, endpoint);
+    const struct evkeyval *h;
+    x->url = request_url(request, x->snapshot->endpoint);
     x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
-    return !x->url || !x->deadline || evtimer_add(x->deadline, &tv)
-               ? -ENOMEM
-               : snapshot_request_headers(request, endpoint, &x->headers);
+    if (!x->url || !x->deadline)
+        return -ENOMEM;
+    TAILQ_FOREACH (h, &request->headers, next)
+        if (evhttp_add_header(&x->headers, h->key, h->value))
+            return -ENOMEM;
+    return 0;
 }
 
 int
@@ -247,9 +271,11 @@ void
 shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
 {
     const struct snapshot *s = x->snapshot;
-    if (x->fetch)
+    int r = extend(x, user->timeout);
+    if (x->fetch && !r)
         return;
-    int r = place_await(s->store->turns, &user->turn, s->endpoint->url.service, user->peer, on_turn, user);
+    if (!r)
+        r = place_await(s->store->turns, &user->turn, s->endpoint->url.service, user->peer, on_turn, user);
     if (!r)
         on_turn(user);
     else if (r < 0)

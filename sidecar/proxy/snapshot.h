@@ -34,6 +34,7 @@ struct request;
 struct shared_fetch;
 struct ss_filter_counts;
 struct telemetry;
+struct time_limit;
 struct upstream;
 
 /* The store. */
@@ -55,6 +56,7 @@ enum snapshot_state { SNAPSHOT_COMING, SNAPSHOT_HERE, SNAPSHOT_FAILED, SNAPSHOT_
 struct snapshot_user {
     struct snapshot *snapshot;
     const struct peer *peer; /* who it is */
+    const struct time_limit *timeout;
     struct place turn;       /* to ask the service, while it waits and nobody has asked */
     void (*told)(void *ctx); /* the snapshot it waited for is coming no more; from the event loop */
     void *ctx;
@@ -156,9 +158,6 @@ bool snapshot_has_room(const struct snapshot *snapshot, uint64_t bytes);
 
 /* What requests have in common that a snapshot answers; NULL for want of memory. */
 char *snapshot_key(const struct request *request);
-
-/* The headers that the service is asked with for all of them. 0 or -ENOMEM. */
-int snapshot_request_headers(const struct request *request, const struct endpoint *endpoint, struct evkeyvalq *out);
 
 /* Frees the compressed parts that are kept with it. */
 void snapshot_free_gzips(struct snapshot *snapshot);

@@ -215,6 +215,7 @@ check_endpoint(struct builder *b, struct endpoint *e)
         if (!strcmp(other->path, e->path))
             builder_mistake(b, "path %s is already that of [endpoint %s]", e->path, other->name);
     builder_place_at(b, e, SETTING_ENDPOINT_timeout);
+    e->timeout_is_set = builder_is_given(b, e, SETTING_ENDPOINT_timeout);
     if (e->timeout < 1)
         builder_mistake(b, "timeout 0s leaves no time for a scrape; 10s is usual");
     builder_place_at(b, e, SETTING_ENDPOINT_timestamps);

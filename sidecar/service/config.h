@@ -59,6 +59,7 @@ struct endpoint {
     struct upstream_url url;    /* upstream, parsed, with tls_server_name */
     char *authorization;        /* from authorization_file, or NULL */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
+    bool timeout_is_set;        /* it is no default, and the most */
 };
 
 struct config {

@@ -107,6 +107,9 @@ void builder_place_at(struct builder *b, const struct endpoint *e, int setting);
 /* The same for the first of two that was given. */
 void builder_place_at_either(struct builder *b, const struct endpoint *e, int setting, int other);
 
+/* Whether a setting was given at all. */
+bool builder_is_given(const struct builder *b, const struct endpoint *e, int setting);
+
 /* Puts them at a byte of the i-th value of one of the program's lists of whole texts (not of labels). */
 void builder_place_in(struct builder *b, int setting, size_t i, size_t offset);
 

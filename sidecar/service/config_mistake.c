@@ -131,6 +131,12 @@ is_given(const struct place *place)
     return place->flag || place->line;
 }
 
+bool
+builder_is_given(const struct builder *b, const struct endpoint *e, int setting)
+{
+    return is_given(&origin_of(b, e)->settings[setting]);
+}
+
 void
 builder_place_at(struct builder *b, const struct endpoint *e, int setting)
 {

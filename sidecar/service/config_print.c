@@ -74,10 +74,19 @@ print_choice(FILE *out, const char *choices, int index)
     fprintf(out, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
-static void
-print_scalar(FILE *out, const struct setting *s, const void *field)
+/* Whether it means something that a setting was given, even with its default: such a default is printed as a comment.
+ */
+static bool
+is_left_open(const struct setting *s, const void *object)
 {
-    fprintf(out, "%s = ", s->key);
+    return s == &settings[SETTING_ENDPOINT_timeout] && !((const struct endpoint *)object)->timeout_is_set;
+}
+
+static void
+print_scalar(FILE *out, const struct setting *s, const void *object)
+{
+    const void *field = (const char *)object + s->offset;
+    fprintf(out, "%s%s = ", is_left_open(s, object) ? "; " : "", s->key);
     if (s->type == TYPE_duration)
         value_write_duration(out, *(const int64_t *)field);
     else if (s->type == TYPE_keepalive)
@@ -105,7 +114,7 @@ print_settings(FILE *out, const struct setting *s, const struct setting *end, co
         else if (setting_is_text(s->type))
             too_long += print_text(out, s, *(char *const *)field, manner);
         else
-            print_scalar(out, s, field);
+            print_scalar(out, s, object);
     }
     return too_long;
 }

@@ -117,7 +117,7 @@ tls_key = off
 tls_server_name = off
 tls_insecure = false
 authorization_file = off
-timeout = 10s
+; timeout = 10s
 max_in_flight = 256
 max_age = 0s
 timestamps = off
@@ -564,6 +564,13 @@ def again(config, printed):
     status, out, err = run("check", "--print", config(printed))
     assert (status, err) == (0, "")
     return out
+
+
+@pytest.mark.parametrize("given, shown", [("", "; timeout = 10s"), ("timeout = 10s\n", "timeout = 10s")])
+def test_print_says_whether_the_timeout_was_set(config, given, shown):
+    """Set, it is the most for scrapers that name their own, even if it is the default."""
+    printed = run("check", "--print", config("[endpoint app]\nupstream = http://127.0.0.1:8080/metrics\n" + given))[1]
+    assert f"\n{shown}\n" in printed and again(config, printed) == printed
 
 
 def test_print_is_a_file(config):

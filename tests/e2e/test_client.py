@@ -772,7 +772,6 @@ ACCEPTS = [
     ("Authorization", "Bearer a.b-c_d~e+f/g=="),
     ("User-Agent", "Prometheus/3.5.0"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-    ("X-Prometheus-Scrape-Timeout-Seconds", "10.000000"),
     ("X-Scope-OrgID", "tenant-1|tenant-2"),
     ("X-Empty", ""),
     ("Cookie", "a=b; c=d"),
@@ -929,20 +928,20 @@ def timed(function):
 
 
 @pytest.mark.parametrize("endpoint, header, least, most", [
-    ("30s", "1.5", 1.0, 1.5),
-    ("30s", "1.500000", 1.0, 1.5),
-    ("30s", "0.6", 0.3, 0.6),
-    ("30s", "0.5", 0.25, 0.5),
+    ("30s", "1.5", 1.35, 5),
+    ("30s", "1.500000", 1.35, 5),
+    ("30s", "0.6", 0.54, 5),
+    ("30s", "0.5", 0.45, 5),
     ("500ms", "30", 0.5, 5),
     ("500ms", "99999999999999999999", 0.5, 5),
     ("500ms", None, 0.5, 5),
 ])
 def test_timeout_header(client, upstream, endpoint, header, least, most):
-    """Less half a second, so that the scraper hears our reason; it only ever shortens."""
+    """Less a tenth, so that the scraper hears our reason; it only ever shortens what is set."""
     s, c = client(upstream(silent).url, "--set", f"endpoint.default.timeout={endpoint}")
     headers = [f"X-Prometheus-Scrape-Timeout-Seconds: {header}"] if header else []
     (status, _, body), seconds = timed(lambda: c.scrape(headers=headers))
-    assert status == 504 and b"in time" in body
+    assert status == 504 and b"did not answer within" in body
     assert seconds > least - 0.01
     assert SLOW > 1 or seconds < most
     c.send("/nowhere")

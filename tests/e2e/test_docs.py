@@ -41,7 +41,8 @@ def read_full_conf():
 
 
 def test_conf_has_every_key_with_its_default():
-    """The full file changes nothing: it says the defaults. A list without a default has an example instead."""
+    """The full file changes nothing: it says the defaults. A list without a default has an example instead, and so has the
+    timeout, which means more where it is set."""
     values, examples, _ = read_full_conf()
     assert not set(values) & set(examples)
     assert set(values) | set(examples) == set(KEYS)
@@ -51,6 +52,8 @@ def test_conf_has_every_key_with_its_default():
     for key, (kind, default) in defaults.items():
         if kind in ("labels", "patterns"):
             assert default == "" and key in examples
+        elif key == ("endpoint", "timeout"):
+            assert examples[key] == default
         elif key != ("endpoint", "upstream"):
             assert values[key] == (f'"{default}"' if kind == "separator" else default)
 
