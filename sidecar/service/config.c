@@ -3,162 +3,11 @@
 
 #include "door.h"
 #include "secrets.h"
-#include "utf8.h"
 #include "values.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The flags. */
-
-/* Assigns a flag's value to an endpoint, or, where that is NULL, to the program. */
-static void
-take_flag_value(struct builder *b, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
-{
-    struct origin *origin = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
-    origin->settings[s - settings] = b->place;
-    builder_assign(b, s, e ? (void *)e : b->config, flag->value);
-}
-
-/* --upstream.url is for the only endpoint of the file, which stands first, or that of the flags. */
-static void
-take_upstream_flag(struct builder *b, size_t of_file, const struct config_flag_value *flag)
-{
-    struct config *c = b->config;
-    if (of_file > 1)
-        builder_mistake(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", of_file);
-    else if (c->n_endpoints)
-        take_flag_value(b, builder_setting("endpoint", "upstream"), c->endpoints, flag);
-}
-
-/* Whether a file could have the name too, in its [endpoint NAME]. */
-static bool
-is_endpoint_name(const char *name)
-{
-    size_t len = strlen(name);
-    return len && len <= SECTION_MOST - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
-           !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
-}
-
-/* The NAME in endpoint.NAME.key, which may have dots in it; empty if a setting has none. */
-static struct ss_span
-flag_endpoint(const char *setting)
-{
-    static const char prefix[] = "endpoint.";
-    const char *name = setting + strlen(prefix), *last = strrchr(setting, '.');
-    if (strncmp(setting, prefix, strlen(prefix)) != 0 || last < name)
-        return (struct ss_span){"", 0};
-    return (struct ss_span){name, (size_t)(last - name)};
-}
-
-/* Whether flags name an upstream for the endpoint of one of them. */
-static bool
-has_upstream(const struct config_flags *flags, struct ss_span name)
-{
-    static const char key[] = ".upstream";
-    for (size_t i = 0; i < flags->n; i++) {
-        const char *setting = flags->values[i].setting;
-        struct ss_span other = flag_endpoint(setting);
-        if (other.len == name.len && !memcmp(other.ptr, name.ptr, name.len) && !strcmp(other.ptr + other.len, key))
-            return true;
-    }
-    return false;
-}
-
-/* Adds the endpoint of --upstream.url, which goes by the name that other flags have for it: the one that they name
-   without giving it an upstream. Where there is none, or several, it is "default". */
-static void
-add_upstream_endpoint(struct builder *b, const struct config_flags *flags)
-{
-    struct ss_span only = {"", 0};
-    char name[64] = "default";
-    bool wanted = false, several = false;
-
-    for (size_t i = 0; i < flags->n; i++) {
-        struct ss_span other = flag_endpoint(flags->values[i].setting);
-        wanted |= !strcmp(flags->values[i].setting, "upstream.url");
-        if (!other.len || has_upstream(flags, other))
-            continue;
-        several |= only.len && (only.len != other.len || memcmp(only.ptr, other.ptr, only.len) != 0);
-        only = other;
-    }
-    if (only.len && !several && only.len < sizeof(name))
-        snprintf(name, sizeof(name), "%.*s", (int)only.len, only.ptr);
-    if (wanted)
-        builder_add_endpoint(b, is_endpoint_name(name) ? name : "default");
-}
-
-/* section.key or endpoint.NAME.key; a name may have dots in it. */
-static void
-take_flag(struct builder *b, const struct config_flag_value *flag)
-{
-    const char *setting = flag->setting, *dot = strchr(setting, '.'), *last = strrchr(setting, '.');
-    char section[64], name[64];
-    struct endpoint *e = NULL;
-
-    if (!dot || (size_t)(dot - setting) >= sizeof(section) || (size_t)(last - dot) >= sizeof(name)) {
-        builder_mistake(b, "section.key=value or endpoint.NAME.key=value is right");
-        return;
-    }
-    snprintf(section, sizeof(section), "%.*s", (int)(dot - setting), setting);
-    bool of_endpoint = !strcmp(section, "endpoint");
-    if (!builder_setting(section, NULL)) {
-        builder_unknown_section(b, section);
-        return;
-    }
-    if (of_endpoint ? last == dot : last != dot) {
-        builder_mistake(b, "there is no setting %s; section.key or endpoint.NAME.key is right", setting);
-        return;
-    }
-    const struct setting *s = builder_setting(section, last + 1);
-    if (!s) {
-        builder_unknown_key(b, of_endpoint ? "endpoint NAME" : section, section, last + 1);
-        return;
-    }
-    if (of_endpoint) {
-        snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
-        e = builder_endpoint(b, name);
-        if (!e && !is_endpoint_name(name)) {
-            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
-            return;
-        }
-        if (!e && !(e = builder_add_endpoint(b, name)))
-            return;
-    }
-    take_flag_value(b, s, e, flag);
-}
-
-static bool
-has_control(const char *text)
-{
-    while (*text && (*text == '\t' || !iscntrl((unsigned char)*text)))
-        text++;
-    return *text;
-}
-
-static void
-take_flags(struct builder *b, const struct config_flags *flags)
-{
-    size_t of_file = b->config->n_endpoints;
-    memset(b->touched, 0, sizeof(b->touched));
-    if (!of_file)
-        add_upstream_endpoint(b, flags);
-    for (size_t i = 0; i < flags->n; i++) {
-        const struct config_flag_value *flag = &flags->values[i];
-        builder_place_nowhere(b);
-        b->place.flag = flag->flag;
-        if (has_control(flag->setting) || has_control(flag->value))
-            builder_mistake(b, "there is a control character in it");
-        else if (!strcmp(flag->setting, "upstream.url"))
-            take_upstream_flag(b, of_file, flag);
-        else
-            take_flag(b, flag);
-    }
-}
-
-/* The whole. */
 
 /* A bad one has been told where it was read. */
 static void
@@ -168,41 +17,11 @@ resolve_upstream(struct builder *b, struct endpoint *e)
     b->out_of_memory |= url_read(&e->url, e->upstream, &reason) < 0;
 }
 
-/* Tells that a flag names an endpoint that does not exist, by that flag, and which ones do. False: there are none. */
-static bool
-tell_endpoints(struct builder *b, const struct endpoint *e)
-{
-    const struct config *c = b->config;
-    const struct origin *origin = &b->endpoints[e - c->endpoints];
-    const char *before = "";
-    size_t i = 0;
-
-    while (i < SETTINGS && !origin->settings[i].flag)
-        i++;
-    size_t n = 0;
-    for (const struct endpoint *other = c->endpoints; other < c->endpoints + c->n_endpoints; other++)
-        n += *other->upstream != 0;
-    if (origin->section.line || i == SETTINGS || !n)
-        return false;
-    b->place = origin->settings[i];
-    builder_begin_mistake(b);
-    fprintf(b->mistakes, "there is no endpoint %s; expected ", e->name);
-    for (const struct endpoint *other = c->endpoints; other < c->endpoints + c->n_endpoints; other++) {
-        if (!*other->upstream)
-            continue;
-        fprintf(b->mistakes, "%s%s", before, other->name);
-        before = ", ";
-    }
-    fprintf(b->mistakes, ", or endpoint.%s.upstream=URL", e->name);
-    builder_end_mistake(b);
-    return true;
-}
-
 static void
 check_endpoint(struct builder *b, struct endpoint *e)
 {
     builder_place_at(b, e, SETTING_ENDPOINT_upstream);
-    if (!*e->upstream && tell_endpoints(b, e))
+    if (!*e->upstream && builder_unknown_endpoint(b, e))
         return;
     if (!*e->upstream)
         builder_mistake(b, "upstream is missing; http://HOST:PORT/PATH is right");
@@ -320,7 +139,7 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
     builder_assign_defaults(&b, b.config, false);
     if (flags->file)
         builder_read_file(&b);
-    take_flags(&b, flags);
+    builder_take_flags(&b, flags);
     if (flags->files)
         list_all_files(&b, flags->files);
     if (!b.out_of_memory)

@@ -122,6 +122,10 @@ const struct setting *builder_setting(const char *section, const char *key);
 void builder_unknown_section(struct builder *b, const char *section);
 void builder_unknown_key(struct builder *b, const char *section, const char *kind, const char *key);
 
+/* Tells that a flag names an endpoint that is nowhere else, at that flag, and which ones there are. False: that is not
+   what is wrong with an endpoint that has no upstream. */
+bool builder_unknown_endpoint(struct builder *b, const struct endpoint *e);
+
 /* The name in a section's "endpoint NAME"; NULL if it is none. */
 const char *endpoint_name(const char *section);
 
@@ -151,6 +155,9 @@ bool texts_take(struct builder *b, struct texts *texts, char *text);
 
 /* Reads the file at b->path. */
 void builder_read_file(struct builder *b);
+
+/* Takes the assignments of the command line, in config_flags.c. */
+void builder_take_flags(struct builder *b, const struct config_flags *flags);
 
 /* Looks at [sharding] and [rules] as a whole, and makes the config's sharding of them, in config_sharding.c. */
 void check_sharding(struct builder *b);

@@ -179,7 +179,7 @@ static void
 check_server_name(struct builder *b, struct endpoint *e)
 {
     builder_place_at(b, e, SETTING_ENDPOINT_tls_server_name);
-    if (!strcmp(e->tls_server_name, "off"))
+    if (!strcmp(e->tls_server_name, "off") || !e->url.url)
         return;
     if (value_check_param(e->tls_server_name)) {
         builder_mistake(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);

@@ -133,3 +133,27 @@ builder_unknown_key(struct builder *b, const char *section, const char *kind, co
     }
     builder_end_mistake(b);
 }
+
+bool
+builder_unknown_endpoint(struct builder *b, const struct endpoint *e)
+{
+    const struct config *c = b->config;
+    const struct origin *origin = &b->endpoints[e - c->endpoints];
+    size_t flag = 0, known = 0;
+
+    while (flag < SETTINGS && !origin->settings[flag].flag)
+        flag++;
+    for (size_t i = 0; i < c->n_endpoints; i++)
+        known += *c->endpoints[i].upstream != 0;
+    if (origin->section.line || flag == SETTINGS || !known)
+        return false;
+    b->place = origin->settings[flag];
+    builder_begin_mistake(b);
+    fprintf(b->mistakes, "there is no endpoint %s; expected ", e->name);
+    for (size_t i = 0; i < c->n_endpoints; i++)
+        if (*c->endpoints[i].upstream)
+            fprintf(b->mistakes, "%s, ", c->endpoints[i].name);
+    fprintf(b->mistakes, "or endpoint.%s.upstream=URL", e->name);
+    builder_end_mistake(b);
+    return true;
+}

@@ -187,7 +187,7 @@ def test_file_that_may_not_be_read(service):
 def test_cannot_begin(args, reason):
     """Exit 2 for the command line, or 1 for the file, before anything listens."""
     status, out, err = run(*args, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off")
-    assert (status, out) == (1 if args[0].startswith("--config.file") else 2, "")
+    assert (status, out) == (1 if reason.startswith("/nowhere") else 2, "")
     assert re.search(reason, err), err
     assert "listening" not in err
 
