@@ -30,7 +30,7 @@ enum {
     READ_BYTES = 64 * 1024,
     /* The most of a head; Go's client takes 1 MiB, nginx 8 KiB. */
     HEAD_MOST = 64 * 1024,
-    /* Redirects that are followed: one adds a slash, one goes to a leader's path; services with more are not known. */
+    /* Redirects that are followed in a row. A slash at the end is one, a path that was renamed another. */
     REDIRECTS_MOST = 3,
     /* The most that is read of a redirect's body to use its connection again. */
     REDIRECT_BODY_MOST = 64 * 1024,
@@ -65,7 +65,7 @@ struct fetch {
     bool head_done;
     char seen[60]; /* the beginning of the last header line that libcurl could cut out of the head */
     size_t seen_len;
-    bool seen_unread; /* it is not sure that it can be read */
+    bool seen_unread; /* it has not come to on_header() */
     enum framing framing;
     char length[19];                  /* the first Content-Length: what libcurl counts in 63 bits */
     uint64_t data_in;                 /* bytes of the body, and those after it that libcurl has read with it */
@@ -196,7 +196,9 @@ unfold(struct fetch *f, struct ss_span more)
     if (is_framing(f->line))
         return refuse_bytes(f, "its header", (struct ss_span){f->line, strcspn(f->line, ":")},
                             "is folded over several lines");
-    if (asprintf(&joined, more.len ? "%s %.*s" : "%s", f->line, (int)more.len, more.ptr) < 0)
+    if (!more.len)
+        return FETCH_ON;
+    if (asprintf(&joined, "%s %.*s", f->line, (int)more.len, more.ptr) < 0)
         return refuse_for_memory(f);
     free(f->line);
     f->line = joined;
@@ -439,16 +441,16 @@ failure(CURLcode code)
 }
 
 /*
- * Whether bytes after the body show that it is longer than was told. After a told length CR and LF do not: in text they
- * are blank lines, which hold no sample and no metadata, and the value before them is whole. (Prometheus drops whatever
- * stands there.) In protobuf either may be the length of another message; and where the connection's end is the body's,
- * they are the body's.
+ * Whether bytes after the body show that it is longer than was told; only a last chunk proves itself. After a told
+ * length CR and LF do not: in text they would be blank lines, which hold no sample and no metadata, and what stands
+ * before them is whole. (Prometheus drops whatever stands there.) In protobuf either may be the length of another
+ * message; and where the connection's end is the body's, they are the body's.
  */
 static bool
 is_longer(const struct fetch *f)
 {
-    return f->excess == UNASKED_MORE ||
-           (f->excess == UNASKED_BLANK && (f->framing != FRAMING_LENGTH || f->blank_matters));
+    bool blank_counts = f->framing == FRAMING_CLOSE || f->blank_matters;
+    return f->framing != FRAMING_CHUNKED && f->excess > (blank_counts ? UNASKED_NONE : UNASKED_BLANK);
 }
 
 /* Where upstream.c has no memory to watch a socket, libcurl ends all its transfers as aborted. */
@@ -513,8 +515,7 @@ end(struct fetch *f, CURLcode code)
 
     if (result != FETCH_NO_MEMORY && !f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its head is larger than 64 KiB" : "its head was cut";
-    } else if (code == CURLE_OK && f->framing != FRAMING_CHUNKED &&
-               is_longer(f)) { /* only a last chunk proves itself */
+    } else if (code == CURLE_OK && is_longer(f)) {
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes of it were left unread";
     } else if (code == CURLE_OK && by_close && f->close_notify.missing) {
         result = FETCH_BROKEN;
