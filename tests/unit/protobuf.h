@@ -16,10 +16,21 @@ struct body {
     size_t len;
 };
 
+/* The room that a body of that length has: so that many small pieces are not as many reallocations. */
+static inline size_t
+body_room(size_t len)
+{
+    size_t room = 64;
+    while (room <= len)
+        room *= 2;
+    return room;
+}
+
 static inline void
 put(struct body *b, const void *bytes, size_t len)
 {
-    b->bytes = realloc(b->bytes, b->len + len + 1);
+    if (!b->bytes || body_room(b->len + len) != body_room(b->len))
+        b->bytes = realloc(b->bytes, body_room(b->len + len));
     memcpy(b->bytes + b->len, bytes, len);
     b->len += len;
 }
