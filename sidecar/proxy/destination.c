@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #ifndef CURLU_PUNYCODE
-#define CURLU_PUNYCODE 0 /* then a host that is not ASCII fails: addresses_needed() is asked for it twice */
+#define CURLU_PUNYCODE 0 /* then a host that is not ASCII fails: libcurl looks for it by another name */
 #endif
 
 static bool
@@ -28,26 +28,31 @@ is_known(const char *host)
            ends_with(host, ".localhost");
 }
 
-/* Host and port of an authority, in libcurl's form. What is no URL for libcurl fails later, with its reason. */
+/* Takes host and port of a URL, in libcurl's form, unless it needs no looking up. What is no URL for libcurl fails
+   later, with its reason. */
 static int
-take_host(struct destination *d, const char *url)
+take_host(struct destination *d, const char *url, bool *known)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL;
+    *known = false;
     CURLUcode r = u ? curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) : CURLUE_OUT_OF_MEMORY;
     if (!r)
         r = curl_url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE);
     if (!r)
         r = curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
-    if (!r && !is_known(host)) {
+    if (!r)
+        *known = is_known(host);
+    if (!r && !*known) {
         d->host = strdup(host);
         d->port = strdup(port);
+        if (!d->host || !d->port)
+            r = CURLUE_OUT_OF_MEMORY;
     }
-    bool lost = r == CURLUE_OUT_OF_MEMORY || (!r && !is_known(host) && (!d->host || !d->port));
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(u);
-    return lost ? -ENOMEM : 0;
+    return r == CURLUE_OUT_OF_MEMORY ? -ENOMEM : 0;
 }
 
 /* libcurl is about to look the host up. */
@@ -64,17 +69,18 @@ int
 destination_init(struct destination *d, CURL *easy, const char *url, const char *connect_to)
 {
     char *other = NULL;
+    bool known;
     *d = (struct destination){.easy = easy};
     if (connect_to) { /* NAME:PORT:HOST:PORT */
         const char *host = strchr(strchr(connect_to, ':') + 1, ':') + 1;
         if (asprintf(&other, "https://%s/", host) < 0)
             return -ENOMEM;
     }
-    int r = take_host(d, other ? other : url);
+    int r = take_host(d, other ? other : url, &known);
     free(other);
-    if (!r && d->host && curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, addresses_needed))
-        r = -ENOMEM;
-    if (!r && d->host && curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, d))
+    if (!r && !known &&
+        (curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, addresses_needed) ||
+         curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, d)))
         r = -ENOMEM;
     return r;
 }
@@ -82,7 +88,7 @@ destination_init(struct destination *d, CURL *easy, const char *url, const char 
 bool
 destination_is_unknown(const struct destination *d)
 {
-    return d->unknown && !d->found;
+    return d->host && d->unknown && !d->found;
 }
 
 /* Gives libcurl the addresses, to remember for as long as any (the plus). */

@@ -167,10 +167,11 @@ start(struct resolver *r, struct resolver_name *name)
     struct mailbox *m = r->mailbox;
     if (r->threads >= RESOLVER_THREADS)
         return EBUSY;
-    struct job *job = calloc(1, sizeof(*job) + strlen(name->host) + 1);
+    size_t size = strlen(name->host) + 1;
+    struct job *job = calloc(1, sizeof(*job) + size);
     if (!job)
         return -ENOMEM;
-    strcpy(job->host, name->host);
+    memcpy(job->host, name->host, size);
     job->mailbox = m;
     job->name = name;
     pthread_mutex_lock(&m->mutex);
@@ -245,10 +246,11 @@ find(struct resolver *r, const char *host)
     TAILQ_FOREACH (name, &r->names, next)
         if (!name->ended && !strcmp(name->host, host))
             return name;
-    name = calloc(1, sizeof(*name) + strlen(host) + 1);
+    size_t size = strlen(host) + 1;
+    name = calloc(1, sizeof(*name) + size);
     if (!name)
         return NULL;
-    strcpy(name->host, host);
+    memcpy(name->host, host, size);
     TAILQ_INIT(&name->waiting);
     TAILQ_INSERT_TAIL(&r->names, name, next);
     return name;
@@ -307,7 +309,7 @@ resolver_new(struct resolver **resolverp, struct event_base *base)
         return -ENOMEM;
     TAILQ_INIT(&r->names);
     int error = mailbox_new(&r->mailbox);
-    r->woken = error ? NULL : event_new(base, r->mailbox->wake, EV_READ | EV_PERSIST, on_woken, r);
+    r->woken = !r->mailbox ? NULL : event_new(base, r->mailbox->wake, EV_READ | EV_PERSIST, on_woken, r);
     if (!error && (!r->woken || event_add(r->woken, NULL)))
         error = -ENOMEM;
     if (error)

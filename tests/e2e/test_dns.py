@@ -6,6 +6,7 @@ import http.client
 import os
 import pathlib
 import signal
+import ssl
 import statistics
 import subprocess
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from conftest import BINARY, SLOW, answer, answering, wait_until
 from name_server import NameServer
+from pki import Authority
 from test_memory import MODES, memory  # noqa: F401 (a fixture)
 from test_networks import enter
 
@@ -216,6 +218,23 @@ def test_search_list(start, name_server, host):
     status, _, body = s.get(f"/{host}")
     assert status == 200 and body == BODY, body
     assert server.asked[-1] == name
+
+
+def test_server_name(name_server, resolving, sidecar, upstream, tmp_path):
+    """Where the certificate has another name, the URL's host is looked up all the same."""
+    server = name_server({"good.app": "127.0.0.1"})
+    ca = Authority(tmp_path, "dns")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*ca.issue("service", "DNS:other.name"))
+
+    def serve(upstream, connection):
+        with context.wrap_socket(connection, server_side=True) as t:
+            answering(answer(BODY))(upstream, t)
+    port = upstream(serve).socket.getsockname()[1]
+    s = sidecar(f"https://good.app:{port}/metrics", f"--set=endpoint.default.tls_ca={ca.pem}",
+                "--set=endpoint.default.tls_server_name=other.name", prefix=resolving())
+    assert s.get()[2] == BODY
+    assert set(server.asked) == {"good.app"}
 
 
 def test_truncated_answer(start, name_server):
