@@ -43,7 +43,7 @@ struct http {
     void *judged_ctx;
 };
 
-/* evhttp reads on while an answer goes out; without a mark a client could fill the memory meanwhile. */
+/* evhttp reads on while an error of its own goes out; without a mark a client could fill the memory meanwhile. */
 static struct bufferevent *
 new_connection(struct event_base *base, void *ctx)
 {

@@ -508,6 +508,16 @@ def test_client_that_shuts_its_sending_side_reads_slowly(sidecar, upstream):
     s.wait_line("msg=scrape .*outcome=ok")
 
 
+def test_client_that_shuts_its_sending_side_after_several_requests(sidecar, upstream):
+    s = sidecar(upstream(answering(answer(BODY))).url)
+    with Client(s) as c:
+        c.socket.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 5)
+        c.socket.shutdown(socket.SHUT_WR)
+        for _ in range(5):
+            assert c.read()[::2] == (200, BODY)
+        assert c.at_end()
+
+
 def test_client_that_resets_after_it_shut_its_sending_side(sidecar, upstream):
     watched = Watched()
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.timeout=60s")

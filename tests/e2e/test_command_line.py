@@ -209,3 +209,4 @@ def test_ready_until_the_end(sidecar, upstream):
         assert s.admin("/-/ready", "HEAD")[0] == 503
         assert s.admin("/-/healthy")[0] == 200
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert s.stop(0) == 0
