@@ -3,6 +3,7 @@
 
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -67,16 +68,34 @@ now_ms(void)
 
 /* Contents. */
 
-/* Digests what can be read of a file, and whether it can be. Only a regular file is opened: a fifo's writer would find
-   a reader who goes away again. */
+/* Which file it is, and of when: of one that cannot be read. */
+static struct content
+identify(const struct stat *st)
+{
+    struct content content = {{0}};
+    const struct {
+        dev_t device;
+        ino_t inode;
+        struct timespec time;
+    } identity = {st->st_dev, st->st_ino, st->st_mtim};
+    static_assert(sizeof(identity) <= sizeof(content.digest), "it is kept in the place of a digest");
+    memcpy(content.digest, &identity, sizeof(identity));
+    return content;
+}
+
+/* Digests what is in a file. Only a regular file is opened: a fifo's writer would find a reader who goes away again. */
 static struct content
 read_content(const char *path)
 {
     struct content content = {{0}};
     struct stat st;
-    int fd = !stat(path, &st) && S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    size_t size = fd < 0 ? 0 : (size_t)(st.st_size < CONTENT_MOST ? st.st_size : CONTENT_MOST) + 1, n = 0;
-    unsigned char *bytes = fd < 0 ? NULL : malloc(size);
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        return content;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return identify(&st);
+    size_t size = (size_t)(st.st_size < CONTENT_MOST ? st.st_size : CONTENT_MOST) + 1, n = 0;
+    unsigned char *bytes = malloc(size);
     ssize_t got = 0;
 
     while (bytes && n < size && (got = read(fd, bytes + n, size - n)) > 0)
@@ -86,8 +105,7 @@ read_content(const char *path)
     if (bytes)
         OPENSSL_cleanse(bytes, size);
     free(bytes);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return content;
 }
 

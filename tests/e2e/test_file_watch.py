@@ -320,6 +320,23 @@ def test_bad_file_changes_nothing(sidecar, service, config, ca, tmp_path):
     assert served(s.port, ca) != before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_file_that_may_not_be_read_any_more(sidecar, service, config, tmp_path):
+    """As by root without capabilities, one of another user: the change is seen, and that it cannot be taken in is said."""
+    def write(word):
+        new = tmp_path / "new"
+        new.write_text(word)
+        os.chown(new, 12345, 12345)
+        new.chmod(0o600)
+        new.rename(tmp_path / "token")
+    write("one")
+    s = sidecar(config=config(text(service, "[web]", f"bearer_token_file = {tmp_path}/token")))
+    write("two")
+    s.wait_line(f'level=error msg="reload failed" .*{tmp_path}/token: Permission denied')
+    assert metric(s, "scrapeshard_config_last_reload_successful ") == 0
+    assert ask(s.port, headers=bearer("one"))[0] == 200
+
+
 def test_file_that_comes_later(sidecar, service, config, tmp_path):
     """One that a new configuration names, in a folder that is not there yet."""
     s = sidecar(config=config(text(service)))
