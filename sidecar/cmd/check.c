@@ -2,9 +2,9 @@
 /* Every mistake of a config file, and what it comes to. */
 #include "cmd.h"
 #include "settings.h"
-#include "tool.h"
+#include "cli_common.h"
 
-#include "../service/config_print.h"
+#include "service/config/config_print.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Where a series goes, and why. */
 #include "cmd.h"
 #include "terminal.h"
-#include "tool.h"
+#include "cli_common.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 #include "flags.h"
 
 #include "cmd.h"
-#include "tool.h"
+#include "cli_common.h"
 
 #include <stdarg.h>
 #include <stdio.h>

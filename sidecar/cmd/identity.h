@@ -5,8 +5,8 @@
  * What makes two series one, whatever their labels' order and escapes: bytes that are equal if and only if the series
  * are. A label without a value is none. Metadata have such bytes too, which no series has.
  */
-#include "../core/bytes.h"
-#include "../core/labels.h"
+#include "core/base/buffer.h"
+#include "core/text/labels.h"
 
 #include <stdio.h>
 

@@ -6,8 +6,8 @@
 #include "source.h"
 #include "terminal.h"
 
-#include "../service/url.h"
-#include "../service/values.h"
+#include "service/config/upstream_url.h"
+#include "service/config/config_value.h"
 
 #include <errno.h>
 #include <stdlib.h>

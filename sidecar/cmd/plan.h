@@ -2,7 +2,7 @@
 #ifndef CMD_PLAN_H
 #define CMD_PLAN_H
 /* How a body falls into shards: what plan finds out, and what it tells. */
-#include "tool.h"
+#include "cli_common.h"
 
 #include <scrapeshard/index.h>
 

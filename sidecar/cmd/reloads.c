@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reloads.h"
 
-#include "../service/file_watch.h"
-#include "../service/log.h"
+#include "service/base/file_watch.h"
+#include "service/base/log.h"
 
 #include <errno.h>
 #include <event2/event.h>

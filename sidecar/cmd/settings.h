@@ -2,7 +2,7 @@
 #ifndef CMD_SETTINGS_H
 #define CMD_SETTINGS_H
 /* The flags that end in the configuration, for each subcommand that reads one. */
-#include "../service/config.h"
+#include "service/config/config.h"
 #include "flags.h"
 
 struct settings {

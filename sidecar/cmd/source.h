@@ -2,7 +2,7 @@
 #ifndef CMD_SOURCE_H
 #define CMD_SOURCE_H
 /* Bodies from wherever they are, read into an index. */
-#include "get.h"
+#include "http_client.h"
 
 #include <scrapeshard/index.h>
 

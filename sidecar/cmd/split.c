@@ -2,7 +2,7 @@
 /* A scrape without sockets: a body in, the body of some shards out. */
 #include "cmd.h"
 #include "settings.h"
-#include "tool.h"
+#include "cli_common.h"
 
 #include <scrapeshard/filter.h>
 

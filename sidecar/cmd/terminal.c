@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "terminal.h"
 
-#include "../service/utf8.h"
+#include "service/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

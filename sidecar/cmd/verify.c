@@ -6,8 +6,8 @@
 #include "source.h"
 #include "terminal.h"
 
-#include "../core/bytes.h"
-#include "../service/url.h"
+#include "core/base/buffer.h"
+#include "service/config/upstream_url.h"
 
 #include <errno.h>
 #include <stdlib.h>

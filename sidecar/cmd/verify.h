@@ -2,9 +2,9 @@
 #ifndef CMD_VERIFY_H
 #define CMD_VERIFY_H
 /* What was seen in the whole and in the shards of a running sidecar, and what is wrong with that. */
-#include "tool.h"
+#include "cli_common.h"
 
-#include "../core/families.h"
+#include "core/key/families.h"
 
 #include <scrapeshard/index.h>
 

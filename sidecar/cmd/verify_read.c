@@ -5,9 +5,9 @@
 #include "source.h"
 #include "verify.h"
 
-#include "../core/line.h"
-#include "../core/sample.h"
-#include "../core/wire.h"
+#include "core/text/line_splitter.h"
+#include "core/text/sample.h"
+#include "core/protobuf/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>

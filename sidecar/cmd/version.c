@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What runs here. The first line is for programs. */
 #include "cmd.h"
-#include "tool.h"
+#include "cli_common.h"
 
 #include <scrapeshard/version.h>
 

@@ -8,8 +8,8 @@
 #include "redirect.h"
 #include "upstream.h"
 
-#include "../service/memory.h"
-#include "../service/secrets.h"
+#include "service/base/alloc_reserve.h"
+#include "service/access/secrets.h"
 
 #include <scrapeshard/version.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
-#include "../service/config.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/http.h>

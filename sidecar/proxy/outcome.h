@@ -2,8 +2,8 @@
 #ifndef PROXY_OUTCOME_H
 #define PROXY_OUTCOME_H
 /* One small table that turns conditions of a scrape into what the scraper and the log hear of it. */
-#include "../service/log.h"
-#include "../service/telemetry.h"
+#include "service/base/log.h"
+#include "service/telemetry/telemetry.h"
 
 /* How a scrape can end. */
 enum outcome {

@@ -3,7 +3,7 @@
 
 #include "gzip.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 #include <errno.h>
 #include <event2/buffer.h>

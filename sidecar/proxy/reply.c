@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply.h"
 
-#include "../service/connections.h"
-#include "../service/memory.h"
-#include "../service/tls.h"
+#include "service/http/connections.h"
+#include "service/base/alloc_reserve.h"
+#include "service/access/tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

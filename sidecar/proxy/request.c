@@ -3,7 +3,7 @@
 
 #include "gzip.h"
 
-#include "../service/config.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/http.h>

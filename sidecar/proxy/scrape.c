@@ -37,9 +37,9 @@
 #include "scrape_state.h"
 #include "server.h"
 
-#include "../service/http.h"
-#include "../service/limits.h"
-#include "../service/memory.h"
+#include "service/http/http.h"
+#include "service/telemetry/rejection_log.h"
+#include "service/base/alloc_reserve.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

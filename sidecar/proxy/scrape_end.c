@@ -5,7 +5,7 @@
 #include "scrape_state.h"
 #include "server.h"
 
-#include "../service/memory.h"
+#include "service/base/alloc_reserve.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

@@ -2,8 +2,8 @@
 #ifndef PROXY_SCRAPE_STATE_H
 #define PROXY_SCRAPE_STATE_H
 /* A scrape on its way: scrape.c brings it forward, scrape_end.c to its end. For these two alone. */
-#include "intake.h"
-#include "places.h"
+#include "upstream_response.h"
+#include "slots.h"
 #include "request.h"
 #include "snapshot.h"
 

@@ -6,8 +6,8 @@
 #include "scrape_log.h"
 #include "upstream.h"
 
-#include "../service/limits.h"
-#include "../service/listen.h"
+#include "service/telemetry/rejection_log.h"
+#include "service/http/listen.h"
 
 #include <errno.h>
 #include <event2/event.h>

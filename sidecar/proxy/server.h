@@ -2,12 +2,12 @@
 #ifndef PROXY_SERVER_H
 #define PROXY_SERVER_H
 /* The listener for scrapes: which endpoint, which method; and what all scrapes share. */
-#include "../service/config.h"
-#include "../service/http.h"
-#include "../service/log.h"
-#include "../service/telemetry.h"
+#include "service/config/config.h"
+#include "service/http/http.h"
+#include "service/base/log.h"
+#include "service/telemetry/telemetry.h"
 
-#include "places.h"
+#include "slots.h"
 #include "snapshot.h"
 
 #include <stdbool.h>

@@ -3,13 +3,13 @@
 #include "shared_fetch.h"
 
 #include "fetch.h"
-#include "places.h"
+#include "slots.h"
 #include "request.h"
 #include "scrape_log.h"
 #include "snapshot.h"
 
-#include "../service/config.h"
-#include "../service/log.h"
+#include "service/config/config.h"
+#include "service/base/log.h"
 
 #include <scrapeshard/index.h>
 

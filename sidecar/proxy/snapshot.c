@@ -6,9 +6,9 @@
 #include "request.h"
 #include "shared_fetch.h"
 
-#include "../service/config.h"
-#include "../service/secrets.h"
-#include "../service/telemetry.h"
+#include "service/config/config.h"
+#include "service/access/secrets.h"
+#include "service/telemetry/telemetry.h"
 
 #include <scrapeshard/index.h>
 

@@ -13,8 +13,8 @@
  * A snapshot is held by the store while it can be found, by each scrape that uses it, and by each piece of it that is
  * on its way to a scraper. The last one who gives it back frees it.
  */
-#include "intake.h"
-#include "places.h"
+#include "upstream_response.h"
+#include "slots.h"
 
 #include <event2/keyvalq_struct.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 #include "params.h"
 #include "snapshot.h"
 
-#include "../service/config.h"
+#include "service/config/config.h"
 
 #include <scrapeshard/index.h>
 

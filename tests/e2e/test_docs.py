@@ -9,7 +9,7 @@ import pytest
 from conftest import BINARY, ROOT
 
 CONF = ROOT / "conf"
-DEF = (ROOT / "sidecar/service/config.def").read_text()
+DEF = (ROOT / "sidecar/service/config/config.def").read_text()
 KEYS = re.findall(r"^GLOBAL\((\w+), (\w+),", DEF, re.M) + [("endpoint", k) for k in re.findall(r"^ENDPOINT\((\w+),", DEF, re.M)]
 
 

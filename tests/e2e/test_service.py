@@ -114,7 +114,7 @@ def test_help_tells_where_a_web_config_is():
     """What it names are settings, of both listeners."""
     said = re.search(r"--web.config.file stands in the configuration: ([^.]*)", run("--help")[1])[1]
     names = re.findall(r"\b\w+_\w+", said)
-    table = (ROOT / "sidecar/service/config.def").read_text()
+    table = (ROOT / "sidecar/service/config/config.def").read_text()
     assert len(names) == 6 and "[web]" in said and "[admin]" in said
     assert all(f"GLOBAL({section}, {name}," in table for section in ("web", "admin") for name in names)
 

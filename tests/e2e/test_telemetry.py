@@ -19,7 +19,7 @@ BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 ACCEPT_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
                "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 OUTCOMES = re.findall(r'= \{"(\w+)"', (ROOT / "sidecar/proxy/outcome.c").read_text())
-DEF = (ROOT / "sidecar/service/telemetry.def").read_text()
+DEF = (ROOT / "sidecar/service/telemetry/telemetry.def").read_text()
 NAMES = re.findall(r'^(?:ENDPOINT_|COUNTER|GAUGE|COMPUTED)\w*\(\w+, "(\w+)"', DEF, re.M)
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The INI reader: whatever stands in a file, it is a configuration, and the same again when printed and read, or has
    mistakes that were told. */
-#include "config.h"
-#include "config_print.h"
+#include "service/config/config.h"
+#include "service/config/config_print.h"
 
 #include <stdlib.h>
 #include <string.h>

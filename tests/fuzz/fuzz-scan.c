@@ -6,7 +6,7 @@
  */
 #include "require.h"
 
-#include "scan.h"
+#include "core/text/scan.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  */
 #include "fuzz.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

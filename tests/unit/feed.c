@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "feed.h"
 
-#include "line.h"
+#include "core/text/line_splitter.h"
 
 #include <scrapeshard/index.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A watch and a connection, of which either may go first. The connection is a real one, through memory, by a cipher
    that needs no certificate. */
-#include "close_notify.h"
+#include "proxy/close_notify.h"
 
 #include <openssl/ssl.h>
 #include <setjmp.h>

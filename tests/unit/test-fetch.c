@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a fetch does not do, whatever URL it is given: read files, or speak anything but HTTP. */
-#include "fetch.h"
-#include "upstream.h"
+#include "proxy/fetch.h"
+#include "proxy/upstream.h"
 
 #include <event2/event.h>
 #include <setjmp.h>

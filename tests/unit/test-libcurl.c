@@ -3,7 +3,7 @@
  * What fetch.c reads out of libcurl's English, said by the libcurl that is installed, about a service that lies. Where
  * one says it otherwise, the guards against bytes after a body's end are blind; other guards may hide that.
  */
-#include "fetch.h"
+#include "proxy/fetch.h"
 
 #include <curl/curl.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers of a log line: as printf() writes them, but for the last digit of what stands between two of them. */
-#include "log.h"
+#include "service/base/log.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reserve of memory, by several threads at once: libcurl looks names up in threads of their own. */
-#include "memory.h"
+#include "service/base/alloc_reserve.h"
 
 #include <curl/curl.h>
 #include <malloc.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of secrets and passwords, and what a request shows of them. */
-#include "passwords.h"
-#include "secrets.h"
+#include "service/access/passwords.h"
+#include "service/access/secrets.h"
 
 #include <openssl/evp.h>
 #include <setjmp.h>

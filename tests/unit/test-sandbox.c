@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the process cannot do any more when it has given it up, and what it can. Each case has a process of its own. */
-#include "sandbox.h"
+#include "service/base/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

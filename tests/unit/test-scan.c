@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All scanners against each other, and against the cutter of single lines. */
 #include "feed.h"
-#include "line.h"
-#include "scan.h"
+#include "core/text/line_splitter.h"
+#include "core/text/scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /* Timestamps for samples that have none: what gets one, what does not, in pieces of every size. */
 #include "feed.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shard watch, on a clock of the test's own: what is present, missing and unknown, what is learnt, what is bounded.
  */
-#include "watch.h"
+#include "service/telemetry/shard_tracker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli_common.h"
+
+#include "cmd.h"
+#include "http_client.h"
+#include "terminal.h"
+
+#include "service/access/secrets.h"
+#include "service/config/upstream_url.h"
+#include "service/config/config_value.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+tool_take(void *ctx, const struct flag *flag, const char *value)
+{
+    struct tool *t = ctx;
+    t->values[flag - t->flags] = value ? value : "";
+    return 0;
+}
+
+int
+tool_read_config(const struct config_flags *flags, struct config **configp)
+{
+    int r = config_read(configp, flags, stderr);
+    if (r < 0)
+        fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
+    return !r ? 0 : r == 2 ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int
+tool_read_count(const struct tool *t, int flag, uint32_t *countp)
+{
+    struct ss_shards_error error;
+    const char *text = t->values[flag];
+    if (ss_shard_count_parse(countp, (struct ss_span){text, strlen(text)}, &error))
+        return flags_refuse("--%s: %s", t->flags[flag].name, error.reason);
+    return 0;
+}
+
+int
+tool_read(struct tool *t, int argc, char **argv, const char *usage)
+{
+    int at = flags_read(argc, argv, t->flags, usage, t);
+    if (at < 0)
+        return at;
+    if (!t->values[TOOL_COUNT])
+        return -flags_refuse("--shard-count is needed");
+    int status = tool_read_count(t, TOOL_COUNT, &t->count);
+    t->settings.flags.for_bodies_only = true;
+    if (!status)
+        status = tool_read_config(&t->settings.flags, &t->config);
+    return status ? -status : at;
+}
+
+/* A value as a flag takes it, whatever is in it. NULL: there is no memory. */
+static char *
+quote(const char *value)
+{
+    char *quoted = malloc(2 * strlen(value) + 3), *out = quoted;
+    if (!quoted)
+        return NULL;
+    *out++ = '"';
+    for (; *value; value++) {
+        if (*value == '"')
+            *out++ = '"';
+        *out++ = *value;
+    }
+    *out++ = '"';
+    *out = 0;
+    return quoted;
+}
+
+int
+tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config **configp)
+{
+    static char name[] = "plan", setting[] = "rules.split";
+    const struct texts *before = &t->config->split;
+    struct config_flags flags = t->settings.flags;
+    size_t own = 0;
+    int status = EXIT_FAILED;
+
+    /* Flags replace what the file says: all split rules are said again. */
+    flags.values = calloc(flags.n + before->n + n, sizeof(*flags.values));
+    flags.n = 0;
+    for (size_t i = 0; flags.values && i < t->settings.flags.n; i++)
+        if (strcmp(t->settings.flags.values[i].setting, setting) != 0)
+            flags.values[flags.n++] = t->settings.flags.values[i];
+    bool enough = flags.values;
+    for (; enough && own < before->n + n; own++) {
+        char *value = quote(own < before->n ? before->items[own] : patterns[own - before->n]);
+        enough = value;
+        flags.values[flags.n + own] = (struct config_flag_value){name, setting, value};
+    }
+    if (enough) {
+        flags.n += own;
+        status = tool_read_config(&flags, configp) ? EXIT_FAILED : 0;
+        flags.n -= own;
+    } else {
+        fputs("scrapeshard: there is no memory to try a rule\n", stderr);
+    }
+    for (size_t i = 0; i < own; i++)
+        free(flags.values[flags.n + i].value);
+    free(flags.values);
+    return status;
+}
+
+int
+tool_fail(const char *name, const char *why)
+{
+    fprintf(stderr, "scrapeshard: %s: ", name);
+    text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
+    putc('\n', stderr);
+    return EXIT_FAILED;
+}
+
+/* 0, or an exit status, after saying why. */
+static int
+read_timeout(const struct tool *t, int64_t *timeout)
+{
+    const char *text = t->values[TOOL_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
+    if (wrong || *timeout < 1)
+        return flags_refuse("--timeout: \"%s\" %s", text, wrong ? wrong : "leaves no time; 10s is usual");
+    return 0;
+}
+
+int
+tool_check_asking(const struct tool *t)
+{
+    const char *accept = t->values[TOOL_ACCEPT];
+    int64_t timeout = 1;
+    if (accept && strpbrk(accept, "\r\n"))
+        return flags_refuse("--accept: a header is one line");
+    return read_timeout(t, &timeout);
+}
+
+/* Reads what flags say of services. 0, or an exit status, after saying why. */
+static int
+read_asking(struct tool *t, struct get_settings *get)
+{
+    const char *file = t->values[TOOL_AUTHORIZATION], *wrong;
+
+    int status = tool_check_asking(t);
+    if (!status)
+        status = read_timeout(t, &get->timeout);
+    if (status)
+        return status;
+    if (file && !t->authorization && secret_read_line(&t->authorization, file, &wrong))
+        return tool_fail(file, wrong);
+    get->authorization = t->authorization;
+    get->tls = (struct fetch_tls){t->values[TOOL_TLS_CA], t->values[TOOL_TLS_CERTIFICATE], t->values[TOOL_TLS_KEY],
+                                  t->values[TOOL_TLS_INSECURE], false};
+    return 0;
+}
+
+int
+tool_open_url(struct getter **getterp, struct tool *t, const char *url, const char *fallback)
+{
+    const char *accept = t->values[TOOL_ACCEPT], *wrong;
+    struct get_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
+
+    int r = read_asking(t, &get);
+    if (r)
+        return r;
+    r = getter_new(getterp, &get, &wrong);
+    if (!r)
+        return 0;
+    char *shown = url_shown(url);
+    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : tool_fail(shown ? shown : "", strerror(-r));
+    free(shown);
+    return r;
+}
+
+bool
+tool_has_config(const struct tool *t)
+{
+    return t->settings.flags.file || t->settings.flags.n;
+}
+
+const char *
+tool_key_name(const struct config *config)
+{
+    static const char *const names[] = {"family", "declared", "name", "labels"};
+    return names[config->key];
+}
+
+const char *
+tool_hash_name(const struct config *config)
+{
+    return config->hash == SS_HASH_MD5 ? "md5" : "xxh64";
+}
+
+const char *
+tool_placement_name(const struct config *config)
+{
+    return config->placement == SS_PLACE_JUMP ? "jump" : "modulo";
+}
+
+void
+tool_json_sharding(const struct tool *t, struct json *j)
+{
+    json_open_object(j, "sharding");
+    json_word(j, "key", tool_key_name(t->config));
+    json_word(j, "hash", tool_hash_name(t->config));
+    json_word(j, "placement", tool_placement_name(t->config));
+    json_close_object(j);
+    json_count(j, "shard_count", t->count);
+}
+
+int
+tool_end(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    fprintf(stderr, "scrapeshard: standard output: %s\n", strerror(errno));
+    return EXIT_FAILED;
+}
+
+void
+tool_deinit(struct tool *t)
+{
+    config_unref(t->config);
+    secret_free(t->authorization);
+    settings_deinit(&t->settings);
+    libevent_global_shutdown();
+}
