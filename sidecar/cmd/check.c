@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every mistake of a config file, and what it comes to. */
+#include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
-#include "cli_common.h"
 
 #include "service/config/config_print.h"
 
@@ -16,7 +16,7 @@ static const char usage[] =
     "there is none, 1 if there is one, 2 if the command line is wrong.\n";
 
 struct check {
-    struct settings settings; /* must be first: the flags of settings.h take it for all there is */
+    struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
     bool print;
 };
 
@@ -63,9 +63,9 @@ cmd_check(int argc, char **argv)
         status = flags_refuse("check takes one file");
     } else {
         check.settings.flags.file = strcmp(argv[at], "-") != 0 ? argv[at] : "/dev/stdin";
-        status = tool_read_config(&check.settings.flags, &config);
+        status = cli_read_config(&check.settings.flags, &config);
         if (!status)
-            status = tool_end(report(&check, config, argv[at]));
+            status = cli_end(report(&check, config, argv[at]));
     }
     config_unref(config);
     settings_deinit(&check.settings);

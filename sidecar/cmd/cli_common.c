@@ -6,8 +6,8 @@
 #include "terminal.h"
 
 #include "service/access/secrets.h"
-#include "service/config/upstream_url.h"
 #include "service/config/config_value.h"
+#include "service/config/upstream_url.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -15,15 +15,15 @@
 #include <string.h>
 
 int
-tool_take(void *ctx, const struct flag *flag, const char *value)
+cli_take(void *ctx, const struct flag *flag, const char *value)
 {
-    struct tool *t = ctx;
+    struct cli *t = ctx;
     t->values[flag - t->flags] = value ? value : "";
     return 0;
 }
 
 int
-tool_read_config(const struct config_flags *flags, struct config **configp)
+cli_read_config(const struct config_flags *flags, struct config **configp)
 {
     int r = config_read(configp, flags, stderr);
     if (r < 0)
@@ -32,7 +32,7 @@ tool_read_config(const struct config_flags *flags, struct config **configp)
 }
 
 int
-tool_read_count(const struct tool *t, int flag, uint32_t *countp)
+cli_read_count(const struct cli *t, int flag, uint32_t *countp)
 {
     struct ss_shards_error error;
     const char *text = t->values[flag];
@@ -42,17 +42,17 @@ tool_read_count(const struct tool *t, int flag, uint32_t *countp)
 }
 
 int
-tool_read(struct tool *t, int argc, char **argv, const char *usage)
+cli_read(struct cli *t, int argc, char **argv, const char *usage)
 {
     int at = flags_read(argc, argv, t->flags, usage, t);
     if (at < 0)
         return at;
-    if (!t->values[TOOL_COUNT])
+    if (!t->values[CLI_COUNT])
         return -flags_refuse("--shard-count is needed");
-    int status = tool_read_count(t, TOOL_COUNT, &t->count);
-    t->settings.flags.for_bodies_only = true;
+    int status = cli_read_count(t, CLI_COUNT, &t->count);
+    t->settings.flags.sharding_only = true;
     if (!status)
-        status = tool_read_config(&t->settings.flags, &t->config);
+        status = cli_read_config(&t->settings.flags, &t->config);
     return status ? -status : at;
 }
 
@@ -75,10 +75,10 @@ quote(const char *value)
 }
 
 int
-tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config **configp)
+cli_read_split(struct cli *t, char *const *patterns, size_t n, struct config **configp)
 {
     static char name[] = "plan", setting[] = "rules.split";
-    const struct texts *before = &t->config->split;
+    const struct string_list *before = &t->config->split;
     struct config_flags flags = t->settings.flags;
     size_t own = 0;
     int status = EXIT_FAILED;
@@ -97,7 +97,7 @@ tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config *
     }
     if (enough) {
         flags.n += own;
-        status = tool_read_config(&flags, configp) ? EXIT_FAILED : 0;
+        status = cli_read_config(&flags, configp) ? EXIT_FAILED : 0;
         flags.n -= own;
     } else {
         fputs("scrapeshard: there is no memory to try a rule\n", stderr);
@@ -109,28 +109,28 @@ tool_read_split(struct tool *t, char *const *patterns, size_t n, struct config *
 }
 
 int
-tool_fail(const char *name, const char *why)
+cli_fail(const char *name, const char *why)
 {
     fprintf(stderr, "scrapeshard: %s: ", name);
-    text_print_escaped(stderr, (struct ss_span){why, strlen(why)});
+    log_escape_text(stderr, (struct ss_span){why, strlen(why)});
     putc('\n', stderr);
     return EXIT_FAILED;
 }
 
 /* 0, or an exit status, after saying why. */
 static int
-read_timeout(const struct tool *t, int64_t *timeout)
+read_timeout(const struct cli *t, int64_t *timeout)
 {
-    const char *text = t->values[TOOL_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
+    const char *text = t->values[CLI_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
     if (wrong || *timeout < 1)
         return flags_refuse("--timeout: \"%s\" %s", text, wrong ? wrong : "leaves no time; 10s is usual");
     return 0;
 }
 
 int
-tool_check_asking(const struct tool *t)
+cli_check_asking(const struct cli *t)
 {
-    const char *accept = t->values[TOOL_ACCEPT];
+    const char *accept = t->values[CLI_ACCEPT];
     int64_t timeout = 1;
     if (accept && strpbrk(accept, "\r\n"))
         return flags_refuse("--accept: a header is one line");
@@ -139,79 +139,79 @@ tool_check_asking(const struct tool *t)
 
 /* Reads what flags say of services. 0, or an exit status, after saying why. */
 static int
-read_asking(struct tool *t, struct get_settings *get)
+read_asking(struct cli *t, struct http_client_settings *get)
 {
-    const char *file = t->values[TOOL_AUTHORIZATION], *wrong;
+    const char *file = t->values[CLI_AUTHORIZATION], *wrong;
 
-    int status = tool_check_asking(t);
+    int status = cli_check_asking(t);
     if (!status)
         status = read_timeout(t, &get->timeout);
     if (status)
         return status;
     if (file && !t->authorization && secret_read_line(&t->authorization, file, &wrong))
-        return tool_fail(file, wrong);
+        return cli_fail(file, wrong);
     get->authorization = t->authorization;
-    get->tls = (struct fetch_tls){t->values[TOOL_TLS_CA], t->values[TOOL_TLS_CERTIFICATE], t->values[TOOL_TLS_KEY],
-                                  t->values[TOOL_TLS_INSECURE], false};
+    get->tls = (struct fetch_tls){t->values[CLI_TLS_CA], t->values[CLI_TLS_CERTIFICATE], t->values[CLI_TLS_KEY],
+                                  t->values[CLI_TLS_INSECURE], false};
     return 0;
 }
 
 int
-tool_open_url(struct getter **getterp, struct tool *t, const char *url, const char *fallback)
+cli_open_url(struct http_client **clientp, struct cli *t, const char *url, const char *fallback)
 {
-    const char *accept = t->values[TOOL_ACCEPT], *wrong;
-    struct get_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
+    const char *accept = t->values[CLI_ACCEPT], *wrong;
+    struct http_client_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
 
     int r = read_asking(t, &get);
     if (r)
         return r;
-    r = getter_new(getterp, &get, &wrong);
+    r = http_client_new(clientp, &get, &wrong);
     if (!r)
         return 0;
     char *shown = url_shown(url);
-    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : tool_fail(shown ? shown : "", strerror(-r));
+    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : cli_fail(shown ? shown : "", strerror(-r));
     free(shown);
     return r;
 }
 
 bool
-tool_has_config(const struct tool *t)
+cli_has_config(const struct cli *t)
 {
     return t->settings.flags.file || t->settings.flags.n;
 }
 
 const char *
-tool_key_name(const struct config *config)
+cli_key_name(const struct config *config)
 {
     static const char *const names[] = {"family", "declared", "name", "labels"};
     return names[config->key];
 }
 
 const char *
-tool_hash_name(const struct config *config)
+cli_hash_name(const struct config *config)
 {
     return config->hash == SS_HASH_MD5 ? "md5" : "xxh64";
 }
 
 const char *
-tool_placement_name(const struct config *config)
+cli_placement_name(const struct config *config)
 {
     return config->placement == SS_PLACE_JUMP ? "jump" : "modulo";
 }
 
 void
-tool_json_sharding(const struct tool *t, struct json *j)
+cli_json_sharding(const struct cli *t, struct json *j)
 {
     json_open_object(j, "sharding");
-    json_word(j, "key", tool_key_name(t->config));
-    json_word(j, "hash", tool_hash_name(t->config));
-    json_word(j, "placement", tool_placement_name(t->config));
+    json_word(j, "key", cli_key_name(t->config));
+    json_word(j, "hash", cli_hash_name(t->config));
+    json_word(j, "placement", cli_placement_name(t->config));
     json_close_object(j);
     json_count(j, "shard_count", t->count);
 }
 
 int
-tool_end(int status)
+cli_end(int status)
 {
     if (!fflush(stdout) && !ferror(stdout))
         return status;
@@ -220,7 +220,7 @@ tool_end(int status)
 }
 
 void
-tool_deinit(struct tool *t)
+cli_deinit(struct cli *t)
 {
     config_unref(t->config);
     secret_free(t->authorization);

@@ -6,9 +6,9 @@
  * or EXIT_USAGE.
  */
 enum {
-    EXIT_FAILED = 1, /* it could not be done: a bad file, a port in use, a body that is no exposition */
-    EXIT_USAGE = 2,  /* the command line is wrong */
-    EXIT_BROKEN = 3, /* the end came before that of the scrapes in flight */
+    EXIT_FAILED = 1,        /* it could not be done: a bad file, a port in use, a body that is no exposition */
+    EXIT_USAGE = 2,         /* the command line is wrong */
+    EXIT_DRAIN_TIMEOUT = 3, /* the end came before that of the scrapes in flight */
 };
 
 int cmd_serve(int argc, char **argv);

@@ -3,8 +3,8 @@
 
 #include "proxy/negotiate.h"
 #include "proxy/upstream.h"
-#include "service/config/upstream_url.h"
 #include "service/config/config_value.h"
+#include "service/config/upstream_url.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -17,17 +17,17 @@
 #include <string.h>
 #include <sys/queue.h>
 
-struct getter {
+struct http_client {
     struct event_base *base;
     struct upstream *upstream;
     struct event *timer;
     struct upstream_url url;
     struct evkeyvalq headers;
-    struct get_settings settings;
+    struct http_client_settings settings;
 
     /* Of the answer in hand. */
     const struct ss_sink *sink;
-    struct get_answer *answer;
+    struct http_response *answer;
     size_t reason_len; /* of what an answer that is none says */
     bool has_reason;
     int result;
@@ -35,17 +35,17 @@ struct getter {
 };
 
 bool
-get_is_url(const char *word)
+http_client_is_url(const char *word)
 {
     return !strncmp(word, "unix:", 5) || strstr(word, "://");
 }
 
 /* The answer. */
 
-static enum fetch_pace
+static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
-    struct getter *g = ctx;
+    struct http_client *g = ctx;
     const char *type = evhttp_find_header(headers, "Content-Type");
     char *encoding = NULL;
 
@@ -60,12 +60,12 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
         g->result = EIO;
     }
     free(encoding);
-    return g->result ? FETCH_STOP : FETCH_ON;
+    return g->result ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
 /* Of an answer that is none, the first line is the reason. */
-static enum fetch_pace
-take_reason(struct getter *g, struct ss_span bytes)
+static enum fetch_action
+take_reason(struct http_client *g, struct ss_span bytes)
 {
     if (!g->has_reason) {
         memcpy(g->answer->reason + g->reason_len, ": ", 2);
@@ -79,23 +79,23 @@ take_reason(struct getter *g, struct ss_span bytes)
     memcpy(g->answer->reason + g->reason_len, bytes.ptr, n);
     g->reason_len += n;
     g->answer->reason[g->reason_len] = 0;
-    return lf || n == room ? FETCH_STOP : FETCH_ON;
+    return lf || n == room ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
-static enum fetch_pace
+static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
-    struct getter *g = ctx;
+    struct http_client *g = ctx;
     if (g->answer->status != 200)
         return take_reason(g, bytes);
     g->result = g->sink->take(g->sink->ctx, &bytes, 1);
-    return g->result ? FETCH_STOP : FETCH_ON;
+    return g->result ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
 static void
 on_end(void *ctx, enum fetch_result result, const char *reason)
 {
-    struct getter *g = ctx;
+    struct http_client *g = ctx;
     g->ended = true;
     g->answer->by_close = result == FETCH_CLOSED;
     if (g->result)
@@ -111,7 +111,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
 static void
 on_timeout(evutil_socket_t fd, short what, void *ctx)
 {
-    struct getter *g = ctx;
+    struct http_client *g = ctx;
     (void)fd, (void)what;
     snprintf(g->answer->reason, sizeof(g->answer->reason), "there was no whole answer within %.3g s",
              (double)g->settings.timeout / 1000);
@@ -122,7 +122,7 @@ on_timeout(evutil_socket_t fd, short what, void *ctx)
 /* The question. */
 
 int
-getter_get(struct getter *g, const char *query, const struct ss_sink *sink, struct get_answer *answer)
+http_client_get(struct http_client *g, const char *query, const struct ss_sink *sink, struct http_response *answer)
 {
     static const struct fetch_events events = {on_head, on_body, on_end};
     struct timeval timeout = {g->settings.timeout / 1000, g->settings.timeout % 1000 * 1000};
@@ -134,7 +134,7 @@ getter_get(struct getter *g, const char *query, const struct ss_sink *sink, stru
                                     .headers = &g->headers};
     struct fetch *fetch = NULL;
 
-    *answer = (struct get_answer){.status = 0};
+    *answer = (struct http_response){.status = 0};
     g->sink = sink;
     g->answer = answer;
     g->reason_len = 0;
@@ -153,13 +153,13 @@ getter_get(struct getter *g, const char *query, const struct ss_sink *sink, stru
 }
 
 int
-getter_new(struct getter **getterp, const struct get_settings *settings, const char **reasonp)
+http_client_new(struct http_client **clientp, const struct http_client_settings *settings, const char **reasonp)
 {
     struct upstream_url url;
     int r = url_read(&url, settings->url, reasonp);
     if (r)
         return r;
-    struct getter *g = calloc(1, sizeof(*g));
+    struct http_client *g = calloc(1, sizeof(*g));
     if (!g) {
         url_deinit(&url);
         return -ENOMEM;
@@ -172,15 +172,15 @@ getter_new(struct getter **getterp, const struct get_settings *settings, const c
         upstream_new(&g->upstream, g->base, &fetch_hooks) || !(g->timer = evtimer_new(g->base, on_timeout, g)) ||
         evhttp_add_header(&g->headers, "Accept", settings->accept) ||
         (settings->authorization && evhttp_add_header(&g->headers, "Authorization", settings->authorization))) {
-        getter_free(g);
+        http_client_free(g);
         return -ENOMEM;
     }
-    *getterp = g;
+    *clientp = g;
     return 0;
 }
 
 void
-getter_free(struct getter *g)
+http_client_free(struct http_client *g)
 {
     if (!g)
         return;

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct getter;
+struct http_client;
 
 /* Borrowed while the getter lives. */
-struct get_settings {
+struct http_client_settings {
     const char *url;           /* http://, https:// or unix:/SOCKET:/PATH */
     const char *accept;        /* the header */
     const char *authorization; /* the header, or NULL */
@@ -21,7 +21,7 @@ struct get_settings {
     struct fetch_tls tls;
 };
 
-struct get_answer {
+struct http_response {
     int status;
     bool by_close; /* nothing but the closed connection says that the body is whole */
     char content_type[256];
@@ -29,10 +29,10 @@ struct get_answer {
 };
 
 /* Whether a word is meant as a URL. */
-bool get_is_url(const char *word);
+bool http_client_is_url(const char *word);
 
 /* 0: *getterp is the caller's. EINVAL (positive): *reasonp says what is wrong with the URL. -ENOMEM. */
-int getter_new(struct getter **getterp, const struct get_settings *settings, const char **reasonp);
+int http_client_new(struct http_client **clientp, const struct http_client_settings *settings, const char **reasonp);
 
 /*
  * Asks for the URL, with more for its query (NULL: nothing). The sink gets the body of an answer with status 200, whose
@@ -41,9 +41,10 @@ int getter_new(struct getter **getterp, const struct get_settings *settings, con
  * 0: there was one. EIO (positive): there was none, and answer->reason tells why. Else a negative errno value, the
  * sink's own among them.
  */
-int getter_get(struct getter *getter, const char *query, const struct ss_sink *sink, struct get_answer *answer);
+int http_client_get(struct http_client *client, const char *query, const struct ss_sink *sink,
+                    struct http_response *answer);
 
 /* NULL is fine. */
-void getter_free(struct getter *getter);
+void http_client_free(struct http_client *client);
 
 #endif

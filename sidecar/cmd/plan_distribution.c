@@ -15,13 +15,13 @@ static const struct ss_span no_family = {"", 0};
 static void
 take_part(void *ctx, const struct ss_index_part *part)
 {
-    struct fall *f = ctx;
+    struct plan_distribution *f = ctx;
     f->series += part->series;
-    if (part->fate == SS_INDEX_EVERY)
+    if (part->route == SS_INDEX_ALL)
         f->every += part->series;
-    if (part->fate == SS_INDEX_DROPPED)
+    if (part->route == SS_INDEX_NONE)
         f->dropped += part->series;
-    f->has_meta |= part->fate == SS_INDEX_META;
+    f->has_meta |= part->route == SS_INDEX_METADATA;
     if (f->n == f->capacity) {
         size_t capacity = f->capacity ? 2 * f->capacity : 1024;
         struct ss_index_part *parts = realloc(f->parts, capacity * sizeof(*parts));
@@ -59,13 +59,13 @@ compare_parts(const void *a, const void *b)
     const struct ss_index_part *x = a, *y = b;
     int r = compare_names(x->family, y->family);
     if (!r)
-        r = compare(x->fate, y->fate);
+        r = compare(x->route, y->route);
     return r ? r : compare(x->hash, y->hash);
 }
 
 /* Makes those of one family, fate and hash one. */
 static void
-merge_parts(struct fall *f)
+merge_parts(struct plan_distribution *f)
 {
     size_t n = 0;
     qsort(f->parts, f->n, sizeof(*f->parts), compare_parts);
@@ -82,9 +82,9 @@ merge_parts(struct fall *f)
 }
 
 int
-fall_init(struct fall *f, const struct ss_index *index, const struct config *config)
+plan_distribution_init(struct plan_distribution *f, const struct ss_index *index, const struct config *config)
 {
-    *f = (struct fall){.config = config, .index = index};
+    *f = (struct plan_distribution){.config = config, .index = index};
     ss_index_visit(index, take_part, f);
     f->bytes = ss_index_body(index).len; /* the parts of protobuf may say a little twice */
     if (f->n)
@@ -93,7 +93,7 @@ fall_init(struct fall *f, const struct ss_index *index, const struct config *con
 }
 
 void
-fall_deinit(struct fall *f)
+plan_distribution_deinit(struct plan_distribution *f)
 {
     free(f->parts);
 }
@@ -101,7 +101,7 @@ fall_deinit(struct fall *f)
 /* Loads. */
 
 static void
-add_load(struct load *load, const struct ss_index_part *part, bool counts)
+add_load(struct shard_load *load, const struct ss_index_part *part, bool counts)
 {
     load->series += part->series;
     load->bytes += part->bytes;
@@ -110,39 +110,39 @@ add_load(struct load *load, const struct ss_index_part *part, bool counts)
 
 /* Puts one part where it belongs; seen has, by shard, 1 more than the last group of parts, a family's, that it has. */
 static void
-place_part(const struct fall *f, const struct ss_index_part *part, size_t group, uint32_t count, struct load *loads,
-           size_t *seen)
+place_part(const struct plan_distribution *f, const struct ss_index_part *part, size_t group, uint32_t count,
+           struct shard_load *loads, size_t *seen)
 {
     uint32_t shard;
     bool named = part->family.len;
 
-    switch (part->fate) {
-    case SS_INDEX_HASHED:
+    switch (part->route) {
+    case SS_INDEX_BY_HASH:
         shard = ss_sharding_place(f->config->sharding, part->hash, count);
         add_load(&loads[shard], part, named && seen[shard] != group);
         seen[shard] = group;
         break;
-    case SS_INDEX_EVERY:
+    case SS_INDEX_ALL:
         for (shard = 0; shard < count; shard++) {
             add_load(&loads[shard], part, named && seen[shard] != group);
             seen[shard] = group;
         }
         break;
-    case SS_INDEX_META: /* they are sorted behind the others */
+    case SS_INDEX_METADATA: /* they are sorted behind the others */
         for (shard = 0; named && shard < count; shard++)
             if (seen[shard] == group)
                 loads[shard].bytes += part->bytes;
         break;
-    case SS_INDEX_LOOSE:
+    case SS_INDEX_UNKEYED:
         add_load(&loads[0], part, false);
         break;
-    case SS_INDEX_DROPPED:
+    case SS_INDEX_NONE:
         break;
     }
 }
 
 int
-fall_loads(const struct fall *f, uint32_t count, struct load *loads)
+plan_distribution_loads(const struct plan_distribution *f, uint32_t count, struct shard_load *loads)
 {
     size_t group = 0, *seen = calloc(count, sizeof(*seen));
     if (!seen)
@@ -165,11 +165,11 @@ drop_spans(void *ctx, const struct ss_span *spans, size_t n)
 }
 
 int
-fall_loads_exactly(const struct fall *f, uint32_t count, struct load *loads)
+plan_distribution_loads_exactly(const struct plan_distribution *f, uint32_t count, struct shard_load *loads)
 {
-    struct progress progress = progress_begin("shards taken from the body");
+    struct progress progress = progress_start("shards taken from the body");
     struct ss_sink sink = {drop_spans, NULL};
-    int r = fall_loads(f, count, loads);
+    int r = plan_distribution_loads(f, count, loads);
 
     for (uint32_t shard = 0; shard < count && !r && f->has_meta; shard++) {
         struct ss_filter_counts counts;
@@ -183,16 +183,16 @@ fall_loads_exactly(const struct fall *f, uint32_t count, struct load *loads)
         r = ss_index_select(f->index, shards, &sink, &counts);
         ss_shards_free(shards);
         loads[shard].bytes = counts.bytes_kept;
-        progress_tell(&progress, shard, count);
+        progress_update(&progress, shard, count);
     }
     progress_end(&progress);
     return r;
 }
 
-struct balance
-balance_of(const struct load *loads, uint32_t count)
+struct shard_balance
+balance_of(const struct shard_load *loads, uint32_t count)
 {
-    struct balance b = {.count = count};
+    struct shard_balance b = {.count = count};
     double series = 0, bytes = 0;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -216,7 +216,7 @@ balance_of(const struct load *loads, uint32_t count)
 
 /* Puts a family that has come to its end among the largest. */
 static size_t
-rank(struct share *out, size_t found, size_t n, const struct share *share)
+rank(struct family_share *out, size_t found, size_t n, const struct family_share *share)
 {
     size_t at = found;
     if (!share->series)
@@ -233,19 +233,20 @@ rank(struct share *out, size_t found, size_t n, const struct share *share)
 }
 
 size_t
-fall_largest(const struct fall *f, uint32_t count, uint32_t shard, struct share *out, size_t n)
+plan_distribution_largest(const struct plan_distribution *f, uint32_t count, uint32_t shard, struct family_share *out,
+                          size_t n)
 {
-    struct share share = {no_family, 0, 0};
+    struct family_share share = {no_family, 0, 0};
     size_t found = 0;
 
     for (size_t i = 0; i < f->n; i++) {
         const struct ss_index_part *p = &f->parts[i];
         if (share.family.ptr != p->family.ptr) {
             found = rank(out, found, n, &share);
-            share = (struct share){p->family, 0, 0};
+            share = (struct family_share){p->family, 0, 0};
         }
-        if (p->fate == SS_INDEX_EVERY ||
-            (p->fate == SS_INDEX_HASHED && ss_sharding_place(f->config->sharding, p->hash, count) == shard)) {
+        if (p->route == SS_INDEX_ALL ||
+            (p->route == SS_INDEX_BY_HASH && ss_sharding_place(f->config->sharding, p->hash, count) == shard)) {
             share.series += p->series;
             share.bytes += p->bytes;
         }
@@ -254,13 +255,13 @@ fall_largest(const struct fall *f, uint32_t count, uint32_t shard, struct share 
 }
 
 uint64_t
-fall_moved(const struct fall *f, enum ss_placement placement, uint32_t from, uint32_t to)
+plan_distribution_moved(const struct plan_distribution *f, enum ss_placement placement, uint32_t from, uint32_t to)
 {
     enum ss_hash function = (enum ss_hash)f->config->hash;
     uint64_t moved = 0;
     for (size_t i = 0; i < f->n; i++) {
         const struct ss_index_part *p = &f->parts[i];
-        if (p->fate == SS_INDEX_HASHED &&
+        if (p->route == SS_INDEX_BY_HASH &&
             ss_place(function, placement, p->hash, from) != ss_place(function, placement, p->hash, to))
             moved += p->series;
     }

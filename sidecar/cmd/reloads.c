@@ -57,7 +57,7 @@ reloads_init(struct reloads *r, struct event_base *base, const struct log *log, 
 void
 reloads_deinit(struct reloads *r)
 {
-    file_watch_free(r->watch);
+    file_watch_free(r->tracker);
     if (r->due)
         event_free(r->due);
 }
@@ -88,22 +88,22 @@ reloads_begin(struct reloads *r)
 {
     if (r->due)
         evtimer_del(r->due);
-    file_watch_begin(r->watch);
+    file_watch_begin(r->tracker);
     clock_gettime(CLOCK_REALTIME_COARSE, &r->begun);
 }
 
 void
-reloads_end(struct reloads *r, const struct texts *files, bool watches)
+reloads_end(struct reloads *r, const struct string_list *files, bool watches)
 {
     int error = 0;
     if (!watches) {
-        file_watch_free(r->watch);
-        r->watch = NULL;
-    } else if (!r->watch) {
-        error = file_watch_new(&r->watch, r->base, on_changed, r);
+        file_watch_free(r->tracker);
+        r->tracker = NULL;
+    } else if (!r->tracker) {
+        error = file_watch_new(&r->tracker, r->base, on_changed, r);
     }
-    if (r->watch)
-        error = file_watch_set(r->watch, files, &r->begun);
+    if (r->tracker)
+        error = file_watch_set(r->tracker, files, &r->begun);
     if (error)
         log_warn(r->log, "changes of the configuration's files may go unseen", log_text("reason", strerror(-error)));
     r->over = now_ms();

@@ -18,14 +18,14 @@ struct event;
 struct event_base;
 struct file_watch;
 struct log;
-struct texts;
+struct string_list;
 
 struct reloads {
     void (*reload)(void *ctx); /* reads it again */
     void *ctx;
     const struct log *log;
-    struct event *due;        /* of a SIGHUP that waits */
-    struct file_watch *watch; /* NULL: no file is watched */
+    struct event *due;          /* of a SIGHUP that waits */
+    struct file_watch *tracker; /* NULL: no file is watched */
     struct event_base *base;
     struct timespec begun; /* the last reading, by CLOCK_REALTIME_COARSE */
     int64_t over;          /* when the last reload was over, in milliseconds of the monotonic clock */
@@ -49,6 +49,6 @@ unsigned reloads_ask(struct reloads *reloads);
 /* Whoever reads the configuration calls the one before, also before reloads_init(), and the other behind it, with the
    names of its files, which are watched if `watches`. */
 void reloads_begin(struct reloads *reloads);
-void reloads_end(struct reloads *reloads, const struct texts *files, bool watches);
+void reloads_end(struct reloads *reloads, const struct string_list *files, bool watches);
 
 #endif

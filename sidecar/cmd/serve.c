@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sidecar itself: from the command line to the last scrape. */
+#include "cli_common.h"
 #include "cmd.h"
 #include "reloads.h"
 #include "settings.h"
-#include "cli_common.h"
 
 #include "proxy/outcome.h"
 #include "proxy/scrape_log.h"
 #include "proxy/server.h"
 #include "service/admin/admin.h"
+#include "service/base/alloc_reserve.h"
 #include "service/base/fd_reserve.h"
-#include "service/http/http.h"
-#include "service/telemetry/rejection_log.h"
-#include "service/http/listen.h"
 #include "service/base/log_writer.h"
 #include "service/base/loop.h"
-#include "service/base/alloc_reserve.h"
 #include "service/base/sandbox.h"
 #include "service/base/systemd.h"
+#include "service/http/http.h"
+#include "service/http/listen.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <scrapeshard/version.h>
 
@@ -76,21 +76,21 @@ static const struct flag flags[] = {
 enum {
     SIGNALS = 3,
     /* Milliseconds for the last lines of the log: no more than web.grace, but time to write them if they can be. */
-    LOG_END_MOST = 1000,
-    LOG_END_LEAST = 250,
+    LOG_END_MAX = 1000,
+    LOG_END_MIN = 250,
 };
 
 struct program {
-    struct settings settings;
+    struct cli_settings settings;
     struct config *config;
     struct event_base *base;
     struct log log;
     struct telemetry telemetry;
-    struct limits limits;
+    struct rejection_log limits;
     struct server server;
     struct admin admin;
     struct reloads reloads;
-    struct texts files; /* that the configuration was read from */
+    struct string_list files; /* that the configuration was read from */
     struct event *signals[SIGNALS];
     struct event *grace; /* runs behind SIGTERM */
     bool broken;         /* it ran out */
@@ -133,7 +133,7 @@ start_log(struct program *p)
 static void
 end_log(struct program *p, int64_t grace)
 {
-    int64_t most = grace < LOG_END_LEAST ? LOG_END_LEAST : grace < LOG_END_MOST ? grace : LOG_END_MOST;
+    int64_t most = grace < LOG_END_MIN ? LOG_END_MIN : grace < LOG_END_MAX ? grace : LOG_END_MAX;
     event_set_log_callback(NULL);
     log_writer_free(p->log.writer, most);
 }
@@ -195,7 +195,7 @@ read_again(struct program *p, char *why, size_t size)
     const char *restart = config_needs_restart(p->config, config);
     if (restart)
         log_warn(&p->log, "a changed setting needs a restart", log_text("setting", restart));
-    config_succeed(config, p->config);
+    config_inherit_static(config, p->config);
     config_unref(p->config);
     p->config = config;
     set_log(p, config);
@@ -247,7 +247,7 @@ static const struct telemetry *
 telemetry(void *ctx)
 {
     struct program *p = ctx;
-    server_tell(&p->server);
+    server_update_gauges(&p->server);
     p->telemetry.log_lines_dropped = log_writer_dropped(p->log.writer);
     p->telemetry.http_connections[LISTENER_ADMIN] = (double)http_connections(p->admin.http);
     return &p->telemetry;
@@ -303,7 +303,7 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
 
 /* One that comes before there is somebody to hear it waits. It would end the program. */
 static void
-hold_hangup(int how)
+block_sighup(int how)
 {
     sigset_t hangup;
     sigemptyset(&hangup);
@@ -328,7 +328,7 @@ watch_signals(struct program *p)
         if (!p->signals[i] || event_add(p->signals[i], NULL))
             return -ENOMEM;
     }
-    hold_hangup(SIG_UNBLOCK);
+    block_sighup(SIG_UNBLOCK);
     return 0;
 }
 
@@ -387,8 +387,8 @@ start(struct program *p)
     p->base = loop_new();
     int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
-    limits_init(&p->limits, &p->log, &p->telemetry);
-    descriptors_init(&p->limits);
+    rejection_log_init(&p->limits, &p->log, &p->telemetry);
+    fd_reserve_init(&p->limits);
     if (!r) {
         part = "the server of scrapes";
         r = server_init(&p->server, p->base, &p->limits, p->config);
@@ -433,14 +433,14 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
-    int r = memory_init_libraries();
+    int r = alloc_reserve_install();
     if (r) {
         fputs("scrapeshard: cannot start: libcurl: out of memory\n", stderr);
         return EXIT_FAILED;
     }
     p->settings.flags.files = &p->files;
     reloads_begin(&p->reloads);
-    int status = tool_read_config(&p->settings.flags, &p->config);
+    int status = cli_read_config(&p->settings.flags, &p->config);
     if (status)
         return status;
     set_log(p, p->config);
@@ -455,14 +455,14 @@ run(struct program *p)
     }
     scrape_log_minute(&p->log, &p->telemetry);
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
-    return p->broken ? EXIT_BROKEN : EXIT_SUCCESS;
+    return p->broken ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }
 
 int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
-    hold_hangup(SIG_BLOCK);
+    block_sighup(SIG_BLOCK);
     int at = flags_read(argc, argv, flags, usage, &p.settings), status;
 
     if (at < 0)
@@ -483,10 +483,10 @@ cmd_serve(int argc, char **argv)
         event_free(p.grace);
     if (p.base)
         event_base_free(p.base);
-    descriptors_deinit();
+    fd_reserve_deinit();
     int64_t grace = p.config && !p.broken ? p.config->grace : 0;
     config_unref(p.config);
-    texts_clear(&p.files);
+    string_list_clear(&p.files);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();

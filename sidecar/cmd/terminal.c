@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    COLUMNS_MOST = 200, /* a bar that is longer says no more */
+    COLUMNS_MAX = 200, /* a bar that is longer says no more */
     /* Seconds between two lines of progress where they stay. */
     PROGRESS_SECONDS = 10,
 };
@@ -36,7 +36,7 @@ terminal_of(FILE *out)
     t.colours = term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
     t.blocks = shows_utf8();
     if (!ioctl(fileno(out), TIOCGWINSZ, &size) && size.ws_col) {
-        t.columns = size.ws_col > COLUMNS_MOST ? COLUMNS_MOST : size.ws_col;
+        t.columns = size.ws_col > COLUMNS_MAX ? COLUMNS_MAX : size.ws_col;
         t.rows = size.ws_row;
     }
     return t;
@@ -114,7 +114,7 @@ text_print(FILE *out, struct ss_span text)
 }
 
 void
-text_print_escaped(FILE *out, struct ss_span text)
+log_escape_text(FILE *out, struct ss_span text)
 {
     print_text(out, text, true);
 }
@@ -130,7 +130,7 @@ seconds_since(const struct timespec *then)
 }
 
 struct progress
-progress_begin(const char *what)
+progress_start(const char *what)
 {
     struct progress p = {.what = what};
     clock_gettime(CLOCK_MONOTONIC, &p.begun);
@@ -139,7 +139,7 @@ progress_begin(const char *what)
 }
 
 void
-progress_tell(struct progress *p, uint64_t done, uint64_t total)
+progress_update(struct progress *p, uint64_t done, uint64_t total)
 {
     bool rewritten = isatty(STDERR_FILENO);
     if (seconds_since(&p->told) < (!p->shown ? 1 : rewritten ? 0.1 : PROGRESS_SECONDS))

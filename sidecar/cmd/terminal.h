@@ -34,7 +34,7 @@ size_t text_character(const char *p, const char *end);
 void text_print(FILE *out, struct ss_span text);
 
 /* The same for text that has its own escapes: a backslash stays. */
-void text_print_escaped(FILE *out, struct ss_span text);
+void log_escape_text(FILE *out, struct ss_span text);
 
 /*
  * Tells on standard error how far a work is that takes longer than a second: on a terminal in one line that is
@@ -46,10 +46,10 @@ struct progress {
     bool shown;
 };
 
-struct progress progress_begin(const char *what);
+struct progress progress_start(const char *what);
 
 /* total 0: not known. */
-void progress_tell(struct progress *progress, uint64_t done, uint64_t total);
+void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 
 /* Takes the line away. */
 void progress_end(struct progress *progress);

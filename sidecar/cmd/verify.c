@@ -24,15 +24,15 @@ static const char usage[] =
     "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong, or if most of the series came or\n"
     "went, so that nothing is proved; 2 if the command line is wrong.\n";
 
-enum { WHOLE = TOOL_OWN_OF_ASKER };
+enum { WHOLE = CLI_OWN_HTTP };
 
 /* The most rounds of asking. */
 enum { ROUNDS = 5 };
 
 static const struct flag flags[] = {
-    TOOL_COMMON_FLAGS,
-    TOOL_ASKER_FLAGS("text/plain;version=0.0.4"),
-    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", tool_take},
+    CLI_COMMON_FLAGS,
+    CLI_HTTP_FLAGS("text/plain;version=0.0.4"),
+    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", cli_take},
     [WHOLE + 1] = {NULL, NULL, NULL, NULL},
 };
 
@@ -43,20 +43,20 @@ settings_of(const struct verify *v)
 {
     struct ss_filter_settings s = ss_filter_settings_default();
     s.content_type = "text/plain; version=0.0.4";
-    s.sharding = v->tool.config->sharding;
+    s.sharding = v->cli.config->sharding;
     s.max_line = SIZE_MAX;
     return s;
 }
 
 /* Reads one answer into the evidence. 0, or an exit status and why. *indexp, unless NULL, gets the body. */
 static int
-read_answer(struct verify *v, struct getter *getter, const char *query, enum role role, uint32_t shard,
+read_answer(struct verify *v, struct http_client *client, const char *query, enum role role, uint32_t shard,
             struct ss_index **indexp, char *why)
 {
     struct ss_filter_settings settings = settings_of(v);
     struct ss_index *index = NULL;
 
-    int status = source_read_url(&index, getter, query, &settings, why);
+    int status = source_read_url(&index, client, query, &settings, why);
     if (!status && !v->format)
         v->format = ss_index_format(index);
     if (!status && strcmp(v->format, ss_index_format(index)) != 0) {
@@ -64,7 +64,7 @@ read_answer(struct verify *v, struct getter *getter, const char *query, enum rol
         status = EXIT_FAILED;
     }
     if (!status)
-        status = evidence_read(&v->evidence, ss_index_body(index), v->format, role, shard, why);
+        status = observations_read(&v->observations, ss_index_body(index), v->format, role, shard, why);
     if (status || !indexp)
         ss_index_free(index);
     else
@@ -77,15 +77,15 @@ fail_whole(const struct verify *v, const char *why)
 {
     char name[SOURCE_REASON], *shown = url_shown(v->whole ? v->whole : v->url);
     snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
-    tool_fail(name, why);
+    cli_fail(name, why);
     free(shown);
 }
 
 static int
-read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_index **indexp)
+read_whole(struct verify *v, struct http_client *client, enum role role, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
-    int status = read_answer(v, getter, NULL, role, 0, indexp, why);
+    int status = read_answer(v, client, NULL, role, 0, indexp, why);
     if (status)
         fail_whole(v, why);
     return status;
@@ -94,14 +94,14 @@ read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_in
 /* Asks for the whole and looks at none of it: services that change with each request, in turns, are then met at another
    one of their turns than in the last round. */
 static int
-skip_wholes(const struct verify *v, struct getter *getter, unsigned n)
+skip_wholes(const struct verify *v, struct http_client *client, unsigned n)
 {
     struct ss_filter_settings settings = settings_of(v);
     int status = 0;
     for (; n && !status; n--) {
         char why[SOURCE_REASON];
         struct ss_index *index = NULL;
-        status = source_read_url(&index, getter, NULL, &settings, why);
+        status = source_read_url(&index, client, NULL, &settings, why);
         ss_index_free(index);
         if (status)
             fail_whole(v, why);
@@ -111,24 +111,24 @@ skip_wholes(const struct verify *v, struct getter *getter, unsigned n)
 
 /* Reads every shard. One that cannot be had is a finding, and after many of them no more are asked for. */
 static int
-read_shards(struct verify *v, struct getter *getter)
+read_shards(struct verify *v, struct http_client *client)
 {
-    const struct config *c = v->tool.config;
-    struct progress progress = progress_begin("shards asked");
-    uint32_t count = v->tool.count;
+    const struct config *c = v->cli.config;
+    struct progress progress = progress_start("shards asked");
+    uint32_t count = v->cli.count;
     int r = 0;
 
-    for (uint32_t i = 0; i < count && !r && v->judgement.n < FINDINGS; i++) {
+    for (uint32_t i = 0; i < count && !r && v->result.n < VIOLATIONS_SHOWN; i++) {
         uint32_t shard = (i + v->rounds) % count;
         char why[SOURCE_REASON], *query;
         if (asprintf(&query, "%s=%u&%s=%u", c->shard_param, shard, c->shard_count_param, count) < 0) {
             r = -ENOMEM;
             break;
         }
-        if (read_answer(v, getter, query, ROLE_SHARD, shard, NULL, why))
-            judgement_add(&v->judgement, (struct finding){MISTAKE_SHARD, 0, shard, 0, strdup(why)});
+        if (read_answer(v, client, query, ROLE_SHARD, shard, NULL, why))
+            verify_result_add(&v->result, (struct violation){VIOLATION_SHARD, 0, shard, 0, strdup(why)});
         free(query);
-        progress_tell(&progress, i + 1, count);
+        progress_update(&progress, i + 1, count);
     }
     progress_end(&progress);
     return r;
@@ -141,7 +141,7 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
     int r = 0;
     for (size_t i = 0; i < n && !r; i++)
-        r = bytes_add(ctx, spans[i]);
+        r = buffer_add(ctx, spans[i]);
     return r;
 }
 
@@ -149,8 +149,8 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
 static int
 expect_shards(struct verify *v, const struct ss_index *whole)
 {
-    uint32_t count = v->tool.count;
-    struct bytes body = {.len = 0};
+    uint32_t count = v->cli.count;
+    struct buffer body = {.len = 0};
     struct ss_sink sink = {keep_spans, &body};
     char why[SOURCE_REASON] = "there is no memory";
     int r = 0;
@@ -166,10 +166,11 @@ expect_shards(struct verify *v, const struct ss_index *whole)
         if (!r)
             r = ss_index_select(whole, shards, &sink, &counts);
         if (!r)
-            r = evidence_read(&v->evidence, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED, shard, why);
+            r = observations_read(&v->observations, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED,
+                                  shard, why);
         ss_shards_free(shards);
     }
-    bytes_deinit(&body);
+    buffer_deinit(&body);
     if (r)
         fprintf(stderr, "scrapeshard: what the configuration says of the whole cannot be told: %s\n", why);
     return r ? EXIT_FAILED : 0;
@@ -179,10 +180,10 @@ expect_shards(struct verify *v, const struct ss_index *whole)
 
 /* One round. */
 static int
-gather(struct verify *v, struct getter *shards, struct getter *whole)
+gather(struct verify *v, struct http_client *shards, struct http_client *whole)
 {
     struct ss_index *before = NULL;
-    bool expected = tool_has_config(&v->tool);
+    bool expected = cli_has_config(&v->cli);
 
     int status = skip_wholes(v, whole, v->rounds);
     if (!status)
@@ -194,10 +195,10 @@ gather(struct verify *v, struct getter *shards, struct getter *whole)
     if (!status && expected)
         status = expect_shards(v, before);
     ss_index_free(before);
-    v->judgement.is_final |= v->judgement.n > 0;
-    if (status || v->judgement.n) /* without all shards nothing can be said of the rest */
+    v->result.is_final |= v->result.n > 0;
+    if (status || v->result.n) /* without all shards nothing can be said of the rest */
         return status;
-    if (!judgement_pass(&v->judgement, &v->evidence, v->rounds, expected))
+    if (!verify_result_check(&v->result, &v->observations, v->rounds, expected))
         return 0;
     fputs("scrapeshard: there is no memory to judge\n", stderr);
     return EXIT_FAILED;
@@ -205,12 +206,12 @@ gather(struct verify *v, struct getter *shards, struct getter *whole)
 
 /* Asks until it is clear what is wrong, and what only comes and goes. */
 static int
-gather_all(struct verify *v, struct getter *shards, struct getter *whole)
+gather_all(struct verify *v, struct http_client *shards, struct http_client *whole)
 {
     int status = gather(v, shards, whole);
-    for (v->rounds = 1; v->rounds < ROUNDS && !status && !v->judgement.is_final; v->rounds++) {
-        judgement_deinit(&v->judgement);
-        evidence_begin_round(&v->evidence);
+    for (v->rounds = 1; v->rounds < ROUNDS && !status && !v->result.is_final; v->rounds++) {
+        verify_result_deinit(&v->result);
+        evidence_begin_round(&v->observations);
         status = gather(v, shards, whole);
     }
     return status;
@@ -220,28 +221,28 @@ static int
 verify(struct verify *v)
 {
     static const char accept[] = "text/plain;version=0.0.4";
-    struct getter *shards = NULL, *whole = NULL;
-    int status = tool_open_url(&shards, &v->tool, v->url, accept);
+    struct http_client *shards = NULL, *whole = NULL;
+    int status = cli_open_url(&shards, &v->cli, v->url, accept);
     if (!status && v->whole)
-        status = tool_open_url(&whole, &v->tool, v->whole, accept);
+        status = cli_open_url(&whole, &v->cli, v->whole, accept);
     if (!status)
         status = gather_all(v, shards, v->whole ? whole : shards);
-    getter_free(whole);
-    getter_free(shards);
+    http_client_free(whole);
+    http_client_free(shards);
     if (status)
         return status;
-    if (v->tool.values[TOOL_JSON])
+    if (v->cli.values[CLI_JSON])
         verify_print_json(v);
     else
         verify_print(v);
-    return v->judgement.n ? EXIT_FAILED : 0;
+    return v->result.n ? EXIT_FAILED : 0;
 }
 
 int
 cmd_verify(int argc, char **argv)
 {
-    struct verify v = {.tool = {.flags = flags}};
-    int at = tool_read(&v.tool, argc, argv, usage), status;
+    struct verify v = {.cli = {.flags = flags}};
+    int at = cli_read(&v.cli, argc, argv, usage), status;
 
     if (at < 0) {
         status = -at;
@@ -250,13 +251,13 @@ cmd_verify(int argc, char **argv)
     } else {
         v.url = argv[at];
         v.shown = url_shown(v.url);
-        v.whole = v.tool.values[WHOLE];
-        v.evidence.count = v.tool.count;
-        status = tool_end(verify(&v));
+        v.whole = v.cli.values[WHOLE];
+        v.observations.count = v.cli.count;
+        status = cli_end(verify(&v));
     }
-    evidence_deinit(&v.evidence);
-    judgement_deinit(&v.judgement);
+    observations_deinit(&v.observations);
+    verify_result_deinit(&v.result);
     free(v.shown);
-    tool_deinit(&v.tool);
+    cli_deinit(&v.cli);
     return status;
 }

@@ -13,9 +13,9 @@ struct group {
     unsigned char *shards; /* a bit for each shard that has a series of its own of it; a family's alone */
 };
 
-struct judge {
-    struct judgement *out;
-    struct evidence *evidence;
+struct checker {
+    struct verify_result *out;
+    struct observations *evidence;
     bool expected;
     unsigned round;
     struct group *families, *keys; /* by number */
@@ -24,14 +24,14 @@ struct judge {
 };
 
 void
-judgement_add(struct judgement *j, struct finding finding)
+verify_result_add(struct verify_result *j, struct violation violation)
 {
-    if (j->n < FINDINGS)
-        j->findings[j->n] = finding;
+    if (j->n < VIOLATIONS_SHOWN)
+        j->violations[j->n] = violation;
     else
-        free(finding.reason);
+        free(violation.reason);
     j->n++;
-    j->counts[finding.mistake]++;
+    j->counts[violation.kind]++;
 }
 
 static bool
@@ -49,28 +49,28 @@ set_bit(unsigned char *bits, uint32_t i)
 /* Whether it may look so while something comes or goes. What is in the wrong place is wrong whenever it is seen there.
  */
 static bool
-may_pass(enum mistake mistake)
+may_pass(enum violation_kind kind)
 {
-    return mistake == MISTAKE_LOST || mistake == MISTAKE_STRAY || mistake == MISTAKE_UNSHARED ||
-           mistake == MISTAKE_BARE || mistake == MISTAKE_ALONE;
+    return kind == VIOLATION_LOST || kind == VIOLATION_UNEXPECTED || kind == VIOLATION_NOT_REPLICATED ||
+           kind == VIOLATION_METADATA_MISSING || kind == VIOLATION_METADATA_ORPHANED;
 }
 
 static void
-find(struct judge *g, enum mistake mistake, uint32_t item, uint32_t shard, uint32_t other)
+find(struct checker *g, enum violation_kind kind, uint32_t item, uint32_t shard, uint32_t other)
 {
     struct item *i = &g->evidence->items[item];
-    if (may_pass(mistake)) {
-        uint16_t bit = (uint16_t)(1 << mistake);
+    if (may_pass(kind)) {
+        uint16_t bit = (uint16_t)(1 << kind);
         i->wrong |= bit;
         if (g->round && !(i->suspected & bit))
             return;
     }
-    judgement_add(g->out, (struct finding){mistake, item, shard, other, NULL});
+    verify_result_add(g->out, (struct violation){kind, item, shard, other, NULL});
 }
 
 /* Whether it is in every shard, and is to be. */
 static bool
-is_replicated(const struct judge *g, const struct item *i)
+is_replicated(const struct checker *g, const struct item *i)
 {
     uint32_t count = g->evidence->count;
     return count > 1 && i->found.shards == count && (!g->expected || !i->before || i->expected.shards == count);
@@ -78,34 +78,34 @@ is_replicated(const struct judge *g, const struct item *i)
 
 /* What the configuration says of an item that the first whole has. */
 static void
-judge_expected(struct judge *g, uint32_t number, const struct item *i)
+check_expected(struct checker *g, uint32_t number, const struct item *i)
 {
     uint32_t ought = i->expected.shards, is = i->found.shards;
     if (!ought && is)
-        find(g, MISTAKE_UNDROPPED, number, i->found.first, 0);
+        find(g, VIOLATION_UNDROPPED, number, i->found.first, 0);
     else if (ought > 1 && ought == g->evidence->count && is && is < ought)
-        find(g, MISTAKE_UNSHARED, number, is, 0);
+        find(g, VIOLATION_NOT_REPLICATED, number, is, 0);
     else if (ought == 1 && is == 1 && i->found.first != i->expected.first)
-        find(g, MISTAKE_MISPLACED, number, i->found.first, i->expected.first);
+        find(g, VIOLATION_MISPLACED, number, i->found.first, i->expected.first);
 }
 
 /* Whether an item that is in no shard is missed: both wholes have it, and no rule drops it. */
 static bool
-is_lost(const struct judge *g, const struct item *i)
+is_lost(const struct checker *g, const struct item *i)
 {
     return i->before && i->after && !i->found.shards && !(g->expected && !i->expected.shards);
 }
 
 static void
-judge_times(struct judge *g, uint32_t number, const struct item *i)
+check_times(struct checker *g, uint32_t number, const struct item *i)
 {
     uint32_t times = i->before > i->after ? i->before : i->after;
     if (times && i->found.most > times)
-        find(g, MISTAKE_REPEATED, number, i->found.first, 0);
+        find(g, VIOLATION_REPEATED, number, i->found.first, 0);
 }
 
 static void
-judge_series(struct judge *g, uint32_t number, const struct item *i)
+check_series(struct checker *g, uint32_t number, const struct item *i)
 {
     bool replicated = is_replicated(g, i), whole = i->before && i->after;
     bool unshared = g->expected && i->expected.shards > 1;
@@ -119,21 +119,21 @@ judge_series(struct judge *g, uint32_t number, const struct item *i)
     if (replicated)
         g->out->replicated_families[i->family] = true;
     if (is_lost(g, i))
-        find(g, MISTAKE_LOST, number, 0, 0);
+        find(g, VIOLATION_LOST, number, 0, 0);
     if (i->found.shards > 1 && !replicated && !unshared)
-        find(g, MISTAKE_DOUBLED, number, i->found.first, i->found.second);
+        find(g, VIOLATION_DOUBLED, number, i->found.first, i->found.second);
     if (i->found.shards && !i->before && !i->after)
-        find(g, MISTAKE_STRAY, number, i->found.first, 0);
+        find(g, VIOLATION_UNEXPECTED, number, i->found.first, 0);
     if (g->expected && i->before)
-        judge_expected(g, number, i);
-    judge_times(g, number, i);
+        check_expected(g, number, i);
+    check_times(g, number, i);
 }
 
 /* Families. */
 
 /* Notes where a series is; and, if nothing says where it ought to be, whether that tears its family. */
 static void
-group_series(struct judge *g, uint32_t number, const struct item *i)
+group_series(struct checker *g, uint32_t number, const struct item *i)
 {
     struct group *family = &g->families[i->family], *key = &g->keys[i->key];
     uint32_t shard = i->found.first;
@@ -158,13 +158,13 @@ group_series(struct judge *g, uint32_t number, const struct item *i)
     if (key->shard == shard + 1 || key->is_torn)
         return;
     key->is_torn = true;
-    find(g, MISTAKE_TORN, number, shard, key->shard - 1);
+    find(g, VIOLATION_FAMILY_SPLIT, number, shard, key->shard - 1);
 }
 
 /* Metadata are where samples of their family are, and nowhere else; those without samples are in one shard, or in
    all. */
 static void
-judge_meta(struct judge *g, uint32_t number, const struct item *i)
+check_metadata(struct checker *g, uint32_t number, const struct item *i)
 {
     const struct group *family = &g->families[i->family];
     uint32_t count = g->evidence->count;
@@ -172,21 +172,21 @@ judge_meta(struct judge *g, uint32_t number, const struct item *i)
     if (!i->before || !i->after)
         return;
     if (is_lost(g, i) && !family->has_series)
-        find(g, MISTAKE_LOST, number, 0, 0);
+        find(g, VIOLATION_LOST, number, 0, 0);
     if (!g->evidence->is_protobuf) /* where a family may come as several messages */
-        judge_times(g, number, i);
+        check_times(g, number, i);
     if (!family->has_series && i->found.shards > 1 && i->found.shards < count)
-        find(g, MISTAKE_DOUBLED, number, i->found.first, i->found.second);
+        find(g, VIOLATION_DOUBLED, number, i->found.first, i->found.second);
     for (uint32_t s = 0; s < count && family->has_series; s++) {
         bool own = family->shards && has_bit(family->shards, s), is = has_bit(i->shards, s);
         /* Where only some of a family are replicated, its metadata may stay with the others. */
         bool needed = family->shards ? own : family->has_replicated;
         if (needed && !is) {
-            find(g, MISTAKE_BARE, number, s, 0);
+            find(g, VIOLATION_METADATA_MISSING, number, s, 0);
             return;
         }
         if (is && !own && !family->has_replicated && !family->is_vague) {
-            find(g, MISTAKE_ALONE, number, s, 0);
+            find(g, VIOLATION_METADATA_ORPHANED, number, s, 0);
             return;
         }
     }
@@ -196,9 +196,9 @@ judge_meta(struct judge *g, uint32_t number, const struct item *i)
 
 /* Notes what this round says of what comes and goes. How many items are still suspected. */
 static uint64_t
-end_round(struct judge *g)
+end_round(struct checker *g)
 {
-    struct evidence *e = g->evidence;
+    struct observations *e = g->evidence;
     uint64_t suspects = 0, steady = 0;
     for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
         uint16_t left = g->round ? i->suspected & i->wrong : i->wrong;
@@ -213,30 +213,30 @@ end_round(struct judge *g)
         steady += i->before && !i->comes && !i->flaps;
     }
     if (!g->out->n && g->out->churn > steady)
-        find(g, MISTAKE_UNSTEADY, 0, 0, 0);
+        find(g, VIOLATION_UNSTEADY, 0, 0, 0);
     return suspects;
 }
 
 bool
-judgement_is_doubtful(const struct judgement *j)
+judgement_is_doubtful(const struct verify_result *j)
 {
     uint64_t all = j->series + j->churn, hidden = j->churn - j->comes;
     return j->churn * 10 > all || (hidden > j->comes && hidden * 20 > all);
 }
 
 static bool
-is_certain(const struct judgement *j)
+is_certain(const struct verify_result *j)
 {
-    for (enum mistake m = 0; m < MISTAKES; m++)
+    for (enum violation_kind m = 0; m < VIOLATION_KINDS; m++)
         if (j->counts[m] && !may_pass(m))
             return true;
     return false;
 }
 
 static int
-prepare(struct judge *g)
+prepare(struct checker *g)
 {
-    const struct evidence *e = g->evidence;
+    const struct observations *e = g->evidence;
     g->row = (e->count + 7) / 8;
     g->families = calloc(e->families.names.n + 1, sizeof(*g->families));
     g->keys = calloc(e->keys.n + 1, sizeof(*g->keys));
@@ -247,22 +247,22 @@ prepare(struct judge *g)
 }
 
 int
-judgement_pass(struct judgement *j, struct evidence *e, unsigned round, bool expected)
+verify_result_check(struct verify_result *j, struct observations *e, unsigned round, bool expected)
 {
-    struct judge g = {.out = j, .evidence = e, .expected = expected, .round = round};
+    struct checker g = {.out = j, .evidence = e, .expected = expected, .round = round};
     int r = prepare(&g);
 
     for (uint32_t i = 1; i <= e->names.n && !r; i++) {
         if (e->items[i].is_meta)
             continue;
-        judge_series(&g, i, &e->items[i]);
+        check_series(&g, i, &e->items[i]);
         group_series(&g, i, &e->items[i]);
     }
     if (j->series && j->replicated >= j->series && !expected)
-        find(&g, MISTAKE_UNSHARDED, 0, 0, 0);
+        find(&g, VIOLATION_UNSHARDED, 0, 0, 0);
     for (uint32_t i = 1; i <= e->names.n && !r; i++)
         if (e->items[i].is_meta)
-            judge_meta(&g, i, &e->items[i]);
+            check_metadata(&g, i, &e->items[i]);
     j->is_final = r || !e->names.n || !end_round(&g) || is_certain(j);
     free(g.families);
     free(g.keys);
@@ -271,11 +271,11 @@ judgement_pass(struct judgement *j, struct evidence *e, unsigned round, bool exp
 }
 
 void
-judgement_deinit(struct judgement *j)
+verify_result_deinit(struct verify_result *j)
 {
-    for (size_t i = 0; i < FINDINGS; i++)
-        free(j->findings[i].reason);
+    for (size_t i = 0; i < VIOLATIONS_SHOWN; i++)
+        free(j->violations[i].reason);
     free(j->replicated_families);
     free(j->dropped_families);
-    *j = (struct judgement){.n = 0};
+    *j = (struct verify_result){.n = 0};
 }

@@ -8,8 +8,8 @@
 #include "redirect.h"
 #include "upstream.h"
 
-#include "service/base/alloc_reserve.h"
 #include "service/access/secrets.h"
+#include "service/base/alloc_reserve.h"
 
 #include <scrapeshard/version.h>
 
@@ -29,11 +29,11 @@ enum {
        a third more CPU, half as much a tenth (tests/bench). */
     READ_BYTES = 64 * 1024,
     /* The most of a head; Go's client takes 1 MiB, nginx 8 KiB. */
-    HEAD_MOST = 64 * 1024,
+    HEAD_MAX = 64 * 1024,
     /* Redirects that are followed in a row. A slash at the end is one, a path that was renamed another. */
-    REDIRECTS_MOST = 3,
+    REDIRECTS_MAX = 3,
     /* The most that is read of a redirect's body to use its connection again. */
-    REDIRECT_BODY_MOST = 64 * 1024,
+    REDIRECT_BODY_MAX = 64 * 1024,
     /* How long authorities are kept that were read: what had no memory is not to last, nor what was replaced. */
     CA_SECONDS = 60,
 };
@@ -51,8 +51,9 @@ struct fetch {
     struct destination destination;
     bool added; /* easy is the upstream's */
     int64_t keepalive;
-    bool watchable; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from others */
-    bool asked;     /* the request is being sent */
+    bool can_inspect_socket; /* TCP without TLS: what stands behind the body can be seen, and the socket be told from
+                                others */
+    bool asked;              /* the request is being sent */
 
     struct curl_slist *redirected; /* the URLs whose responses were redirects */
     char *target;                  /* where the response at hand redirects to; or NULL */
@@ -70,13 +71,13 @@ struct fetch {
     char length[19];                  /* the first Content-Length: what libcurl counts in 63 bits */
     uint64_t data_in;                 /* bytes of the body, and those after it that libcurl has read with it */
     enum unasked blank;               /* what those after it are, as far as libcurl shows them */
-    enum unasked excess;              /* what stood after the body's told length */
+    enum unasked extra_body;          /* what stood after the body's told length */
     bool blank_matters;               /* of this format CR and LF may be the beginning of more */
-    bool stray;                       /* bytes stood after its last chunk */
+    bool trailing_bytes;              /* bytes stood after its last chunk */
     struct close_notify close_notify; /* over TLS */
     bool paused;
 
-    uint64_t failures;   /* memory_failures_of_curl() at the beginning */
+    uint64_t failures;   /* alloc_failures_of_curl() at the beginning */
     bool no_memory;      /* for its head */
     const char *refusal; /* why we stopped, or NULL */
     bool is_redirect;    /* that is why */
@@ -86,14 +87,14 @@ struct fetch {
 
 /* The head. */
 
-static enum fetch_pace
+static enum fetch_action
 refuse(struct fetch *f, const char *why)
 {
     f->refusal = why;
-    return FETCH_STOP;
+    return FETCH_ABORT;
 }
 
-static enum fetch_pace
+static enum fetch_action
 refuse_for_memory(struct fetch *f)
 {
     f->no_memory = true;
@@ -101,7 +102,7 @@ refuse_for_memory(struct fetch *f)
 }
 
 /* Refuses something of the response, of which the reason shows the beginning. */
-static enum fetch_pace
+static enum fetch_action
 refuse_bytes(struct fetch *f, const char *what, struct ss_span bytes, const char *why)
 {
     char shown[100];
@@ -111,7 +112,7 @@ refuse_bytes(struct fetch *f, const char *what, struct ss_span bytes, const char
 }
 
 /* What libcurl lets pass and we do not: two lengths, or a length and chunks, are how answers are smuggled. */
-static enum fetch_pace
+static enum fetch_action
 check_framing(struct fetch *f, const char *name, const char *value)
 {
     if (!strcasecmp(name, "Transfer-Encoding")) {
@@ -130,11 +131,11 @@ check_framing(struct fetch *f, const char *name, const char *value)
         f->framing = FRAMING_LENGTH;
         strcpy(f->length, value);
     }
-    return FETCH_ON;
+    return FETCH_CONTINUE;
 }
 
 /* "HTTP/1.1 200 OK": a head begins, perhaps behind one of an informational answer. */
-static enum fetch_pace
+static enum fetch_action
 begin_head(struct fetch *f, const char *line)
 {
     if (f->status >= 200)
@@ -147,33 +148,33 @@ begin_head(struct fetch *f, const char *line)
         return refuse(f, "its status is no HTTP status");
     if (f->status == 101)
         return refuse(f, "it changes to another protocol");
-    return FETCH_ON;
+    return FETCH_CONTINUE;
 }
 
 /* The header whose lines have all come. */
-static enum fetch_pace
+static enum fetch_action
 take_header(struct fetch *f)
 {
     char *value = f->line ? strchr(f->line, ':') : NULL;
     if (!f->line)
-        return FETCH_ON;
+        return FETCH_CONTINUE;
     if (!value)
         return refuse_bytes(f, "its header line", (struct ss_span){f->line, strlen(f->line)},
                             "cannot be read, expected NAME: VALUE");
     *value++ = 0;
     value += strspn(value, " \t");
-    uint64_t failures = memory_failures();
-    enum fetch_pace pace = FETCH_ON;
+    uint64_t failures = alloc_failures();
+    enum fetch_action action = FETCH_CONTINUE;
     if (!evhttp_add_header(&f->headers, f->line, value))
-        pace = check_framing(f, f->line, value);
-    else if (memory_failures() > failures)
-        pace = refuse_for_memory(f);
+        action = check_framing(f, f->line, value);
+    else if (alloc_failures() > failures)
+        action = refuse_for_memory(f);
     else
-        pace = refuse_bytes(f, "its header", (struct ss_span){f->line, strlen(f->line)},
-                            "cannot be read: it has a CR or LF in it");
+        action = refuse_bytes(f, "its header", (struct ss_span){f->line, strlen(f->line)},
+                              "cannot be read: it has a CR or LF in it");
     free(f->line);
     f->line = NULL;
-    return pace;
+    return action;
 }
 
 /* Whether a header decides where the body ends. */
@@ -185,7 +186,7 @@ is_framing(const char *line)
 
 /* RFC 9112, 5.2: a line that begins with a blank goes on with the header before it, and means the same as if one blank
    joined them. But libcurl 7.88 reads each line by itself, so such a header must not decide where the body ends. */
-static enum fetch_pace
+static enum fetch_action
 unfold(struct fetch *f, struct ss_span more)
 {
     char *joined;
@@ -197,15 +198,15 @@ unfold(struct fetch *f, struct ss_span more)
         return refuse_bytes(f, "its header", (struct ss_span){f->line, strcspn(f->line, ":")},
                             "is folded over several lines");
     if (!more.len)
-        return FETCH_ON;
+        return FETCH_CONTINUE;
     if (asprintf(&joined, "%s %.*s", f->line, (int)more.len, more.ptr) < 0)
         return refuse_for_memory(f);
     free(f->line);
     f->line = joined;
-    return FETCH_ON;
+    return FETCH_CONTINUE;
 }
 
-static enum fetch_pace
+static enum fetch_action
 refuse_redirect(struct fetch *f, const char *location, const char *why)
 {
     char shown[160] = "nowhere";
@@ -226,7 +227,7 @@ has_line(const struct curl_slist *list, const char *line)
 
 /* Takes note of where the response redirects to. A scraper must not see it: it would follow past the sidecar, and take
    the whole for its shard. */
-static enum fetch_pace
+static enum fetch_action
 take_redirect(struct fetch *f)
 {
     const char *location = evhttp_find_header(&f->headers, "Location"), *url = NULL;
@@ -250,7 +251,8 @@ take_redirect(struct fetch *f)
     size_t n = 0;
     for (const struct curl_slist *l = f->redirected; l; l = l->next)
         n++;
-    return n > REDIRECTS_MOST ? refuse_redirect(f, location, "after 3 other redirects, expected no more") : FETCH_ON;
+    return n > REDIRECTS_MAX ? refuse_redirect(f, location, "after 3 other redirects, expected no more")
+                             : FETCH_CONTINUE;
 }
 
 static bool
@@ -260,11 +262,11 @@ is_protobuf(const char *content_type)
     return content_type && !strncasecmp(content_type, protobuf, strlen(protobuf));
 }
 
-static enum fetch_pace
+static enum fetch_action
 end_head(struct fetch *f)
 {
     if (f->status < 200)
-        return FETCH_ON;
+        return FETCH_CONTINUE;
     f->head_done = true;
     f->blank_matters = is_protobuf(evhttp_find_header(&f->headers, "Content-Type"));
     if (f->status >= 300 && f->status < 400)
@@ -272,7 +274,7 @@ end_head(struct fetch *f)
     return f->events->head(f->ctx, f->status, &f->headers);
 }
 
-static enum fetch_pace
+static enum fetch_action
 take_line(struct fetch *f, struct ss_span line)
 {
     bool folds = line.len && strchr(" \t", *line.ptr);
@@ -280,20 +282,20 @@ take_line(struct fetch *f, struct ss_span line)
         line.len--;
     if (folds)
         return unfold(f, line);
-    enum fetch_pace pace = take_header(f);
-    if (pace != FETCH_ON)
-        return pace;
+    enum fetch_action action = take_header(f);
+    if (action != FETCH_CONTINUE)
+        return action;
     if (!line.len)
         return end_head(f);
     f->line = strndup(line.ptr, line.len);
     if (!f->line)
         return refuse_for_memory(f);
     if (strncmp(f->line, "HTTP/", 5) != 0)
-        return FETCH_ON;
-    pace = begin_head(f, f->line);
+        return FETCH_CONTINUE;
+    action = begin_head(f, f->line);
     free(f->line);
     f->line = NULL;
-    return pace;
+    return action;
 }
 
 static size_t
@@ -306,9 +308,9 @@ on_header(char *bytes, size_t size, size_t n, void *ctx)
         return len; /* a trailer */
     f->head_bytes += len;
     f->seen_unread = false;
-    enum fetch_pace pace = f->head_bytes > HEAD_MOST ? refuse(f, "its head is larger than 64 KiB")
-                                                     : take_line(f, (struct ss_span){bytes, len});
-    return pace == FETCH_STOP ? 0 : len;
+    enum fetch_action action = f->head_bytes > HEAD_MAX ? refuse(f, "its head is larger than 64 KiB")
+                                                        : take_line(f, (struct ss_span){bytes, len});
+    return action == FETCH_ABORT ? 0 : len;
 }
 
 /* The body and the end. */
@@ -323,10 +325,10 @@ on_body(char *bytes, size_t size, size_t n, void *ctx)
     }
     if (f->target) { /* means nothing; where it is too long, the connection ends with it */
         f->redirect_body += size * n;
-        return f->redirect_body <= REDIRECT_BODY_MOST ? size * n : 0;
+        return f->redirect_body <= REDIRECT_BODY_MAX ? size * n : 0;
     }
     switch (f->events->body(f->ctx, (struct ss_span){bytes, size * n})) {
-    case FETCH_ON:
+    case FETCH_CONTINUE:
         return size * n;
     case FETCH_PAUSE:
         f->paused = true;
@@ -345,8 +347,8 @@ begins_with(const char *text, size_t len, const char *beginning)
 static void
 set_excess(struct fetch *f, enum unasked excess)
 {
-    if (excess > f->excess)
-        f->excess = excess;
+    if (excess > f->extra_body)
+        f->extra_body = excess;
 }
 
 /* Looks at what libcurl is about to drop after the told length. */
@@ -378,7 +380,7 @@ on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
     } else if (type == CURLINFO_TEXT) {
         if (begins_with(text, len, FETCH_SAYS_EXCESS))
             set_excess(f, f->blank ? f->blank : UNASKED_MORE);
-        f->stray |= begins_with(text, len, FETCH_SAYS_STRAY);
+        f->trailing_bytes |= begins_with(text, len, FETCH_SAYS_STRAY);
     }
     return 0;
 }
@@ -393,13 +395,13 @@ is_bodiless(int status)
 /* The socket is free: at this moment, between this transfer and the next on the same connection, whatever there is to
    be read stood behind the body. What comes later is cleared away before the connection is used again. */
 static void
-fetch_freed(void *owner, curl_socket_t fd)
+fetch_released(void *owner, curl_socket_t fd)
 {
     struct fetch *f = owner;
-    if (!f->watchable)
+    if (!f->can_inspect_socket)
         return;
-    set_excess(f, upstream_clear_socket(fd));
-    if (f->stray)
+    set_excess(f, upstream_drain_unsolicited(fd));
+    if (f->trailing_bytes)
         shutdown(fd, SHUT_RDWR); /* who spoke out of turn is not asked again */
 }
 
@@ -450,7 +452,7 @@ static bool
 is_longer(const struct fetch *f)
 {
     bool blank_counts = f->framing == FRAMING_CLOSE || f->blank_matters;
-    return f->framing != FRAMING_CHUNKED && f->excess > (blank_counts ? UNASKED_NONE : UNASKED_BLANK);
+    return f->framing != FRAMING_CHUNKED && f->extra_body > (blank_counts ? UNASKED_NONE : UNASKED_BLANK);
 }
 
 /* Where upstream.c has no memory to watch a socket, libcurl ends all its transfers as aborted. */
@@ -458,7 +460,7 @@ static bool
 lacked_memory(const struct fetch *f, CURLcode code)
 {
     return f->no_memory || (code == CURLE_ABORTED_BY_CALLBACK && !f->refusal && !f->destination.unknown) ||
-           (code == CURLE_OUT_OF_MEMORY && (!f->asked || memory_failures_of_curl() > f->failures));
+           (code == CURLE_OUT_OF_MEMORY && (!f->asked || alloc_failures_of_curl() > f->failures));
 }
 
 static bool
@@ -573,7 +575,7 @@ fetch_ended(void *owner, CURLcode code)
         end(f, code);
 }
 
-const struct upstream_hooks fetch_hooks = {fetch_freed, fetch_ended};
+const struct upstream_hooks fetch_hooks = {fetch_released, fetch_ended};
 
 /* The request. */
 
@@ -641,9 +643,9 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
     struct fetch *f = ctx;
     (void)local_ip;
     f->asked = true;
-    f->excess = UNASKED_NONE; /* of a connection that was dead, and had this request before */
-    f->stray = false;
-    if (f->watchable && !upstream_use(f->upstream, f, &(struct upstream_ends){ip, port, local_port}, f->keepalive))
+    f->extra_body = UNASKED_NONE; /* of a connection that was dead, and had this request before */
+    f->trailing_bytes = false;
+    if (f->can_inspect_socket && !upstream_use(f->upstream, f, &(struct tcp_tuple){ip, port, local_port}, f->keepalive))
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     return CURL_PREREQFUNC_OK;
 }
@@ -702,7 +704,7 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_MAXAGE_CONN, (long)(f->keepalive / 1000 + 1)); /* upstream.h closes it before */
     /* What stands behind an answer must never become the next one. Of a connection over TCP that is looked after; a
        unix socket has no port to be known by, and what TLS has read ahead cannot be seen. */
-    SET(CURLOPT_FORBID_REUSE, (long)(!f->watchable || !f->keepalive));
+    SET(CURLOPT_FORBID_REUSE, (long)(!f->can_inspect_socket || !f->keepalive));
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
     SET(CURLOPT_SOCKOPTFUNCTION, upstream_open_socket);
     SET(CURLOPT_SOCKOPTDATA, f->upstream);
@@ -734,9 +736,9 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->upstream = upstream;
     f->events = events;
     f->ctx = ctx;
-    f->failures = memory_failures_of_curl();
+    f->failures = alloc_failures_of_curl();
     f->keepalive = request->keepalive;
-    f->watchable = !request->socket && strncmp(request->url, "https:", 6) != 0;
+    f->can_inspect_socket = !request->socket && strncmp(request->url, "https:", 6) != 0;
     f->easy = curl_easy_init();
     if (!f->easy || destination_init(&f->destination, f->easy, request->url, request->connect_to) ||
         !add_request_headers(f, request) || !rename_host(f, request) || !set_options(f, request) || !begin(f)) {

@@ -20,10 +20,10 @@ struct fetch;
 struct upstream;
 
 /* How a listener wants the fetch to go on. */
-enum fetch_pace {
-    FETCH_ON,
+enum fetch_action {
+    FETCH_CONTINUE,
     FETCH_PAUSE, /* body only: the same bytes come again after fetch_resume() */
-    FETCH_STOP,  /* end follows, with FETCH_FAILED */
+    FETCH_ABORT, /* end follows, with FETCH_FAILED */
 };
 
 /* How far a fetch is. */
@@ -47,8 +47,8 @@ enum fetch_result {
 
 struct fetch_events {
     /* A final status and its headers, borrowed until the fetch's end. */
-    enum fetch_pace (*head)(void *ctx, int status, const struct evkeyvalq *headers);
-    enum fetch_pace (*body)(void *ctx, struct ss_span bytes);
+    enum fetch_action (*head)(void *ctx, int status, const struct evkeyvalq *headers);
+    enum fetch_action (*body)(void *ctx, struct ss_span bytes);
     /* The fetch may be freed in there, and nowhere earlier among these. reason is borrowed for the call. */
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
 };

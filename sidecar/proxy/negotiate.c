@@ -268,9 +268,9 @@ static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
 
 enum {
     /* No scraper waits longer for us; a peer that says so is not to hold its place for days. */
-    TIMEOUT_MOST = 60 * 60 * 1000,
-    OFFSET_MOST = 500,
-    SERVICE_OFFSET_MOST = 100,
+    TIMEOUT_MAX = 60 * 60 * 1000,
+    OFFSET_MAX = 500,
+    SERVICE_OFFSET_MAX = 100,
 };
 
 /* A tenth of a time, but not more than this. */
@@ -297,7 +297,7 @@ negotiate_timeout(const char *header, const struct endpoint *endpoint, struct ti
                  timeout_header, header);
         return EINVAL;
     }
-    double ms = seconds * 1000 < TIMEOUT_MOST ? seconds * 1000 : TIMEOUT_MOST, offset = tenth(ms, OFFSET_MOST);
+    double ms = seconds * 1000 < TIMEOUT_MAX ? seconds * 1000 : TIMEOUT_MAX, offset = tenth(ms, OFFSET_MAX);
     if (endpoint->timeout_is_set && (double)endpoint->timeout <= ms - offset)
         return 0;
     limit->ms = ms - offset < 1 ? 1 : (int64_t)(ms - offset);
@@ -314,7 +314,7 @@ negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
         return 0;
     while (!evhttp_remove_header(headers, timeout_header))
         ;
-    ms -= tenth(ms, SERVICE_OFFSET_MOST);
+    ms -= tenth(ms, SERVICE_OFFSET_MAX);
     snprintf(seconds, sizeof(seconds), "%.3f", (ms < 1 ? 1 : ms) / 1000);
     return evhttp_add_header(headers, timeout_header, seconds) ? -ENOMEM : 0;
 }

@@ -12,7 +12,7 @@ enum outcome {
     OUTCOME_BAD_REQUEST,
     OUTCOME_BUSY,
     OUTCOME_UPSTREAM_FAILED,
-    OUTCOME_UPSTREAM_CUT,
+    OUTCOME_UPSTREAM_TRUNCATED,
     OUTCOME_NO_EXPOSITION,
     OUTCOME_TOO_LARGE,
     OUTCOME_UNDECIDED,
@@ -23,7 +23,7 @@ enum outcome {
 };
 
 struct outcome_row {
-    const char *word;          /* in the log, and in metrics */
+    const char *label;         /* in the log, and in metrics */
     int status;                /* of the answer; 0: not ours to say */
     enum log_level level;      /* of the log's line, unless scrape_log.h says otherwise */
     enum upstream_error error; /* what the service did, if nothing better is known */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply.h"
 
-#include "service/http/connections.h"
-#include "service/base/alloc_reserve.h"
 #include "service/access/tls.h"
+#include "service/base/alloc_reserve.h"
+#include "service/http/connections.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -25,7 +25,7 @@ struct reply {
     struct evhttp_request *request; /* NULL once it is over */
     struct evhttp_connection *connection;
     struct connection *record; /* its */
-    int watched;               /* the connection's socket by a second descriptor, or -1 */
+    int hangup_fd;             /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
     bool sending;   /* a piece has not gone to the kernel */
     bool ending;    /* the end is to follow it */
@@ -53,15 +53,15 @@ static void
 detach(struct reply *r)
 {
     if (r->record)
-        connection_listen(r->record, NULL, NULL);
+        connection_set_callbacks(r->record, NULL, NULL);
     if (r->connection)
         evbuffer_remove_cb(output_of(r), on_output, r);
     if (r->hangup)
         event_free(r->hangup);
-    if (r->watched >= 0)
-        close(r->watched);
+    if (r->hangup_fd >= 0)
+        close(r->hangup_fd);
     r->hangup = NULL;
-    r->watched = -1;
+    r->hangup_fd = -1;
     r->request = NULL;
     r->connection = NULL;
     r->record = NULL;
@@ -84,7 +84,7 @@ ends_by_close(const struct reply *r)
 }
 
 /*
- * To be called after each part of the response that is given to evhttp, with memory_failures() from before it. What it
+ * To be called after each part of the response that is given to evhttp, with alloc_failures() from before it. What it
  * had no memory for is missing there, perhaps from the head, so nothing may go out; evhttp hears that by the error that
  * its next write gets.
  */
@@ -92,7 +92,7 @@ static void
 after_send(struct reply *r, uint64_t failures)
 {
     connection_pause_input(r->connection);
-    if (memory_failures() == failures)
+    if (alloc_failures() == failures)
         return;
     r->no_memory = true;
     connection_abort(r->connection);
@@ -117,7 +117,7 @@ on_close(void *ctx)
 enum {
     /* What a scraper may send ahead while it waits: some requests. One that sends more is not one, and behind so much
        its leaving could not be seen. */
-    AHEAD_MOST = 64 * 1024,
+    AHEAD_MAX = 64 * 1024,
 };
 
 /*
@@ -131,7 +131,7 @@ has_left(int fd)
     struct pollfd state = {.fd = fd};
     int ahead = 0;
     return poll(&state, 1, 0) < 0 || state.revents & (POLLERR | POLLHUP) || ioctl(fd, FIONREAD, &ahead) ||
-           ahead > AHEAD_MOST;
+           ahead > AHEAD_MAX;
 }
 
 static void
@@ -157,14 +157,14 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 int
 reply_watch(struct reply *r)
 {
-    if (r->watched >= 0)
+    if (r->hangup_fd >= 0)
         return 0;
     struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
-    r->watched = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
-    if (r->watched < 0)
+    r->hangup_fd = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
+    if (r->hangup_fd < 0)
         return -errno;
     r->hangup =
-        event_new(bufferevent_get_base(bev), r->watched, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
+        event_new(bufferevent_get_base(bev), r->hangup_fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
     return r->hangup && !event_add(r->hangup, NULL) ? 0 : -ENOMEM;
 }
 
@@ -174,7 +174,7 @@ on_done(void *ctx)
     struct reply *r = ctx;
     if (ends_by_close(r)) {
         set_reset_on_close(r->connection, false);
-        tls_say_end(evhttp_connection_get_bufferevent(r->connection));
+        tls_send_close_notify(evhttp_connection_get_bufferevent(r->connection));
     }
     detach(r);
     r->events->done(r->ctx);
@@ -186,7 +186,7 @@ static void
 send_end(struct reply *r)
 {
     bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     evhttp_send_reply_end(r->request);
     if (chunked)
         after_send(r, failures);
@@ -219,9 +219,9 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->connection = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
-    r->watched = -1;
+    r->hangup_fd = -1;
     r->record = connection_of(request);
-    connection_listen(r->record, &connection_events, r);
+    connection_set_callbacks(r->record, &connection_events, r);
     *replyp = r;
     return 0;
 }
@@ -236,12 +236,12 @@ void
 reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
 {
     char length[24];
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     snprintf(length, sizeof(length), "%" PRIu64, len);
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
-    if (r->watched < 0)
+    if (r->hangup_fd < 0)
         (void)evbuffer_add_cb(output_of(r), on_output, r); /* without it nobody watches, which the deadline bounds */
     evhttp_send_reply(r->request, status, NULL, body);
     after_send(r, failures);
@@ -259,7 +259,7 @@ reply_can_break(struct reply *r)
 void
 reply_start(struct reply *r, int status)
 {
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     if (ends_by_close(r)) {
         /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
         while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
@@ -273,7 +273,7 @@ reply_start(struct reply *r, int status)
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
     after_send(r, failures);

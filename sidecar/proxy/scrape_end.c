@@ -49,12 +49,12 @@ scrape_is_whole(struct scrape *s)
 
 /* Answers with the reason. False: it could not. */
 static bool
-say_reason(struct scrape *s)
+reply_with_reason(struct scrape *s)
 {
     const char *reason = s->failure.reason;
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
@@ -70,7 +70,7 @@ say_reason(struct scrape *s)
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     if (s->failure.outcome == OUTCOME_BUSY)
         evhttp_add_header(headers, "Retry-After", "1");
-    if (memory_failures() != failures) {
+    if (alloc_failures() != failures) {
         evbuffer_free(text);
         return false;
     }
@@ -94,7 +94,7 @@ scrape_fail(struct scrape *s, const struct failure *failure)
     /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
     if (holding && s->deadline && evtimer_add(s->deadline, &time_to_read))
         holding = false; /* who is given no end of time is given no answer */
-    if (holding && say_reason(s))
+    if (holding && reply_with_reason(s))
         return;
     reply_break(s->reply);
     s->stage = STAGE_OVER;
@@ -114,8 +114,8 @@ scrape_end_fetch(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    place_leave(&s->server->turns, &s->turn);
-    snapshot_leave(&s->user);
+    slot_release(&s->server->upstream_slots, &s->upstream_slot);
+    snapshot_release(&s->user);
 }
 
 /* Whether what it waited for has come in time, or has failed, and it is told so in a moment, after others. */
@@ -136,10 +136,10 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
         scrape_set_deadline(s, TIME_TO_READ);
         return;
     }
-    if (s->user.waits || s->turn.waits || (s->fetch && !s->paused)) {
-        intake_timed_out(&failure, s->endpoint,
-                         s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
-                         &s->request.timeout);
+    if (s->user.waits || s->upstream_slot.waits || (s->fetch && !s->paused)) {
+        failure_of_timeout(&failure, s->endpoint,
+                           s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
+                           &s->request.timeout);
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;
@@ -148,7 +148,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     if (s->stage != STAGE_OVER)
         scrape_fail(s, &failure);
     scrape_end_fetch(s);
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 void
@@ -161,31 +161,31 @@ scrape_on_gone(void *ctx, bool no_memory)
     else if (s->failure.outcome == OUTCOME_OK)
         s->failure.outcome = OUTCOME_CLIENT_GONE;
     s->stage = STAGE_OVER;
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 /* The end. */
 
 void
-scrape_tell_families(const struct scrape *s, const struct ss_index *index)
+scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
     struct telemetry *telemetry = s->server->telemetry;
-    struct ss_family_count largest[WATCH_FAMILIES];
-    size_t n = index ? ss_index_largest(index, largest, WATCH_FAMILIES)
-                     : pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
+    struct ss_family_count largest[TRACKED_FAMILIES];
+    size_t n = index ? ss_index_largest(index, largest, TRACKED_FAMILIES)
+                     : pipeline_largest(s->pipeline, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
     const struct endpoint *now = config_endpoint(s->server->config, s->endpoint->name);
-    struct falls *falls = telemetry_falls(telemetry, s->endpoint->name);
+    struct distribution *distribution = telemetry_distribution(telemetry, s->endpoint->name);
     /* Not by keys and rules that are no longer in force. */
-    if (!falls || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
+    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
         return;
-    falls_begin(falls, telemetry_now());
+    distribution_start(distribution, telemetry_now());
     if (index)
-        ss_index_families(index, falls_take, falls);
+        ss_index_families(index, distribution_add_family, distribution);
     else
-        pipeline_families(s->pipeline, falls_take, falls);
-    falls_end(falls, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
+        pipeline_families(s->pipeline, distribution_add_family, distribution);
+    distribution_finish(distribution, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
 }
 
 static void
@@ -195,7 +195,7 @@ log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double
     struct scrape_line line = scrape_log_line(s->server->telemetry, s->endpoint->name, s->failure.outcome, first);
 
     LOG_AT(s->server->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
-           log_text("outcome", outcomes[s->failure.outcome].word), log_number("status", s->status),
+           log_text("outcome", outcomes[s->failure.outcome].label), log_number("status", s->status),
            log_text("peer", s->peer), log_text("shard", s->request.params.shard),
            log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
            log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts->series_seen),
@@ -207,7 +207,7 @@ log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double
 
 /* Tells how it went, to telemetry and to the log. */
 static void
-tell(const struct scrape *s)
+record_end(const struct scrape *s)
 {
     struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
     struct timespec now;
@@ -233,24 +233,24 @@ tell(const struct scrape *s)
                                                         });
     log_scrape(s, &counts, seconds, first);
     if (s->failure.outcome == OUTCOME_OK && s->pipeline)
-        scrape_tell_families(s, NULL);
+        scrape_report_families(s, NULL);
 }
 
 void
-scrape_settle(struct scrape *s)
+scrape_finish_if_done(struct scrape *s)
 {
     if (s->stage != STAGE_OVER || s->fetch)
         return;
     struct server *server = s->server;
-    tell(s);
-    snapshot_leave(&s->user);
+    record_end(s);
+    snapshot_release(&s->user);
     reply_free(s->reply);
     pipeline_free(s->pipeline);
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
-    place_leave(&server->turns, &s->turn);
-    place_leave(&server->places, &s->place);
+    slot_release(&server->upstream_slots, &s->upstream_slot);
+    slot_release(&server->endpoint_slots, &s->endpoint_slot);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

@@ -56,14 +56,14 @@ scrape_log_line(struct telemetry *telemetry, const char *endpoint, enum outcome 
 }
 
 struct scrape_line
-scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool outgrown)
+scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool over_budget)
 {
     struct summary *summary = telemetry_summary(telemetry, endpoint);
-    enum log_level level = outgrown ? LOG_WARN : outcomes[outcome].level;
+    enum log_level level = over_budget ? LOG_WARN : outcomes[outcome].level;
 
-    if (!summary || (!outgrown && outcome == OUTCOME_OK))
+    if (!summary || (!over_budget && outcome == OUTCOME_OK))
         return (struct scrape_line){.level = level};
-    return line_of(summary, outgrown ? (size_t)SUMMARY_OUTGROWN : (size_t)outcome, level);
+    return line_of(summary, over_budget ? (size_t)SUMMARY_OUTGROWN : (size_t)outcome, level);
 }
 
 void

@@ -17,9 +17,9 @@ struct scrape_line {
 /* Of a scrape that is over, and of which telemetry_scrape() has said whether it is a first one. */
 struct scrape_line scrape_log_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool first);
 
-/* Of a body that was fetched to be kept; outgrown: there was no room for it. */
+/* Of a body that was fetched to be kept; over_budget: there was no room for it. */
 struct scrape_line scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome,
-                                            bool outgrown);
+                                            bool over_budget);
 
 /* Writes how the scrapes of the minute went, of each endpoint that had some, and begins the next. */
 void scrape_log_minute(const struct log *log, struct telemetry *telemetry);

@@ -2,10 +2,10 @@
 #ifndef PROXY_SCRAPE_STATE_H
 #define PROXY_SCRAPE_STATE_H
 /* A scrape on its way: scrape.c brings it forward, scrape_end.c to its end. For these two alone. */
-#include "upstream_response.h"
-#include "slots.h"
 #include "request.h"
+#include "slots.h"
 #include "snapshot.h"
+#include "upstream_response.h"
 
 #include <event2/util.h>
 #include <stdbool.h>
@@ -27,8 +27,8 @@ struct scrape {
     struct server *server;
     struct config *config; /* a reference: the endpoint lives in it */
     const struct endpoint *endpoint;
-    struct place place; /* among the endpoint's */
-    struct place turn;  /* among those who ask the service */
+    struct slot endpoint_slot; /* among the endpoint's */
+    struct slot upstream_slot; /* among those who ask the service */
     struct request request;
     bool head_only;
     char peer[64];
@@ -76,9 +76,9 @@ void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 void scrape_on_gone(void *ctx, bool no_memory);
 
 /* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the pipeline. */
-void scrape_tell_families(const struct scrape *scrape, const struct ss_index *index);
+void scrape_report_families(const struct scrape *scrape, const struct ss_index *index);
 
 /* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
-void scrape_settle(struct scrape *scrape);
+void scrape_finish_if_done(struct scrape *scrape);
 
 #endif

@@ -5,152 +5,153 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct places_of {
-    struct places_of *next;
-    TAILQ_HEAD(, place) places; /* in the order of time, those that wait among them */
-    size_t references;          /* of the places, and of whoever goes through them */
+struct slot_group {
+    struct slot_group *next;
+    TAILQ_HEAD(, slot) slots; /* in the order of time, those that wait among them */
+    size_t references;        /* of the places, and of whoever goes through them */
     size_t taken;
     char name[];
 };
 
 /* How many of the last are not for whoever comes first. */
 static uint64_t
-reserved(uint64_t most)
+reserved(uint64_t max)
 {
-    return most >= 8 ? most / 8 : most > 1;
+    return max >= 8 ? max / 8 : max > 1;
 }
 
 static uint64_t
-count_of_peer(const struct places_of *of, const struct peer *peer)
+count_of_peer(const struct slot_group *group, const struct peer *peer)
 {
-    const struct place *p;
+    const struct slot *p;
     uint64_t n = 0;
-    TAILQ_FOREACH (p, &of->places, next)
+    TAILQ_FOREACH (p, &group->slots, next)
         n += !p->waits && peer_is_same(&p->peer, peer);
     return n;
 }
 
 /* Whether there is one for a peer. */
 static bool
-is_free(const struct places_of *of, const struct peer *peer, uint64_t most)
+is_free(const struct slot_group *group, const struct peer *peer, uint64_t max)
 {
-    return !most || of->taken < most - reserved(most) || (of->taken < most && count_of_peer(of, peer) < reserved(most));
+    return !max || group->taken < max - reserved(max) ||
+           (group->taken < max && count_of_peer(group, peer) < reserved(max));
 }
 
-static struct places_of *
-find(struct places *all, const char *name)
+static struct slot_group *
+find(struct slot_pool *all, const char *name)
 {
-    struct places_of *of = all->first;
-    while (of && strcmp(of->name, name) != 0)
-        of = of->next;
-    if (of || !(of = calloc(1, sizeof(*of) + strlen(name) + 1)))
-        return of;
-    strcpy(of->name, name);
-    TAILQ_INIT(&of->places);
-    of->next = all->first;
-    all->first = of;
-    return of;
+    struct slot_group *group = all->first;
+    while (group && strcmp(group->name, name) != 0)
+        group = group->next;
+    if (group || !(group = calloc(1, sizeof(*group) + strlen(name) + 1)))
+        return group;
+    strcpy(group->name, name);
+    TAILQ_INIT(&group->slots);
+    group->next = all->first;
+    all->first = group;
+    return group;
 }
 
 static void
-unref(struct places *all, struct places_of *of)
+unref(struct slot_pool *all, struct slot_group *group)
 {
-    struct places_of **at = &all->first;
-    if (--of->references)
+    struct slot_group **at = &all->first;
+    if (--group->references)
         return;
-    while (*at != of)
+    while (*at != group)
         at = &(*at)->next;
-    *at = of->next;
-    free(of);
+    *at = group->next;
+    free(group);
 }
 
 static void
-add(struct places_of *of, struct place *place, const struct peer *peer, bool waits)
+add(struct slot_group *group, struct slot *slot, const struct peer *peer, bool waits)
 {
-    *place = (struct place){.of = of, .peer = *peer, .waits = waits};
-    TAILQ_INSERT_TAIL(&of->places, place, next);
-    of->references++;
-    of->taken += !waits;
+    *slot = (struct slot){.group = group, .peer = *peer, .waits = waits};
+    TAILQ_INSERT_TAIL(&group->slots, slot, next);
+    group->references++;
+    group->taken += !waits;
 }
 
 int
-place_take(struct places *all, struct place *place, const char *name, const struct peer *peer, uint64_t most)
+slot_try_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer, uint64_t max)
 {
-    struct places_of *of = find(all, name);
-    if (!of)
+    struct slot_group *group = find(all, name);
+    if (!group)
         return -ENOMEM;
-    if (!is_free(of, peer, most)) /* so there are others, that hold on to it */
+    if (!is_free(group, peer, max)) /* so there are others, that hold on to it */
         return EBUSY;
-    add(of, place, peer, false);
+    add(group, slot, peer, false);
     return 0;
 }
 
 int
-place_await(struct places *all, struct place *place, const char *name, const struct peer *peer, void (*turn)(void *ctx),
-            void *ctx)
+slot_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer,
+             void (*on_slot)(void *ctx), void *ctx)
 {
-    struct places_of *of = find(all, name);
-    if (!of)
+    struct slot_group *group = find(all, name);
+    if (!group)
         return -ENOMEM;
-    add(of, place, peer, !is_free(of, peer, all->most));
-    place->turn = turn;
-    place->ctx = ctx;
-    return place->waits ? EAGAIN : 0;
+    add(group, slot, peer, !is_free(group, peer, all->max));
+    slot->on_slot = on_slot;
+    slot->ctx = ctx;
+    return slot->waits ? EAGAIN : 0;
 }
 
 void
-place_move(struct place *to, struct place *from)
+slot_transfer(struct slot *to, struct slot *from)
 {
     *to = *from;
     TAILQ_INSERT_BEFORE(from, to, next);
-    TAILQ_REMOVE(&to->of->places, from, next);
-    from->of = NULL;
+    TAILQ_REMOVE(&to->group->slots, from, next);
+    from->group = NULL;
 }
 
 /* Gives places to those that wait, as far as there are any. */
 static void
-give_turns(struct places *all, struct places_of *of)
+grant_waiting(struct slot_pool *all, struct slot_group *group)
 {
-    struct place *p = TAILQ_FIRST(&of->places);
+    struct slot *p = TAILQ_FIRST(&group->slots);
     while (p) {
-        if (!p->waits || !is_free(of, &p->peer, all->most)) {
+        if (!p->waits || !is_free(group, &p->peer, all->max)) {
             p = TAILQ_NEXT(p, next);
             continue;
         }
         p->waits = false;
-        of->taken++;
-        p->turn(p->ctx); /* it may leave, and others with it */
-        p = TAILQ_FIRST(&of->places);
+        group->taken++;
+        p->on_slot(p->ctx); /* it may leave, and others with it */
+        p = TAILQ_FIRST(&group->slots);
     }
 }
 
 void
-place_leave(struct places *all, struct place *place)
+slot_release(struct slot_pool *all, struct slot *slot)
 {
-    struct places_of *of = place->of;
-    bool waited = place->waits;
-    if (!of)
+    struct slot_group *group = slot->group;
+    bool waited = slot->waits;
+    if (!group)
         return;
-    TAILQ_REMOVE(&of->places, place, next);
-    place->of = NULL;
-    place->waits = false;
+    TAILQ_REMOVE(&group->slots, slot, next);
+    slot->group = NULL;
+    slot->waits = false;
     if (!waited) {
-        of->taken--;
-        give_turns(all, of);
+        group->taken--;
+        grant_waiting(all, group);
     }
-    unref(all, of);
+    unref(all, group);
 }
 
 void
-places_set_most(struct places *all, uint64_t most)
+slot_pool_set_max(struct slot_pool *all, uint64_t max)
 {
-    struct places_of *of = all->first;
-    all->most = most;
-    while (of) {
-        of->references++;
-        give_turns(all, of);
-        struct places_of *next = of->next;
-        unref(all, of);
-        of = next;
+    struct slot_group *group = all->first;
+    all->max = max;
+    while (group) {
+        group->references++;
+        grant_waiting(all, group);
+        struct slot_group *next = group->next;
+        unref(all, group);
+        group = next;
     }
 }

@@ -18,37 +18,37 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct place {
-    TAILQ_ENTRY(place) next;
-    struct places_of *of; /* NULL: none was taken */
+struct slot {
+    TAILQ_ENTRY(slot) next;
+    struct slot_group *group; /* NULL: none was taken */
     struct peer peer;
     bool waits;
-    void (*turn)(void *ctx); /* of one that waits */
+    void (*on_slot)(void *ctx); /* of one that waits */
     void *ctx;
 };
 
 /* Of all endpoints, or of all services; zeroed there is none. */
-struct places {
-    struct places_of *first;
-    uint64_t most; /* of each that is waited for; 0: any number */
+struct slot_pool {
+    struct slot_group *first;
+    uint64_t max; /* of each that is waited for; 0: any number */
 };
 
 /* Takes one of a name's places, of which there are most (0: any number). 0: place is taken, and its memory borrowed,
-   until place_leave(). EBUSY (positive): there is none. -ENOMEM. */
-int place_take(struct places *all, struct place *place, const char *name, const struct peer *peer, uint64_t most);
+   until slot_release(). EBUSY (positive): there is none. -ENOMEM. */
+int slot_try_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer, uint64_t max);
 
 /* Takes one of those that are waited for. 0: it is had; EAGAIN (positive): turn() is called, once, when it is. Its
-   memory is borrowed until place_leave(). -ENOMEM. */
-int place_await(struct places *all, struct place *place, const char *name, const struct peer *peer,
-                void (*turn)(void *ctx), void *ctx);
+   memory is borrowed until slot_release(). -ENOMEM. */
+int slot_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer,
+                 void (*on_slot)(void *ctx), void *ctx);
 
 /* Makes one that was had another's; from is as if zeroed. */
-void place_move(struct place *to, struct place *from);
+void slot_transfer(struct slot *to, struct slot *from);
 
 /* Gives the place up, or waits no more. turn() of others may be called from in there. A zeroed one is fine. */
-void place_leave(struct places *all, struct place *place);
+void slot_release(struct slot_pool *all, struct slot *slot);
 
 /* So many may be had of each that is waited for. turn() may be called from in there. */
-void places_set_most(struct places *all, uint64_t most);
+void slot_pool_set_max(struct slot_pool *all, uint64_t max);
 
 #endif

@@ -81,7 +81,7 @@ upstream_unasked(const char *bytes, size_t len)
 }
 
 enum unasked
-upstream_clear_socket(curl_socket_t fd)
+upstream_drain_unsolicited(curl_socket_t fd)
 {
     char bytes[4096];
     enum unasked unasked = UNASKED_NONE;
@@ -116,7 +116,7 @@ local_port(const struct connection_socket *s)
 
 /* A local port may be used for connections to several peers. */
 static bool
-is_connection(const struct connection_socket *s, const struct upstream_ends *ends)
+is_connection(const struct connection_socket *s, const struct tcp_tuple *ends)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
@@ -185,7 +185,7 @@ on_idle(evutil_socket_t fd, short what, void *ctx)
 
 /* The owner needs the socket no more; told: he is to hear of it. */
 static void
-free_socket(struct upstream *u, struct connection_socket *s, bool told)
+release_socket(struct upstream *u, struct connection_socket *s, bool told)
 {
     void *owner = s->owner;
     if (!owner)
@@ -193,41 +193,41 @@ free_socket(struct upstream *u, struct connection_socket *s, bool told)
     s->owner = NULL;
     s->closes = now() + s->keepalive;
     if (told)
-        u->hooks.freed(owner, s->fd);
+        u->hooks.released(owner, s->fd);
 }
 
 /* An owner goes, and uses no socket any more; told: he is to hear of those that are free by that. */
 static void
-free_sockets_of(struct upstream *u, void *owner, bool told)
+release_sockets_of(struct upstream *u, void *owner, bool told)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
         if (s->owner == owner)
-            free_socket(u, s, told);
+            release_socket(u, s, told);
     }
     await_idle(u);
 }
 
 /* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
 static void
-clear_idle(struct upstream *u)
+drain_idle_sockets(struct upstream *u)
 {
     for (size_t i = 0; i < u->sockets.n; i++)
         if (is_idle(&u->sockets.items[i]))
-            upstream_clear_socket(u->sockets.items[i].fd);
+            upstream_drain_unsolicited(u->sockets.items[i].fd);
 }
 
 bool
-upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends, int64_t keepalive)
+upstream_use(struct upstream *u, void *owner, const struct tcp_tuple *ends, int64_t keepalive)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
         if (!is_connection(s, ends))
             continue;
         /* On one that is shut the request fails at once, and libcurl takes another. */
-        if (is_idle(s) && upstream_clear_socket(s->fd))
-            clear_idle(u);
-        free_socket(u, s, true);
+        if (is_idle(s) && upstream_drain_unsolicited(s->fd))
+            drain_idle_sockets(u);
+        release_socket(u, s, true);
         s->owner = owner;
         s->local_port = ends->local_port;
         s->keepalive = keepalive;
@@ -248,7 +248,7 @@ collect_ended(struct upstream *u)
         CURLcode code = message->data.result;
         void *owner;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
-        free_sockets_of(u, owner, true);
+        release_sockets_of(u, owner, true);
         u->hooks.ended(owner, code);
     }
 }
@@ -328,7 +328,7 @@ upstream_close_socket(void *ctx, curl_socket_t fd)
     for (size_t i = 0; i < s->n; i++) {
         if (s->items[i].fd != fd)
             continue;
-        free_socket(u, &s->items[i], true);
+        release_socket(u, &s->items[i], true);
         s->items[i] = s->items[--s->n];
         break;
     }
@@ -391,7 +391,7 @@ upstream_remove(struct upstream *u, CURL *easy)
     void *owner = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
     if (owner)
-        free_sockets_of(u, owner, false);
+        release_sockets_of(u, owner, false);
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);

@@ -14,7 +14,7 @@ struct upstream;
 struct upstream_hooks {
     /* The transfer is over, and needs this socket no more: what there is to be read stands behind its answer. Before
        ended(). */
-    void (*freed)(void *owner, curl_socket_t fd);
+    void (*released)(void *owner, curl_socket_t fd);
     /* The transfer has ended; it may be taken out and freed in there. */
     void (*ended)(void *owner, CURLcode code);
 };
@@ -54,10 +54,10 @@ enum unasked upstream_unasked(const char *bytes, size_t len);
  * But they are a lie about the last answer's length, or worse: such a connection is made one that libcurl takes for
  * dead.
  */
-enum unasked upstream_clear_socket(curl_socket_t fd);
+enum unasked upstream_drain_unsolicited(curl_socket_t fd);
 
 /* What tells a TCP connection from others. */
-struct upstream_ends {
+struct tcp_tuple {
     const char *ip;
     int port, local_port;
 };
@@ -65,7 +65,7 @@ struct upstream_ends {
 /* A request of an owner is about to be sent over this connection, which is closed when it then has had no request for
    keepalive milliseconds. False: its socket is not known, so that it cannot be looked after and must not be used again.
  */
-bool upstream_use(struct upstream *upstream, void *owner, const struct upstream_ends *ends, int64_t keepalive);
+bool upstream_use(struct upstream *upstream, void *owner, const struct tcp_tuple *ends, int64_t keepalive);
 
 /* For CURLOPT_SOCKOPTFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the upstream as their data. */
 int upstream_open_socket(void *upstream, curl_socket_t fd, curlsocktype purpose);

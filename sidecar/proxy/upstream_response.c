@@ -4,8 +4,8 @@
 #include "excerpt.h"
 #include "negotiate.h"
 
-#include "service/config/config.h"
 #include "service/base/alloc_reserve.h"
+#include "service/config/config.h"
 
 #include <event2/http.h>
 #include <stdarg.h>
@@ -74,11 +74,12 @@ begin_body(struct pipeline **pipelinep, struct pipeline_settings *settings, cons
 }
 
 bool
-intake_begin(struct pipeline **pipelinep, struct pipeline_settings *settings, const struct endpoint *endpoint,
-             int status, const struct evkeyvalq *headers, struct evkeyvalq *out, struct failure *failure)
+upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *settings,
+                        const struct endpoint *endpoint, int status, const struct evkeyvalq *headers,
+                        struct evkeyvalq *out, struct failure *failure)
 {
     char *encoding;
-    uint64_t failures = memory_failures();
+    uint64_t failures = alloc_failures();
     if (negotiate_response(headers, out) || negotiate_join(headers, "Content-Encoding", &encoding)) {
         failure_set_no_memory(failure);
         return false;
@@ -91,7 +92,7 @@ intake_begin(struct pipeline **pipelinep, struct pipeline_settings *settings, co
     }
     bool begun = begin_body(pipelinep, settings, endpoint, status, encoding, out, failure);
     free(encoding);
-    if (begun && memory_failures() != failures) { /* a header may be missing */
+    if (begun && alloc_failures() != failures) { /* a header may be missing */
         failure_set_no_memory(failure);
         return false;
     }
@@ -109,7 +110,7 @@ limit_of(int r)
 }
 
 void
-intake_pipeline_failed(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline, int r)
+failure_of_pipeline(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline, int r)
 {
     const char *name = endpoint->name, *reason = pipeline_reason(pipeline);
     switch (r) {
@@ -117,8 +118,8 @@ intake_pipeline_failed(struct failure *failure, const struct endpoint *endpoint,
         failure_set(failure, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", name,
                     reason);
         break;
-    case PIPELINE_CUT:
-        failure_set(failure, OUTCOME_UPSTREAM_CUT, "endpoint %s: %s", name, reason);
+    case PIPELINE_TRUNCATED:
+        failure_set(failure, OUTCOME_UPSTREAM_TRUNCATED, "endpoint %s: %s", name, reason);
         break;
     case PIPELINE_TOO_LARGE:
     case PIPELINE_LINE_TOO_LONG:
@@ -142,8 +143,7 @@ intake_pipeline_failed(struct failure *failure, const struct endpoint *endpoint,
 }
 
 void
-intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
-                    const char *reason)
+failure_of_fetch(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result, const char *reason)
 {
     if (result == FETCH_NO_MEMORY) {
         failure_set_no_memory(failure);
@@ -154,12 +154,12 @@ intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, en
     if (result == FETCH_REDIRECTED)
         failure->error = UPSTREAM_ERROR_STATUS;
     else if (result != FETCH_FAILED)
-        failure->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_CUT;
+        failure->error = result == FETCH_UNREACHABLE ? UPSTREAM_ERROR_CONNECT : UPSTREAM_ERROR_TRUNCATED;
 }
 
 void
-intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
-                 const struct time_limit *limit)
+failure_of_timeout(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
+                   const struct time_limit *limit)
 {
     bool asked = progress == FETCH_ASKED;
     failure_set(failure, OUTCOME_TIMEOUT, "endpoint %s: %s within %g s (%s)", endpoint->name,

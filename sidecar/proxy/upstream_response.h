@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_UPSTREAM_RESPONSE_H
 #define PROXY_UPSTREAM_RESPONSE_H
-/* A service's answer on its way in, whoever it is for: its head is judged, its body gets a pipeline, and what goes
+/* A service's answer on its way in, whoever it is for: its head is auth_done, its body gets a pipeline, and what goes
    wrong is said in words. */
 #include "fetch.h"
 #include "outcome.h"
@@ -29,24 +29,26 @@ void failure_set_no_memory(struct failure *failure);
 
 /*
  * Takes the head of an answer: puts the headers that a scraper may see into out, and begins a pipeline for the body. Of
- * the settings the caller sets target, shards, sharding, gzip_level and stamp_ms; the rest comes from the endpoint and
- * the head. An answer that is no 200 is passed on as it is, whatever the target: a scraper takes none for a success.
+ * the settings the caller sets target, shards, sharding, gzip_level and timestamp_ms; the rest comes from the endpoint
+ * and the head. An answer that is no 200 is passed on as it is, whatever the target: a scraper takes none for a
+ * success.
  *
  * True: *pipelinep is the caller's; the failure says whether the answer is passed on. False: the failure says why.
  */
-bool intake_begin(struct pipeline **pipelinep, struct pipeline_settings *settings, const struct endpoint *endpoint,
-                  int status, const struct evkeyvalq *headers, struct evkeyvalq *out, struct failure *failure);
+bool upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *settings,
+                             const struct endpoint *endpoint, int status, const struct evkeyvalq *headers,
+                             struct evkeyvalq *out, struct failure *failure);
 
 /* What a pipeline's answer that is not 0 means. */
-void intake_pipeline_failed(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline,
-                            int r);
+void failure_of_pipeline(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline,
+                         int r);
 
 /* The fetch ended with this result, FETCH_FAILED or behind it, for this reason. */
-void intake_fetch_failed(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
-                         const char *reason);
+void failure_of_fetch(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,
+                      const char *reason);
 
 /* There was no time left for the fetch, which had this much. */
-void intake_timed_out(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
-                      const struct time_limit *limit);
+void failure_of_timeout(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
+                        const struct time_limit *limit);
 
 #endif

@@ -69,7 +69,7 @@ def test_request_deadline(sidecar, service, begun, answered):
     with s.connect() as raw:
         raw.sendall(begun)
         assert ended(raw).startswith(answered)
-    is_told(s, "request_deadline", "head_timeout")
+    is_told(s, "head_timeout", "head_timeout")
 
 
 def turned_away(sidecar):

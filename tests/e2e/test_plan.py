@@ -147,7 +147,7 @@ def skewed(name='giant{id="%d"}', series=1000, rest=60):
 
 def tried_again(p, *args):
     """The balance of a plan under the rules that another plan proposes."""
-    return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["cure"]["split"]), *args)["balance"]
+    return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["suggested_split"]["split"]), *args)["balance"]
 
 
 def test_the_family_that_causes_the_skew_is_split(tmp_path):
@@ -156,19 +156,19 @@ def test_the_family_that_causes_the_skew_is_split(tmp_path):
     p = plan(8, body)
     assert p["balance"]["fullest_shard"] == shard_of("giant", 8)
     assert p["largest_families"][0] == {"family": "giant", "series": 1000, "bytes": len(skewed(rest=0))}
-    assert p["cure"]["split"] == ["giant"] and p["cure"]["families"] == 1
-    assert p["balance"]["skew_series"] > 4 and p["cure"]["balance"]["skew_series"] < 1.3
-    assert tried_again(p, body) == p["cure"]["balance"]
+    assert p["suggested_split"]["split"] == ["giant"] and p["suggested_split"]["families"] == 1
+    assert p["balance"]["skew_series"] > 4 and p["suggested_split"]["balance"]["skew_series"] < 1.3
+    assert tried_again(p, body) == p["suggested_split"]["balance"]
 
 
 def test_several_families_are_split(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(skewed(f'large_family_{i}_with_a_name_of_some_length{{id="%d"}}', 300, 0) for i in range(12)))
     p = plan(40, body)
-    assert p["cure"]["families"] > 8 and len(p["cure"]["split"]) > 1
-    assert all(len(f"split = {s}") < 198 for s in p["cure"]["split"])
-    assert p["cure"]["balance"]["skew_series"] < p["balance"]["skew_series"] / 2
-    assert tried_again(p, body) == p["cure"]["balance"]
+    assert p["suggested_split"]["families"] > 8 and len(p["suggested_split"]["split"]) > 1
+    assert all(len(f"split = {s}") < 198 for s in p["suggested_split"]["split"])
+    assert p["suggested_split"]["balance"]["skew_series"] < p["balance"]["skew_series"] / 2
+    assert tried_again(p, body) == p["suggested_split"]["balance"]
 
 
 def test_a_cure_beside_rules_of_the_file(tmp_path, config):
@@ -176,10 +176,10 @@ def test_a_cure_beside_rules_of_the_file(tmp_path, config):
     body.write_text(skewed() + skewed('"other_giant{a=\\"b\\",id=\\"%d\\"}"'.replace('"', "").replace("\\", '"'), 1000, 0))
     file = config('[rules]\nsplit = "other_(?:giant|"")"\n')
     p = plan(8, f"--config.file={file}", body)
-    assert p["cure"]["split"] == ["giant"]
-    assert p["cure"]["balance"]["skew_series"] < 1.3
+    assert p["suggested_split"]["split"] == ["giant"]
+    assert p["suggested_split"]["balance"]["skew_series"] < 1.3
     file = config('[rules]\nsplit = "other_(?:giant|"")"\nsplit = giant\n')
-    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["suggested_split"]["balance"]
 
 
 @pytest.mark.parametrize("name", [r'{"my.giant; \"x\\y\"\n metric ",id="%d"}', '{"é|.*",id="%d"}'])
@@ -187,9 +187,9 @@ def test_a_cure_for_a_strange_name_fits_a_file(tmp_path, config, name):
     body = tmp_path / "body"
     body.write_text(skewed(name), encoding="utf-8")
     p = plan(8, body)
-    file = config(f"[rules]\nsplit = {p['cure']['split'][0]}\n")
-    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
-    assert p["cure"]["balance"]["skew_series"] < 1.3
+    file = config(f"[rules]\nsplit = {p['suggested_split']['split'][0]}\n")
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["suggested_split"]["balance"]
+    assert p["suggested_split"]["balance"]["skew_series"] < 1.3
 
 
 def test_a_cure_in_protobuf(tmp_path):
@@ -197,14 +197,14 @@ def test_a_cure_in_protobuf(tmp_path):
     body.write_bytes(gauge_family("giant_total", {f"{i}": 1 for i in range(1000)}) +
                      b"".join(gauge_family(f"small_{i}", {"a": 1}) for i in range(100)))
     p = plan(8, f"--content-type={PROTOBUF}", body)
-    assert p["cure"]["split"] == ["giant"]
-    assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["cure"]["balance"]
+    assert p["suggested_split"]["split"] == ["giant"]
+    assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["suggested_split"]["balance"]
 
 
 def test_what_is_even_needs_no_cure(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(5000)))
-    assert plan(4, body)["cure"] is None
+    assert plan(4, body)["suggested_split"] is None
     assert "more even" not in run("plan", "--shard-count=4", str(body))[1]
 
 
@@ -213,7 +213,7 @@ def test_what_splitting_cannot_cure(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(10)))
     p = plan(16, body)
-    assert p["balance"]["skew_series"] > 1.2 and p["cure"] is None
+    assert p["balance"]["skew_series"] > 1.2 and p["suggested_split"] is None
     assert "To split families would not make it more even" in run("plan", "--shard-count=16", str(body))[1]
 
 

@@ -302,7 +302,7 @@ def test_broken_answer_is_seen_as_broken(sidecar, upstream, ca, server, version)
             while piece := t.recv(65536):
                 got += piece
     assert got.startswith(f"HTTP/{version} 200".encode()) and not got.endswith(b"0\r\n\r\n")
-    s.wait_line("outcome=upstream_failed|outcome=upstream_cut")
+    s.wait_line("outcome=upstream_failed|outcome=upstream_truncated")
 
 
 class Gated:

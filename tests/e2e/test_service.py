@@ -1056,9 +1056,9 @@ def test_one_line_for_each_scrape(json_sidecar, upstream):
     (answer(b"<html>\n"), 502, "no_exposition"),
     (answer(BODY, extra=["Content-Length: 3"]), 502, "upstream_failed"),
     (b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\nConnection: close\r\n\r\nup 1\nu", 502,
-     "upstream_cut"),
+     "upstream_truncated"),
     (answer(b"a" * 2000000), 502, "too_large"),
-], ids=["ok", "passed_on", "no_exposition", "upstream_failed", "upstream_cut", "too_large"])
+], ids=["ok", "passed_on", "no_exposition", "upstream_failed", "upstream_truncated", "too_large"])
 def test_outcomes(sidecar, upstream, script, status, outcome):
     def serve(u, connection):
         u.read_request(connection)

@@ -694,7 +694,7 @@ def test_body_that_finds_no_room_streams(upstream, snapshots, response):
             check_whole(results, LARGE)
         assert all("Age" not in headers for _, headers, _ in results)
     assert len(service.heads) == 4
-    assert s.find("level=warn msg=snapshot .*outcome=outgrown.*max_snapshot_bytes")
+    assert s.find("level=warn msg=snapshot .*outcome=over_budget.*max_snapshot_bytes")
     assert s.get(target(0, 3))[2] and len(service.heads) == 5
     assert peak.bytes < 12 << 20
 

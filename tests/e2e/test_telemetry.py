@@ -196,7 +196,7 @@ BAD = {
     "upstream_failed encoding gzip": answer(BODY, extra=["Content-Encoding: gzip"]),
     "upstream_failed cut": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
     "upstream_failed cut empty": b"",
-    "upstream_cut cut": HEAD + b"Connection: close\r\n\r\nup 1\nu",
+    "upstream_truncated cut": HEAD + b"Connection: close\r\n\r\nup 1\nu",
     "too_large too_large line": answer(b"a" * 2000000),
     "too_large too_large body": answer(b"a 1\n" * 600000),
 }
@@ -473,8 +473,8 @@ def test_the_watch_is_bounded(sidecar, many):
     found = after(s, 3 + 3000 + 1200)
     assert watched(s, "shards_missing")["3"] == 0
     assert len(found) < 300 + 3 * 4 * 1024
-    assert value(s, "watch_left_out_total", endpoint="default", what="shard_count") > 100
-    assert value(s, "watch_left_out_total", endpoint="default", what="shards") > 100
+    assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shard_count") > 100
+    assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shards") > 100
     assert SLOW > 1 or s.memory() < memory + (4 << 20)
 
 

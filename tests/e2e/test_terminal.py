@@ -105,7 +105,7 @@ def test_report_of_a_skewed_body(tmp_path):
     assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
     assert "    [rules]\n    split = giant\n" in out
     assert f"as it is {p['balance']['most_series']:>15} {p['balance']['skew_series']:9.2f}" in out
-    assert f"with the rules {p['cure']['balance']['most_series']:>9} {p['cure']['balance']['skew_series']:9.2f}" in out
+    assert f"with the rules {p['suggested_split']['balance']['most_series']:>9} {p['suggested_split']['balance']['skew_series']:9.2f}" in out
     assert f"From 8 to 9 shards, series that change their shard:\n      modulo {p['move']['modulo_series']:9}" in out
     assert "3400 such targets, scraped every 60 s by 8 servers:" in out
     assert "samples parsed   before    534.9 k/s     66.9 k/s\n" in out

@@ -145,7 +145,7 @@ def test_a_configuration_that_is_not_the_sidecars(ruled, sidecar):
     url = f"http://127.0.0.1:{sidecar(service).port}/metrics"
     found = wrong(3, url, config_flag)
     home = shard_of("build_info", 3)
-    assert ("unshared", 'build_info{version="1"}', 1, None) in found
+    assert ("not_replicated", 'build_info{version="1"}', 1, None) in found
     assert ("undropped", 'unwanted_total{a="1"}', shard_of("unwanted", 3), None) in found
     assert wrong(3, url, "--set=sharding.hash=md5")[0][0] == "misplaced"
     misplaced = dict((m[1], m[2:]) for m in wrong(3, url, "--set=sharding.key=name", "--set=sharding.hash=md5"))
@@ -157,7 +157,7 @@ def test_a_key_that_nobody_told_of_tears_families(sidecar, upstream):
     service = upstream(answering(answer(RULED)))
     url = f"http://127.0.0.1:{sidecar(service.url, '--set=rules.split=wanted').port}/metrics"
     (mistake, series, shard, other), = wrong(8, url)
-    assert mistake == "torn" and series.startswith("wanted{") and shard != other
+    assert mistake == "family_split" and series.startswith("wanted{") and shard != other
     right(8, url, "--set=rules.split=wanted")
 
 
@@ -272,8 +272,8 @@ def test_a_torn_family(broken):
         return body if shard is None else body.replace(line, b"") + line * (shard == other)
     found = wrong(N, broken(change).url)
     mistake, series, *shards = found[0]
-    assert mistake == "torn" and series.startswith("http_seconds_") and sorted(shards) == sorted([HTTP, other])
-    assert {f[0] for f in found[1:]} == {"bare"} and {f[2] for f in found[1:]} == {other}
+    assert mistake == "family_split" and series.startswith("http_seconds_") and sorted(shards) == sorted([HTTP, other])
+    assert {f[0] for f in found[1:]} == {"metadata_missing"} and {f[2] for f in found[1:]} == {other}
     # With the configuration the series itself is named.
     assert wrong(N, broken(change).url, "--set=sharding.key=family")[0] == (
         "misplaced", 'http_seconds_sum{path="/a"}', other, HTTP)
@@ -289,17 +289,17 @@ def test_a_misplaced_family(broken):
 
 
 def test_a_stray_series(broken):
-    assert wrong(N, broken(with_more(2, b'alien{a="1"} 1\n')).url) == [("stray", 'alien{a="1"}', 2, None)]
+    assert wrong(N, broken(with_more(2, b'alien{a="1"} 1\n')).url) == [("unexpected", 'alien{a="1"}', 2, None)]
 
 
 def test_metadata_that_are_missing(broken):
     assert wrong(N, broken(without(b"# TYPE memory_bytes gauge\n")).url) == [
-        ("bare", "TYPE of memory_bytes", MEMORY, None)]
+        ("metadata_missing", "TYPE of memory_bytes", MEMORY, None)]
 
 
 def test_metadata_without_samples(broken):
     other = (UP + 1) % N
-    assert wrong(N, broken(with_more(other, b"# TYPE up gauge\n")).url) == [("alone", "TYPE of up", other, None)]
+    assert wrong(N, broken(with_more(other, b"# TYPE up gauge\n")).url) == [("metadata_orphaned", "TYPE of up", other, None)]
 
 
 def test_metadata_twice(broken):
@@ -330,7 +330,7 @@ def test_values_orders_and_escapes_do_not_matter(broken):
 
 def test_an_empty_label_is_none_and_another_value_is_another_series(broken):
     assert [f[0] for f in wrong(N, broken(lambda shard, body: body if shard is None else body.replace(b"\\n", b"\\t")).url)] == [
-        "lost", "stray"]
+        "lost", "unexpected"]
 
 
 def test_what_comes_and_goes_is_no_mistake(broken):

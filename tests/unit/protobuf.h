@@ -11,7 +11,7 @@
 #define PROTOBUF "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 /* A body being written. */
-struct body {
+struct parser {
     char *bytes;
     size_t len;
 };
@@ -27,7 +27,7 @@ body_room(size_t len)
 }
 
 static inline void
-put(struct body *b, const void *bytes, size_t len)
+put(struct parser *b, const void *bytes, size_t len)
 {
     if (!b->bytes || body_room(b->len + len) != body_room(b->len))
         b->bytes = realloc(b->bytes, body_room(b->len + len));
@@ -36,7 +36,7 @@ put(struct body *b, const void *bytes, size_t len)
 }
 
 static inline void
-put_varint(struct body *b, uint64_t value)
+put_varint(struct parser *b, uint64_t value)
 {
     do {
         unsigned char byte = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
@@ -47,7 +47,7 @@ put_varint(struct body *b, uint64_t value)
 
 /* A length-delimited field. */
 static inline void
-put_field(struct body *b, unsigned field, struct ss_span bytes)
+put_field(struct parser *b, unsigned field, struct ss_span bytes)
 {
     put_varint(b, field << 3 | 2);
     put_varint(b, bytes.len);
@@ -55,7 +55,7 @@ put_field(struct body *b, unsigned field, struct ss_span bytes)
 }
 
 static inline void
-put_number(struct body *b, unsigned field, uint64_t value)
+put_number(struct parser *b, unsigned field, uint64_t value)
 {
     put_varint(b, field << 3);
     put_varint(b, value);
@@ -63,24 +63,24 @@ put_number(struct body *b, unsigned field, uint64_t value)
 
 /* Ends a message: adds it to the body behind its length. */
 static inline void
-put_message(struct body *b, struct body *message)
+put_message(struct parser *b, struct parser *message)
 {
     put_varint(b, message->len);
     if (message->len)
         put(b, message->bytes, message->len);
     free(message->bytes);
-    *message = (struct body){NULL, 0};
+    *message = (struct parser){NULL, 0};
 }
 
 static inline struct ss_span
-span(const struct body *b)
+span(const struct parser *b)
 {
     return (struct ss_span){b->bytes, b->len};
 }
 
 /* A varint of so many bytes. */
 static inline void
-put_long_varint(struct body *b, uint64_t value, unsigned bytes)
+put_long_varint(struct parser *b, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++, value >>= 7) {
         unsigned char byte = (unsigned char)((value & 0x7f) | (i + 1 < bytes ? 0x80 : 0));
@@ -90,7 +90,7 @@ put_long_varint(struct body *b, uint64_t value, unsigned bytes)
 
 /* What no reader knows and every one skips: groups in groups with all kinds of fields, large numbers of fields. */
 static inline void
-put_unknown(struct body *b)
+put_unknown(struct parser *b)
 {
     put_varint(b, 90 << 3 | 3);
     put_field(b, 1, SPAN("no_name")); /* in a group it is none */

@@ -21,20 +21,20 @@ struct told {
     char reason[256];
 };
 
-static enum fetch_pace
+static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     (void)ctx, (void)headers;
     fail_msg("an answer came: %d", status);
-    return FETCH_STOP;
+    return FETCH_ABORT;
 }
 
-static enum fetch_pace
+static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
     (void)ctx;
     fail_msg("a body came: %zu bytes", bytes.len);
-    return FETCH_STOP;
+    return FETCH_ABORT;
 }
 
 static void

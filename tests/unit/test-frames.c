@@ -41,9 +41,9 @@ splitting_end(struct splitting *s)
 
 /* A metric with one label, id=<id>, and a field that nobody knows, of size bytes. */
 static void
-put_series(struct body *message, const char *id, size_t size)
+put_series(struct parser *message, const char *id, size_t size)
 {
-    struct body pair = {NULL, 0}, metric = {NULL, 0};
+    struct parser pair = {NULL, 0}, metric = {NULL, 0};
     char *filler = calloc(size, 1);
     put_field(&pair, 1, SPAN("id"));
     put_field(&pair, 2, (struct ss_span){id, strlen(id)});
@@ -56,10 +56,10 @@ put_series(struct body *message, const char *id, size_t size)
 }
 
 static void
-check_too_long(struct body *message, size_t max_line)
+check_too_long(struct parser *message, size_t max_line)
 {
     struct splitting s = split_all();
-    struct body b = {NULL, 0};
+    struct parser b = {NULL, 0};
     put_message(&b, message);
     for (int i = 0; i < 3; i++) {
         struct question q = {.content_type = PROTOBUF,
@@ -80,7 +80,7 @@ static void
 test_frames_are_bounded(void **state)
 {
     (void)state;
-    struct body m = {NULL, 0};
+    struct parser m = {NULL, 0};
     char id[16];
 
     put_field(&m, 1, SPAN("x"));
@@ -137,7 +137,7 @@ test_a_name_that_is_cut_in_a_frame(void **state)
     (void)state;
     enum { SERIES = 60 };
     struct splitting s = split_all();
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
     put_field(&m, 1, SPAN("the_name_of_all"));
@@ -169,20 +169,20 @@ test_a_name_that_is_cut_in_a_frame(void **state)
 enum { COUNTER = 0, HISTOGRAM = 4, GAUGE_HISTOGRAM = 5 };
 
 static void
-put_double(struct body *b, unsigned field, double value)
+put_double(struct parser *b, unsigned field, double value)
 {
     put_varint(b, field << 3 | 1);
     put(b, &value, sizeof(value)); /* as on all machines that this runs on */
 }
 
 static void
-put_bucket(struct body *h)
+put_bucket(struct parser *h)
 {
     put_field(h, 3, SPAN("\x08\x05\x11\x00\x00\x00\x00\x00\x00\xf0\x3f")); /* 5 up to 1.0 */
 }
 
 static void
-put_classic(struct body *h)
+put_classic(struct parser *h)
 {
     put_number(h, 1, 5);
     put_double(h, 2, 1.5);
@@ -192,26 +192,26 @@ put_classic(struct body *h)
 }
 
 static void
-put_nothing(struct body *h)
+put_nothing(struct parser *h)
 {
     (void)h;
 }
 
 static void
-put_zero_count(struct body *h)
+put_zero_count(struct parser *h)
 {
     put_number(h, 7, 1ull << 63);
 }
 
 static void
-put_zero_threshold(struct body *h)
+put_zero_threshold(struct parser *h)
 {
     put_bucket(h);
     put_double(h, 6, 1e-128);
 }
 
 static void
-put_native(struct body *h)
+put_native(struct parser *h)
 {
     put_double(h, 6, 1e-128);
     put_field(h, 12, SPAN("\x08\x00\x10\x02"));
@@ -219,7 +219,7 @@ put_native(struct body *h)
 }
 
 static void
-put_no_zero_bucket(struct body *h)
+put_no_zero_bucket(struct parser *h)
 {
     put_double(h, 6, -1);
     put_unknown(h);
@@ -228,7 +228,7 @@ put_no_zero_bucket(struct body *h)
 }
 
 static void
-put_packed_no_zero_bucket(struct body *h)
+put_packed_no_zero_bucket(struct parser *h)
 {
     put_field(h, 12, SPAN(""));
     put_long_varint(h, 13 << 3 | 2, 9);
@@ -237,14 +237,14 @@ put_packed_no_zero_bucket(struct body *h)
 }
 
 static void
-put_spans(struct body *h)
+put_spans(struct parser *h)
 {
     put_field(h, 12, SPAN(""));
     put_field(h, 13, SPAN("")); /* packed, and none */
 }
 
 static void
-put_floats(struct body *h)
+put_floats(struct parser *h)
 {
     put_double(h, 4, 5);
     put_field(h, 12, SPAN("\x08\x00\x10\x01"));
@@ -252,7 +252,7 @@ put_floats(struct body *h)
 }
 
 static void
-put_packed_floats(struct body *h)
+put_packed_floats(struct parser *h)
 {
     put_double(h, 4, 5);
     put_field(h, 9, SPAN("\x08\x00\x10\x01"));
@@ -261,7 +261,7 @@ put_packed_floats(struct body *h)
 
 /* Of numbers the last one counts, and then it is a classic one. */
 static void
-put_taken_back(struct body *h)
+put_taken_back(struct parser *h)
 {
     put_zero_count(h);
     put_zero_threshold(h);
@@ -270,7 +270,7 @@ put_taken_back(struct body *h)
 
 /* Histograms, by what makes them native and to which Prometheus. */
 static const struct {
-    void (*put)(struct body *h);
+    void (*put)(struct parser *h);
     int kind;
 } histograms[] = {
     {put_classic, 0},        {put_nothing, 0}, {put_taken_back, 0},     {put_zero_count, 1},
@@ -282,9 +282,9 @@ enum { KINDS = sizeof(histograms) / sizeof(histograms[0]), CLASSIC = 0, NATIVE =
 
 /* A metric with the label id and a histogram, perhaps in three fields, which are one. */
 static void
-put_histogram(struct body *message, int id, void (*put_parts)(struct body *h), bool in_parts)
+put_histogram(struct parser *message, int id, void (*put_parts)(struct parser *h), bool in_parts)
 {
-    struct body pair = {NULL, 0}, metric = {NULL, 0}, h = {NULL, 0};
+    struct parser pair = {NULL, 0}, metric = {NULL, 0}, h = {NULL, 0};
     char text[16];
     sprintf(text, "series-%d", id);
     put_field(&pair, 1, SPAN("id"));
@@ -350,7 +350,7 @@ check_kinds(unsigned type, int kind, int odd_kind, int odd, bool together)
 {
     struct splitting split = split_all();
     struct ss_sharding *labels = by_id();
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
 
     put_field(&m, 1, SPAN("latency"));
     put_number(&m, 3, 2); /* of two types the last one counts */
@@ -398,7 +398,7 @@ test_hashmod_keeps_nothing_together(void **state)
         {SPAN("id"), SS_HASH_XXH64, SS_PLACE_MODULO, true},
         {SPAN("nobody"), SS_HASH_MD5, SS_PLACE_MODULO, true}, /* has it: they are in one shard in any case */
     };
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
 
     put_field(&m, 1, SPAN("latency"));
     put_number(&m, 3, HISTOGRAM);
@@ -434,9 +434,9 @@ enum { LARGE = 20000, EARLY = 4000 }; /* metrics; so many of them are within 256
 
 /* A large family, whose odd metric is the one of that number. */
 static void
-put_large(struct body *b, int odd, int kind, int odd_kind)
+put_large(struct parser *b, int odd, int kind, int odd_kind)
 {
-    struct body m = {NULL, 0};
+    struct parser m = {NULL, 0};
     put_field(&m, 1, SPAN("latency"));
     put_number(&m, 3, HISTOGRAM);
     for (int id = 0; id < LARGE; id++)
@@ -446,7 +446,7 @@ put_large(struct body *b, int odd, int kind, int odd_kind)
 
 /* Feeds a large body cut in some places. All ways have this result, and this in its reason. */
 static void
-check_large(const struct body *b, struct ss_sharding *sharding, int result, const char *reason)
+check_large(const struct parser *b, struct ss_sharding *sharding, int result, const char *reason)
 {
     const size_t cuts[] = {0, 1, 1000, 200 * 1024, 256 * 1024 - 1, 256 * 1024, 300 * 1024, b->len - 1};
     for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
@@ -459,7 +459,7 @@ check_large(const struct body *b, struct ss_sharding *sharding, int result, cons
 
 /* An index has all of a family, and so never refuses it. In how many shards it is: */
 static void
-check_indexed(const struct body *b, struct ss_sharding *sharding, int holders)
+check_indexed(const struct parser *b, struct ss_sharding *sharding, int holders)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct ss_index *index;
@@ -489,7 +489,7 @@ test_large_mixed_families(void **state)
 {
     (void)state;
     struct splitting s = split_all();
-    struct body b = {NULL, 0};
+    struct parser b = {NULL, 0};
 
     put_large(&b, -1, CLASSIC, CLASSIC);
     assert_true(b.len > 3 * 256 * 1024);
@@ -515,7 +515,7 @@ test_a_type_that_comes_late(void **state)
         bool taken;
     } types[] = {{-1, 1, false}, {-1, 0, true}, {1, 1, true}, {1, 2, false}, {4, 5, false}};
     struct splitting s = split_all();
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -578,7 +578,7 @@ test_metrics_are_read(void **state)
     struct ss_sharding *labels = by_id();
 
     for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
-        struct body b = {NULL, 0}, m = {NULL, 0};
+        struct parser b = {NULL, 0}, m = {NULL, 0};
         put_field(&m, 1, SPAN("x"));
         put_number(&m, 3, HISTOGRAM);
         put_series(&m, "a", 5);
@@ -626,7 +626,7 @@ test_memory_of_an_index(void **state)
     enum { METRICS = 8000, PIECE = 64 * 1024 }; /* a little less than 8 MiB, so that there is little room to grow */
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct splitting s = split_all();
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     struct ss_index *index;
     char id[16];
 

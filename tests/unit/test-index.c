@@ -68,14 +68,14 @@ check_largest(const struct ss_family_count *found, size_t n)
 
 /* What visit() said, added up. */
 struct visited {
-    uint64_t series[SS_INDEX_META + 1], bytes, named;
+    uint64_t series[SS_INDEX_METADATA + 1], bytes, named;
 };
 
 static void
 visit(void *ctx, const struct ss_index_part *part)
 {
     struct visited *v = ctx;
-    v->series[part->fate] += part->series;
+    v->series[part->route] += part->series;
     v->bytes += part->bytes;
     v->named += part->family.len > 0;
     assert_true(part->bytes > 0);
@@ -103,10 +103,10 @@ test_index(void **state)
     assert_int_equal(ss_index_largest(x, found, 0), 0);
 
     ss_index_visit(x, visit, &v);
-    assert_int_equal(v.series[SS_INDEX_HASHED], 5);
-    assert_int_equal(v.series[SS_INDEX_EVERY], 1);
-    assert_int_equal(v.series[SS_INDEX_DROPPED], 1);
-    assert_int_equal(v.series[SS_INDEX_LOOSE] + v.series[SS_INDEX_META], 0);
+    assert_int_equal(v.series[SS_INDEX_BY_HASH], 5);
+    assert_int_equal(v.series[SS_INDEX_ALL], 1);
+    assert_int_equal(v.series[SS_INDEX_NONE], 1);
+    assert_int_equal(v.series[SS_INDEX_UNKEYED] + v.series[SS_INDEX_METADATA], 0);
     assert_int_equal(v.bytes, sizeof(body) - 1);
     assert_true(v.named >= 4);
     ss_index_free(x);
@@ -131,9 +131,9 @@ select_from(const struct ss_index *x, const char *text)
 static void
 check_arranged(struct ss_index *x, const char *shards)
 {
-    assert_int_equal(ss_index_arrange(x, 4), 0);
+    assert_int_equal(ss_index_build_shard_lists(x, 4), 0);
     struct outcome before = select_from(x, shards);
-    assert_int_equal(ss_index_arrange(x, 3), 0);
+    assert_int_equal(ss_index_build_shard_lists(x, 3), 0);
     struct outcome after = select_from(x, shards);
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.bytes, after.bytes, before.len);
@@ -160,7 +160,7 @@ test_arranged(void **state)
     check_arranged(x, "2");
     check_arranged(x, "0,2");
     assert_in_range(ss_index_memory(x), before + 1, before + most);
-    assert_int_equal(ss_index_arrange(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
+    assert_int_equal(ss_index_build_shard_lists(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
     assert_int_equal(ss_index_memory(x), before);
     ss_index_free(x);
     settings_end(&settings, rules);

@@ -66,9 +66,9 @@ test_credentials(void **state)
         assert_string_equal(c.password, rows[i].password);
         assert_int_equal(c.known, rows[i].known);
         assert_string_equal(c.hash, HASH);
-        assert_false(passwords_remember(p, &c));
-        passwords_note(p, &c);
-        assert_true(passwords_remember(p, &c));
+        assert_false(passwords_is_cached(p, &c));
+        passwords_cache(p, &c);
+        assert_true(passwords_is_cached(p, &c));
         credential_deinit(&c);
     }
     passwords_unref(p);
@@ -98,13 +98,13 @@ test_notes(void **state)
     (void)state;
     for (unsigned i = 0; i < 1000; i++) {
         memcpy(c.digest, &i, sizeof(i));
-        assert_false(passwords_remember(p, &c));
-        passwords_note(p, &c);
-        assert_true(passwords_remember(p, &c));
+        assert_false(passwords_is_cached(p, &c));
+        passwords_cache(p, &c);
+        assert_true(passwords_is_cached(p, &c));
     }
     unsigned first = 0;
     memcpy(c.digest, &first, sizeof(first));
-    assert_false(passwords_remember(p, &c));
+    assert_false(passwords_is_cached(p, &c));
     passwords_unref(p);
 }
 

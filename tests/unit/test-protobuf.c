@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static void
-put_metrics(struct body *message, int n, size_t size)
+put_metrics(struct parser *message, int n, size_t size)
 {
     char *metric = malloc(size);
     for (int i = 0; i < n; i++) {
@@ -24,9 +24,9 @@ put_metrics(struct body *message, int n, size_t size)
 
 /* A family as Go's client writes it: name first. */
 static void
-put_family(struct body *b, const char *name, int metrics, size_t size)
+put_family(struct parser *b, const char *name, int metrics, size_t size)
 {
-    struct body m = {NULL, 0};
+    struct parser m = {NULL, 0};
     put_field(&m, 1, (struct ss_span){name, strlen(name)});
     put_field(&m, 2, SPAN("A family."));
     put_number(&m, 3, 1);
@@ -49,7 +49,7 @@ static void
 test_union(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "up", 1, 20);
     put_family(&b, "http_requests_total", 5, 130);
     put_message(&b, &m); /* empty */
@@ -82,7 +82,7 @@ static void
 test_large_families(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "small", 2, 30);
     put_family(&b, "large_bucket", 300, 100);
     put_metrics(&m, 200, 100);
@@ -105,7 +105,7 @@ static void
 test_key(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     put_field(&m, 1, SPAN("not_this"));
     put_metrics(&m, 1, 10);
     put_field(&m, 1, SPAN("up_bucket_total"));
@@ -119,7 +119,7 @@ test_key(void **state)
 }
 
 static void
-check_refused(struct body *b, enum ss_filter_condition condition, const char *reason, size_t max_line)
+check_refused(struct parser *b, enum ss_filter_condition condition, const char *reason, size_t max_line)
 {
     for (int shard = 0; shard < 3; shard++) {
         static const char *const shards[] = {"0", "1", "2"};
@@ -132,14 +132,14 @@ check_refused(struct body *b, enum ss_filter_condition condition, const char *re
         outcome_free(&o);
     }
     free(b->bytes);
-    *b = (struct body){NULL, 0};
+    *b = (struct parser){NULL, 0};
 }
 
 static void
 test_refused(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
 
     put(&b, "<html><body>Please log in, this page is no exposition at all.</body></html>\n", 76);
     check_refused(&b, SS_NO_EXPOSITION, "a field of a wrong type", 0);
@@ -222,7 +222,7 @@ static void
 test_cut(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0};
+    struct parser b = {NULL, 0};
     put_family(&b, "up", 2, 20);
     size_t border = b.len;
     put_family(&b, "http_requests_total", 2, 200);
@@ -230,7 +230,7 @@ test_cut(void **state)
     for (size_t len = 1; len < b.len; len++) {
         struct question q = {.content_type = PROTOBUF};
         struct outcome o = feed_all_ways((struct ss_span){b.bytes, len}, &q);
-        assert_int_equal(o.result, len == border ? 0 : SS_BODY_CUT);
+        assert_int_equal(o.result, len == border ? 0 : SS_BODY_TRUNCATED);
         assert_int_equal(o.ends_whole, len == border);
         if (o.result)
             assert_int_equal(o.error.offset, len < border ? 0 : border);
@@ -261,7 +261,7 @@ static void
 test_what_no_encoder_writes(void **state)
 {
     (void)state;
-    struct body b = {NULL, 0}, m = {NULL, 0};
+    struct parser b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "up", 1, 5);
     put_unknown(&m);
     for (unsigned bytes = 1; bytes <= 10; bytes++) {

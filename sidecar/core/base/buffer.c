@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 int
-bytes_reserve(struct bytes *b, size_t len)
+buffer_reserve(struct buffer *b, size_t len)
 {
     if (b->capacity - b->len >= len)
         return 0;
@@ -21,17 +21,17 @@ bytes_reserve(struct bytes *b, size_t len)
 }
 
 int
-bytes_add(struct bytes *b, struct ss_span added)
+buffer_add(struct buffer *b, struct ss_span added)
 {
-    int r = bytes_reserve(b, added.len);
+    int r = buffer_reserve(b, added.len);
     if (!r)
-        bytes_put(b, added);
+        buffer_put(b, added);
     return r;
 }
 
 void
-bytes_deinit(struct bytes *b)
+buffer_deinit(struct buffer *b)
 {
     free(b->ptr);
-    *b = (struct bytes){NULL, 0, 0};
+    *b = (struct buffer){NULL, 0, 0};
 }

@@ -23,24 +23,24 @@ spans_order(struct ss_span a, struct ss_span b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Zeroed is empty; to be freed with bytes_deinit(). */
-struct bytes {
+/* Zeroed is empty; to be freed with buffer_deinit(). */
+struct buffer {
     char *ptr;
     size_t len, capacity;
 };
 
 static inline struct ss_span
-bytes_span(const struct bytes *bytes)
+buffer_span(const struct buffer *bytes)
 {
     return (struct ss_span){bytes->ptr, bytes->len};
 }
 
 /* Makes room for len bytes more. 0 or -ENOMEM, and then nothing has changed. */
-int bytes_reserve(struct bytes *bytes, size_t len);
+int buffer_reserve(struct buffer *bytes, size_t len);
 
 /* Appends where there is room. Most are short: of up to 16 bytes the halves overlap, which spares a call. */
 static inline void
-bytes_put(struct bytes *bytes, struct ss_span added)
+buffer_put(struct buffer *bytes, struct ss_span added)
 {
     const char *from = added.ptr;
     size_t len = added.len;
@@ -64,9 +64,9 @@ bytes_put(struct bytes *bytes, struct ss_span added)
 }
 
 /* Appends. 0 or -ENOMEM, and then nothing has changed. */
-int bytes_add(struct bytes *bytes, struct ss_span added);
+int buffer_add(struct buffer *bytes, struct ss_span added);
 
 /* It is empty again. */
-void bytes_deinit(struct bytes *bytes);
+void buffer_deinit(struct buffer *bytes);
 
 #endif

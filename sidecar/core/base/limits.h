@@ -5,23 +5,23 @@
 
 enum {
     /* Spans handed to the sink at once; more records only mean more calls. */
-    LIMIT_SPANS = 64,
+    CORE_MAX_SPANS = 64,
     /* Bytes of a sample's beginning that are remembered, so that the lines of one name are told by one comparison. A
        longer name is only slower: its lines are read one by one. */
-    LIMIT_HEAD = 256,
+    CORE_MAX_PREFIX = 256,
     /* Beginnings remembered at once: a histogram's three names, and one more. */
-    LIMIT_HEADS = 4,
+    CORE_MAX_PREFIXES = 4,
     /* Names whose verdict is remembered from scrape to scrape, 100 bytes each: more than almost every service has. */
-    LIMIT_RULINGS = 4096,
+    CORE_MAX_ROUTES = 4096,
     /* Families that are counted one by one where nothing but curiosity asks for it. */
-    LIMIT_CENSUS = 8192,
+    CORE_MAX_FAMILY_STATS = 8192,
     /* Bytes of names and metadata that are kept through a body where the key needs them: a hundred thousand families.
      */
-    LIMIT_NAMES = 32 * 1024 * 1024,
+    CORE_MAX_NAME_BYTES = 32 * 1024 * 1024,
     /* What metadata that wait for a sample take besides their own bytes, in memory and by that count. */
-    LIMIT_WAITING = 32,
+    CORE_WAITING_OVERHEAD = 32,
     /* Bytes of a protobuf family that are looked at together where its metrics part. */
-    LIMIT_FRAME = 256 * 1024,
+    CORE_MAX_FAMILY_WINDOW = 256 * 1024,
 };
 
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_NAME_TABLE_H
 #define CORE_NAME_TABLE_H
-/* Names, numbered from 1 in the order in which they came; 0 is none. Zeroed is empty; to be freed with names_deinit().
+/* Names, numbered from 1 in the order in which they came; 0 is none. Zeroed is empty; to be freed with
+ * name_table_deinit().
  */
 #include "arena.h"
 
 #include <stdint.h>
 
-struct names_item {
+struct name_table_item {
     struct ss_span name;
     uint64_t hash; /* for this table alone */
 };
 
-struct names {
-    struct names_item *items; /* by number; the first is none */
+struct name_table {
+    struct name_table_item *items; /* by number; the first is none */
     uint32_t n, capacity;
     uint32_t *slots;  /* numbers, or 0 */
     uint32_t n_slots; /* a power of two */
@@ -21,15 +22,15 @@ struct names {
 };
 
 /* The number of a name, or 0. */
-uint32_t names_find(const struct names *names, struct ss_span name);
+uint32_t name_table_find(const struct name_table *names, struct ss_span name);
 
 /* The same, but one that is not there is added: it is copied. 0 and *numberp, or -ENOMEM. */
-int names_add(struct names *names, struct ss_span name, uint32_t *numberp);
+int name_table_add(struct name_table *names, struct ss_span name, uint32_t *numberp);
 
 /* The bytes that the table takes. */
-size_t names_bytes(const struct names *names);
+size_t name_table_bytes(const struct name_table *names);
 
 /* Forgets all names. */
-void names_deinit(struct names *names);
+void name_table_deinit(struct name_table *names);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How one series comes to its shard, in the words of whoever asks. */
-#include "key_resolver.h"
 #include "core/text/line_splitter.h"
 #include "core/text/sample.h"
-#include "sharding.h"
 #include "core/text/strict.h"
+#include "key_resolver.h"
 #include "route.h"
+#include "sharding.h"
 
 #include <scrapeshard/filter.h>
 
@@ -25,12 +25,12 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
             struct ss_explanation *out)
 {
     s->explained.len = 0;
-    if (bytes_add(&s->explained, series) || bytes_add(&s->explained, (struct ss_span){" 0", 2}) ||
-        bytes_add(&s->explained, series))
+    if (buffer_add(&s->explained, series) || buffer_add(&s->explained, (struct ss_span){" 0", 2}) ||
+        buffer_add(&s->explained, series))
         return -ENOMEM;
     *line = (struct ss_span){s->explained.ptr, series.len + 2};
-    struct cut cut = {.openmetrics = false};
-    if (cut_feed(&cut, *line) || cut_is_quoted(&cut))
+    struct line_splitter splitter = {.openmetrics = false};
+    if (line_splitter_feed(&splitter, *line) || line_splitter_is_quoted(&splitter))
         return refuse(out, "not one line, with its quotes closed");
     const char *wrong = spans_lines(*line) ? strict_sample(*line, false) : NULL;
     if (!wrong)
@@ -46,8 +46,8 @@ static int
 explain_rule(struct ss_sharding *s, struct ss_explanation *out)
 {
     struct ss_span names[] = {out->family, out->name};
-    struct verdict v;
-    int r = s->has_rules ? rules_judge(s->settings.rules, names, 2, &v, out->reason, sizeof(out->reason)) : 0;
+    struct rule_match v;
+    int r = s->has_rules ? rules_match(s->settings.rules, names, 2, &v, out->reason, sizeof(out->reason)) : 0;
     if (r || !s->has_rules)
         return r;
     if (v.unkept)
@@ -61,22 +61,22 @@ explain_rule(struct ss_sharding *s, struct ss_explanation *out)
 
 /* The key and its hash. */
 static int
-explain_key(struct ss_sharding *s, struct keyer *k, struct ss_span line, const struct sample *sample,
+explain_key(struct ss_sharding *s, struct key_resolver *k, struct ss_span line, const struct sample *sample,
             struct ss_explanation *out)
 {
-    struct fate fate;
-    int r = keyer_sample(k, out->name, &fate);
+    struct route route;
+    int r = key_resolver_sample(k, out->name, &route);
     if (r)
         return r;
-    out->hash = fate.hash;
-    if (fate_is_by_series(&fate))
-        r = keyer_hash_text(k, &fate, out->name, line, sample->labels, &out->hash);
-    if (fate.kind == FATE_EVERY || fate.kind == FATE_DROPPED)
+    out->hash = route.hash;
+    if (route_is_by_series(&route))
+        r = key_resolver_hash_text(k, &route, out->name, line, sample->labels, &out->hash);
+    if (route.kind == ROUTE_ALL || route.kind == ROUTE_NONE)
         return r;
-    if (!r && !(fate.kind == FATE_HASHED && out->action)) {
-        const struct ruled_names names = {out->name, out->family, ""};
+    if (!r && !(route.kind == ROUTE_BY_HASH && out->action)) {
+        const struct line_names names = {out->name, out->family, ""};
         s->explained_key.len = 0;
-        r = bytes_add(&s->explained_key, fate_is_by_series(&fate) ? k->last_key : sharding_key(s, &names));
+        r = buffer_add(&s->explained_key, route_is_by_series(&route) ? k->last_key : sharding_key(s, &names));
     }
     out->key = (struct ss_span){s->explained_key.ptr, s->explained_key.len};
     return r;
@@ -88,7 +88,7 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct sample sample;
     struct ss_span line;
-    struct keyer k;
+    struct key_resolver k;
 
     *out = (struct ss_explanation){.action = NULL};
     int r = read_series(s, series, &line, &sample, out);
@@ -96,13 +96,13 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
         return r;
     out->family = s->settings.key == SS_KEY_DECLARED ? out->name : ss_key_family(out->name);
     settings.sharding = s;
-    r = keyer_init(&k, &settings, false);
+    r = key_resolver_init(&k, &settings, false);
     if (!r)
         r = explain_rule(s, out);
     if (!r)
         r = explain_key(s, &k, line, &sample, out);
     if (r > 0 && !*out->reason)
         refuse(out, k.reason);
-    keyer_deinit(&k);
+    key_resolver_deinit(&k);
     return r > 0 ? EINVAL : r;
 }

@@ -8,7 +8,7 @@
 int
 families_add(struct families *f, struct ss_span name, uint32_t *numberp)
 {
-    int r = names_add(&f->names, name, numberp);
+    int r = name_table_add(&f->names, name, numberp);
     if (r || *numberp < f->capacity)
         return r;
     uint32_t capacity = f->names.capacity;
@@ -24,13 +24,13 @@ families_add(struct families *f, struct ss_span name, uint32_t *numberp)
 size_t
 families_bytes(const struct families *f)
 {
-    return names_bytes(&f->names) + f->capacity * sizeof(*f->items);
+    return name_table_bytes(&f->names) + f->capacity * sizeof(*f->items);
 }
 
 void
 families_deinit(struct families *f)
 {
-    names_deinit(&f->names);
+    name_table_deinit(&f->names);
     free(f->items);
 }
 
@@ -72,7 +72,7 @@ static const struct {
 struct ss_span
 families_declared(const struct families *f, struct ss_span name, bool openmetrics)
 {
-    uint32_t own = names_find(&f->names, name);
+    uint32_t own = name_table_find(&f->names, name);
     if (own && f->items[own].types)
         return name;
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
@@ -80,7 +80,7 @@ families_declared(const struct families *f, struct ss_span name, bool openmetric
         if (name.len <= len || memcmp(name.ptr + name.len - len, suffixes[i].suffix, len) != 0)
             continue;
         struct ss_span base = {name.ptr, name.len - len};
-        uint32_t number = names_find(&f->names, base);
+        uint32_t number = name_table_find(&f->names, base);
         if (number && f->items[number].types & (openmetrics ? suffixes[i].openmetrics : suffixes[i].text))
             return base;
     }
@@ -90,13 +90,13 @@ families_declared(const struct families *f, struct ss_span name, bool openmetric
 /* Counts. */
 
 void
-families_fall(struct families *f, uint32_t number, enum ss_family_fate fate, uint64_t hash)
+families_record_route(struct families *f, uint32_t number, enum ss_family_route route, uint64_t hash)
 {
     struct family *item = &f->items[number];
-    if (item->falls && (item->fate != fate || (fate == SS_FAMILY_HASHED && item->hash != hash)))
-        fate = SS_FAMILY_PARTS;
-    item->falls = true;
-    item->fate = fate;
+    if (item->has_route && (item->route != route || (route == SS_FAMILY_BY_HASH && item->hash != hash)))
+        route = SS_FAMILY_SPLIT;
+    item->has_route = true;
+    item->route = route;
     item->hash = hash;
 }
 
@@ -104,7 +104,7 @@ static struct ss_family_count
 count_of(const struct families *f, uint32_t number)
 {
     const struct family *item = &f->items[number];
-    return (struct ss_family_count){f->names.items[number].name, item->series, item->bytes, item->fate, item->hash};
+    return (struct ss_family_count){f->names.items[number].name, item->series, item->bytes, item->route, item->hash};
 }
 
 void

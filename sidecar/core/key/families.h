@@ -22,15 +22,15 @@ enum family_type {
 struct family {
     uint32_t types; /* enum family_type */
     bool counted;   /* it is one of the census */
-    bool falls;     /* fate is that of all its samples so far, and hash, if it is SS_FAMILY_HASHED */
-    enum ss_family_fate fate;
+    bool has_route; /* fate is that of all its samples so far, and hash, if it is SS_FAMILY_BY_HASH */
+    enum ss_family_route route;
     uint64_t hash;
     uint64_t series, bytes;
 };
 
 /* Zeroed is empty; to be freed with families_deinit(). */
 struct families {
-    struct names names;
+    struct name_table names;
     struct family *items; /* by the name's number */
     uint32_t capacity;
     uint64_t n_counted;
@@ -53,7 +53,7 @@ enum family_type families_type(struct ss_span word);
 struct ss_span families_declared(const struct families *families, struct ss_span name, bool openmetrics);
 
 /* Takes in how samples of a family fall. */
-void families_fall(struct families *families, uint32_t number, enum ss_family_fate fate, uint64_t hash);
+void families_record_route(struct families *families, uint32_t number, enum ss_family_route route, uint64_t hash);
 
 /* See ss_filter_families(). */
 void families_visit(const struct families *families, void (*visit)(void *ctx, const struct ss_family_count *family),

@@ -8,64 +8,64 @@
  * is each line asked for.
  */
 #include "core/base/buffer.h"
-#include "families.h"
-#include "core/text/labels.h"
 #include "core/base/limits.h"
 #include "core/select/record.h"
+#include "core/text/labels.h"
+#include "families.h"
 
 #include <scrapeshard/sharding.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum fate_kind {
-    FATE_HASHED,  /* by its hash */
-    FATE_EVERY,   /* to every shard */
-    FATE_DROPPED, /* to none */
-    FATE_LABELS,  /* each series by its source labels: keyer_hash_text() or keyer_hash_metric() */
-    FATE_SPLIT,   /* each series by all its labels: likewise */
-    FATE_META,    /* metadata of a family that parts: to where its samples are */
+enum route_kind {
+    ROUTE_BY_HASH,   /* by its hash */
+    ROUTE_ALL,       /* to every shard */
+    ROUTE_NONE,      /* to none */
+    ROUTE_BY_LABELS, /* each series by its source labels: key_resolver_hash_text() or key_resolver_hash_metric() */
+    ROUTE_BY_SERIES, /* each series by all its labels: likewise */
+    ROUTE_METADATA,  /* metadata of a family that parts: to where its samples are */
 };
 
-struct fate {
-    enum fate_kind kind;
-    bool parts;      /* its family is not in one shard */
+struct route {
+    enum route_kind kind;
+    bool is_split;   /* its family is not in one shard */
     uint32_t family; /* its number in the census, or 0 */
     uint32_t meta;   /* the number of a family that parts, as its metadata name it, or 0 */
-    uint64_t hash;   /* FATE_HASHED */
+    uint64_t hash;   /* ROUTE_BY_HASH */
 };
 
 struct key_label {
     struct ss_span name, value;
 };
 
-struct keyer {
+struct key_resolver {
     struct ss_sharding *sharding;
     struct families families;
     bool openmetrics;
-    bool parts;    /* families may part, or TYPE decides: what is declared is to be remembered */
-    bool may_part; /* families may */
-    bool census;   /* families are counted */
+    bool has_split_families; /* families may part, or TYPE decides: what is declared is to be remembered */
+    bool may_split;          /* families may */
+    bool counts_families;    /* families are counted */
     uint64_t max_families;
-    struct bytes key, scratch;
+    struct buffer key, scratch;
     struct ss_span last_key;  /* what was hashed last; for those who explain, and borrowed from all over the place */
     struct ss_span *found;    /* of a series in hand: the source labels' values */
     struct key_label *labels; /* of one that is split: all that count */
     size_t labels_capacity;
     struct {
-        struct fate fate;
+        struct route route;
         size_t len, family_len; /* len 0: there is none */
         const char *suffix;     /* compared by its address */
-        char bytes[LIMIT_HEAD];
+        char bytes[CORE_MAX_PREFIX];
     } last;           /* what was asked for last, and its answer */
     char reason[240]; /* of a condition */
 };
 
 /* Hashes a key. 0 or -ENOMEM. */
-int keyer_hash(struct keyer *keyer, struct ss_span key, uint64_t *hashp);
+int key_resolver_hash(struct key_resolver *resolver, struct ss_span key, uint64_t *hashp);
 
 /* settings as of the filter, with a sharding. 0 or -ENOMEM. */
-int keyer_init(struct keyer *keyer, const struct ss_filter_settings *settings, bool openmetrics);
+int key_resolver_init(struct key_resolver *resolver, const struct ss_filter_settings *settings, bool openmetrics);
 
 /*
  * The functions answer 0; a condition of filter.h, and keyer->reason tells why; or -ENOMEM. Names are given as what
@@ -73,44 +73,44 @@ int keyer_init(struct keyer *keyer, const struct ss_filter_settings *settings, b
  */
 
 /* The fate of the samples of a name. In protobuf that is the message's name. */
-int keyer_sample(struct keyer *keyer, struct ss_span name, struct fate *fate);
+int key_resolver_sample(struct key_resolver *resolver, struct ss_span name, struct route *route);
 
 /* The fate of metadata for a name; type is what TYPE says of it, or empty where that is not known. */
-int keyer_meta(struct keyer *keyer, struct ss_span name, struct ss_span type, struct fate *fate);
+int key_resolver_meta(struct key_resolver *resolver, struct ss_span name, struct ss_span type, struct route *route);
 
 /* Whether names may have rules of their own. */
-bool keyer_has_rules(const struct keyer *keyer);
+bool key_resolver_has_rules(const struct key_resolver *resolver);
 
 /* Whether the fate of a name depends on metadata that came before, so that those remembered are to be forgotten when
    some come. */
-bool keyer_depends_on_meta(const struct keyer *keyer);
+bool key_resolver_depends_on_meta(const struct key_resolver *resolver);
 
 /* Whether series of one name may have fates of their own. */
 static inline bool
-fate_is_by_series(const struct fate *fate)
+route_is_by_series(const struct route *route)
 {
-    return fate->kind == FATE_LABELS || fate->kind == FATE_SPLIT;
+    return route->kind == ROUTE_BY_LABELS || route->kind == ROUTE_BY_SERIES;
 }
 
 /* Whether neighbours of these fates go the same way. */
 static inline bool
-fates_are_one(const struct fate *a, const struct fate *b)
+routes_are_equal(const struct route *a, const struct route *b)
 {
-    return a->kind == b->kind && !fate_is_by_series(a) && a->hash == b->hash && a->family == b->family &&
+    return a->kind == b->kind && !route_is_by_series(a) && a->hash == b->hash && a->family == b->family &&
            a->meta == b->meta;
 }
 
 /* The hash of one series of a line of text, whose labels begin at an offset (0: it has none). */
-int keyer_hash_text(struct keyer *keyer, const struct fate *fate, struct ss_span name, struct ss_span line,
-                    size_t labels, uint64_t *hashp);
+int key_resolver_hash_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+                           struct ss_span line, size_t labels, uint64_t *hashp);
 
 /* The hash of one series in protobuf, given the fields of its Metric. */
-int keyer_hash_metric(struct keyer *keyer, const struct fate *fate, struct ss_span name, struct ss_span metric,
-                      uint64_t *hashp);
+int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+                             struct ss_span metric, uint64_t *hashp);
 
 /* Counts a record that is given out. */
-void keyer_count(struct keyer *keyer, const struct record *record);
+void key_resolver_count(struct key_resolver *resolver, const struct record *record);
 
-void keyer_deinit(struct keyer *keyer);
+void key_resolver_deinit(struct key_resolver *resolver);
 
 #endif

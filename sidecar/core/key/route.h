@@ -14,16 +14,16 @@ struct rule {
 
 enum {
     /* The names that may stand for one line: the sample's, and the family's. */
-    VERDICT_NAMES = 3,
+    RULE_MATCH_NAMES = 3,
     /* The groups of a colocate rule that count. */
-    VERDICT_GROUPS = 16,
+    RULE_MATCH_GROUPS = 16,
 };
 
-struct verdict {
+struct rule_match {
     const struct rule *rule; /* the one that decided, or NULL */
     bool unkept;             /* there are keep rules, and none of them matched */
     /* Of a colocate rule: what its groups caught, borrowed from the names; one that caught nothing is empty. */
-    struct ss_span groups[VERDICT_GROUPS];
+    struct ss_span groups[RULE_MATCH_GROUPS];
     size_t n_groups;
 };
 
@@ -34,7 +34,7 @@ bool rules_have(const struct ss_rules *rules, enum ss_action action);
  * Judges a line by its names, the family's first; one that is empty does not count. 0; or EINVAL (positive) if the
  * pattern of verdict->rule came to no end with one of them: reason, of size bytes, says how.
  */
-int rules_judge(const struct ss_rules *rules, const struct ss_span *names, size_t n, struct verdict *verdict,
+int rules_match(const struct ss_rules *rules, const struct ss_span *names, size_t n, struct rule_match *match,
                 char *reason, size_t size);
 
 #endif

@@ -21,7 +21,7 @@ struct ss_rules {
     size_t n;
     size_t of_action[SS_ACTION_SPLIT + 1];
     pcre2_match_context *context;
-    pcre2_match_data *data; /* as many pairs as VERDICT_GROUPS need */
+    pcre2_match_data *data; /* as many pairs as RULE_MATCH_GROUPS need */
 };
 
 const char *
@@ -41,7 +41,7 @@ ss_rules_new(struct ss_rules **rulesp)
     if (!r)
         return -ENOMEM;
     r->context = pcre2_match_context_create(NULL);
-    r->data = pcre2_match_data_create(VERDICT_GROUPS + 1, NULL);
+    r->data = pcre2_match_data_create(RULE_MATCH_GROUPS + 1, NULL);
     if (!r->context || !r->data) {
         ss_rules_free(r);
         return -ENOMEM;
@@ -104,7 +104,7 @@ check_groups(const pcre2_code *code, struct ss_rule_error *error)
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
     if (!groups)
         return refuse(error, 0, "there is no group to be the key; as in (job:.*):.* is right");
-    if (groups > VERDICT_GROUPS)
+    if (groups > RULE_MATCH_GROUPS)
         return refuse(error, 0, "there are more than 16 groups; (?:...) is one that does not count");
     return 0;
 }
@@ -176,7 +176,7 @@ match(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
 }
 
 static void
-take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span name, struct verdict *v)
+take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span name, struct rule_match *v)
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->data);
     uint32_t groups = 0;
@@ -190,7 +190,7 @@ take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span na
 
 /* The first rule of an action that matches one of the names: 1, with v->rule; 0; or an error of PCRE2, likewise. */
 static int
-find(const struct ss_rules *r, enum ss_action action, const struct ss_span *names, size_t n, struct verdict *v)
+find(const struct ss_rules *r, enum ss_action action, const struct ss_span *names, size_t n, struct rule_match *v)
 {
     if (!r->of_action[action])
         return 0;
@@ -209,7 +209,7 @@ find(const struct ss_rules *r, enum ss_action action, const struct ss_span *name
 }
 
 static int
-fail(const struct verdict *v, int code, char *reason, size_t size)
+fail(const struct rule_match *v, int code, char *reason, size_t size)
 {
     char what[120];
     pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof(what));
@@ -219,7 +219,7 @@ fail(const struct verdict *v, int code, char *reason, size_t size)
 }
 
 int
-rules_judge(const struct ss_rules *r, const struct ss_span *names, size_t n, struct verdict *v, char *reason,
+rules_match(const struct ss_rules *r, const struct ss_span *names, size_t n, struct rule_match *v, char *reason,
             size_t size)
 {
     v->rule = NULL;

@@ -30,7 +30,7 @@ is_broken(const struct series *s)
 }
 
 static int
-fail_labels(struct keyer *k, const struct series *s)
+fail_labels(struct key_resolver *k, const struct series *s)
 {
     snprintf(k->reason, sizeof(k->reason), s->protobuf ? "a metric that cannot be read" : "no metric name and labels");
     return SS_NO_EXPOSITION;
@@ -38,13 +38,13 @@ fail_labels(struct keyer *k, const struct series *s)
 
 /* What a name or value means; with escapes, written behind what is in the scratch already. NULL: there is no memory. */
 static struct ss_span
-meaning(struct keyer *k, const struct name *name, size_t size)
+meaning(struct key_resolver *k, const struct name *name, size_t size)
 {
-    struct bytes *scratch = &k->scratch;
+    struct buffer *scratch = &k->scratch;
     if (!name->escaped)
         return name->raw;
     /* At once for all of the series, so that what was written is not moved. */
-    if (!scratch->len && bytes_reserve(scratch, size))
+    if (!scratch->len && buffer_reserve(scratch, size))
         return (struct ss_span){NULL, 0};
     struct ss_span meant = name_bytes(name, scratch->ptr + scratch->len);
     scratch->len += meant.len;
@@ -53,7 +53,7 @@ meaning(struct keyer *k, const struct name *name, size_t size)
 
 /* Nothing is found yet but the sample's name. */
 static struct wanted_labels
-begin_search(struct keyer *k, struct ss_span name)
+begin_search(struct key_resolver *k, struct ss_span name)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     struct wanted_labels wanted = {settings->source_labels, k->found, settings->n_source_labels,
@@ -72,7 +72,7 @@ begin_search(struct keyer *k, struct ss_span name)
 
 /* Finds the source labels' values, as far as they are there. */
 static int
-find_labels(struct keyer *k, struct ss_span name, struct series *s)
+find_labels(struct key_resolver *k, struct ss_span name, struct series *s)
 {
     struct wanted_labels wanted = begin_search(k, name);
     struct label label;
@@ -102,18 +102,18 @@ find_labels(struct keyer *k, struct ss_span name, struct series *s)
 
 /* Joins the values. */
 static int
-hash_found(struct keyer *k, uint64_t *hashp)
+hash_found(struct key_resolver *k, uint64_t *hashp)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     if (settings->n_source_labels == 1) {
         struct ss_span value = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
-        return keyer_hash(k, value, hashp);
+        return key_resolver_hash(k, value, hashp);
     }
     for (size_t i = 0; i < settings->n_source_labels; i++)
         if (!k->found[i].ptr)
             k->found[i].len = 0;
     int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
-    return r ? r : keyer_hash(k, bytes_span(&k->key), hashp);
+    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
 }
 
 /* Labels that must not part a histogram or a summary; and an empty one is as good as none. */
@@ -125,7 +125,7 @@ counts_in_split(struct ss_span name, struct ss_span value)
 }
 
 static int
-add_label(struct keyer *k, struct ss_span name, struct ss_span value, size_t n)
+add_label(struct key_resolver *k, struct ss_span name, struct ss_span value, size_t n)
 {
     if (n == k->labels_capacity) {
         size_t capacity = n ? 2 * n : 16;
@@ -160,7 +160,7 @@ sort_labels(struct key_label *labels, size_t n)
 }
 
 static int
-collect_labels(struct keyer *k, struct series *s, size_t *np)
+collect_labels(struct key_resolver *k, struct series *s, size_t *np)
 {
     struct label label;
     k->scratch.len = 0;
@@ -182,49 +182,50 @@ collect_labels(struct keyer *k, struct series *s, size_t *np)
 
 /* The key of a split series: its family, and name and value of each label, each behind a byte that UTF-8 has not. */
 static int
-hash_split(struct keyer *k, struct ss_span name, struct series *s, uint64_t *hashp)
+hash_split(struct key_resolver *k, struct ss_span name, struct series *s, uint64_t *hashp)
 {
     const struct ss_span border = {"\xff", 1};
     size_t n;
     int r = collect_labels(k, s, &n);
     k->key.len = 0;
     if (!r)
-        r = bytes_add(&k->key, ss_key_family(name));
+        r = buffer_add(&k->key, ss_key_family(name));
     for (size_t i = 0; i < n && !r; i++) {
         const struct ss_span parts[] = {border, k->labels[i].name, border, k->labels[i].value};
         for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && !r; p++)
-            r = bytes_add(&k->key, parts[p]);
+            r = buffer_add(&k->key, parts[p]);
     }
-    return r ? r : keyer_hash(k, bytes_span(&k->key), hashp);
+    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
 }
 
 static int
-hash_series(struct keyer *k, const struct fate *fate, struct ss_span name, struct series *s, uint64_t *hashp)
+hash_series(struct key_resolver *k, const struct route *route, struct ss_span name, struct series *s, uint64_t *hashp)
 {
-    if (fate->kind == FATE_SPLIT)
+    if (route->kind == ROUTE_BY_SERIES)
         return hash_split(k, name, s, hashp);
     int r = find_labels(k, name, s);
     return r ? r : hash_found(k, hashp);
 }
 
 int
-keyer_hash_text(struct keyer *k, const struct fate *fate, struct ss_span name, struct ss_span line, size_t labels,
-                uint64_t *hashp)
+key_resolver_hash_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
+                       size_t labels, uint64_t *hashp)
 {
     const char *none = "}";
-    if (fate->kind == FATE_LABELS && labels) {
+    if (route->kind == ROUTE_BY_LABELS && labels) {
         struct wanted_labels wanted = begin_search(k, name);
         if (!wanted.missing || labels_find(line, labels, &wanted))
             return hash_found(k, hashp);
     }
     struct series s = {.size = line.len};
     s.labels = labels ? labels_of_text(line.ptr + labels, line.ptr + line.len) : labels_of_text(none, none + 1);
-    return hash_series(k, fate, name, &s, hashp);
+    return hash_series(k, route, name, &s, hashp);
 }
 
 int
-keyer_hash_metric(struct keyer *k, const struct fate *fate, struct ss_span name, struct ss_span metric, uint64_t *hashp)
+key_resolver_hash_metric(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span metric,
+                         uint64_t *hashp)
 {
     struct series s = {.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
-    return hash_series(k, fate, name, &s, hashp);
+    return hash_series(k, route, name, &s, hashp);
 }

@@ -55,7 +55,7 @@ ss_sharding_new(struct ss_sharding **shardingp, const struct ss_sharding_setting
     int r = ss_hasher_new(&s->hasher, settings->hash);
     if (!r)
         r = copy_settings(s);
-    if (!r && s->has_rules && !(s->rulings = malloc((LIMIT_RULINGS + 1) * sizeof(*s->rulings))))
+    if (!r && s->has_rules && !(s->route_cache = malloc((CORE_MAX_ROUTES + 1) * sizeof(*s->route_cache))))
         r = -ENOMEM;
     if (r)
         ss_sharding_free(s);
@@ -90,109 +90,110 @@ ss_sharding_free(struct ss_sharding *s)
         return;
     ss_hasher_free(s->hasher);
     arena_deinit(&s->arena);
-    names_deinit(&s->ruled);
-    free(s->rulings);
-    bytes_deinit(&s->explained);
-    bytes_deinit(&s->explained_key);
+    name_table_deinit(&s->routed_names);
+    free(s->route_cache);
+    buffer_deinit(&s->explained);
+    buffer_deinit(&s->explained_key);
     free(s);
 }
 
 /* Rules. */
 
 int
-sharding_join(const struct ss_sharding *s, const struct ss_span *parts, size_t n, struct bytes *key)
+sharding_join(const struct ss_sharding *s, const struct ss_span *parts, size_t n, struct buffer *key)
 {
     struct ss_span separator = s->settings.separator;
     size_t len = n * separator.len;
     for (size_t i = 0; i < n; i++)
         len += parts[i].len;
     key->len = 0;
-    if (bytes_reserve(key, len))
+    if (buffer_reserve(key, len))
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         if (i)
-            bytes_put(key, separator);
-        bytes_put(key, parts[i]);
+            buffer_put(key, separator);
+        buffer_put(key, parts[i]);
     }
     return 0;
 }
 
 static int
-hash_groups(struct ss_sharding *s, const struct verdict *v, uint64_t *hashp)
+hash_groups(struct ss_sharding *s, const struct rule_match *v, uint64_t *hashp)
 {
-    struct bytes key = {NULL, 0, 0};
+    struct buffer key = {NULL, 0, 0};
     int r = sharding_join(s, v->groups, v->n_groups, &key);
     if (!r)
-        r = ss_hasher_hash(s->hasher, bytes_span(&key), hashp);
-    bytes_deinit(&key);
+        r = ss_hasher_hash(s->hasher, buffer_span(&key), hashp);
+    buffer_deinit(&key);
     return r;
 }
 
 struct ss_span
-sharding_key(const struct ss_sharding *s, const struct ruled_names *n)
+sharding_key(const struct ss_sharding *s, const struct line_names *n)
 {
     return s->settings.key == SS_KEY_NAME ? n->name : n->family;
 }
 
 static int
-hash_key(struct ss_sharding *s, const struct ruled_names *n, uint64_t *hashp)
+hash_key(struct ss_sharding *s, const struct line_names *n, uint64_t *hashp)
 {
     return ss_hasher_hash(s->hasher, sharding_key(s, n), hashp);
 }
 
 static int
-judge(struct ss_sharding *s, const struct ruled_names *n, struct ruling *ruling, char *reason, size_t size)
+judge(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
 {
-    static const enum ruling_kind kinds[] = {
-        [SS_ACTION_DROP] = RULING_DROPPED,       [SS_ACTION_KEEP] = RULING_NONE,   [SS_ACTION_REPLICATE] = RULING_EVERY,
-        [SS_ACTION_COLOCATE] = RULING_COLOCATED, [SS_ACTION_SPLIT] = RULING_SPLIT,
+    static const enum name_route_kind kinds[] = {
+        [SS_ACTION_DROP] = NAME_ROUTE_NONE,       [SS_ACTION_KEEP] = NAME_ROUTE_BY_KEY,
+        [SS_ACTION_REPLICATE] = NAME_ROUTE_ALL,   [SS_ACTION_COLOCATE] = NAME_ROUTE_COLOCATED,
+        [SS_ACTION_SPLIT] = NAME_ROUTE_BY_SERIES,
     };
     /* A family that is called as its line need not be asked for twice. */
     bool same = n->name.len == n->family.len;
-    struct ss_span names[VERDICT_NAMES] = {n->family, same ? (struct ss_span){NULL, 0} : n->name, {NULL, 0}};
-    struct bytes suffixed = {NULL, 0, 0};
-    struct verdict v;
+    struct ss_span names[RULE_MATCH_NAMES] = {n->family, same ? (struct ss_span){NULL, 0} : n->name, {NULL, 0}};
+    struct buffer suffixed = {NULL, 0, 0};
+    struct rule_match v;
 
     if (*n->suffix) {
-        int r = bytes_add(&suffixed, n->name);
+        int r = buffer_add(&suffixed, n->name);
         if (!r)
-            r = bytes_add(&suffixed, (struct ss_span){n->suffix, strlen(n->suffix)});
+            r = buffer_add(&suffixed, (struct ss_span){n->suffix, strlen(n->suffix)});
         if (r) {
-            bytes_deinit(&suffixed);
+            buffer_deinit(&suffixed);
             return r;
         }
-        names[2] = bytes_span(&suffixed);
+        names[2] = buffer_span(&suffixed);
     }
-    int r = rules_judge(s->settings.rules, names, VERDICT_NAMES, &v, reason, size) ? SS_RULE_FAILED : 0;
-    ruling->kind = v.unkept ? RULING_DROPPED : v.rule ? kinds[v.rule->action] : RULING_NONE;
+    int r = rules_match(s->settings.rules, names, RULE_MATCH_NAMES, &v, reason, size) ? SS_RULE_FAILED : 0;
+    route->kind = v.unkept ? NAME_ROUTE_NONE : v.rule ? kinds[v.rule->action] : NAME_ROUTE_BY_KEY;
     if (!r)
-        r = ruling->kind == RULING_COLOCATED ? hash_groups(s, &v, &ruling->hash) : hash_key(s, n, &ruling->hash);
-    bytes_deinit(&suffixed);
+        r = route->kind == NAME_ROUTE_COLOCATED ? hash_groups(s, &v, &route->hash) : hash_key(s, n, &route->hash);
+    buffer_deinit(&suffixed);
     return r;
 }
 
 int
-sharding_rule(struct ss_sharding *s, const struct ruled_names *n, struct ruling *ruling, char *reason, size_t size)
+sharding_route(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
 {
     uint64_t asked = (uint64_t)n->family.len << 8 | strlen(n->suffix);
     uint32_t number;
-    *ruling = (struct ruling){RULING_NONE, asked, 0};
+    *route = (struct name_route){NAME_ROUTE_BY_KEY, asked, 0};
     if (!s->has_rules)
-        return hash_key(s, n, &ruling->hash);
+        return hash_key(s, n, &route->hash);
 
-    uint32_t known = names_find(&s->ruled, n->name);
-    if (known && s->rulings[known].asked == asked) {
-        *ruling = s->rulings[known];
+    uint32_t known = name_table_find(&s->routed_names, n->name);
+    if (known && s->route_cache[known].asked == asked) {
+        *route = s->route_cache[known];
         return 0;
     }
-    int r = judge(s, n, ruling, reason, size);
-    if (r || n->name.len > LIMIT_HEAD)
+    int r = judge(s, n, route, reason, size);
+    if (r || n->name.len > CORE_MAX_PREFIX)
         return r;
     /* Names come and go through the months that a sidecar lives: when there are too many, all are forgotten. */
-    if (s->ruled.n == LIMIT_RULINGS)
-        names_deinit(&s->ruled);
-    r = names_add(&s->ruled, n->name, &number);
+    if (s->routed_names.n == CORE_MAX_ROUTES)
+        name_table_deinit(&s->routed_names);
+    r = name_table_add(&s->routed_names, n->name, &number);
     if (!r)
-        s->rulings[number] = *ruling;
+        s->route_cache[number] = *route;
     return r;
 }

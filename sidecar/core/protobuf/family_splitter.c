@@ -2,8 +2,8 @@
 #include "family_splitter.h"
 
 #include "core/base/limits.h"
-#include "metric.h"
 #include "core/key/sharding.h"
+#include "metric.h"
 #include "wire.h"
 
 #include <stdio.h>
@@ -15,16 +15,16 @@ enum { TYPE_IS_HISTOGRAM = 4, TYPE_IS_GAUGE_HISTOGRAM = 5 };
 /* Reading. */
 
 static int
-refuse(struct keyer *keyer, enum ss_filter_condition condition, const char *reason)
+refuse(struct key_resolver *resolver, enum ss_filter_condition condition, const char *reason)
 {
-    snprintf(keyer->reason, sizeof(keyer->reason), "%s", reason);
+    snprintf(resolver->reason, sizeof(resolver->reason), "%s", reason);
     return (int)condition;
 }
 
 static int
-refuse_mixed(struct keyer *keyer, const char *expected)
+refuse_mixed(struct key_resolver *resolver, const char *expected)
 {
-    snprintf(keyer->reason, sizeof(keyer->reason),
+    snprintf(resolver->reason, sizeof(resolver->reason),
              "both native and classic histograms, which Prometheus all reads as it reads the first (expected one kind, "
              "or %s)",
              expected);
@@ -32,15 +32,15 @@ refuse_mixed(struct keyer *keyer, const char *expected)
 }
 
 static int
-refuse_late(struct keyer *keyer)
+refuse_late(struct key_resolver *resolver)
 {
     char expected[64];
-    snprintf(expected, sizeof(expected), "both within %d KiB, or a max_age above 0", LIMIT_FRAME >> 10);
-    return refuse_mixed(keyer, expected);
+    snprintf(expected, sizeof(expected), "both within %d KiB, or a max_age above 0", CORE_MAX_FAMILY_WINDOW >> 10);
+    return refuse_mixed(resolver, expected);
 }
 
 static bool
-is_of_histograms(const struct framer *f)
+is_of_histograms(const struct family_splitter *f)
 {
     return f->type == TYPE_IS_HISTOGRAM || f->type == TYPE_IS_GAUGE_HISTOGRAM;
 }
@@ -54,29 +54,30 @@ type_of(const struct wire_field *field)
 
 /* The kind of a metric, which says nothing in a family of another type. */
 static int
-read_kind(const struct framer *f, struct keyer *keyer, struct ss_span metric, unsigned *kindp)
+read_kind(const struct family_splitter *f, struct key_resolver *resolver, struct ss_span metric, unsigned *kindp)
 {
     *kindp = 0;
     return !is_of_histograms(f) || metric_kind(metric, kindp)
                ? 0
-               : refuse(keyer, SS_NO_EXPOSITION, "a histogram that cannot be read");
+               : refuse(resolver, SS_NO_EXPOSITION, "a histogram that cannot be read");
 }
 
 /* Reads a field after the head. */
 static int
-read_late(struct framer *f, struct keyer *keyer, const struct wire_field *field)
+read_late(struct family_splitter *f, struct key_resolver *resolver, const struct wire_field *field)
 {
     if (field->number == FIELD_TYPE) {
         if (f->has_metric && type_of(field) != f->type)
-            return refuse(keyer, SS_KEY_IMPOSSIBLE, "a type after metrics that went to their shards as of another one");
+            return refuse(resolver, SS_KEY_IMPOSSIBLE,
+                          "a type after metrics that went to their shards as of another one");
         f->type = type_of(field);
     }
     if (field->number != FIELD_METRIC)
         return 0;
     unsigned kind;
-    int r = read_kind(f, keyer, field->value, &kind);
+    int r = read_kind(f, resolver, field->value, &kind);
     if (r || (f->has_metric && kind != f->kind))
-        return r ? r : refuse_late(keyer);
+        return r ? r : refuse_late(resolver);
     f->has_metric = true;
     f->kind = kind;
     return 0;
@@ -84,7 +85,7 @@ read_late(struct framer *f, struct keyer *keyer, const struct wire_field *field)
 
 /* The next field of the head; *at is how many bytes of the family were before. */
 static bool
-next_of_head(const struct framer *f, struct wire *wire, size_t *at, struct wire_field *field)
+next_of_head(const struct family_splitter *f, struct wire *wire, size_t *at, struct wire_field *field)
 {
     if (!wire_next(wire, field) || field->bytes.len > f->max_head - *at)
         return false;
@@ -94,7 +95,7 @@ next_of_head(const struct framer *f, struct wire *wire, size_t *at, struct wire_
 
 /* Whether the metrics of the head are of more kinds than one; fields begin after the message's length. */
 static int
-read_kinds(struct framer *f, struct keyer *keyer, struct wire fields, size_t at, bool *mixedp)
+read_kinds(struct family_splitter *f, struct key_resolver *resolver, struct wire fields, size_t at, bool *mixedp)
 {
     struct wire_field field;
     bool first = true;
@@ -103,7 +104,7 @@ read_kinds(struct framer *f, struct keyer *keyer, struct wire fields, size_t at,
         unsigned kind;
         if (field.number != FIELD_METRIC)
             continue;
-        r = read_kind(f, keyer, field.value, &kind);
+        r = read_kind(f, resolver, field.value, &kind);
         if (first)
             f->kind = kind;
         *mixedp |= kind != f->kind;
@@ -114,7 +115,7 @@ read_kinds(struct framer *f, struct keyer *keyer, struct wire fields, size_t at,
 
 /* Whether all metrics have one hash, which is the fate's then. */
 static int
-read_hashes(struct keyer *keyer, struct fate *fate, struct ss_span name, struct wire fields, bool *samep)
+read_hashes(struct key_resolver *resolver, struct route *route, struct ss_span name, struct wire fields, bool *samep)
 {
     struct wire_field field;
     uint64_t hash, first = 0;
@@ -124,27 +125,27 @@ read_hashes(struct keyer *keyer, struct fate *fate, struct ss_span name, struct 
     while (!r && wire_next(&fields, &field)) {
         if (field.number != FIELD_METRIC)
             continue;
-        r = keyer_hash_metric(keyer, fate, name, field.value, &hash);
+        r = key_resolver_hash_metric(resolver, route, name, field.value, &hash);
         first = any ? first : hash;
         *samep &= hash == first;
         any = true;
     }
     if (!r && *samep)
-        fate->hash = first;
+        route->hash = first;
     return r;
 }
 
 /* Whether the series are where Prometheus' hashmod puts them, which its servers may still do themselves. */
 static bool
-is_hashmod(const struct keyer *keyer, const struct fate *fate)
+is_hashmod(const struct key_resolver *resolver, const struct route *route)
 {
-    const struct ss_sharding_settings *settings = &keyer->sharding->settings;
-    return fate->kind == FATE_LABELS && settings->hash == SS_HASH_MD5 && settings->placement == SS_PLACE_MODULO;
+    const struct ss_sharding_settings *settings = &resolver->sharding->settings;
+    return route->kind == ROUTE_BY_LABELS && settings->hash == SS_HASH_MD5 && settings->placement == SS_PLACE_MODULO;
 }
 
 int
-framer_begin(struct framer *f, struct keyer *keyer, struct fate *fate, struct ss_span name, struct ss_span bytes,
-             bool last, bool *togetherp)
+framer_begin(struct family_splitter *f, struct key_resolver *resolver, struct route *route, struct ss_span name,
+             struct ss_span bytes, bool last, bool *togetherp)
 {
     struct wire wire = wire_of(bytes), fields;
     struct wire_field field;
@@ -161,12 +162,12 @@ framer_begin(struct framer *f, struct keyer *keyer, struct fate *fate, struct ss
             f->type = type_of(&field);
         f->has_metric |= field.number == FIELD_METRIC;
     }
-    int r = is_of_histograms(f) ? read_kinds(f, keyer, fields, f->given, togetherp) : 0;
-    if (r || !*togetherp || !is_hashmod(keyer, fate))
+    int r = is_of_histograms(f) ? read_kinds(f, resolver, fields, f->given, togetherp) : 0;
+    if (r || !*togetherp || !is_hashmod(resolver, route))
         return r;
-    if (last && f->read == bytes.len && ((r = read_hashes(keyer, fate, name, fields, &same)) || same))
+    if (last && f->read == bytes.len && ((r = read_hashes(resolver, route, name, fields, &same)) || same))
         return r;
-    return refuse_mixed(keyer, "hash = xxh64, which may keep them together");
+    return refuse_mixed(resolver, "hash = xxh64, which may keep them together");
 }
 
 /* Giving out. */
@@ -179,7 +180,7 @@ give(const struct records *out, struct ss_span bytes, uint32_t flags)
 
 /* The frame's beginning: the message's length, or what was said before. */
 static int
-open_frame(struct framer *f, struct wire *wire, const struct records *out)
+begin_family(struct family_splitter *f, struct wire *wire, const struct records *out)
 {
     struct ss_span length = {wire->p, 0}, said = {f->said.ptr, f->said.len};
     if (!f->begun) {
@@ -187,89 +188,89 @@ open_frame(struct framer *f, struct wire *wire, const struct records *out)
         length.len = (size_t)(wire->p - length.ptr);
         f->begun = true;
     }
-    int r = give(out, length, RECORD_OPEN);
-    return r || !said.len ? r : give(out, said, RECORD_FIELD | RECORD_AGAIN);
+    int r = give(out, length, RECORD_FAMILY_BEGIN);
+    return r || !said.len ? r : give(out, said, RECORD_FAMILY_FIELD | RECORD_REPEATED);
 }
 
 static int
-give_metric(struct keyer *keyer, const struct fate *fate, struct ss_span name, const struct wire_field *field,
-            const struct records *out)
+emit_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+            const struct wire_field *field, const struct records *out)
 {
-    struct record record = {.bytes = field->bytes, .family = fate->family, .series = 1};
-    int r = keyer_hash_metric(keyer, fate, name, field->value, &record.hash);
+    struct record record = {.bytes = field->bytes, .family = route->family, .series = 1};
+    int r = key_resolver_hash_metric(resolver, route, name, field->value, &record.hash);
     return r ? r : out->take(out->ctx, &record);
 }
 
 static int
-too_long(struct keyer *keyer, const char *what)
+too_long(struct key_resolver *resolver, const char *what)
 {
-    snprintf(keyer->reason, sizeof(keyer->reason), "%s longer than max_line", what);
+    snprintf(resolver->reason, sizeof(resolver->reason), "%s longer than max_line", what);
     return SS_LINE_TOO_LONG;
 }
 
 /* Remembers the fields that the next frame says again. */
 static int
-remember(struct framer *f, struct ss_span fields)
+remember(struct family_splitter *f, struct ss_span fields)
 {
     struct wire wire = wire_of(fields);
     struct wire_field field;
     int r = 0;
     while (!r && wire_next(&wire, &field))
         if (field.number != FIELD_METRIC)
-            r = bytes_add(&f->said, field.bytes);
+            r = buffer_add(&f->said, field.bytes);
     return r;
 }
 
 /* Gives out a field. The limits are of the family, wherever its frames end. */
 static int
-give_field(struct framer *f, struct keyer *keyer, const struct fate *fate, struct ss_span name,
+emit_field(struct family_splitter *f, struct key_resolver *resolver, const struct route *route, struct ss_span name,
            const struct wire_field *field, const struct records *out)
 {
     if (field->bytes.len > f->max_field)
-        return too_long(keyer, "a field");
+        return too_long(resolver, "a field");
     f->given += field->bytes.len;
-    int r = f->given > f->read ? read_late(f, keyer, field) : 0;
+    int r = f->given > f->read ? read_late(f, resolver, field) : 0;
     if (r)
         return r;
     if (field->number == FIELD_METRIC)
-        return give_metric(keyer, fate, name, field, out);
+        return emit_metric(resolver, route, name, field, out);
     f->said_bytes += field->bytes.len;
-    return f->said_bytes > f->max_field ? too_long(keyer, "fields that are no metrics,")
-                                        : give(out, field->bytes, RECORD_FIELD);
+    return f->said_bytes > f->max_field ? too_long(resolver, "fields that are no metrics,")
+                                        : give(out, field->bytes, RECORD_FAMILY_FIELD);
 }
 
 int
-framer_give(struct framer *f, struct keyer *keyer, const struct fate *fate, struct ss_span name, struct ss_span bytes,
-            bool last, const struct records *out, size_t *takenp)
+family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, const struct route *route,
+                     struct ss_span name, struct ss_span bytes, bool last, const struct records *out, size_t *takenp)
 {
     struct wire wire = wire_of(bytes);
     struct wire_field field;
-    int r = open_frame(f, &wire, out);
+    int r = begin_family(f, &wire, out);
     struct ss_span fields = {wire.p, 0};
 
     while (!r && wire_next(&wire, &field)) {
-        r = give_field(f, keyer, fate, name, &field, out);
+        r = emit_field(f, resolver, route, name, &field, out);
         fields.len += field.bytes.len;
     }
     *takenp = (size_t)(fields.ptr - bytes.ptr) + fields.len;
     if (!r && bytes.len - *takenp > f->max_field)
-        r = too_long(keyer, "a field");
+        r = too_long(resolver, "a field");
     if (!r)
-        r = give(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_CLOSE);
+        r = give(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_FAMILY_END);
     if (!r)
-        r = out->settle(out->ctx);
+        r = out->flush(out->ctx);
     return r || last ? r : remember(f, fields);
 }
 
 void
-framer_end(struct framer *f)
+family_splitter_end(struct family_splitter *f)
 {
     f->begun = false;
     f->said.len = f->said_bytes = 0;
 }
 
 void
-framer_deinit(struct framer *f)
+family_splitter_deinit(struct family_splitter *f)
 {
-    bytes_deinit(&f->said);
+    buffer_deinit(&f->said);
 }

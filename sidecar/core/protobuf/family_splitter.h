@@ -14,13 +14,13 @@
 #include "core/key/key_resolver.h"
 #include "core/select/record.h"
 
-/* Zeroed but for max_field and max_head is the beginning of a family; to be freed with framer_deinit(). */
-struct framer {
+/* Zeroed but for max_field and max_head is the beginning of a family; to be freed with family_splitter_deinit(). */
+struct family_splitter {
     bool begun;
-    struct bytes said; /* fields that are no metrics, of the frames before */
-    size_t said_bytes; /* of all such fields, those of the frame in hand among them */
-    size_t max_field;  /* bytes of the longest field taken, and of all that is said again */
-    size_t max_head;   /* bytes of the head, at most */
+    struct buffer said; /* fields that are no metrics, of the frames before */
+    size_t said_bytes;  /* of all such fields, those of the frame in hand among them */
+    size_t max_field;   /* bytes of the longest field taken, and of all that is said again */
+    size_t max_head;    /* bytes of the head, at most */
 
     size_t read, given; /* bytes of the family: of its head, and given out */
     uint32_t type;
@@ -34,8 +34,8 @@ struct framer {
  *
  * 0; a condition, with keyer->reason; or -ENOMEM.
  */
-int framer_begin(struct framer *framer, struct keyer *keyer, struct fate *fate, struct ss_span name,
-                 struct ss_span bytes, bool last, bool *togetherp);
+int framer_begin(struct family_splitter *splitter, struct key_resolver *resolver, struct route *route,
+                 struct ss_span name, struct ss_span bytes, bool last, bool *togetherp);
 
 /*
  * Gives the whole fields of bytes out as a frame. bytes go on where those of the call before were left; the first are
@@ -43,12 +43,13 @@ int framer_begin(struct framer *framer, struct keyer *keyer, struct fate *fate, 
  *
  * 0; a condition, with keyer->reason; or what the records answer.
  */
-int framer_give(struct framer *framer, struct keyer *keyer, const struct fate *fate, struct ss_span name,
-                struct ss_span bytes, bool last, const struct records *out, size_t *takenp);
+int family_splitter_emit(struct family_splitter *splitter, struct key_resolver *resolver, const struct route *route,
+                         struct ss_span name, struct ss_span bytes, bool last, const struct records *out,
+                         size_t *takenp);
 
 /* The family is at its end: ready for the next. */
-void framer_end(struct framer *framer);
+void family_splitter_end(struct family_splitter *splitter);
 
-void framer_deinit(struct framer *framer);
+void family_splitter_deinit(struct family_splitter *splitter);
 
 #endif

@@ -11,11 +11,11 @@
  * part is given out as frames (frame.h).
  */
 #include "core/base/buffer.h"
+#include "core/base/limits.h"
+#include "core/key/key_resolver.h"
+#include "core/key/sharding.h"
 #include "core/select/format.h"
 #include "family_splitter.h"
-#include "core/key/key_resolver.h"
-#include "core/base/limits.h"
-#include "core/key/sharding.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ enum {
 enum { FIELD_NAME = 1, FIELD_HELP = 2, FIELD_TYPE = 3, FIELD_METRIC = 4, FIELD_UNIT = 5 };
 
 /* What the next byte belongs to. */
-enum place {
+enum message_part {
     PLACE_LENGTH, /* a message's length, between messages too */
     PLACE_TAG,
     PLACE_BYTES_LENGTH,
@@ -45,12 +45,12 @@ enum place {
 
 struct protobuf {
     struct ss_filter_error *error;
-    struct keyer *keyer;
+    struct key_resolver *resolver;
     const struct records *out; /* of the call in hand */
     size_t max_held;
-    bool whole_frames;
+    bool whole_families;
 
-    enum place place;
+    enum message_part place;
     uint64_t varint;
     unsigned varint_bytes;
     uint32_t size, left; /* of the message: all, and what is still to come */
@@ -58,16 +58,16 @@ struct protobuf {
     uint32_t field;      /* 0: it is in a group */
     uint32_t depth;      /* groups that have begun and not ended; a message has room for no more */
 
-    struct bytes name, first_name;
+    struct buffer name, first_name;
     bool named, metrics; /* what the message has had */
     bool decided;        /* it is being given out, by its fate */
-    struct fate fate;
-    struct framer framer;
-    size_t frame_at;   /* of what is held, when it is looked at next */
-    uint64_t series;   /* metrics not yet given out */
-    uint64_t position; /* bytes of the body in the feeds before */
-    uint64_t offset;   /* of the message's first byte, its length, in the body */
-    struct bytes held; /* the message's beginning, cut off by a feed */
+    struct route route;
+    struct family_splitter splitter;
+    size_t frame_at;    /* of what is held, when it is looked at next */
+    uint64_t series;    /* metrics not yet given out */
+    uint64_t position;  /* bytes of the body in the feeds before */
+    uint64_t offset;    /* of the message's first byte, its length, in the body */
+    struct buffer held; /* the message's beginning, cut off by a feed */
     size_t *held_memory;
 };
 
@@ -174,9 +174,9 @@ take_tag(struct protobuf *p)
 
 /* Fails with what the keyer says, if r is a condition. */
 static int
-keyer_failed(struct protobuf *p, int r)
+key_resolver_failed(struct protobuf *p, int r)
 {
-    return r > 0 && !p->error->condition ? fail(p, (enum ss_filter_condition)r, p->keyer->reason) : r;
+    return r > 0 && !p->error->condition ? fail(p, (enum ss_filter_condition)r, p->resolver->reason) : r;
 }
 
 /* An empty name is one, too: the contract has a shard for it. */
@@ -190,8 +190,8 @@ static int
 decide(struct protobuf *p)
 {
     p->decided = true;
-    p->frame_at = LIMIT_FRAME;
-    return keyer_failed(p, keyer_sample(p->keyer, name_of(p), &p->fate));
+    p->frame_at = CORE_MAX_FAMILY_WINDOW;
+    return key_resolver_failed(p, key_resolver_sample(p->resolver, name_of(p), &p->route));
 }
 
 /* The name has come to its end. In a large message the first one decides at once. */
@@ -202,12 +202,12 @@ take_name(struct protobuf *p)
     if (p->size <= SMALL)
         return 0;
     if (p->decided)
-        return spans_equal(bytes_span(&p->name), bytes_span(&p->first_name))
+        return spans_equal(buffer_span(&p->name), buffer_span(&p->first_name))
                    ? 0
                    : fail(p, SS_NO_EXPOSITION, "a second name");
     p->first_name.len = 0;
     int r = decide(p);
-    return r ? r : bytes_add(&p->first_name, name_of(p));
+    return r ? r : buffer_add(&p->first_name, name_of(p));
 }
 
 /* The value of a field, as much as is there. */
@@ -218,7 +218,7 @@ read_value(struct protobuf *p, const char **at, const char *end)
     if (p->place == PLACE_NAME) {
         if (p->name.len + n > p->max_held)
             return fail(p, SS_LINE_TOO_LONG, "a name longer than max_line");
-        int r = bytes_add(&p->name, (struct ss_span){*at, n});
+        int r = buffer_add(&p->name, (struct ss_span){*at, n});
         if (r)
             return r;
     }
@@ -278,16 +278,16 @@ static int
 give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
     static const uint32_t fate_flags[] = {
-        [FATE_HASHED] = 0,
-        [FATE_EVERY] = RECORD_EVERY,
-        [FATE_DROPPED] = RECORD_DROPPED,
-        [FATE_SPLIT] = 0,
+        [ROUTE_BY_HASH] = 0,
+        [ROUTE_ALL] = RECORD_ALL,
+        [ROUTE_NONE] = RECORD_DROPPED,
+        [ROUTE_BY_SERIES] = 0,
     };
     struct record record = {.bytes = bytes, .flags = flags, .series = p->series};
     if (!flags) {
-        record.flags = fate_flags[p->fate.kind];
-        record.hash = p->fate.hash;
-        record.family = p->fate.family;
+        record.flags = fate_flags[p->route.kind];
+        record.hash = p->route.hash;
+        record.family = p->route.family;
     }
     p->series = 0;
     return bytes.len ? p->out->take(p->out->ctx, &record) : 0;
@@ -295,13 +295,13 @@ give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 
 /* Gives out what is held, and then the bytes. */
 static int
-give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
+emit_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
     int r = 0;
     if (p->held.len) {
-        r = give(p, bytes_span(&p->held), flags);
+        r = give(p, buffer_span(&p->held), flags);
         if (!r)
-            r = p->out->settle(p->out->ctx);
+            r = p->out->flush(p->out->ctx);
         p->held.len = 0;
     }
     return r ? r : give(p, bytes, flags);
@@ -310,42 +310,43 @@ give_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 /* Gives out what is held of a family that parts, as far as its fields are whole; all of it, where its head says that it
    must not part. */
 static int
-give_frame(struct protobuf *p, bool last)
+emit_family_window(struct protobuf *p, bool last)
 {
     struct ss_span held = {p->held.ptr, p->held.len};
     /* The name that decided; another one may be being read. */
-    const struct bytes *name = p->size > SMALL ? &p->first_name : &p->name;
+    const struct buffer *name = p->size > SMALL ? &p->first_name : &p->name;
     struct ss_span decided = {name->ptr, name->len};
     size_t taken = 0;
     bool together = false;
     int r = 0;
-    if (!p->framer.begun)
-        r = keyer_failed(p, framer_begin(&p->framer, p->keyer, &p->fate, decided, held, last, &together));
+    if (!p->splitter.begun)
+        r = key_resolver_failed(p, framer_begin(&p->splitter, p->resolver, &p->route, decided, held, last, &together));
     if (!r && together) {
-        p->fate.kind = FATE_HASHED;
-        return give_all(p, (struct ss_span){NULL, 0}, 0);
+        p->route.kind = ROUTE_BY_HASH;
+        return emit_all(p, (struct ss_span){NULL, 0}, 0);
     }
     if (!r)
-        r = keyer_failed(p, framer_give(&p->framer, p->keyer, &p->fate, decided, held, last, p->out, &taken));
+        r = key_resolver_failed(
+            p, family_splitter_emit(&p->splitter, p->resolver, &p->route, decided, held, last, p->out, &taken));
     if (r)
         return r;
     if (last && taken != held.len)
         return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
     memmove(p->held.ptr, held.ptr + taken, held.len - taken);
     p->held.len -= taken;
-    p->frame_at = p->held.len > LIMIT_FRAME / 2 ? 2 * p->held.len : LIMIT_FRAME;
+    p->frame_at = p->held.len > CORE_MAX_FAMILY_WINDOW / 2 ? 2 * p->held.len : CORE_MAX_FAMILY_WINDOW;
     return 0;
 }
 
 /* Bytes of a family that parts, which have come. */
 static int
-add_to_frame(struct protobuf *p, struct ss_span bytes, bool last)
+add_to_family(struct protobuf *p, struct ss_span bytes, bool last)
 {
-    int r = bytes_add(&p->held, bytes);
-    if (!r && (last || (p->held.len >= p->frame_at && !p->whole_frames)))
-        r = give_frame(p, last);
+    int r = buffer_add(&p->held, bytes);
+    if (!r && (last || (p->held.len >= p->frame_at && !p->whole_families)))
+        r = emit_family_window(p, last);
     if (last)
-        framer_end(&p->framer);
+        family_splitter_end(&p->splitter);
     return r;
 }
 
@@ -361,12 +362,12 @@ end_message(struct protobuf *p, struct ss_span bytes)
     if (!p->named && p->metrics)
         return fail(p, SS_NO_EXPOSITION, "metrics without a name");
     if (!p->named)
-        flags = RECORD_LOOSE;
+        flags = RECORD_UNKEYED;
     else if (!p->decided)
         r = decide(p);
     if (r)
         return r;
-    return p->named && fate_is_by_series(&p->fate) ? add_to_frame(p, bytes, true) : give_all(p, bytes, flags);
+    return p->named && route_is_by_series(&p->route) ? add_to_family(p, bytes, true) : emit_all(p, bytes, flags);
 }
 
 static int
@@ -407,7 +408,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
         if (r)
             return r;
         if (!done)
-            return bytes_add(&p->held, (struct ss_span){start, (size_t)(*at - start)});
+            return buffer_add(&p->held, (struct ss_span){start, (size_t)(*at - start)});
     }
     for (;;) {
         size_t room = room_for_name(p), most = p->left < room ? p->left : room;
@@ -423,10 +424,10 @@ read_message(struct protobuf *p, const char **at, const char *end)
             return r;
         }
         if (p->decided) {
-            r = fate_is_by_series(&p->fate) ? add_to_frame(p, bytes, false) : give_all(p, bytes, 0);
+            r = route_is_by_series(&p->route) ? add_to_family(p, bytes, false) : emit_all(p, bytes, 0);
             start = *at;
         } else {
-            r = bytes_add(&p->held, bytes);
+            r = buffer_add(&p->held, bytes);
         }
         if (r || *at == end)
             return r;
@@ -448,7 +449,7 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
     int r = 0;
 
     p->out = out;
-    if (in.len && !ss_sharding_takes_protobuf(p->keyer->sharding))
+    if (in.len && !ss_sharding_takes_protobuf(p->resolver->sharding))
         return fail(p, SS_KEY_IMPOSSIBLE, "a key that cannot be honoured in protobuf: a histogram is one metric in it");
     while (at < end && !r) {
         if (is_between(p))
@@ -456,8 +457,8 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
         r = read_message(p, &at, end);
     }
     p->position += in.len;
-    *p->held_memory = p->held.capacity + p->framer.said.capacity;
-    return r ? r : out->settle(out->ctx);
+    *p->held_memory = p->held.capacity + p->splitter.said.capacity;
+    return r ? r : out->flush(out->ctx);
 }
 
 static int
@@ -466,10 +467,10 @@ protobuf_end(void *state, const struct records *out)
     struct protobuf *p = state;
     (void)out;
     /* An index lives on, and a family that parts was held whole for it. */
-    bytes_deinit(&p->held);
-    framer_deinit(&p->framer);
+    buffer_deinit(&p->held);
+    family_splitter_deinit(&p->splitter);
     *p->held_memory = 0;
-    return is_between(p) ? 0 : fail(p, SS_BODY_CUT, "the body ends");
+    return is_between(p) ? 0 : fail(p, SS_BODY_TRUNCATED, "the body ends");
 }
 
 static bool
@@ -483,10 +484,10 @@ static void
 protobuf_free(void *state)
 {
     struct protobuf *p = state;
-    bytes_deinit(&p->name);
-    bytes_deinit(&p->first_name);
-    bytes_deinit(&p->held);
-    framer_deinit(&p->framer);
+    buffer_deinit(&p->name);
+    buffer_deinit(&p->first_name);
+    buffer_deinit(&p->held);
+    family_splitter_deinit(&p->splitter);
     free(p);
 }
 
@@ -499,11 +500,11 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
         return -ENOMEM;
     p->error = settings->error;
     p->held_memory = settings->held;
-    p->keyer = settings->keyer;
+    p->resolver = settings->resolver;
     p->max_held = settings->max_line;
-    p->framer.max_field = settings->max_line;
-    p->framer.max_head = settings->whole_frames ? SIZE_MAX : LIMIT_FRAME;
-    p->whole_frames = settings->whole_frames;
+    p->splitter.max_field = settings->max_line;
+    p->splitter.max_head = settings->whole_families ? SIZE_MAX : CORE_MAX_FAMILY_WINDOW;
+    p->whole_families = settings->whole_families;
     *statep = p;
     return 0;
 }

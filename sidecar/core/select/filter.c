@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 struct ss_filter {
-    struct body body;
+    struct parser parser;
     struct selection selection;
 };
 
@@ -33,9 +33,9 @@ ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *setti
     struct ss_filter *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
-    int r = body_init(&f->body, settings, false);
+    int r = parser_init(&f->parser, settings, false);
     f->selection.shards = settings->shards;
-    f->selection.sharding = f->body.keyer.sharding;
+    f->selection.sharding = f->parser.resolver.sharding;
     if (r)
         ss_filter_free(f);
     else
@@ -50,47 +50,47 @@ take_record(void *ctx, const struct record *record)
 }
 
 static int
-settle_records(void *ctx)
+flush_records(void *ctx)
 {
-    return selection_settle(ctx);
+    return selection_flush(ctx);
 }
 
 /* Of what is over max_series the selection hears nothing, and it is to be counted all the same. */
 static int
 count_series(struct ss_filter *f, int r)
 {
-    f->selection.counts.series_seen = f->body.series;
+    f->selection.counts.series_seen = f->parser.series;
     return r;
 }
 
 int
 ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *sink)
 {
-    struct records records = {take_record, settle_records, &f->selection};
+    struct records records = {take_record, flush_records, &f->selection};
     f->selection.sink = sink;
-    if (!f->body.failed)
+    if (!f->parser.failed)
         f->selection.counts.bytes_seen += bytes.len;
-    return count_series(f, body_feed(&f->body, bytes, &records));
+    return count_series(f, parser_feed(&f->parser, bytes, &records));
 }
 
 int
 ss_filter_end(struct ss_filter *f, const struct ss_sink *sink)
 {
-    struct records records = {take_record, settle_records, &f->selection};
+    struct records records = {take_record, flush_records, &f->selection};
     f->selection.sink = sink;
-    return count_series(f, body_end(&f->body, &records));
+    return count_series(f, parser_end(&f->parser, &records));
 }
 
 bool
 ss_filter_ends_whole(const struct ss_filter *f)
 {
-    return f->body.format->ends_whole(f->body.state);
+    return f->parser.format->ends_whole(f->parser.state);
 }
 
 const struct ss_filter_error *
 ss_filter_error(const struct ss_filter *f)
 {
-    return f->body.error.condition ? &f->body.error : NULL;
+    return f->parser.error.condition ? &f->parser.error : NULL;
 }
 
 const char *
@@ -111,19 +111,19 @@ ss_filter_counts(const struct ss_filter *f)
 size_t
 ss_filter_largest(const struct ss_filter *f, struct ss_family_count *out, size_t n)
 {
-    return n ? families_largest(&f->body.keyer.families, out, n) : 0;
+    return n ? families_largest(&f->parser.resolver.families, out, n) : 0;
 }
 
 void
 ss_filter_families(const struct ss_filter *f, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
 {
-    families_visit(&f->body.keyer.families, visit, ctx);
+    families_visit(&f->parser.resolver.families, visit, ctx);
 }
 
 const char *
 ss_filter_format(const struct ss_filter *f)
 {
-    return f->body.format->name;
+    return f->parser.format->name;
 }
 
 void
@@ -131,7 +131,7 @@ ss_filter_free(struct ss_filter *f)
 {
     if (!f)
         return;
-    body_deinit(&f->body);
+    parser_deinit(&f->parser);
     selection_deinit(&f->selection);
     free(f);
 }

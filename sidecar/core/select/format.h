@@ -8,16 +8,16 @@
 
 #include <stdbool.h>
 
-struct keyer;
+struct key_resolver;
 
 /* What a format needs to know. error is where it tells why a body failed; both it and the keyer are borrowed and
    outlive the state. */
 struct format_settings {
     size_t max_line;
-    struct keyer *keyer;
+    struct key_resolver *resolver;
     struct ss_filter_error *error;
-    bool whole_frames; /* protobuf families that part are one frame each, however large */
-    size_t *held;      /* of protobuf: where it tells the bytes of memory by which it holds back what is not whole */
+    bool whole_families; /* protobuf families that part are one frame each, however large */
+    size_t *held;        /* of protobuf: where it tells the bytes of memory by which it holds back what is not whole */
 };
 
 /*

@@ -21,7 +21,7 @@ ss_index_new(struct ss_index **indexp, const struct ss_filter_settings *settings
     struct ss_index *x = calloc(1, sizeof(*x));
     if (!x)
         return -ENOMEM;
-    int r = body_init(&x->body, settings, true);
+    int r = parser_init(&x->parser, settings, true);
     if (r)
         ss_index_free(x);
     else
@@ -30,9 +30,9 @@ ss_index_new(struct ss_index **indexp, const struct ss_filter_settings *settings
 }
 
 static bool
-goes_on(const struct entry *entry, const struct record *record)
+extends_entry(const struct entry *entry, const struct record *record)
 {
-    const uint32_t frame = RECORD_OPEN | RECORD_FIELD | RECORD_CLOSE;
+    const uint32_t frame = RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_FAMILY_END;
     return entry->hash == record->hash && entry->flags == record->flags && entry->family == record->family &&
            entry->meta == record->meta && !(entry->flags & frame);
 }
@@ -43,7 +43,7 @@ take_record(void *ctx, const struct record *record)
     struct ss_index *x = ctx;
     size_t begin = x->end;
     x->end += record->bytes.len;
-    if (x->n && goes_on(&x->entries[x->n - 1], record)) {
+    if (x->n && extends_entry(&x->entries[x->n - 1], record)) {
         x->entries[x->n - 1].series += record->series;
         return 0;
     }
@@ -61,7 +61,7 @@ take_record(void *ctx, const struct record *record)
 }
 
 static int
-settle_records(void *ctx)
+flush_records(void *ctx)
 {
     (void)ctx;
     return 0;
@@ -75,7 +75,7 @@ static void
 get_pages(struct ss_index *x, size_t len)
 {
 #ifdef MADV_POPULATE_WRITE
-    struct bytes *b = &x->bytes;
+    struct buffer *b = &x->bytes;
     if (b->len < AHEAD || b->len + len <= x->ahead)
         return;
     size_t ahead = b->len + len + AHEAD;
@@ -92,29 +92,29 @@ get_pages(struct ss_index *x, size_t len)
 static int
 add_bytes(struct ss_index *x, struct ss_span bytes)
 {
-    int r = bytes_reserve(&x->bytes, bytes.len);
+    int r = buffer_reserve(&x->bytes, bytes.len);
     if (r)
         return r;
     get_pages(x, bytes.len);
-    bytes_put(&x->bytes, bytes);
+    buffer_put(&x->bytes, bytes);
     return 0;
 }
 
 int
 ss_index_feed(struct ss_index *x, struct ss_span bytes)
 {
-    struct records records = {take_record, settle_records, x};
-    int r = x->body.failed;
+    struct records records = {take_record, flush_records, x};
+    int r = x->parser.failed;
     if (!r)
         r = add_bytes(x, bytes);
-    return r ? r : body_feed(&x->body, bytes, &records);
+    return r ? r : parser_feed(&x->parser, bytes, &records);
 }
 
 int
 ss_index_end(struct ss_index *x)
 {
-    struct records records = {take_record, settle_records, x};
-    int r = body_end(&x->body, &records);
+    struct records records = {take_record, flush_records, x};
+    int r = parser_end(&x->parser, &records);
     if (!r && x->bytes.len) {
         /* It may live for long, and half of its memory may be room to grow. */
         char *fitted = realloc(x->bytes.ptr, x->bytes.len);
@@ -127,12 +127,12 @@ ss_index_end(struct ss_index *x)
 }
 
 int
-ss_index_arrange(struct ss_index *x, uint32_t count)
+ss_index_build_shard_lists(struct ss_index *x, uint32_t count)
 {
-    if (x->arrangement.count == count)
+    if (x->lists.count == count)
         return 0;
-    arrangement_deinit(&x->arrangement);
-    return arrangement_init(&x->arrangement, x, count);
+    shard_lists_deinit(&x->lists);
+    return shard_lists_init(&x->lists, x, count);
 }
 
 /* Looks at every entry. */
@@ -152,31 +152,32 @@ int
 ss_index_select(const struct ss_index *x, const struct ss_shards *shards, const struct ss_sink *sink,
                 struct ss_filter_counts *counts)
 {
-    struct selection selection = {.shards = shards, .sharding = x->body.keyer.sharding, .sink = sink, .borrows = true};
-    const struct arrangement *a = &x->arrangement;
+    struct selection selection = {
+        .shards = shards, .sharding = x->parser.resolver.sharding, .sink = sink, .borrows = true};
+    const struct shard_lists *a = &x->lists;
     uint32_t shard;
     int r = 0;
 
     if (shards && ss_shards_count(shards) == a->count && ss_shards_is_one(shards, &shard))
-        r = arrangement_select(a, x, shard, &selection);
+        r = shard_lists_select(a, x, shard, &selection);
     else
         r = select_all(x, &selection);
     if (!r)
-        r = selection_settle(&selection);
+        r = selection_flush(&selection);
     *counts = selection.counts;
     counts->bytes_seen = x->bytes.len;
     selection_deinit(&selection);
     return r;
 }
 
-static enum ss_index_fate
-fate_of(uint32_t flags)
+static enum ss_index_route
+route_of(uint32_t flags)
 {
-    return flags & RECORD_LOOSE              ? SS_INDEX_LOOSE
-           : flags & RECORD_EVERY            ? SS_INDEX_EVERY
-           : flags & RECORD_DROPPED          ? SS_INDEX_DROPPED
-           : flags & ~(uint32_t)RECORD_LOOSE ? SS_INDEX_META
-                                             : SS_INDEX_HASHED;
+    return flags & RECORD_UNKEYED              ? SS_INDEX_UNKEYED
+           : flags & RECORD_ALL                ? SS_INDEX_ALL
+           : flags & RECORD_DROPPED            ? SS_INDEX_NONE
+           : flags & ~(uint32_t)RECORD_UNKEYED ? SS_INDEX_METADATA
+                                               : SS_INDEX_BY_HASH;
 }
 
 void
@@ -184,9 +185,9 @@ ss_index_visit(const struct ss_index *x, void (*visit)(void *ctx, const struct s
 {
     for (size_t i = 0; i < x->n; i++) {
         const struct entry *e = &x->entries[i];
-        struct ss_index_part part = {{"", 0}, fate_of(e->flags), e->hash, e->series, entry_bytes(x, i).len};
+        struct ss_index_part part = {{"", 0}, route_of(e->flags), e->hash, e->series, entry_bytes(x, i).len};
         if (e->family)
-            part.family = x->body.keyer.families.names.items[e->family].name;
+            part.family = x->parser.resolver.families.names.items[e->family].name;
         if (part.bytes)
             visit(ctx, &part);
     }
@@ -195,51 +196,51 @@ ss_index_visit(const struct ss_index *x, void (*visit)(void *ctx, const struct s
 bool
 ss_index_ends_whole(const struct ss_index *x)
 {
-    return x->body.format->ends_whole(x->body.state);
+    return x->parser.format->ends_whole(x->parser.state);
 }
 
 const struct ss_filter_error *
 ss_index_error(const struct ss_index *x)
 {
-    return x->body.error.condition ? &x->body.error : NULL;
+    return x->parser.error.condition ? &x->parser.error : NULL;
 }
 
 size_t
 ss_index_largest(const struct ss_index *x, struct ss_family_count *out, size_t n)
 {
-    return n ? families_largest(&x->body.keyer.families, out, n) : 0;
+    return n ? families_largest(&x->parser.resolver.families, out, n) : 0;
 }
 
 void
 ss_index_families(const struct ss_index *x, void (*visit)(void *ctx, const struct ss_family_count *family), void *ctx)
 {
-    families_visit(&x->body.keyer.families, visit, ctx);
+    families_visit(&x->parser.resolver.families, visit, ctx);
 }
 
 const char *
 ss_index_format(const struct ss_index *x)
 {
-    return x->body.format->name;
+    return x->parser.format->name;
 }
 
 uint64_t
 ss_index_series(const struct ss_index *x)
 {
-    return x->body.series;
+    return x->parser.series;
 }
 
 struct ss_span
 ss_index_body(const struct ss_index *x)
 {
-    return bytes_span(&x->bytes);
+    return buffer_span(&x->bytes);
 }
 
 size_t
 ss_index_memory(const struct ss_index *x)
 {
     /* Of the room to grow AHEAD at most has pages, so that it takes next to none. */
-    return sizeof(*x) + x->bytes.len + x->body.held + x->n * sizeof(*x->entries) +
-           families_bytes(&x->body.keyer.families) + arrangement_memory(&x->arrangement);
+    return sizeof(*x) + x->bytes.len + x->parser.held + x->n * sizeof(*x->entries) +
+           families_bytes(&x->parser.resolver.families) + shard_lists_memory(&x->lists);
 }
 
 void
@@ -247,9 +248,9 @@ ss_index_free(struct ss_index *x)
 {
     if (!x)
         return;
-    body_deinit(&x->body);
-    bytes_deinit(&x->bytes);
+    parser_deinit(&x->parser);
+    buffer_deinit(&x->bytes);
     free(x->entries);
-    arrangement_deinit(&x->arrangement);
+    shard_lists_deinit(&x->lists);
     free(x);
 }

@@ -2,9 +2,9 @@
 #ifndef CORE_INDEX_STATE_H
 #define CORE_INDEX_STATE_H
 /* An index's records: index.c makes them, arrangement.c puts them in another order. For these two alone. */
-#include "shard_lists.h"
-#include "parser.h"
 #include "core/base/buffer.h"
+#include "parser.h"
+#include "shard_lists.h"
 
 /* A record, or several that follow each other and share their fate. */
 struct entry {
@@ -14,12 +14,12 @@ struct entry {
 };
 
 struct ss_index {
-    struct body body;
-    struct bytes bytes;
+    struct parser parser;
+    struct buffer bytes;
     size_t ahead; /* what of their room has its pages, as far as it was asked for */
     struct entry *entries;
     size_t n, capacity, end; /* end: of the last */
-    struct arrangement arrangement;
+    struct shard_lists lists;
 };
 
 static inline struct ss_span

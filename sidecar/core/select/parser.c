@@ -5,22 +5,23 @@
 #include <stdio.h>
 
 int
-body_init(struct body *b, const struct ss_filter_settings *settings, bool whole_frames)
+parser_init(struct parser *b, const struct ss_filter_settings *settings, bool whole_families)
 {
     struct ss_filter_settings own = *settings;
     int r = 0;
 
-    *b = (struct body){.format = format_of(own.content_type), .max_series = own.max_series};
+    *b = (struct parser){.format = format_of(own.content_type), .max_series = own.max_series};
     if (!own.sharding) {
         struct ss_sharding_settings sharding = ss_sharding_settings_default();
         r = ss_sharding_new(&b->own_sharding, &sharding);
         own.sharding = b->own_sharding;
     }
     if (!r)
-        r = keyer_init(&b->keyer, &own, b->format == &format_openmetrics);
+        r = key_resolver_init(&b->resolver, &own, b->format == &format_openmetrics);
     if (!r)
-        r = b->format->begin(&b->state, b->format,
-                             &(struct format_settings){own.max_line, &b->keyer, &b->error, whole_frames, &b->held});
+        r = b->format->begin(
+            &b->state, b->format,
+            &(struct format_settings){own.max_line, &b->resolver, &b->error, whole_families, &b->held});
     return r;
 }
 
@@ -29,9 +30,9 @@ body_init(struct body *b, const struct ss_filter_settings *settings, bool whole_
 static int
 take_record(void *ctx, const struct record *record)
 {
-    struct body *b = ctx;
-    if (b->keyer.census)
-        keyer_count(&b->keyer, record);
+    struct parser *b = ctx;
+    if (b->resolver.counts_families)
+        key_resolver_count(&b->resolver, record);
     b->series += record->series;
     if (b->max_series && b->series > b->max_series)
         return 0;
@@ -39,17 +40,17 @@ take_record(void *ctx, const struct record *record)
 }
 
 static int
-settle_records(void *ctx)
+flush_records(void *ctx)
 {
-    struct body *b = ctx;
-    return b->out->settle(b->out->ctx);
+    struct parser *b = ctx;
+    return b->out->flush(b->out->ctx);
 }
 
 static int
-too_many_series(struct body *b)
+too_many_series(struct parser *b)
 {
     struct ss_family_count largest = {.name = {"", 0}};
-    families_largest(&b->keyer.families, &largest, 1);
+    families_largest(&b->resolver.families, &largest, 1);
     snprintf(b->error.reason, sizeof(b->error.reason),
              "it has %" PRIu64 " series, more than max_series, %" PRIu64 "; %" PRIu64 " are of the family %.*s",
              b->series, b->max_series, largest.series, largest.name.len < 80 ? (int)largest.name.len : 80,
@@ -59,7 +60,7 @@ too_many_series(struct body *b)
 
 /* The answer of a call: a condition that is not of the format's finding has its error filled here. */
 static int
-answer(struct body *b, int r)
+answer(struct parser *b, int r)
 {
     if (r > 0 && !b->error.condition) {
         b->error.condition = (enum ss_filter_condition)r;
@@ -69,9 +70,9 @@ answer(struct body *b, int r)
 }
 
 int
-body_feed(struct body *b, struct ss_span bytes, const struct records *out)
+parser_feed(struct parser *b, struct ss_span bytes, const struct records *out)
 {
-    struct records records = {take_record, settle_records, b};
+    struct records records = {take_record, flush_records, b};
     if (b->failed || !bytes.len) /* an empty span may be NULL */
         return b->failed;
     b->out = out;
@@ -80,9 +81,9 @@ body_feed(struct body *b, struct ss_span bytes, const struct records *out)
 }
 
 int
-body_end(struct body *b, const struct records *out)
+parser_end(struct parser *b, const struct records *out)
 {
-    struct records records = {take_record, settle_records, b};
+    struct records records = {take_record, flush_records, b};
     if (b->failed)
         return b->failed;
     b->out = out;
@@ -93,10 +94,10 @@ body_end(struct body *b, const struct records *out)
 }
 
 void
-body_deinit(struct body *b)
+parser_deinit(struct parser *b)
 {
     if (b->state)
         b->format->free(b->state);
-    keyer_deinit(&b->keyer);
+    key_resolver_deinit(&b->resolver);
     ss_sharding_free(b->own_sharding);
 }

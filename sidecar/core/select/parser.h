@@ -2,15 +2,15 @@
 #ifndef CORE_PARSER_H
 #define CORE_PARSER_H
 /* A body on its way to records: its format, its keys, its limits, and how it failed. What filters and indexes share. */
-#include "format.h"
 #include "core/key/key_resolver.h"
+#include "format.h"
 #include "record.h"
 
-struct body {
+struct parser {
     const struct format *format;
     void *state;
     struct ss_sharding *own_sharding; /* where none was given */
-    struct keyer keyer;
+    struct key_resolver resolver;
     uint64_t max_series, series, bytes;
     size_t held; /* bytes of memory, by which the format holds back what is not whole */
     int failed;
@@ -19,13 +19,13 @@ struct body {
 };
 
 /* settings as of a filter; its shards mean nothing here. whole_frames: see format.h. 0 or -ENOMEM; to be freed with
-   body_deinit() in both cases. */
-int body_init(struct body *body, const struct ss_filter_settings *settings, bool whole_frames);
+   parser_deinit() in both cases. */
+int parser_init(struct parser *parser, const struct ss_filter_settings *settings, bool whole_families);
 
 /* Give the records out; answer as ss_filter_feed() and ss_filter_end(). */
-int body_feed(struct body *body, struct ss_span bytes, const struct records *out);
-int body_end(struct body *body, const struct records *out);
+int parser_feed(struct parser *parser, struct ss_span bytes, const struct records *out);
+int parser_end(struct parser *parser, const struct records *out);
 
-void body_deinit(struct body *body);
+void parser_deinit(struct parser *parser);
 
 #endif

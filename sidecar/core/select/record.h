@@ -6,23 +6,23 @@
  * on the body alone. Right of it, a selection keeps the records of some shards: that depends on the question alone.
  *
  * A record is one line, one run of neighbouring lines with the same fate, or a piece of them; what the records say in
- * order is the body, without a gap. Only in RECORD_AGAIN stand bytes twice.
+ * order is the body, without a gap. Only in RECORD_REPEATED stand bytes twice.
  */
 #include <scrapeshard/span.h>
 
 #include <stdint.h>
 
 enum record_flags {
-    RECORD_LOOSE = 1,   /* has no key: comments and blank lines, which go to shard 0 */
-    RECORD_EVERY = 2,   /* goes to every shard: the end marker, and what is replicated */
-    RECORD_DROPPED = 4, /* goes to none */
-    RECORD_META = 8,    /* metadata of a family that parts: before its first sample in each shard that has one */
+    RECORD_UNKEYED = 1,  /* has no key: comments and blank lines, which go to shard 0 */
+    RECORD_ALL = 2,      /* goes to every shard: the end marker, and what is replicated */
+    RECORD_DROPPED = 4,  /* goes to none */
+    RECORD_METADATA = 8, /* metadata of a family that parts: before its first sample in each shard that has one */
 
     /* A protobuf family whose metrics part, a frame, is several records: */
-    RECORD_OPEN = 16,  /* it begins here; the bytes are its length, or nothing */
-    RECORD_FIELD = 32, /* goes to where its metrics go; the metrics are records as any other */
-    RECORD_AGAIN = 64, /* with RECORD_FIELD: said before; these bytes are no part of the body */
-    RECORD_CLOSE = 128 /* it has come to its end; no bytes */
+    RECORD_FAMILY_BEGIN = 16, /* it begins here; the bytes are its length, or nothing */
+    RECORD_FAMILY_FIELD = 32, /* goes to where its metrics go; the metrics are records as any other */
+    RECORD_REPEATED = 64,     /* with RECORD_FAMILY_FIELD: said before; these bytes are no part of the body */
+    RECORD_FAMILY_END = 128   /* it has come to its end; no bytes */
 };
 
 struct record {
@@ -40,7 +40,7 @@ struct record {
  */
 struct records {
     int (*take)(void *ctx, const struct record *record);
-    int (*settle)(void *ctx);
+    int (*flush)(void *ctx);
     void *ctx;
 };
 

@@ -13,7 +13,7 @@ struct waiting_line {
 /* Out. */
 
 int
-selection_settle(struct selection *s)
+selection_flush(struct selection *s)
 {
     size_t n = s->n;
     s->n = 0;
@@ -31,8 +31,8 @@ selection_keep(struct selection *s, struct ss_span bytes)
             return 0;
         }
     }
-    if (s->n == LIMIT_SPANS) {
-        int r = selection_settle(s);
+    if (s->n == CORE_MAX_SPANS) {
+        int r = selection_flush(s);
         if (r)
             return r;
     }
@@ -57,9 +57,9 @@ wants(struct selection *s, const struct record *record)
 {
     if (record->flags & RECORD_DROPPED)
         return false;
-    if (!s->shards || record->flags & RECORD_EVERY)
+    if (!s->shards || record->flags & RECORD_ALL)
         return true;
-    return record->flags & RECORD_LOOSE ? ss_shards_has(s->shards, 0) : has_hash(s, record->hash);
+    return record->flags & RECORD_UNKEYED ? ss_shards_has(s->shards, 0) : has_hash(s, record->hash);
 }
 
 /* Metadata. */
@@ -121,7 +121,7 @@ keep_waiting(struct selection *s, uint32_t meta)
 /* Frames. */
 
 static int
-frame_add(struct frame *f, struct ss_span bytes)
+open_family_add(struct open_family *f, struct ss_span bytes)
 {
     f->bytes += bytes.len;
     if (f->n && f->spans[f->n - 1].ptr + f->spans[f->n - 1].len == bytes.ptr) {
@@ -142,9 +142,9 @@ frame_add(struct frame *f, struct ss_span bytes)
 
 /* Gives the frame out with its new length, if any of its metrics is wanted. */
 static int
-frame_close(struct selection *s)
+open_family_close(struct selection *s)
 {
-    struct frame *f = &s->frame;
+    struct open_family *f = &s->open_family;
     f->open = false;
     if (!f->wanted)
         return 0;
@@ -153,26 +153,26 @@ frame_close(struct selection *s)
     for (size_t i = 0; i < f->n && !r; i++)
         r = selection_keep(s, f->spans[i]);
     /* The next frame writes its length to the same place. */
-    return r ? r : selection_settle(s);
+    return r ? r : selection_flush(s);
 }
 
 static int
-take_frame(struct selection *s, const struct record *record)
+take_family(struct selection *s, const struct record *record)
 {
-    struct frame *f = &s->frame;
+    struct open_family *f = &s->open_family;
     /* Asked for everything, the body goes through as it is. */
     if (!s->shards)
-        return record->flags & RECORD_AGAIN || !record->bytes.len ? 0 : selection_keep(s, record->bytes);
-    if (record->flags & RECORD_OPEN) {
+        return record->flags & RECORD_REPEATED || !record->bytes.len ? 0 : selection_keep(s, record->bytes);
+    if (record->flags & RECORD_FAMILY_BEGIN) {
         f->family_wanted = f->family_wanted && !record->bytes.len;
         f->open = true;
         f->wanted = false;
         f->n = f->bytes = 0;
         return 0;
     }
-    if (record->flags & RECORD_FIELD)
-        f->wanted |= f->family_wanted && !(record->flags & RECORD_AGAIN);
-    return record->flags & RECORD_CLOSE ? frame_close(s) : frame_add(f, record->bytes);
+    if (record->flags & RECORD_FAMILY_FIELD)
+        f->wanted |= f->family_wanted && !(record->flags & RECORD_REPEATED);
+    return record->flags & RECORD_FAMILY_END ? open_family_close(s) : open_family_add(f, record->bytes);
 }
 
 /* In. */
@@ -233,9 +233,9 @@ count_families(struct selection *s, const struct record *record, bool wanted)
 int
 selection_take(struct selection *s, const struct record *record)
 {
-    if (record->flags & (RECORD_OPEN | RECORD_FIELD | RECORD_CLOSE))
-        return take_frame(s, record);
-    if (record->flags & RECORD_META && s->shards)
+    if (record->flags & (RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_FAMILY_END))
+        return take_family(s, record);
+    if (record->flags & RECORD_METADATA && s->shards)
         return take_meta(s, record);
     bool wanted = wants(s, record);
     int r = count_families(s, record, wanted);
@@ -243,9 +243,9 @@ selection_take(struct selection *s, const struct record *record)
     if (r || !wanted)
         return r;
     s->counts.series_kept += record->series;
-    if (s->frame.open) {
-        s->frame.wanted = s->frame.family_wanted = true;
-        return frame_add(&s->frame, record->bytes);
+    if (s->open_family.open) {
+        s->open_family.wanted = s->open_family.family_wanted = true;
+        return open_family_add(&s->open_family, record->bytes);
     }
     r = record->meta ? keep_waiting(s, record->meta) : 0;
     return r ? r : selection_keep(s, record->bytes);
@@ -257,5 +257,5 @@ selection_deinit(struct selection *s)
     arena_deinit(&s->arena);
     free(s->waiting);
     free(s->families);
-    free(s->frame.spans);
+    free(s->open_family.spans);
 }

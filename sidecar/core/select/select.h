@@ -9,8 +9,8 @@
  */
 #include "core/base/arena.h"
 #include "core/base/limits.h"
-#include "record.h"
 #include "core/protobuf/wire.h"
+#include "record.h"
 
 #include <scrapeshard/filter.h>
 
@@ -21,7 +21,7 @@ struct waiting {
 };
 
 /* The frame in hand. */
-struct frame {
+struct open_family {
     bool open;
     bool wanted; /* as soon as one of its metrics is; and later ones of the family, if they say anything new */
     bool family_wanted;
@@ -47,14 +47,14 @@ struct selection {
     struct arena arena; /* of what waits */
     struct waiting *waiting;
     uint32_t n_waiting;
-    struct frame frame;
+    struct open_family open_family;
     size_t n;
-    struct ss_span spans[LIMIT_SPANS];
+    struct ss_span spans[CORE_MAX_SPANS];
 };
 
 /* Takes a record, as record.h says. Beside the sink's answers: -ENOMEM. */
 int selection_take(struct selection *selection, const struct record *record);
-int selection_settle(struct selection *selection);
+int selection_flush(struct selection *selection);
 
 /* Hands bytes on that are wanted. Answers as the sink does. */
 int selection_keep(struct selection *selection, struct ss_span bytes);

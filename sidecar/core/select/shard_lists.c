@@ -6,20 +6,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct arranged {
+struct listed_entry {
     uint32_t entry;
     uint32_t run; /* the how many-th family it is of, as a selection counts them; 0: of none */
 };
 
 enum {
     /* What becomes of these depends on what stood before. */
-    NOT_ALONE = RECORD_META | RECORD_OPEN | RECORD_FIELD | RECORD_AGAIN | RECORD_CLOSE,
+    NOT_ALONE = RECORD_METADATA | RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_REPEATED | RECORD_FAMILY_END,
 };
 
 static uint32_t
 shard_of(const struct ss_index *x, const struct entry *e, uint32_t count)
 {
-    return e->flags & RECORD_LOOSE ? 0 : ss_sharding_place(x->body.keyer.sharding, e->hash, count);
+    return e->flags & RECORD_UNKEYED ? 0 : ss_sharding_place(x->parser.resolver.sharding, e->hash, count);
 }
 
 /* Counts each shard's items into ends[]. How many there are; 0: they are too many, or cannot be told one by one. */
@@ -32,7 +32,7 @@ count_items(const struct ss_index *x, uint32_t *ends, uint32_t count)
             return 0;
         if (e->flags & RECORD_DROPPED)
             continue;
-        if (e->flags & RECORD_EVERY) {
+        if (e->flags & RECORD_ALL) {
             every++;
         } else {
             ends[shard_of(x, e, count)]++;
@@ -42,7 +42,7 @@ count_items(const struct ss_index *x, uint32_t *ends, uint32_t count)
     for (uint32_t shard = 0; shard < count; shard++)
         ends[shard] += (uint32_t)every;
     n += every * count;
-    return n * sizeof(struct arranged) + 2 * count * sizeof(*ends) <= x->n * sizeof(*x->entries) ? n : 0;
+    return n * sizeof(struct listed_entry) + 2 * count * sizeof(*ends) <= x->n * sizeof(*x->entries) ? n : 0;
 }
 
 /* Families, counted as a selection counts them. */
@@ -74,9 +74,9 @@ count_seen(struct count *c, const struct entry *e)
 
 /* Counts the families of each shard. had[], zeroed, is by run. */
 static void
-count_kept(struct arrangement *a, uint32_t *had)
+count_kept(struct shard_lists *a, uint32_t *had)
 {
-    const struct arranged *item = a->items;
+    const struct listed_entry *item = a->items;
     for (uint32_t shard = 0; shard < a->count; shard++) {
         for (; item < a->items + a->ends[shard]; item++) {
             if (!item->run || had[item->run] == shard + 1)
@@ -89,15 +89,15 @@ count_kept(struct arrangement *a, uint32_t *had)
 
 /* Puts the items where they belong. ends[] are the shards' beginnings, and become their ends. */
 static void
-put_items(struct arrangement *a, const struct ss_index *x, uint32_t *runs)
+put_items(struct shard_lists *a, const struct ss_index *x, uint32_t *runs)
 {
     struct count count = {.seen = &a->seen, .runs = runs};
     for (size_t i = 0; i < x->n; i++) {
         const struct entry *e = &x->entries[i];
-        struct arranged item = {(uint32_t)i, count_seen(&count, e)};
+        struct listed_entry item = {(uint32_t)i, count_seen(&count, e)};
         if (e->flags & RECORD_DROPPED)
             continue;
-        if (e->flags & RECORD_EVERY) {
+        if (e->flags & RECORD_ALL) {
             for (uint32_t shard = 0; shard < a->count; shard++)
                 a->items[a->ends[shard]++] = item;
         } else {
@@ -108,9 +108,9 @@ put_items(struct arrangement *a, const struct ss_index *x, uint32_t *runs)
 
 /* Makes the items; ends[] has each shard's number of them. 0 or -ENOMEM. */
 static int
-arrange(struct arrangement *a, const struct ss_index *x, uint32_t count)
+arrange(struct shard_lists *a, const struct ss_index *x, uint32_t count)
 {
-    uint32_t *runs = calloc(x->body.keyer.families.names.n + 1, sizeof(*runs)), *had = NULL, begin = 0;
+    uint32_t *runs = calloc(x->parser.resolver.families.names.n + 1, sizeof(*runs)), *had = NULL, begin = 0;
     a->items = malloc(a->n * sizeof(*a->items));
     if (!runs || !a->items) {
         free(runs);
@@ -132,25 +132,25 @@ arrange(struct arrangement *a, const struct ss_index *x, uint32_t count)
 }
 
 int
-arrangement_init(struct arrangement *a, const struct ss_index *x, uint32_t count)
+shard_lists_init(struct shard_lists *a, const struct ss_index *x, uint32_t count)
 {
     if (count * sizeof(*a->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
         return 0;
-    *a = (struct arrangement){.ends = calloc(count, sizeof(*a->ends)), .kept = calloc(count, sizeof(*a->kept))};
+    *a = (struct shard_lists){.ends = calloc(count, sizeof(*a->ends)), .kept = calloc(count, sizeof(*a->kept))};
     int r = a->ends && a->kept ? 0 : -ENOMEM;
     if (!r)
         a->n = count_items(x, a->ends, count);
     if (a->n)
         r = arrange(a, x, count);
     if (r || !a->n)
-        arrangement_deinit(a);
+        shard_lists_deinit(a);
     return r;
 }
 
 int
-arrangement_select(const struct arrangement *a, const struct ss_index *x, uint32_t shard, struct selection *s)
+shard_lists_select(const struct shard_lists *a, const struct ss_index *x, uint32_t shard, struct selection *s)
 {
-    const struct arranged *item = a->items + (shard ? a->ends[shard - 1] : 0), *end = a->items + a->ends[shard];
+    const struct listed_entry *item = a->items + (shard ? a->ends[shard - 1] : 0), *end = a->items + a->ends[shard];
     int r = 0;
 
     s->counts = a->seen;
@@ -163,16 +163,16 @@ arrangement_select(const struct arrangement *a, const struct ss_index *x, uint32
 }
 
 size_t
-arrangement_memory(const struct arrangement *a)
+shard_lists_memory(const struct shard_lists *a)
 {
     return 2 * a->count * sizeof(*a->ends) + a->n * sizeof(*a->items);
 }
 
 void
-arrangement_deinit(struct arrangement *a)
+shard_lists_deinit(struct shard_lists *a)
 {
     free(a->ends);
     free(a->kept);
     free(a->items);
-    *a = (struct arrangement){.count = 0};
+    *a = (struct shard_lists){.count = 0};
 }

@@ -138,11 +138,11 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
 }
 
 size_t
-sample_labels(struct ss_span line, size_t head_len, bool openmetrics)
+sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics)
 {
-    struct cursor c = {line.ptr + head_len - 1, line.ptr + line.len};
+    struct cursor c = {line.ptr + prefix_len - 1, line.ptr + line.len};
     if (peek(&c) == ',')
-        return head_len;
+        return prefix_len;
     if (!openmetrics)
         skip_blanks(&c);
     return peek(&c) == '{' ? (size_t)(c.p - line.ptr) + 1 : 0;
@@ -170,7 +170,7 @@ read_labels(struct cursor *c, struct sample *sample, const char *line)
     /* The byte behind a quoted name must tell that it is no label's name. */
     const char *end = labels.metric_end;
     if (end && (*end == ',' || *end == '}'))
-        sample->head_len = (size_t)(end - line) + 1;
+        sample->prefix_len = (size_t)(end - line) + 1;
     return NULL;
 }
 
@@ -184,8 +184,8 @@ sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
         skip_blanks(&c);
     sample->name.raw = read_word(&c);
     if (sample->name.raw.len) {
-        sample->head_len = (size_t)(c.p - line.ptr) + 1;
-        sample->labels = sample_labels(line, sample->head_len, openmetrics);
+        sample->prefix_len = (size_t)(c.p - line.ptr) + 1;
+        sample->labels = sample_labels(line, sample->prefix_len, openmetrics);
         if (peek(&c) == '{' && sample_ends_in_value(line, openmetrics))
             return NULL;
         if (!openmetrics)

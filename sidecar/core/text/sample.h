@@ -6,9 +6,9 @@
 
 struct sample {
     struct name name;
-    size_t
-        head_len; /* how many of the line's bytes, if another line has them too, make it one of the same name; 0 none */
-    size_t labels; /* where its labels begin, behind the opening brace; 0: it has none */
+    size_t prefix_len; /* how many of the line's bytes, if another line has them too, make it one of the same name; 0
+                          none */
+    size_t labels;     /* where its labels begin, behind the opening brace; 0: it has none */
 };
 
 /* What a line that begins with # is. */
@@ -30,7 +30,7 @@ const char *sample_read(struct ss_span line, bool openmetrics, struct sample *sa
 bool sample_is_number(struct ss_span word);
 
 /* Where the labels of a sample begin that is known to have a head of so many bytes; 0: it has none. */
-size_t sample_labels(struct ss_span line, size_t head_len, bool openmetrics);
+size_t sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics);
 
 /*
  * Whether a sample whose name is known has a value, told from its end: numbers, and behind blanks before them the

@@ -25,21 +25,21 @@ portable_ends(struct ss_span in, struct scan_carry *carry, uint32_t *ends)
 }
 
 size_t
-scan_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
-           const char *limit)
+scan_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+                 const char *limit)
 {
     size_t i = 0;
     (void)limit;
     for (; i < n; i++) {
         const char *next = base + ends[i];
-        if (!head_begins((struct ss_span){line, (size_t)(next - line)}, head))
+        if (!prefix_matches((struct ss_span){line, (size_t)(next - line)}, prefix))
             break;
         line = next;
     }
     return i;
 }
 
-const struct scanner scanner_portable = {"portable", portable_ends, scan_alike};
+const struct scanner scanner_portable = {"portable", portable_ends, scan_same_prefix};
 
 bool
 scanner_runs(const struct scanner *scanner)

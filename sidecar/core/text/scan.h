@@ -33,8 +33,8 @@ struct scanner {
     size_t (*ends)(struct ss_span in, struct scan_carry *carry, uint32_t *ends);
     /* Counts the lines that begin like a head, up to the first that does not. The first of the n begins at line, each
        ends where its offset from base says. limit is where the bytes end that may be read. */
-    size_t (*alike)(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
-                    const char *limit);
+    size_t (*count_same_prefix)(const struct name_prefix *prefix, const char *line, const char *base,
+                                const uint32_t *ends, size_t n, const char *limit);
 };
 
 extern const struct scanner scanner_portable;
@@ -65,8 +65,8 @@ scan_escaped(uint64_t backslashes, uint64_t *carry)
 }
 
 /* The portable way to count, for where others end. */
-size_t scan_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
-                  const char *limit);
+size_t scan_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends,
+                        size_t n, const char *limit);
 
 /* Whether this processor can run a scanner. */
 bool scanner_runs(const struct scanner *scanner);

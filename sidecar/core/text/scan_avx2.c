@@ -78,13 +78,13 @@ static const char ones_zeros[2 * VECTOR] = {[0 ... VECTOR - 1] = -1};
 /* A line with the same bytes as the head is longer than it: its LF would stand where the head has none, or has one
    inside quotes, and there the line would not end either. */
 AVX2 static size_t
-avx2_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
-           const char *limit)
+avx2_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+                 const char *limit)
 {
-    size_t len = head->len, behind = len > VECTOR ? len - VECTOR : 0, i = 0;
+    size_t len = prefix->len, behind = len > VECTOR ? len - VECTOR : 0, i = 0;
     if (len > 2 * VECTOR)
-        return scan_alike(head, line, base, ends, n, limit);
-    __m256i first = load(head->bytes), last = load(head->bytes + behind);
+        return scan_same_prefix(prefix, line, base, ends, n, limit);
+    __m256i first = load(prefix->bytes), last = load(prefix->bytes + behind);
     __m256i mask = load(ones_zeros + VECTOR - (len < VECTOR ? len : VECTOR));
 
     for (; i < n && limit - line >= 2 * VECTOR; i++) {
@@ -94,9 +94,9 @@ avx2_alike(const struct head *head, const char *line, const char *base, const ui
             return i;
         line = base + ends[i];
     }
-    return i + scan_alike(head, line, base, ends + i, n - i, limit);
+    return i + scan_same_prefix(prefix, line, base, ends + i, n - i, limit);
 }
 
-const struct scanner scanner_avx2 = {"avx2", avx2_ends, avx2_alike};
+const struct scanner scanner_avx2 = {"avx2", avx2_ends, avx2_same_prefix};
 
 #endif

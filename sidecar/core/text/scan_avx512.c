@@ -47,23 +47,23 @@ avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
 /* A line with the same bytes as the head is longer than it: its LF would stand where the head has none, or has one
    inside quotes, and there the line would not end either. So nothing behind the line is looked at, whatever is read. */
 AVX512 static size_t
-avx512_alike(const struct head *head, const char *line, const char *base, const uint32_t *ends, size_t n,
-             const char *limit)
+avx512_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+                   const char *limit)
 {
     size_t i = 0;
-    if (head->len >= BLOCK)
-        return scan_alike(head, line, base, ends, n, limit);
-    __mmask64 mask = low_bits(head->len);
-    __m512i bytes = _mm512_loadu_si512(head->bytes);
+    if (prefix->len >= BLOCK)
+        return scan_same_prefix(prefix, line, base, ends, n, limit);
+    __mmask64 mask = low_bits(prefix->len);
+    __m512i bytes = _mm512_loadu_si512(prefix->bytes);
 
     for (; i < n && limit - line >= BLOCK; i++) {
         if (_mm512_mask_cmpneq_epi8_mask(mask, _mm512_loadu_si512(line), bytes))
             return i;
         line = base + ends[i];
     }
-    return i + scan_alike(head, line, base, ends + i, n - i, limit);
+    return i + scan_same_prefix(prefix, line, base, ends + i, n - i, limit);
 }
 
-const struct scanner scanner_avx512 = {"avx512", avx512_ends, avx512_alike};
+const struct scanner scanner_avx512 = {"avx512", avx512_ends, avx512_same_prefix};
 
 #endif

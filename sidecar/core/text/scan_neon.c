@@ -20,19 +20,19 @@ bits(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d)
     return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(abcd, abcd)), 0);
 }
 
-struct bytes64 {
+struct block64 {
     uint8x16_t a, b, c, d;
 };
 
-static inline struct bytes64
+static inline struct block64
 load64(const char *p)
 {
     const uint8_t *bytes = (const uint8_t *)p;
-    return (struct bytes64){vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)};
+    return (struct block64){vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)};
 }
 
 static inline uint64_t
-equals(const struct bytes64 *bytes, char c)
+equals(const struct block64 *bytes, char c)
 {
     uint8x16_t want = vdupq_n_u8((uint8_t)c);
     return bits(vceqq_u8(bytes->a, want), vceqq_u8(bytes->b, want), vceqq_u8(bytes->c, want), vceqq_u8(bytes->d, want));
@@ -46,7 +46,7 @@ struct block {
 static inline struct block
 read_block(const char *p, struct scan_carry *carry)
 {
-    struct bytes64 bytes = load64(p);
+    struct block64 bytes = load64(p);
     uint64_t lfs = equals(&bytes, '\n'), quotes = equals(&bytes, '"'), backslashes = equals(&bytes, '\\'), escaped = 0;
 
     if (__builtin_expect((backslashes | carry->escaped) != 0, 0)) {
@@ -91,6 +91,6 @@ neon_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     return n;
 }
 
-const struct scanner scanner_neon = {"neon", neon_ends, scan_alike};
+const struct scanner scanner_neon = {"neon", neon_ends, scan_same_prefix};
 
 #endif

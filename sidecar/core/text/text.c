@@ -17,7 +17,7 @@
 
 static const char too_long[] = "a line longer than max_line";
 
-enum { BATCH_LEAST = 128 };
+enum { BATCH_MIN = 128 };
 
 /* A walk over the whole lines of some bytes. */
 struct walk {
@@ -32,7 +32,7 @@ struct walk {
 
 /* Gives out the run of samples up to the line in hand. */
 static int
-give_run(struct text *t, struct walk *w)
+emit_run(struct text *t, struct walk *w)
 {
     struct ss_span bytes = {w->run, (size_t)(w->line - w->run)};
     uint64_t samples = w->samples;
@@ -41,8 +41,8 @@ give_run(struct text *t, struct walk *w)
     w->samples = 0;
     if (!bytes.len)
         return 0;
-    const struct fate *fate = &t->current->fate;
-    return text_give_fated(t, bytes, fate, fate->hash, samples, samples);
+    const struct route *route = &t->current->route;
+    return text_emit_routed(t, bytes, route, route->hash, samples, samples);
 }
 
 /* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
@@ -57,15 +57,15 @@ is_comment_like(struct ss_span line)
  * have misled it, so that the line is shorter: then it starts anew behind it. (Each such line costs a batch.)
  */
 static size_t
-settle_length(const struct text *t, struct walk *w, size_t len)
+resolve_length(const struct text *t, struct walk *w, size_t len)
 {
     if (!is_comment_like((struct ss_span){w->line, len}) || !memchr(w->line, '"', len))
         return len;
-    struct cut c = {.openmetrics = is_openmetrics(t)};
-    size_t own = cut_feed(&c, (struct ss_span){w->line, len});
+    struct line_splitter c = {.openmetrics = is_openmetrics(t)};
+    size_t own = line_splitter_feed(&c, (struct ss_span){w->line, len});
     if (own != len) {
         w->scanned = w->line + own;
-        w->batch = BATCH_LEAST;
+        w->batch = BATCH_MIN;
         w->carry = (struct scan_carry){0};
     }
     return own;
@@ -111,7 +111,7 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
         if (next.len > t->max_line || is_to_be_read(w, next))
             break;
         size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? most : 1;
-        size_t found = t->scanner->alike(t->current, line, base, ends + alike, step, w->end);
+        size_t found = t->scanner->count_same_prefix(t->current, line, base, ends + alike, step, w->end);
         alike += found;
         if (found < step)
             break;
@@ -125,17 +125,17 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
 
 /* The same where each series has a hash of its own. 0, or why it came to an end. */
 static int
-give_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
+emit_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
 {
-    const struct head *head = t->current;
+    const struct name_prefix *prefix = t->current;
     size_t i = *ip;
     int r = 0;
 
     for (; i < n && !r; i++) {
         struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
-        if (line.len > t->max_line || !head_begins(line, head) || is_to_be_read(w, line))
+        if (line.len > t->max_line || !prefix_matches(line, prefix) || is_to_be_read(w, line))
             break;
-        r = text_give_like(t, line, head, 1);
+        r = text_emit_like(t, line, prefix, 1);
         w->line += line.len;
     }
     w->run = w->line;
@@ -146,13 +146,13 @@ give_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
 /* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
    on, and the line is the next to be stepped over. */
 static bool
-goes_on(struct text *t, const struct walk *w, struct ss_span line)
+continues_run(struct text *t, const struct walk *w, struct ss_span line)
 {
-    const struct head *head = heads_recall(&t->heads, line);
-    if (!head || !fates_are_one(&head->fate, &t->current->fate) || line.len > t->max_line || is_to_be_read(w, line) ||
-        !sample_ends_in_value(line, is_openmetrics(t)))
+    const struct name_prefix *prefix = prefix_cache_lookup(&t->prefixes, line);
+    if (!prefix || !routes_are_equal(&prefix->route, &t->current->route) || line.len > t->max_line ||
+        is_to_be_read(w, line) || !sample_ends_in_value(line, is_openmetrics(t)))
         return false;
-    t->current = head;
+    t->current = prefix;
     return true;
 }
 
@@ -163,8 +163,8 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
     const char *scanned = w->scanned;
 
     for (size_t i = 0; i < n; i++) {
-        if (t->current && fate_is_by_series(&t->current->fate)) {
-            int r = give_series(t, w, base, &i, n);
+        if (t->current && route_is_by_series(&t->current->route)) {
+            int r = emit_series(t, w, base, &i, n);
             if (r)
                 return r;
         } else if (t->current) {
@@ -173,12 +173,12 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
         if (i == n)
             break;
         size_t len = (size_t)(base + t->ends[i] - w->line);
-        if (t->current && goes_on(t, w, (struct ss_span){w->line, len})) {
+        if (t->current && continues_run(t, w, (struct ss_span){w->line, len})) {
             i--;
             continue;
         }
-        int r = give_run(t, w);
-        len = settle_length(t, w, len);
+        int r = emit_run(t, w);
+        len = resolve_length(t, w, len);
         if (!r)
             r = take_other(t, w, len);
         if (r || w->scanned != scanned || w->line == w->end)
@@ -206,9 +206,9 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
         r = take_batch(t, &w, base, n);
     }
     if (!r)
-        r = give_run(t, &w);
+        r = emit_run(t, &w);
     if (!r)
-        r = t->out->settle(t->out->ctx);
+        r = t->out->flush(t->out->ctx);
     in->len -= (size_t)(w.line - in->ptr);
     in->ptr = w.line;
     *carryp = w.carry;
@@ -220,7 +220,7 @@ static int
 take_padding(struct text *t, struct ss_span in)
 {
     int r = text_take_padding(t, in);
-    return r ? r : t->out->settle(t->out->ctx);
+    return r ? r : t->out->flush(t->out->ctx);
 }
 
 /* Adds to the line that is not whole; takes it when it is. */
@@ -228,7 +228,7 @@ static int
 fill_line(struct text *t, struct ss_span *in)
 {
     bool whole;
-    long n = line_fill(&t->line, *in, t->max_line, &whole);
+    long n = partial_line_fill(&t->line, *in, t->max_line, &whole);
     if (n < 0)
         return (int)n;
     if (!whole && (size_t)n < in->len)
@@ -238,10 +238,10 @@ fill_line(struct text *t, struct ss_span *in)
     if (!whole)
         return 0;
 
-    int r = text_take_line(t, bytes_span(&t->line.bytes));
+    int r = text_take_line(t, buffer_span(&t->line.bytes));
     if (!r)
-        r = t->out->settle(t->out->ctx);
-    line_clear(&t->line);
+        r = t->out->flush(t->out->ctx);
+    partial_line_clear(&t->line);
     return r;
 }
 
@@ -268,7 +268,7 @@ text_feed(void *state, struct ss_span in, const struct records *out)
         if (is_comment_like(in) || in.len > t->max_line)
             r = fill_line(t, &in);
         else
-            return line_begin(&t->line, in, carry.quoted != 0, carry.escaped != 0);
+            return partial_line_start(&t->line, in, carry.quoted != 0, carry.escaped != 0);
     }
     return r;
 }
@@ -281,15 +281,15 @@ text_end(void *state, const struct records *out)
     int r = 0;
 
     t->out = out;
-    if (cut_is_quoted(&t->line.cut))
-        return text_fail(t, SS_BODY_CUT, "the body ends inside quotes", none);
+    if (line_splitter_is_quoted(&t->line.splitter))
+        return text_fail(t, SS_BODY_TRUNCATED, "the body ends inside quotes", none);
     if (t->line.bytes.len)
-        r = text_take_line(t, bytes_span(&t->line.bytes));
+        r = text_take_line(t, buffer_span(&t->line.bytes));
     if (!r)
-        r = text_give_held(t);
+        r = text_emit_held(t);
     if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)
-        return text_fail(t, SS_BODY_CUT, "the body ends without # EOF", none);
-    return r ? r : out->settle(out->ctx);
+        return text_fail(t, SS_BODY_TRUNCATED, "the body ends without # EOF", none);
+    return r ? r : out->flush(out->ctx);
 }
 
 static bool
@@ -306,11 +306,11 @@ static void
 text_free(void *state)
 {
     struct text *t = state;
-    line_deinit(&t->line);
-    bytes_deinit(&t->scratch);
-    bytes_deinit(&t->block.name);
-    bytes_deinit(&t->block.type);
-    bytes_deinit(&t->block.lines);
+    partial_line_deinit(&t->line);
+    buffer_deinit(&t->scratch);
+    buffer_deinit(&t->block.name);
+    buffer_deinit(&t->block.type);
+    buffer_deinit(&t->block.lines);
     free(t);
 }
 
@@ -324,10 +324,10 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     t->format = format;
     t->scanner = scanner_best();
     t->error = settings->error;
-    t->keyer = settings->keyer;
+    t->resolver = settings->resolver;
     t->max_line = settings->max_line;
-    t->blocks = is_openmetrics(t) && keyer_has_rules(t->keyer);
-    t->line.cut.openmetrics = is_openmetrics(t);
+    t->blocks = is_openmetrics(t) && key_resolver_has_rules(t->resolver);
+    t->line.splitter.openmetrics = is_openmetrics(t);
     *statep = t;
     return 0;
 }

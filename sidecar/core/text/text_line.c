@@ -32,9 +32,9 @@ text_fail(struct text *t, enum ss_filter_condition condition, const char *what, 
 
 /* Fails with what the keyer says, if r is a condition. */
 static int
-keyer_failed(struct text *t, int r, struct ss_span line)
+key_resolver_failed(struct text *t, int r, struct ss_span line)
 {
-    return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->keyer->reason, line) : r;
+    return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->resolver->reason, line) : r;
 }
 
 /* Hands on a record that begins at the line in hand, and steps over it. lfs: how many LFs are in it. */
@@ -49,18 +49,18 @@ give(struct text *t, const struct record *record, uint64_t lfs)
 
 /* The same for bytes of a fate; hash says more than it where each series has a hash of its own. */
 int
-text_give_fated(struct text *t, struct ss_span bytes, const struct fate *fate, uint64_t hash, uint64_t series,
-                uint64_t lfs)
+text_emit_routed(struct text *t, struct ss_span bytes, const struct route *route, uint64_t hash, uint64_t series,
+                 uint64_t lfs)
 {
     static const uint32_t flags[] = {
-        [FATE_HASHED] = 0, [FATE_EVERY] = RECORD_EVERY, [FATE_DROPPED] = RECORD_DROPPED, [FATE_LABELS] = 0,
-        [FATE_SPLIT] = 0,  [FATE_META] = RECORD_META,
+        [ROUTE_BY_HASH] = 0,   [ROUTE_ALL] = RECORD_ALL, [ROUTE_NONE] = RECORD_DROPPED,
+        [ROUTE_BY_LABELS] = 0, [ROUTE_BY_SERIES] = 0,    [ROUTE_METADATA] = RECORD_METADATA,
     };
-    return give(t, &(struct record){bytes, hash, flags[fate->kind], fate->family, fate->meta, series}, lfs);
+    return give(t, &(struct record){bytes, hash, flags[route->kind], route->family, route->meta, series}, lfs);
 }
 
 static int
-give_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
+emit_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
 {
     return give(t, &(struct record){.bytes = bytes, .flags = flags}, lfs);
 }
@@ -83,39 +83,39 @@ static struct ss_span
 meaning(struct text *t, const struct name *name)
 {
     t->scratch.len = 0;
-    if (name->escaped && bytes_add(&t->scratch, name->raw))
+    if (name->escaped && buffer_add(&t->scratch, name->raw))
         return (struct ss_span){NULL, 0};
     return name_bytes(name, t->scratch.ptr);
 }
 
 /* Hands on a sample whose name and its fate are known; labels: where they begin, or 0. */
 static int
-give_sample(struct text *t, struct ss_span line, const struct fate *fate, struct ss_span name, size_t labels,
+emit_sample(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
             uint64_t lfs)
 {
-    uint64_t hash = fate->hash;
-    if (fate_is_by_series(fate)) {
-        int r = keyer_hash_text(t->keyer, fate, name, line, labels, &hash);
+    uint64_t hash = route->hash;
+    if (route_is_by_series(route)) {
+        int r = key_resolver_hash_text(t->resolver, route, name, line, labels, &hash);
         if (r)
-            return keyer_failed(t, r, line);
+            return key_resolver_failed(t, r, line);
     }
-    return text_give_fated(t, line, fate, hash, 1, lfs);
+    return text_emit_routed(t, line, route, hash, 1, lfs);
 }
 
 int
-text_give_like(struct text *t, struct ss_span line, const struct head *head, uint64_t lfs)
+text_emit_like(struct text *t, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs)
 {
-    size_t labels = head->labels;
-    if (!labels && fate_is_by_series(&head->fate))
-        labels = sample_labels(line, head->len, is_openmetrics(t));
-    return give_sample(t, line, &head->fate, head->name, labels, lfs);
+    size_t labels = prefix->labels;
+    if (!labels && route_is_by_series(&prefix->route))
+        labels = sample_labels(line, prefix->len, is_openmetrics(t));
+    return emit_sample(t, line, &prefix->route, prefix->name, labels, lfs);
 }
 
 static int
 take_sample(struct text *t, struct ss_span line)
 {
     struct sample sample;
-    struct fate fate;
+    struct route route;
     uint64_t lfs = count_lfs(line);
 
     if (lfs > (line.ptr[line.len - 1] == '\n')) {
@@ -124,30 +124,30 @@ take_sample(struct text *t, struct ss_span line)
             return text_fail(t, SS_NO_EXPOSITION, wrong, line);
     }
     /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
-    if (t->current && head_begins(line, t->current))
-        return text_give_like(t, line, t->current, lfs);
-    t->current = heads_recall(&t->heads, line);
+    if (t->current && prefix_matches(line, t->current))
+        return text_emit_like(t, line, t->current, lfs);
+    t->current = prefix_cache_lookup(&t->prefixes, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
-        return text_give_like(t, line, t->current, lfs);
+        return text_emit_like(t, line, t->current, lfs);
 
     const char *what = sample_read(line, is_openmetrics(t), &sample);
     if (what)
         return text_fail(t, SS_NO_EXPOSITION, what, line);
     struct ss_span name = meaning(t, &sample.name);
-    int r = name.ptr ? keyer_sample(t->keyer, name, &fate) : -ENOMEM;
+    int r = name.ptr ? key_resolver_sample(t->resolver, name, &route) : -ENOMEM;
     if (r)
-        return keyer_failed(t, r, line);
-    if (!t->current && sample.head_len && !sample.name.escaped)
-        t->current = heads_remember(&t->heads, (struct ss_span){line.ptr, sample.head_len}, name, &fate);
-    return give_sample(t, line, &fate, name, sample.labels, lfs);
+        return key_resolver_failed(t, r, line);
+    if (!t->current && sample.prefix_len && !sample.name.escaped)
+        t->current = prefix_cache_insert(&t->prefixes, (struct ss_span){line.ptr, sample.prefix_len}, name, &route);
+    return emit_sample(t, line, &route, name, sample.labels, lfs);
 }
 
 /* A # EOF in a body that is not known to be OpenMetrics: whose it is depends on whether anything follows. */
 static int
-settle_marker(struct text *t, uint32_t flags)
+resolve_marker(struct text *t, uint32_t flags)
 {
     t->ending = ENDING_OPEN;
-    return give_flagged(t, (struct ss_span){"# EOF\n", t->marker_lf ? 6 : 5}, flags, t->marker_lf);
+    return emit_flagged(t, (struct ss_span){"# EOF\n", t->marker_lf ? 6 : 5}, flags, t->marker_lf);
 }
 
 static int
@@ -155,29 +155,29 @@ take_marker(struct text *t, struct ss_span line)
 {
     if (is_openmetrics(t)) {
         t->ending = ENDING_SEEN;
-        return give_flagged(t, line, RECORD_EVERY, count_lfs(line));
+        return emit_flagged(t, line, RECORD_ALL, count_lfs(line));
     }
     if (t->format == &format_guess) {
         t->ending = ENDING_PENDING;
         t->marker_lf = line.len == 6;
         return 0;
     }
-    return give_flagged(t, line, RECORD_LOOSE, 1);
+    return emit_flagged(t, line, RECORD_UNKEYED, 1);
 }
 
 static int
-give_meta(struct text *t, struct ss_span lines, struct ss_span name, struct ss_span type, uint64_t lfs)
+emit_metadata(struct text *t, struct ss_span lines, struct ss_span name, struct ss_span type, uint64_t lfs)
 {
-    struct fate fate;
-    int r = keyer_meta(t->keyer, name, type, &fate);
+    struct route route;
+    int r = key_resolver_meta(t->resolver, name, type, &route);
     if (r)
-        return keyer_failed(t, r, lines);
-    if (fate.kind == FATE_META && (t->waiting += lines.len + LIMIT_WAITING) > LIMIT_NAMES)
+        return key_resolver_failed(t, r, lines);
+    if (route.kind == ROUTE_METADATA && (t->waiting += lines.len + CORE_WAITING_OVERHEAD) > CORE_MAX_NAME_BYTES)
         return text_fail(t, SS_TOO_MANY, "metadata of families that part, 32 MiB of them before it", lines);
     /* The samples behind it may be another family's now than they were before. */
-    if (keyer_depends_on_meta(t->keyer))
-        heads_clear(&t->heads);
-    return text_give_fated(t, lines, &fate, fate.hash, 0, lfs);
+    if (key_resolver_depends_on_meta(t->resolver))
+        prefix_cache_clear(&t->prefixes);
+    return text_emit_routed(t, lines, &route, route.hash, 0, lfs);
 }
 
 /* Gives out the block, whose memory is then free for the next. */
@@ -185,12 +185,12 @@ static int
 give_block(struct text *t)
 {
     struct block *b = &t->block;
-    struct ss_span lines = bytes_span(&b->lines);
+    struct ss_span lines = buffer_span(&b->lines);
     if (!lines.len)
         return 0;
     b->lines.len = 0;
-    int r = give_meta(t, lines, bytes_span(&b->name), bytes_span(&b->type), b->lfs);
-    return r ? r : t->out->settle(t->out->ctx);
+    int r = emit_metadata(t, lines, buffer_span(&b->name), buffer_span(&b->type), b->lfs);
+    return r ? r : t->out->flush(t->out->ctx);
 }
 
 static int
@@ -198,20 +198,20 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
 {
     struct block *b = &t->block;
     int r = 0;
-    if (b->lines.len && !spans_equal(bytes_span(&b->name), name))
+    if (b->lines.len && !spans_equal(buffer_span(&b->name), name))
         r = give_block(t);
     if (!r && b->lines.len > t->max_line)
         return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family, longer than max_line", line);
     if (!r && !b->lines.len) {
         b->name.len = b->type.len = b->lfs = 0;
-        r = bytes_add(&b->name, name);
+        r = buffer_add(&b->name, name);
     }
     if (!r && type.len) {
         b->type.len = 0;
-        r = bytes_add(&b->type, type);
+        r = buffer_add(&b->type, type);
     }
     if (!r)
-        r = bytes_add(&b->lines, line);
+        r = buffer_add(&b->lines, line);
     b->lfs += count_lfs(line);
     return r;
 }
@@ -223,7 +223,7 @@ take_meta(struct text *t, struct ss_span line, const struct comment *comment)
     if (!name.ptr)
         return -ENOMEM;
     return t->blocks ? add_to_block(t, line, name, comment->type)
-                     : give_meta(t, line, name, comment->type, count_lfs(line));
+                     : emit_metadata(t, line, name, comment->type, count_lfs(line));
 }
 
 static int
@@ -238,7 +238,7 @@ take_comment(struct text *t, struct ss_span line)
     int r = give_block(t);
     if (r)
         return r;
-    return comment.kind == COMMENT_EOF ? take_marker(t, line) : give_flagged(t, line, RECORD_LOOSE, count_lfs(line));
+    return comment.kind == COMMENT_EOF ? take_marker(t, line) : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
 }
 
 int
@@ -247,7 +247,7 @@ text_take_line(struct text *t, struct ss_span line)
     if (t->ending == ENDING_SEEN)
         return text_fail(t, SS_NO_EXPOSITION, "text after # EOF", line);
     if (t->ending == ENDING_PENDING) {
-        int r = settle_marker(t, RECORD_LOOSE);
+        int r = resolve_marker(t, RECORD_UNKEYED);
         if (r)
             return r;
     }
@@ -268,7 +268,7 @@ text_take_line(struct text *t, struct ss_span line)
         return take_sample(t, line);
     t->current = NULL;
     return is_openmetrics(t) ? text_fail(t, SS_NO_EXPOSITION, "a blank line", line)
-                             : give_flagged(t, line, RECORD_LOOSE, count_lfs(line));
+                             : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
 }
 
 int
@@ -279,13 +279,13 @@ text_take_padding(struct text *t, struct ss_span in)
     int r = 0;
 
     if (t->ending == ENDING_PENDING)
-        r = settle_marker(t, RECORD_LOOSE);
+        r = resolve_marker(t, RECORD_UNKEYED);
     t->ending = ENDING_NUL;
     t->current = NULL;
     while (n < in.len && memchr(padding, in.ptr[n], sizeof(padding)))
         n++;
     if (!r && n)
-        r = give_flagged(t, (struct ss_span){in.ptr, n}, RECORD_LOOSE, count_lfs((struct ss_span){in.ptr, n}));
+        r = emit_flagged(t, (struct ss_span){in.ptr, n}, RECORD_UNKEYED, count_lfs((struct ss_span){in.ptr, n}));
     if (!r && n < in.len)
         return text_fail(t, SS_NO_EXPOSITION, "more text after a NUL, at which the scraper takes the body to end",
                          (struct ss_span){NULL, 0});
@@ -293,8 +293,8 @@ text_take_padding(struct text *t, struct ss_span in)
 }
 
 int
-text_give_held(struct text *t)
+text_emit_held(struct text *t)
 {
     int r = give_block(t);
-    return r || t->ending != ENDING_PENDING ? r : settle_marker(t, RECORD_EVERY);
+    return r || t->ending != ENDING_PENDING ? r : resolve_marker(t, RECORD_ALL);
 }

@@ -4,10 +4,10 @@
  * (timestamp_ms = 6 of io.prometheus.client.Metric), so that the lengths of the metric and its family grow.
  */
 #include "core/base/buffer.h"
+#include "core/protobuf/wire.h"
 #include "core/select/format.h"
 #include "line_splitter.h"
 #include "sample.h"
-#include "core/protobuf/wire.h"
 
 #include <scrapeshard/timestamper.h>
 
@@ -26,26 +26,26 @@ enum {
     LENGTH_BYTES = 5,
 };
 
-struct ss_stamp {
+struct ss_timestamper {
     const struct format *format;
     size_t max_line;
-    char text[SS_STAMP_MOST]; /* what is added to a sample */
+    char text[SS_TIMESTAMP_MAX_GROWTH]; /* what is added to a sample */
     size_t len;
-    struct line line;  /* text: the one that is not whole yet */
-    struct bytes held; /* protobuf: the family that is not whole yet */
-    bool broken;       /* no more families can be told apart; text: a NUL has ended the lines */
-    struct bytes out;
+    struct partial_line line; /* text: the one that is not whole yet */
+    struct buffer held;       /* protobuf: the family that is not whole yet */
+    bool broken;              /* no more families can be told apart; text: a NUL has ended the lines */
+    struct buffer out;
 };
 
 int
-ss_stamp_new(struct ss_stamp **stampp, const char *content_type, int64_t time_ms, size_t max_line)
+ss_timestamper_new(struct ss_timestamper **timestamperp, const char *content_type, int64_t time_ms, size_t max_line)
 {
-    struct ss_stamp *s = calloc(1, sizeof(*s));
+    struct ss_timestamper *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
     s->format = format_of(content_type);
     s->max_line = max_line;
-    s->line.cut.openmetrics = s->format == &format_openmetrics;
+    s->line.splitter.openmetrics = s->format == &format_openmetrics;
     if (s->format == &format_protobuf) {
         s->text[0] = FIELD_TIMESTAMP << 3 | WIRE_VARINT;
         s->len = 1 + wire_put_varint(s->text + 1, (uint64_t)time_ms);
@@ -54,14 +54,14 @@ ss_stamp_new(struct ss_stamp **stampp, const char *content_type, int64_t time_ms
     } else {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64, time_ms);
     }
-    *stampp = s;
+    *timestamperp = s;
     return 0;
 }
 
 /* Out. */
 
 static int
-flush(struct ss_stamp *s, const struct ss_sink *sink)
+flush(struct ss_timestamper *s, const struct ss_sink *sink)
 {
     struct ss_span span = {s->out.ptr, s->out.len};
     s->out.len = 0;
@@ -69,20 +69,20 @@ flush(struct ss_stamp *s, const struct ss_sink *sink)
 }
 
 static int
-put(struct ss_stamp *s, struct ss_span bytes, const struct ss_sink *sink)
+put(struct ss_timestamper *s, struct ss_span bytes, const struct ss_sink *sink)
 {
-    int r = bytes_add(&s->out, bytes);
+    int r = buffer_add(&s->out, bytes);
     return r || s->out.len < OUT_BYTES ? r : flush(s, sink);
 }
 
 static int
-put_stamp(struct ss_stamp *s, const struct ss_sink *sink)
+put_timestamp(struct ss_timestamper *s, const struct ss_sink *sink)
 {
     return put(s, (struct ss_span){s->text, s->len}, sink);
 }
 
 static int
-put_varint(struct ss_stamp *s, uint64_t value, const struct ss_sink *sink)
+put_varint(struct ss_timestamper *s, uint64_t value, const struct ss_sink *sink)
 {
     char varint[WIRE_VARINT_BYTES];
     size_t len = wire_put_varint(varint, value);
@@ -92,20 +92,20 @@ put_varint(struct ss_stamp *s, uint64_t value, const struct ss_sink *sink)
 /* Text. */
 
 static int
-stamp_line(struct ss_stamp *s, struct ss_span line, const struct ss_sink *sink)
+timestamp_line(struct ss_timestamper *s, struct ss_span line, const struct ss_sink *sink)
 {
     size_t at = sample_untimed(line, s->format == &format_openmetrics);
     int r = put(s, (struct ss_span){line.ptr, at}, sink);
     if (!r && at)
-        r = put_stamp(s, sink);
+        r = put_timestamp(s, sink);
     return r ? r : put(s, (struct ss_span){line.ptr + at, line.len - at}, sink);
 }
 
 static int
-fill_line(struct ss_stamp *s, struct ss_span *in, const struct ss_sink *sink)
+fill_line(struct ss_timestamper *s, struct ss_span *in, const struct ss_sink *sink)
 {
     bool whole;
-    long n = line_fill(&s->line, *in, s->max_line, &whole);
+    long n = partial_line_fill(&s->line, *in, s->max_line, &whole);
     if (n < 0)
         return (int)n;
     if (!whole && (size_t)n < in->len)
@@ -114,28 +114,28 @@ fill_line(struct ss_stamp *s, struct ss_span *in, const struct ss_sink *sink)
     in->len -= (size_t)n;
     if (!whole)
         return 0;
-    int r = stamp_line(s, bytes_span(&s->line.bytes), sink);
-    line_clear(&s->line);
+    int r = timestamp_line(s, buffer_span(&s->line.bytes), sink);
+    partial_line_clear(&s->line);
     return r;
 }
 
 static int
-text_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
+text_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
 {
     int r = 0;
     while (in.len && !r) {
         s->broken |= !s->line.bytes.len && !*in.ptr;
         if (s->broken)
             return put(s, in, sink);
-        struct cut cut = {.openmetrics = s->line.cut.openmetrics};
-        size_t len = s->line.bytes.len ? 0 : cut_feed(&cut, in);
+        struct line_splitter splitter = {.openmetrics = s->line.splitter.openmetrics};
+        size_t len = s->line.bytes.len ? 0 : line_splitter_feed(&splitter, in);
         if (!len) {
             r = fill_line(s, &in, sink);
             continue;
         }
         if (len > s->max_line)
             return SS_LINE_TOO_LONG;
-        r = stamp_line(s, (struct ss_span){in.ptr, len}, sink);
+        r = timestamp_line(s, (struct ss_span){in.ptr, len}, sink);
         in.ptr += len;
         in.len -= len;
     }
@@ -163,9 +163,9 @@ varint_len(uint64_t value)
     return wire_put_varint(varint, value);
 }
 
-/* Bytes that a family's field has when it is stamped; those it has if it need not be. */
+/* Bytes that a family's field has when it is timestamped; those it has if it need not be. */
 static size_t
-stamped_len(const struct ss_stamp *s, const struct wire_field *field, bool *broken)
+timestamped_len(const struct ss_timestamper *s, const struct wire_field *field, bool *broken)
 {
     size_t value = field->value.len + s->len;
     if (field->number != FIELD_METRIC || field->type != WIRE_BYTES || has_timestamp(field->value, broken))
@@ -174,7 +174,7 @@ stamped_len(const struct ss_stamp *s, const struct wire_field *field, bool *brok
 }
 
 static int
-put_metric(struct ss_stamp *s, struct ss_span metric, const struct ss_sink *sink)
+put_metric(struct ss_timestamper *s, struct ss_span metric, const struct ss_sink *sink)
 {
     const char tag = FIELD_METRIC << 3 | WIRE_BYTES;
     int r = put(s, (struct ss_span){&tag, 1}, sink);
@@ -182,12 +182,12 @@ put_metric(struct ss_stamp *s, struct ss_span metric, const struct ss_sink *sink
         r = put_varint(s, metric.len + s->len, sink);
     if (!r)
         r = put(s, metric, sink);
-    return r ? r : put_stamp(s, sink);
+    return r ? r : put_timestamp(s, sink);
 }
 
 /* Stamps a whole family; its fields stand behind its length. */
 static int
-stamp_family(struct ss_stamp *s, struct ss_span family, struct ss_span fields, const struct ss_sink *sink)
+timestamp_family(struct ss_timestamper *s, struct ss_span family, struct ss_span fields, const struct ss_sink *sink)
 {
     struct wire sized = wire_of(fields), wire = sized;
     struct wire_field field;
@@ -195,13 +195,13 @@ stamp_family(struct ss_stamp *s, struct ss_span family, struct ss_span fields, c
     size_t size = 0;
 
     while (wire_next(&sized, &field))
-        size += stamped_len(s, &field, &broken);
+        size += timestamped_len(s, &field, &broken);
     if (sized.broken || broken || size > INT32_MAX)
         return put(s, family, sink);
 
     int r = put_varint(s, size, sink);
     while (!r && wire_next(&wire, &field)) {
-        if (stamped_len(s, &field, &broken) == field.bytes.len)
+        if (timestamped_len(s, &field, &broken) == field.bytes.len)
             r = put(s, field.bytes, sink);
         else
             r = put_metric(s, field.value, sink);
@@ -211,7 +211,7 @@ stamp_family(struct ss_stamp *s, struct ss_span family, struct ss_span fields, c
 
 /* Finds the family that the bytes begin with. False: it is not whole, or there is none. */
 static bool
-next_family(struct ss_stamp *s, struct ss_span bytes, struct ss_span *family, struct ss_span *fields)
+next_family(struct ss_timestamper *s, struct ss_span bytes, struct ss_span *family, struct ss_span *fields)
 {
     struct wire wire = wire_of(bytes);
     uint64_t size = wire_varint(&wire);
@@ -227,12 +227,12 @@ next_family(struct ss_stamp *s, struct ss_span bytes, struct ss_span *family, st
 
 /* Stamps the families that are whole, and moves *bytes behind them. */
 static int
-take_families(struct ss_stamp *s, struct ss_span *bytes, const struct ss_sink *sink)
+take_families(struct ss_timestamper *s, struct ss_span *bytes, const struct ss_sink *sink)
 {
     struct ss_span family, fields;
     int r = 0;
     while (!r && bytes->len && next_family(s, *bytes, &family, &fields)) {
-        r = stamp_family(s, family, fields, sink);
+        r = timestamp_family(s, family, fields, sink);
         bytes->ptr += family.len;
         bytes->len -= family.len;
     }
@@ -241,22 +241,22 @@ take_families(struct ss_stamp *s, struct ss_span *bytes, const struct ss_sink *s
 
 /* How many more bytes are needed of the family that is held; 0 if that is not known. */
 static size_t
-missing(const struct ss_stamp *s)
+missing(const struct ss_timestamper *s)
 {
-    struct wire wire = wire_of(bytes_span(&s->held));
+    struct wire wire = wire_of(buffer_span(&s->held));
     uint64_t size = wire_varint(&wire), have = (uint64_t)(wire.end - wire.p);
     return wire.broken || size <= have ? 0 : (size_t)(size - have);
 }
 
 static int
-protobuf_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
+protobuf_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
 {
     int r = 0;
     while (s->held.len && in.len && !r && !s->broken) {
         size_t n = missing(s);
         if (!n || n > in.len)
             n = n ? in.len : 1;
-        r = bytes_add(&s->held, (struct ss_span){in.ptr, n});
+        r = buffer_add(&s->held, (struct ss_span){in.ptr, n});
         in.ptr += n;
         in.len -= n;
         struct ss_span held = {s->held.ptr, s->held.len};
@@ -268,10 +268,10 @@ protobuf_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
     if (!r && !s->broken)
         r = take_families(s, &in, sink);
     if (!r && !s->broken)
-        return bytes_add(&s->held, in);
+        return buffer_add(&s->held, in);
     /* To say what is wrong is for who reads it next. */
     if (!r)
-        r = put(s, bytes_span(&s->held), sink);
+        r = put(s, buffer_span(&s->held), sink);
     s->held.len = 0;
     return r ? r : put(s, in, sink);
 }
@@ -279,39 +279,39 @@ protobuf_feed(struct ss_stamp *s, struct ss_span in, const struct ss_sink *sink)
 /* Both. */
 
 int
-ss_stamp_feed(struct ss_stamp *s, struct ss_span bytes, const struct ss_sink *sink)
+ss_timestamper_feed(struct ss_timestamper *s, struct ss_span bytes, const struct ss_sink *sink)
 {
     int r = s->format == &format_protobuf ? protobuf_feed(s, bytes, sink) : text_feed(s, bytes, sink);
     return r ? r : flush(s, sink);
 }
 
 int
-ss_stamp_end(struct ss_stamp *s, const struct ss_sink *sink)
+ss_timestamper_end(struct ss_timestamper *s, const struct ss_sink *sink)
 {
     int r = 0;
-    if (s->line.bytes.len && !cut_is_quoted(&s->line.cut))
-        r = stamp_line(s, bytes_span(&s->line.bytes), sink);
+    if (s->line.bytes.len && !line_splitter_is_quoted(&s->line.splitter))
+        r = timestamp_line(s, buffer_span(&s->line.bytes), sink);
     else if (s->line.bytes.len)
-        r = put(s, bytes_span(&s->line.bytes), sink);
+        r = put(s, buffer_span(&s->line.bytes), sink);
     else if (s->held.len)
-        r = put(s, bytes_span(&s->held), sink);
+        r = put(s, buffer_span(&s->held), sink);
     s->line.bytes.len = s->held.len = 0;
     return r ? r : flush(s, sink);
 }
 
 size_t
-ss_stamp_memory(const struct ss_stamp *s)
+ss_timestamper_memory(const struct ss_timestamper *s)
 {
     return sizeof(*s) + s->line.bytes.capacity + s->held.capacity + s->out.capacity;
 }
 
 void
-ss_stamp_free(struct ss_stamp *s)
+ss_timestamper_free(struct ss_timestamper *s)
 {
     if (!s)
         return;
-    line_deinit(&s->line);
-    bytes_deinit(&s->held);
-    bytes_deinit(&s->out);
+    partial_line_deinit(&s->line);
+    buffer_deinit(&s->held);
+    buffer_deinit(&s->out);
     free(s);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access_policy.h"
 
-#include "service/config/config_build.h"
-#include "service/base/peer.h"
 #include "secrets.h"
+#include "service/base/peer.h"
+#include "service/config/config_build.h"
 #include "tls.h"
 
 #include <event2/http.h>
@@ -15,49 +15,49 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-struct door *
-door_new(void)
+struct access_policy *
+access_policy_new(void)
 {
-    struct door *door = calloc(1, sizeof(*door));
-    if (door)
-        door->references = 1;
-    return door;
+    struct access_policy *policy = calloc(1, sizeof(*policy));
+    if (policy)
+        policy->references = 1;
+    return policy;
 }
 
-struct door *
-door_ref(struct door *door)
+struct access_policy *
+access_policy_ref(struct access_policy *policy)
 {
-    if (door)
-        door->references++;
-    return door;
+    if (policy)
+        policy->references++;
+    return policy;
 }
 
 void
-door_unref(struct door *door)
+access_policy_unref(struct access_policy *policy)
 {
-    if (!door || --door->references)
+    if (!policy || --policy->references)
         return;
-    SSL_CTX_free(door->tls);
-    texts_clear(&door->client_names);
-    free(door->networks);
-    passwords_unref(door->passwords);
-    secret_free(door->token);
-    free(door);
+    SSL_CTX_free(policy->tls);
+    string_list_clear(&policy->client_names);
+    free(policy->networks);
+    passwords_unref(policy->passwords);
+    secret_free(policy->token);
+    free(policy);
 }
 
 bool
-door_asks(const struct door *door)
+door_asks(const struct access_policy *policy)
 {
-    return door->certificate || door->passwords || door->token;
+    return policy->certificate || policy->passwords || policy->token;
 }
 
 bool
-door_knows(const struct door *door, const struct peer *peer)
+access_allows_peer(const struct access_policy *policy, const struct peer *peer)
 {
-    if (!door->n_networks || peer->family == AF_UNIX)
+    if (!policy->n_networks || peer->family == AF_UNIX)
         return true;
-    for (size_t i = 0; i < door->n_networks; i++)
-        if (network_has(&door->networks[i], peer))
+    for (size_t i = 0; i < policy->n_networks; i++)
+        if (network_has(&policy->networks[i], peer))
             return true;
     return false;
 }
@@ -74,9 +74,9 @@ find_authorization(const struct evkeyvalq *headers)
     return found;
 }
 
-/* What is behind a scheme and blanks, or NULL. */
+/* What is after_scheme a scheme and blanks, or NULL. */
 static const char *
-behind(const char *authorization, const char *scheme)
+after_scheme(const char *authorization, const char *scheme)
 {
     size_t len = strlen(scheme);
     if (!authorization || strncasecmp(authorization, scheme, len) != 0 || authorization[len] != ' ')
@@ -93,56 +93,56 @@ is_same(const char *a, const char *b)
            !CRYPTO_memcmp(of_a, of_b, sizeof(of_a));
 }
 
-static enum door_verdict
-check_authorization(const struct door *door, const char *authorization, struct credential *credential,
-                    struct door_refusal *refusal)
+static enum access_decision
+check_authorization(const struct access_policy *policy, const char *authorization, struct credential *credential,
+                    struct access_refusal *refusal)
 {
-    const char *token = behind(authorization, "Bearer"), *basic = behind(authorization, "Basic");
-    *refusal = door_refuse();
-    if (door->token && token)
-        return is_same(door->token, token) ? DOOR_OPEN : DOOR_SHUT;
-    if (!door->passwords || !basic || passwords_decode(door->passwords, credential, basic))
-        return DOOR_SHUT;
-    if (!passwords_remember(door->passwords, credential))
-        return DOOR_ASK;
+    const char *token = after_scheme(authorization, "Bearer"), *basic = after_scheme(authorization, "Basic");
+    *refusal = access_refuse();
+    if (policy->token && token)
+        return is_same(policy->token, token) ? ACCESS_GRANTED : ACCESS_DENIED;
+    if (!policy->passwords || !basic || passwords_decode(policy->passwords, credential, basic))
+        return ACCESS_DENIED;
+    if (!passwords_is_cached(policy->passwords, credential))
+        return ACCESS_PENDING;
     credential_deinit(credential);
-    return DOOR_OPEN;
+    return ACCESS_GRANTED;
 }
 
-enum door_verdict
-door_check(const struct door *door, struct evhttp_request *request, struct bufferevent *bev,
-           struct credential *credential, struct door_refusal *refusal)
+enum access_decision
+access_check(const struct access_policy *policy, struct evhttp_request *request, struct bufferevent *bev,
+             struct credential *credential, struct access_refusal *refusal)
 {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
 
-    if (door->certificate && !tls_has_certificate(bev, door->tls)) {
-        *refusal = (struct door_refusal){403, "a client certificate of the authorities in force is needed here"};
-        return DOOR_SHUT;
+    if (policy->certificate && !tls_has_certificate(bev, policy->tls)) {
+        *refusal = (struct access_refusal){403, "a client certificate of the authorities in force is needed here"};
+        return ACCESS_DENIED;
     }
-    if (door->client_names.n && !tls_has_name(bev, &door->client_names)) {
-        *refusal = (struct door_refusal){403, "the client certificate has none of the names that may come in here"};
-        return DOOR_SHUT;
+    if (policy->client_names.n && !tls_has_name(bev, &policy->client_names)) {
+        *refusal = (struct access_refusal){403, "the client certificate has none of the names that may come in here"};
+        return ACCESS_DENIED;
     }
-    if (!door->passwords && !door->token)
-        return DOOR_OPEN;
-    enum door_verdict verdict = check_authorization(door, find_authorization(headers), credential, refusal);
-    while (verdict != DOOR_ASK && !evhttp_remove_header(headers, "Authorization"))
+    if (!policy->passwords && !policy->token)
+        return ACCESS_GRANTED;
+    enum access_decision verdict = check_authorization(policy, find_authorization(headers), credential, refusal);
+    while (verdict != ACCESS_PENDING && !evhttp_remove_header(headers, "Authorization"))
         ;
     return verdict;
 }
 
-struct door_refusal
-door_refuse(void)
+struct access_refusal
+access_refuse(void)
 {
-    return (struct door_refusal){401, "the credentials are missing or wrong"};
+    return (struct access_refusal){401, "the credentials are missing or wrong"};
 }
 
 void
-door_challenge(const struct door *door, struct evhttp_request *request)
+access_add_challenge(const struct access_policy *policy, struct evhttp_request *request)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    if (door->passwords)
+    if (policy->passwords)
         evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"scrapeshard\", charset=\"UTF-8\"");
-    if (door->token)
+    if (policy->token)
         evhttp_add_header(headers, "WWW-Authenticate", "Bearer realm=\"scrapeshard\"");
 }

@@ -7,9 +7,9 @@
  *
  * A door is made with a configuration, and counted: connections go through the one in force when they ask.
  */
-#include "service/config/config.h"
 #include "networks.h"
 #include "passwords.h"
+#include "service/config/config.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -19,11 +19,11 @@ struct bufferevent;
 struct evhttp_request;
 struct peer;
 
-struct door {
+struct access_policy {
     unsigned references;
-    SSL_CTX *tls;              /* NULL: there is none */
-    bool certificate;          /* the client has to show one */
-    struct texts client_names; /* of which it has to have one; none: any will do */
+    SSL_CTX *tls;                    /* NULL: there is none */
+    bool certificate;                /* the client has to show one */
+    struct string_list client_names; /* of which it has to have one; none: any will do */
     struct network *networks;
     size_t n_networks; /* 0: all, and unix sockets in any case */
     struct passwords *passwords;
@@ -31,37 +31,38 @@ struct door {
 };
 
 /* How a request's answer begins that is not let in. */
-struct door_refusal {
+struct access_refusal {
     int status;
     const char *reason; /* static */
 };
 
 /* With one reference. NULL for want of memory. */
-struct door *door_new(void);
+struct access_policy *access_policy_new(void);
 
 /* NULL is fine for these two. */
-struct door *door_ref(struct door *door);
-void door_unref(struct door *door);
+struct access_policy *access_policy_ref(struct access_policy *policy);
+void access_policy_unref(struct access_policy *policy);
 
 /* Whether a client has to show who it is: by a certificate, a password or a token. */
-bool door_asks(const struct door *door);
+bool door_asks(const struct access_policy *policy);
 
-bool door_knows(const struct door *door, const struct peer *peer);
+bool access_allows_peer(const struct access_policy *policy, const struct peer *peer);
 
-enum door_verdict {
-    DOOR_OPEN,
-    DOOR_SHUT, /* refusal tells why */
-    DOOR_ASK,  /* the credential, which is the caller's, is to be matched and noted; then the request asks again */
+enum access_decision {
+    ACCESS_GRANTED,
+    ACCESS_DENIED,  /* refusal tells why */
+    ACCESS_PENDING, /* the credential, which is the caller's, is to be matched and noted; then the request asks again */
 };
 
 /* Whether a request may come in. Its Authorization is taken away if it was meant for the door, and that has decided. */
-enum door_verdict door_check(const struct door *door, struct evhttp_request *request, struct bufferevent *bev,
-                             struct credential *credential, struct door_refusal *refusal);
+enum access_decision access_check(const struct access_policy *policy, struct evhttp_request *request,
+                                  struct bufferevent *bev, struct credential *credential,
+                                  struct access_refusal *refusal);
 
 /* What is to be said of a credential that does not match. */
-struct door_refusal door_refuse(void);
+struct access_refusal access_refuse(void);
 
 /* Adds what a 401 has to say of how to come in. */
-void door_challenge(const struct door *door, struct evhttp_request *request);
+void access_add_challenge(const struct access_policy *policy, struct evhttp_request *request);
 
 #endif

@@ -18,8 +18,8 @@
 enum {
     HASH_LEN = 60,
     /* A cost of 14 is about a second; above that a single attempt would keep the next ones waiting for too long. */
-    COST_LEAST = 4,
-    COST_MOST = 14,
+    COST_MIN = 4,
+    COST_MAX = 14,
     /* Credentials remembered; the oldest goes first. */
     REMEMBERED = 64,
 };
@@ -68,8 +68,8 @@ add_user(struct passwords *p, char *line, int number, struct passwords_error *er
     if (!is_bcrypt(hash))
         return fail(error, number, "what is behind the colon is no bcrypt hash; htpasswd -B makes one");
     int cost = atoi(hash + 4);
-    if (cost < COST_LEAST || cost > COST_MOST)
-        return fail(error, number, "a cost of %d is not from %d to %d", cost, COST_LEAST, COST_MOST);
+    if (cost < COST_MIN || cost > COST_MAX)
+        return fail(error, number, "a cost of %d is not from %d to %d", cost, COST_MIN, COST_MAX);
     for (size_t i = 0; i < p->n; i++)
         if (!strcmp(p->users[i].name, line))
             return fail(error, number, "the user is there twice");
@@ -248,7 +248,7 @@ credential_deinit(struct credential *c)
 }
 
 bool
-passwords_remember(const struct passwords *p, const struct credential *c)
+passwords_is_cached(const struct passwords *p, const struct credential *c)
 {
     bool good = false;
     for (size_t i = 0; i < p->n_good; i++)
@@ -257,9 +257,9 @@ passwords_remember(const struct passwords *p, const struct credential *c)
 }
 
 void
-passwords_note(struct passwords *p, const struct credential *c)
+passwords_cache(struct passwords *p, const struct credential *c)
 {
-    if (passwords_remember(p, c))
+    if (passwords_is_cached(p, c))
         return;
     memcpy(p->good[p->next_good], c->digest, sizeof(c->digest));
     p->next_good = (p->next_good + 1) % REMEMBERED;

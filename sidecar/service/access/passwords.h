@@ -45,8 +45,8 @@ int passwords_decode(const struct passwords *passwords, struct credential *crede
 void credential_deinit(struct credential *credential);
 
 /* Whether it was found good before; takes note that it was. */
-bool passwords_remember(const struct passwords *passwords, const struct credential *credential);
-void passwords_note(struct passwords *passwords, const struct credential *credential);
+bool passwords_is_cached(const struct passwords *passwords, const struct credential *credential);
+void passwords_cache(struct passwords *passwords, const struct credential *credential);
 
 /* Whether its password is its user's, by crypt(3): slow, be there such a user or not, and safe in any thread. False for
    want of memory. */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MOST = 4096 };
+enum { SECRET_LINE_MAX = 4096 };
 
 FILE *
 secret_open(const char *path, const char **wrong)
@@ -22,7 +22,7 @@ secret_open(const char *path, const char **wrong)
         *wrong = strerror(errno);
     } else if (!S_ISREG(st.st_mode)) {
         *wrong = "it is no regular file";
-    } else if (st.st_size > SECRET_MOST) {
+    } else if (st.st_size > SECRET_MAX) {
         *wrong = "it is larger than 64 KiB";
     } else {
         FILE *file = fdopen(fd, "r");
@@ -54,7 +54,7 @@ what_is_wrong(char *bytes, size_t n)
     const char *text = trim(bytes);
     if (!*text)
         return "it is empty";
-    if (strlen(text) > LINE_MOST)
+    if (strlen(text) > SECRET_LINE_MAX)
         return "what is in it is longer than 4096 bytes";
     for (; *text; text++)
         if ((unsigned char)*text < ' ' || *text == 0x7f)
@@ -65,14 +65,14 @@ what_is_wrong(char *bytes, size_t n)
 int
 secret_read_line(char **textp, const char *path, const char **wrong)
 {
-    char *bytes = calloc(1, SECRET_MOST + 1);
+    char *bytes = calloc(1, SECRET_MAX + 1);
     FILE *file = bytes ? secret_open(path, wrong) : NULL;
     *textp = NULL;
     if (!bytes)
         *wrong = strerror(ENOMEM);
     if (file) {
         setvbuf(file, NULL, _IONBF, 0); /* or there is another copy, which nobody wipes */
-        size_t n = fread(bytes, 1, SECRET_MOST, file);
+        size_t n = fread(bytes, 1, SECRET_MAX, file);
         size_t mark = utf8_mark_len(bytes);
         *wrong = ferror(file) ? strerror(errno) : what_is_wrong(bytes + mark, n - mark);
         fclose(file);
@@ -80,7 +80,7 @@ secret_read_line(char **textp, const char *path, const char **wrong)
             *wrong = strerror(ENOMEM);
     }
     if (bytes)
-        OPENSSL_cleanse(bytes, SECRET_MOST);
+        OPENSSL_cleanse(bytes, SECRET_MAX);
     free(bytes);
     return *textp ? 0 : -1;
 }

@@ -5,7 +5,7 @@
    is freed. */
 #include <stdio.h>
 
-enum { SECRET_MOST = 64 * 1024 };
+enum { SECRET_MAX = 64 * 1024 };
 
 /* Opens a regular file to be read; a fifo or a device, which may never end, is refused. NULL: *wrong says why, in
    static memory. */

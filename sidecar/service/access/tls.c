@@ -218,7 +218,7 @@ tls_set_priority(struct bufferevent *bev, int priority)
 }
 
 void
-tls_say_end(struct bufferevent *bev)
+tls_send_close_notify(struct bufferevent *bev)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
     if (ssl && SSL_is_init_finished(ssl))
@@ -256,7 +256,7 @@ tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx)
 
 /* Whether a certificate's string, which may have anything in it, is one of the names. */
 static bool
-is_among(const ASN1_STRING *string, const struct texts *names, bool any_case)
+is_among(const ASN1_STRING *string, const struct string_list *names, bool any_case)
 {
     const char *text = (const char *)ASN1_STRING_get0_data(string);
     size_t len = (size_t)ASN1_STRING_length(string);
@@ -268,7 +268,7 @@ is_among(const ASN1_STRING *string, const struct texts *names, bool any_case)
 }
 
 static bool
-has_alternative_name(const X509 *certificate, const struct texts *names)
+has_alternative_name(const X509 *certificate, const struct string_list *names)
 {
     GENERAL_NAMES *all = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     bool found = false;
@@ -282,7 +282,7 @@ has_alternative_name(const X509 *certificate, const struct texts *names)
 }
 
 static bool
-has_common_name(const X509 *certificate, const struct texts *names)
+has_common_name(const X509 *certificate, const struct string_list *names)
 {
     const X509_NAME *subject = X509_get_subject_name(certificate);
     for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;)
@@ -292,7 +292,7 @@ has_common_name(const X509 *certificate, const struct texts *names)
 }
 
 bool
-tls_has_name(struct bufferevent *bev, const struct texts *names)
+tls_has_name(struct bufferevent *bev, const struct string_list *names)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
     const X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;

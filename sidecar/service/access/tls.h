@@ -10,7 +10,7 @@
 
 struct bufferevent;
 struct event_base;
-struct texts;
+struct string_list;
 
 struct tls_settings {
     const char *certificate, *key; /* PEM files: the certificate with its chain, its private key */
@@ -56,9 +56,9 @@ bool tls_set_priority(struct bufferevent *bev, int priority);
 /* Whether the client showed a certificate that is good under a context, its connection's or a later one; whether it has
    one of some names: a DNS name or URI of its alternative names, or its common name. */
 bool tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx);
-bool tls_has_name(struct bufferevent *bev, const struct texts *names);
+bool tls_has_name(struct bufferevent *bev, const struct string_list *names);
 
 /* Tells the client that all was said: what ends without that was cut. Nothing without TLS. */
-void tls_say_end(struct bufferevent *bev);
+void tls_send_close_notify(struct bufferevent *bev);
 
 #endif

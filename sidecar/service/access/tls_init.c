@@ -8,7 +8,7 @@
 
 enum {
     /* Flights of a handshake, and more. */
-    TURNS_MOST = 8,
+    TURNS_MAX = 8,
 };
 
 static X509 *
@@ -37,7 +37,7 @@ shake_hands(SSL_CTX *server, SSL_CTX *client, int version)
         SSL_set_bio(theirs, far, far);
         SSL_set_accept_state(ours);
         SSL_set_connect_state(theirs);
-        for (int i = 0; i < TURNS_MOST && !done; i++) {
+        for (int i = 0; i < TURNS_MAX && !done; i++) {
             SSL_do_handshake(theirs);
             SSL_do_handshake(ours);
             done = SSL_is_init_finished(theirs) && SSL_is_init_finished(ours);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
+#include "page.h"
+#include "service/access/access_policy.h"
 #include "service/config/config.h"
 #include "service/config/config_print.h"
 #include "service/http/connections.h"
-#include "service/access/access_policy.h"
-#include "page.h"
 #include "service/telemetry/telemetry.h"
 
 #include <event2/http.h>
@@ -103,7 +103,7 @@ show_page(struct admin *admin, struct evhttp_request *request)
         http_reply(request, 503, "there is no memory left for the page");
         return;
     }
-    page_policy(policy, sizeof(policy));
+    page_sharding_policy(policy, sizeof(policy));
     evhttp_add_header(headers, "Content-Security-Policy", policy);
     evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
     evhttp_add_header(headers, "Cache-Control", "no-store");
@@ -117,7 +117,7 @@ static const struct page {
     unsigned methods;
     const char *allow;
     void (*answer)(struct admin *admin, struct evhttp_request *request);
-    bool guarded; /* see may_come_in() */
+    bool guarded; /* see may_admit() */
 } pages[] = {
     {"/", READ, "GET, HEAD", show_page, false},          {"/-/healthy", READ, "GET, HEAD", healthy, false},
     {"/-/ready", READ, "GET, HEAD", ready, false},       {"/metrics", READ, "GET, HEAD", metrics, false},
@@ -127,10 +127,10 @@ static const struct page {
 /* A Pod's admin listener is for kubelet's probes and for Prometheus, so the whole cluster reaches it. What shows or
    changes the configuration is for this host, or for who has shown a credential. */
 static bool
-may_come_in(struct admin *admin, struct evhttp_request *request, const struct page *page)
+may_admit(struct admin *admin, struct evhttp_request *request, const struct page *page)
 {
     struct peer peer = connection_peer(connection_of(request));
-    return !page->guarded || peer_is_local(&peer) || door_asks(admin->hooks.config(admin->hooks.ctx)->admin_door);
+    return !page->guarded || peer_is_local(&peer) || door_asks(admin->hooks.config(admin->hooks.ctx)->admin_access);
 }
 
 static void
@@ -142,7 +142,7 @@ on_request(struct evhttp_request *request, void *ctx)
     for (const struct page *p = pages; p < pages + sizeof(pages) / sizeof(pages[0]); p++) {
         if (!path || strcmp(path, p->path) != 0)
             continue;
-        if (!may_come_in(admin, request, p)) {
+        if (!may_admit(admin, request, p)) {
             http_refuse(
                 admin->http, request, LIMIT_CREDENTIALS, 403,
                 "this is for clients on the same host, unless [admin] asks for a credential: bearer_token_file, "
@@ -161,13 +161,14 @@ on_request(struct evhttp_request *request, void *ctx)
 }
 
 /* A Pod's probes have no credentials to show. */
-static const char *const open[] = {"/-/healthy", "/-/ready", NULL};
+static const char *const unauthenticated_paths[] = {"/-/healthy", "/-/ready", NULL};
 
 int
-admin_init(struct admin *admin, struct event_base *base, struct limits *limits, const struct admin_hooks *hooks)
+admin_init(struct admin *admin, struct event_base *base, struct rejection_log *rejections,
+           const struct admin_hooks *hooks)
 {
-    *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin, open}};
-    return http_new(&admin->http, base, limits, &admin->handler);
+    *admin = (struct admin){.hooks = *hooks, .handler = {on_request, admin, unauthenticated_paths}};
+    return http_new(&admin->http, base, rejections, &admin->handler);
 }
 
 void
@@ -176,7 +177,7 @@ admin_set_config(struct admin *admin, const struct config *config)
     uint64_t most = config->admin_max_connections;
     if (admin->http) /* it may be off */
         http_set(admin->http, &(struct connections_settings){most, most - most / 2, config->head_timeout},
-                 config->admin_door);
+                 config->admin_access);
 }
 
 void

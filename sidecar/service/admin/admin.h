@@ -13,7 +13,7 @@ struct config;
 struct evhttp;
 struct telemetry;
 struct http;
-struct limits;
+struct rejection_log;
 
 /* What the program behind it can tell and do. */
 struct admin_hooks {
@@ -37,7 +37,8 @@ struct admin {
 };
 
 /* 0: the admin is the caller's; it borrows limits. -ENOMEM. */
-int admin_init(struct admin *admin, struct event_base *base, struct limits *limits, const struct admin_hooks *hooks);
+int admin_init(struct admin *admin, struct event_base *base, struct rejection_log *rejections,
+               const struct admin_hooks *hooks);
 
 /* Puts another configuration in force. */
 void admin_set_config(struct admin *admin, const struct config *config);

@@ -2,8 +2,8 @@
 /* The frame of the shard page, and what it says of each endpoint. */
 #include "page.h"
 
-#include "service/config/config.h"
 #include "page_parts.h"
+#include "service/config/config.h"
 
 #include <scrapeshard/version.h>
 
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 void
-page_policy(char *policy, size_t size)
+page_sharding_policy(char *policy, size_t size)
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
     char base64[2 * EVP_MAX_MD_SIZE] = "";
@@ -35,7 +35,7 @@ wall_time(const struct view *v, int64_t time)
 }
 
 void
-page_ago(const struct view *v, int64_t time)
+page_print_ago(const struct view *v, int64_t time)
 {
     HTML(v->out, "<time datetime=\"{}\">{} ago</time>", html_time(wall_time(v, time)).text,
          html_duration(v->now - time).text);
@@ -51,34 +51,34 @@ page_state(const struct view *v, const char *kind, const char *word)
 /* The endpoint. */
 
 static void
-write_health(const struct view *v, const struct watch *w)
+write_health(const struct view *v, const struct shard_tracker *w)
 {
     if (w->by_service.when > w->last)
         page_state(v, "bad", "the service fails");
-    else if (w->last == WATCH_NEVER)
-        page_state(v, "quiet", w->by_others.when == WATCH_NEVER ? "not scraped yet" : "not scraped well yet");
+    else if (w->last == NEVER_SCRAPED)
+        page_state(v, "quiet", w->by_others.when == NEVER_SCRAPED ? "not scraped yet" : "not scraped well yet");
     else
         page_state(v, "good", "healthy");
 }
 
 static void
-write_failure(const struct view *v, const char *what, const struct watch_failure *f)
+write_failure(const struct view *v, const char *what, const struct tracked_failure *f)
 {
-    if (f->when == WATCH_NEVER)
+    if (f->when == NEVER_SCRAPED)
         return;
     HTML(v->out, "<dt>{}</dt><dd>", what);
-    page_ago(v, f->when);
+    page_print_ago(v, f->when);
     HTML(v->out, *f->peer ? ", asked by {}: <code>{}</code>: {}</dd>\n" : "{}: <code>{}</code>: {}</dd>\n", f->peer,
          f->outcome, f->reason);
 }
 
 static void
-write_whole(const struct view *v, const struct watch_set *whole)
+write_whole(const struct view *v, const struct tracked_set *whole)
 {
-    if (whole->last == WATCH_NEVER)
+    if (whole->last == NEVER_SCRAPED)
         return;
     fputs("<dt>Whole body</dt><dd>last scraped ", v->out);
-    page_ago(v, whole->last);
+    page_print_ago(v, whole->last);
     HTML(v->out, " by {}: {} series, {}</dd>\n", whole->peer, html_count(whole->series).text,
          html_bytes(whole->bytes).text);
 }
@@ -86,18 +86,18 @@ write_whole(const struct view *v, const struct watch_set *whole)
 static void
 write_facts(const struct view *v, const struct telemetry_endpoint *e, const struct endpoint *endpoint)
 {
-    const struct watch *w = &e->watch;
+    const struct shard_tracker *w = &e->tracker;
     uint64_t failed = 0;
-    for (size_t i = 1; i < WORDS_OUTCOME_MOST; i++)
+    for (size_t i = 1; i < WORDS_OUTCOME_MAX; i++)
         failed += e->scrapes[i];
 
     HTML(v->out, "<dl class=\"facts\">\n<dt>Path</dt><dd><code>{}</code></dd>\n", endpoint->path);
     HTML(v->out, "<dt>Service</dt><dd><code>{}</code></dd>\n", endpoint->url.shown);
     HTML(v->out, "<dt>Scrapes</dt><dd>{} went well, {} did not", html_count(e->scrapes[0]).text,
          html_count(failed).text);
-    if (w->last != WATCH_NEVER) {
+    if (w->last != NEVER_SCRAPED) {
         fputs("; the last that did ", v->out);
-        page_ago(v, w->last);
+        page_print_ago(v, w->last);
     }
     fputs("</dd>\n", v->out);
     write_whole(v, &w->whole);
@@ -107,7 +107,7 @@ write_facts(const struct view *v, const struct telemetry_endpoint *e, const stru
 }
 
 static void
-write_families(const struct view *v, const struct watch *w, size_t id)
+write_families(const struct view *v, const struct shard_tracker *w, size_t id)
 {
     if (!w->n_families)
         return;
@@ -119,7 +119,7 @@ write_families(const struct view *v, const struct watch *w, size_t id)
          "</th><th scope=\"col\" class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th>"
          "<th scope=\"col\">Size</th></tr></thead><tbody>\n",
          anchor, anchor);
-    for (const struct watch_family *f = w->families; f < w->families + w->n_families; f++) {
+    for (const struct tracked_family *f = w->families; f < w->families + w->n_families; f++) {
         HTML(v->out, "<tr><th scope=\"row\" class=\"name\"><code>{}</code></th>", f->name);
         page_bar(v, (double)f->series, (double)w->families[0].series, "");
         HTML(v->out, "<td>{}</td><td>{}</td></tr>\n", html_count(f->series).text, html_bytes(f->bytes).text);
@@ -136,11 +136,11 @@ write_endpoint(const struct view *v, const struct telemetry_endpoint *e, size_t 
         return;
     snprintf(anchor, sizeof(anchor), "e%zu", id);
     HTML(v->out, "<section aria-labelledby=\"{}\">\n<h2 id=\"{}\">Endpoint {} ", anchor, anchor, e->name);
-    write_health(v, &e->watch);
+    write_health(v, &e->tracker);
     fputs("</h2>\n", v->out);
     write_facts(v, e, endpoint);
     page_shards(v, e, id);
-    write_families(v, &e->watch, id);
+    write_families(v, &e->tracker, id);
     fputs("</section>\n", v->out);
 }
 

@@ -23,6 +23,6 @@ struct shard_page {
 int page_write(const struct shard_page *page, char **textp, size_t *lenp);
 
 /* The Content-Security-Policy that lets the page have its own style and nothing else. */
-void page_policy(char *policy, size_t size);
+void page_sharding_policy(char *policy, size_t size);
 
 #endif

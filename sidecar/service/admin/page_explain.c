@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The form that explains which shard a series is in, and why. */
-#include "service/config/config.h"
 #include "page_parts.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@ likely_count(const struct view *v)
 {
     const struct telemetry *t = v->page->telemetry;
     for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
-        for (const struct watch_count *c = e->watch.counts; c < e->watch.counts + WATCH_COUNTS; c++)
-            if (!e->left && watch_is_live(&e->watch, c, v->now))
+        for (const struct tracked_count *c = e->tracker.counts; c < e->tracker.counts + TRACKED_COUNTS; c++)
+            if (!e->left && shard_tracker_count_is_expected(&e->tracker, c, v->now))
                 return c->count;
     return 2;
 }
@@ -35,12 +35,12 @@ write_scrapers(const struct view *v, uint32_t shard, uint32_t count)
     static const char *const states[] = {"is scraped", "is missing", "was not seen yet"};
     const struct telemetry *t = v->page->telemetry;
     for (size_t i = 0; i < t->n_endpoints; i++) {
-        const struct watch *w = &t->endpoints[i].watch;
-        for (const struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++) {
-            if (c->count != count || t->endpoints[i].left || !watch_is_live(w, c, v->now))
+        const struct shard_tracker *w = &t->endpoints[i].tracker;
+        for (const struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++) {
+            if (c->count != count || t->endpoints[i].left || !shard_tracker_count_is_expected(w, c, v->now))
                 continue;
             HTML(v->out, "<dt>At endpoint {}</dt><dd>it {}</dd>\n", t->endpoints[i].name,
-                 states[watch_shard_state(w, c, shard, watch_interval(w, c), v->now)]);
+                 states[shard_tracker_state(w, c, shard, shard_tracker_interval(w, c), v->now)]);
         }
     }
 }

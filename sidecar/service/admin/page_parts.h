@@ -13,7 +13,7 @@ struct view {
 };
 
 /* "<time>5 s ago</time>". */
-void page_ago(const struct view *v, int64_t time);
+void page_print_ago(const struct view *v, int64_t time);
 
 /* A state in a word, with a mark for those who see no colours; kind is a class of the style: good, bad or quiet. */
 void page_state(const struct view *v, const char *kind, const char *word);

@@ -5,16 +5,16 @@
 #include <stdlib.h>
 
 enum {
-    RANGES_MOST = 20, /* of missing shards, told one by one */
-    CHART_LEAST = 8,  /* sets that make a chart worth looking at */
+    RANGES_MAX = 20, /* of missing shards, told one by one */
+    CHART_MIN = 8,   /* sets that make a chart worth looking at */
 };
 
 /* What the sets of a count have in common. */
 struct sums {
-    uint32_t interval; /* watch_interval(), which looks at every shard */
+    uint32_t interval; /* shard_tracker_interval(), which looks at every shard */
     size_t n;          /* sets that were scraped and are not past */
     uint64_t series, bytes, most;
-    const struct watch_set *largest;
+    const struct tracked_set *largest;
 };
 
 void
@@ -27,17 +27,18 @@ page_bar(const struct view *v, double part, double of, const char *kind)
 }
 
 static bool
-is_shown(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set)
+is_shown(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c,
+         const struct tracked_set *set)
 {
-    return !watch_set_is_past(w, c, set, v->now);
+    return !shard_tracker_set_is_past(w, c, set, v->now);
 }
 
 static struct sums
-sum(const struct view *v, const struct watch *w, const struct watch_count *c)
+sum(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c)
 {
-    struct sums s = {.interval = watch_interval(w, c)};
-    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
-        if (set->last == WATCH_NEVER || !is_shown(v, w, c, set))
+    struct sums s = {.interval = shard_tracker_interval(w, c)};
+    for (const struct tracked_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+        if (set->last == NEVER_SCRAPED || !is_shown(v, w, c, set))
             continue;
         s.n++;
         s.series += set->series;
@@ -52,18 +53,19 @@ sum(const struct view *v, const struct watch *w, const struct watch_count *c)
 
 /* Tells the shards in a state: "3, 17-20". */
 static void
-write_shards_in(const struct view *v, const struct watch *w, const struct watch_count *c, enum watch_state state)
+write_shards_in(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c,
+                enum shard_state state)
 {
-    uint32_t interval = watch_interval(w, c), ranges = 0;
+    uint32_t interval = shard_tracker_interval(w, c), ranges = 0;
     for (uint32_t i = 0, end; i < c->count; i = end) {
-        enum watch_state s = watch_shard_state(w, c, i, interval, v->now);
-        for (end = i + 1; end < c->count && watch_shard_state(w, c, end, interval, v->now) == s; end++)
+        enum shard_state s = shard_tracker_state(w, c, i, interval, v->now);
+        for (end = i + 1; end < c->count && shard_tracker_state(w, c, end, interval, v->now) == s; end++)
             ;
-        if (s != state || ++ranges > RANGES_MOST)
+        if (s != state || ++ranges > RANGES_MAX)
             continue;
         fprintf(v->out, end - i > 1 ? "%s%u-%u" : "%s%u", ranges > 1 ? ", " : "", i, end - 1);
     }
-    if (ranges > RANGES_MOST)
+    if (ranges > RANGES_MAX)
         fprintf(v->out, " and others");
 }
 
@@ -74,14 +76,14 @@ write_tile(const struct view *v, const char *name, const char *value, const char
 }
 
 static void
-write_tiles(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s)
+write_tiles(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c, const struct sums *s)
 {
-    struct watch_states states = watch_states(w, c, v->now);
+    struct shard_state_counts states = shard_tracker_count_states(w, c, v->now);
     fputs("<dl class=\"tiles\">\n", v->out);
-    write_tile(v, "Scraped well", html_count(states.n[WATCH_PRESENT]).text, "");
-    write_tile(v, "Missing", html_count(states.n[WATCH_MISSING]).text, states.n[WATCH_MISSING] ? "bad" : "");
-    if (states.n[WATCH_UNKNOWN])
-        write_tile(v, "Not seen yet", html_count(states.n[WATCH_UNKNOWN]).text, "");
+    write_tile(v, "Scraped well", html_count(states.n[SHARD_PRESENT]).text, "");
+    write_tile(v, "Missing", html_count(states.n[SHARD_MISSING]).text, states.n[SHARD_MISSING] ? "bad" : "");
+    if (states.n[SHARD_UNKNOWN])
+        write_tile(v, "Not seen yet", html_count(states.n[SHARD_UNKNOWN]).text, "");
     write_tile(v, "Scraped every", html_duration(s->interval).text, "");
     if (s->n) {
         double skew = s->series ? (double)s->most * (double)s->n / (double)s->series : 1;
@@ -90,40 +92,40 @@ write_tiles(const struct view *v, const struct watch *w, const struct watch_coun
         write_tile(v, "Skew (largest/mean)", html_ratio(skew).text, skew > 2 ? "warn" : "");
     }
     fputs("</dl>\n", v->out);
-    if (states.n[WATCH_MISSING]) {
+    if (states.n[SHARD_MISSING]) {
         fputs("<p class=\"alarm\">Missing: ", v->out);
-        write_shards_in(v, w, c, WATCH_MISSING);
+        write_shards_in(v, w, c, SHARD_MISSING);
         fputs(". Nobody has scraped them well for three intervals.</p>\n", v->out);
     }
-    if (states.n[WATCH_UNKNOWN]) {
+    if (states.n[SHARD_UNKNOWN]) {
         fputs("<p class=\"soft\">Not seen yet: ", v->out);
-        write_shards_in(v, w, c, WATCH_UNKNOWN);
+        write_shards_in(v, w, c, SHARD_UNKNOWN);
         fputs(". They count as missing three intervals after the first scrape of this count.</p>\n", v->out);
     }
 }
 
 /* Whether a set's shards are missing, by its first. */
 static bool
-is_missing(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s,
-           const struct watch_set *set)
+is_missing(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c, const struct sums *s,
+           const struct tracked_set *set)
 {
-    return watch_shard_state(w, c, set->first, s->interval, v->now) == WATCH_MISSING;
+    return shard_tracker_state(w, c, set->first, s->interval, v->now) == SHARD_MISSING;
 }
 
 /* All sets side by side, and their mean: skew at a glance. */
 static void
-write_chart(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s)
+write_chart(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c, const struct sums *s)
 {
     size_t at = 0;
-    if (s->n < CHART_LEAST || !s->most)
+    if (s->n < CHART_MIN || !s->most)
         return;
     HTML(v->out,
          "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {} 100\" preserveAspectRatio=\"none\" aria-label=\"Series of "
          "each scraper's shards: the most are {}, in {}; the mean is {}\">\n",
          html_ratio((double)s->n * 10).text, html_count(s->most).text, s->largest->name,
          html_count(s->series / s->n).text);
-    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
-        if (set->last == WATCH_NEVER || !is_shown(v, w, c, set))
+    for (const struct tracked_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+        if (set->last == NEVER_SCRAPED || !is_shown(v, w, c, set))
             continue;
         double height = 96 * (double)set->series / (double)s->most;
         HTML(v->out,
@@ -137,16 +139,16 @@ write_chart(const struct view *v, const struct watch *w, const struct watch_coun
 }
 
 static void
-write_row(const struct view *v, const struct watch *w, const struct watch_count *c, const struct watch_set *set,
-          const struct sums *s, const char *anchor)
+write_row(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c,
+          const struct tracked_set *set, const struct sums *s, const char *anchor)
 {
-    bool missing = is_missing(v, w, c, s, set), scraped = set->last != WATCH_NEVER;
+    bool missing = is_missing(v, w, c, s, set), scraped = set->last != NEVER_SCRAPED;
     HTML(v->out, "<tr id=\"{}-{}\"><th scope=\"row\">{}</th>", anchor, set->name, set->name);
     page_bar(v, (double)set->series, (double)s->most, missing ? "missing" : "");
     HTML(v->out, "<td>{}</td><td class=\"wide\">{}</td><td>", scraped ? html_count(set->series).text : "",
          scraped ? html_bytes(set->bytes).text : "");
     if (scraped)
-        page_ago(v, set->last);
+        page_print_ago(v, set->last);
     else
         fputs("never", v->out);
     fputs("</td><td class=\"left\">", v->out);
@@ -158,7 +160,7 @@ write_row(const struct view *v, const struct watch *w, const struct watch_count 
 }
 
 static void
-write_table(const struct view *v, const struct watch *w, const struct watch_count *c, const struct sums *s,
+write_table(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c, const struct sums *s,
             const char *anchor)
 {
     char count[16];
@@ -172,25 +174,25 @@ write_table(const struct view *v, const struct watch *w, const struct watch_coun
         "<th scope=\"col\">Last scrape</th><th scope=\"col\" class=\"left\">State</th><th scope=\"col\" "
         "class=\"left\">By</th></tr></thead><tbody>\n",
         anchor, anchor, count);
-    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++)
+    for (const struct tracked_set *set = c->sets; set < c->sets + c->n_sets; set++)
         if (is_shown(v, w, c, set))
             write_row(v, w, c, set, s, anchor);
     fputs("</tbody></table></div>\n", v->out);
 }
 
 static void
-write_count(const struct view *v, const struct watch *w, const struct watch_count *c, size_t id)
+write_count(const struct view *v, const struct shard_tracker *w, const struct tracked_count *c, size_t id)
 {
     struct sums s = sum(v, w, c);
     char anchor[48], count[16];
-    uint32_t missing = watch_states(w, c, v->now).n[WATCH_MISSING];
+    uint32_t missing = shard_tracker_count_states(w, c, v->now).n[SHARD_MISSING];
     snprintf(anchor, sizeof(anchor), "e%zu-%u", id, c->count);
     snprintf(count, sizeof(count), "%u", c->count);
 
     HTML(v->out, "<h3 id=\"{}\">{} shard{} ", anchor, count, c->count == 1 ? "" : "s");
     if (missing)
         page_state(v, "bad", "some are missing");
-    else if (watch_states(w, c, v->now).n[WATCH_UNKNOWN])
+    else if (shard_tracker_count_states(w, c, v->now).n[SHARD_UNKNOWN])
         page_state(v, "quiet", "not all were seen yet");
     else
         page_state(v, "good", "all are scraped");
@@ -204,11 +206,11 @@ write_count(const struct view *v, const struct watch *w, const struct watch_coun
 void
 page_shards(const struct view *v, const struct telemetry_endpoint *e, size_t id)
 {
-    const struct watch *w = &e->watch;
+    const struct shard_tracker *w = &e->tracker;
     int in_use = 0, live = 0;
-    for (const struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++) {
-        in_use += watch_in_use(w, c, v->now);
-        live += watch_is_live(w, c, v->now);
+    for (const struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++) {
+        in_use += shard_tracker_count_is_in_use(w, c, v->now);
+        live += shard_tracker_count_is_expected(w, c, v->now);
     }
     if (!live)
         fputs("<p class=\"soft\">Nobody has asked for a shard yet.</p>\n", v->out);
@@ -216,7 +218,7 @@ page_shards(const struct view *v, const struct telemetry_endpoint *e, size_t id)
         fputs("<p class=\"alarm\">More than one shard count is in use. Until all scrapers agree on one, series are "
               "scraped twice or by nobody.</p>\n",
               v->out);
-    for (const struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++)
-        if (watch_is_live(w, c, v->now))
+    for (const struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++)
+        if (shard_tracker_count_is_expected(w, c, v->now))
             write_count(v, w, c, id);
 }

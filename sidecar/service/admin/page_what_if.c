@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The form that asks how an endpoint would fall among another number of shards, and its answer. */
-#include "service/config/config.h"
 #include "page_parts.h"
+#include "service/config/config.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    COUNT_MOST = 65536, /* as ss_shard_count_parse() has it */
-    ROWS_MOST = 128,    /* shards that are shown one by one */
+    COUNT_MAX = 65536, /* as ss_shard_count_parse() has it */
+    ROWS_MAX = 128,    /* shards that are shown one by one */
 };
 
 /* A shard and what it would have. */
-struct load {
+struct simulated_load {
     uint32_t shard;
     uint64_t series;
 };
 
 /* How shards would be filled. */
-struct balance {
+struct simulated_balance {
     uint32_t fullest;
     uint64_t most, all;
     double mean, skew;
@@ -32,13 +32,13 @@ sharding_of(const struct view *v)
 
 /* The series of each shard; NULL for want of memory, else the caller's. */
 static uint64_t *
-loads_of(const struct view *v, const struct falls *f, uint32_t count, struct balance *b)
+loads_of(const struct view *v, const struct distribution *f, uint32_t count, struct simulated_balance *b)
 {
     uint64_t *loads = calloc(count, sizeof(*loads));
-    *b = (struct balance){.skew = 1};
+    *b = (struct simulated_balance){.skew = 1};
     if (!loads)
         return NULL;
-    falls_loads(f, sharding_of(v), count, loads);
+    distribution_shard_loads(f, sharding_of(v), count, loads);
     for (uint32_t i = 0; i < count; i++) {
         b->all += loads[i];
         if (loads[i] > b->most) {
@@ -55,9 +55,9 @@ loads_of(const struct view *v, const struct falls *f, uint32_t count, struct bal
 /* The counts near by. */
 
 static void
-write_count(const struct view *v, const struct falls *f, uint32_t count, uint32_t asked, double skew)
+write_count(const struct view *v, const struct distribution *f, uint32_t count, uint32_t asked, double skew)
 {
-    struct balance b;
+    struct simulated_balance b;
     uint64_t *loads = loads_of(v, f, count, &b);
     if (!loads)
         return;
@@ -68,11 +68,11 @@ write_count(const struct view *v, const struct falls *f, uint32_t count, uint32_
          count == asked ? "true" : "false", html_count(count).text, html_ratio(b.skew).text,
          b.skew < skew ? "\u2212" : "+", html_ratio(b.skew < skew ? skew - b.skew : b.skew - skew).text,
          html_count(b.most).text, html_count((uint64_t)(b.mean + .5)).text,
-         html_count(falls_moved(f, sharding_of(v), asked, count)).text);
+         html_count(distribution_moved_series(f, sharding_of(v), asked, count)).text);
 }
 
 static void
-write_counts(const struct view *v, const struct falls *f, uint32_t asked, double skew)
+write_counts(const struct view *v, const struct distribution *f, uint32_t asked, double skew)
 {
     const uint32_t counts[] = {asked - 1, asked, asked + 1, asked > 1 ? 2 * asked : 0};
     HTML(v->out,
@@ -83,7 +83,7 @@ write_counts(const struct view *v, const struct falls *f, uint32_t asked, double
          "<th scope=\"col\">Series elsewhere</th></tr></thead><tbody>\n",
          html_count(asked).text);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
-        if (counts[i] && counts[i] <= COUNT_MOST)
+        if (counts[i] && counts[i] <= COUNT_MAX)
             write_count(v, f, counts[i], asked, skew);
     fputs("</tbody></table></div>\n", v->out);
 }
@@ -93,21 +93,21 @@ write_counts(const struct view *v, const struct falls *f, uint32_t asked, double
 static int
 compare_loads(const void *a, const void *b)
 {
-    const struct load *x = a, *y = b;
+    const struct simulated_load *x = a, *y = b;
     return x->series != y->series ? (x->series < y->series ? 1 : -1) : x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
 static void
-write_rows(const struct view *v, const uint64_t *series, uint32_t count, const struct balance *b)
+write_rows(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
 {
-    struct load *loads = calloc(count, sizeof(*loads));
+    struct simulated_load *loads = calloc(count, sizeof(*loads));
     if (!loads)
         return;
     for (uint32_t i = 0; i < count; i++)
-        loads[i] = (struct load){i, series[i]};
-    if (count > ROWS_MOST)
+        loads[i] = (struct simulated_load){i, series[i]};
+    if (count > ROWS_MAX)
         qsort(loads, count, sizeof(*loads), compare_loads);
-    for (uint32_t i = 0; i < count && i < ROWS_MOST; i++) {
+    for (uint32_t i = 0; i < count && i < ROWS_MAX; i++) {
         char shard[16];
         snprintf(shard, sizeof(shard), "%u", loads[i].shard);
         HTML(v->out, "<tr><th scope=\"row\">{}</th>", shard);
@@ -118,13 +118,13 @@ write_rows(const struct view *v, const uint64_t *series, uint32_t count, const s
 }
 
 static void
-write_shards(const struct view *v, const uint64_t *series, uint32_t count, const struct balance *b)
+write_shards(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
 {
     HTML(v->out,
          "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"fall-all\"><table id=\"fall-shards\">"
          "<caption id=\"fall-all\">{}{} shards</caption>\n<thead><tr><th scope=\"col\">Shard</th><th scope=\"col\" "
          "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th></tr></thead><tbody>\n",
-         count > ROWS_MOST ? "The fullest of " : "Each of ", html_count(count).text);
+         count > ROWS_MAX ? "The fullest of " : "Each of ", html_count(count).text);
     write_rows(v, series, count, b);
     fputs("</tbody></table></div>\n", v->out);
 }
@@ -133,7 +133,7 @@ write_shards(const struct view *v, const uint64_t *series, uint32_t count, const
 
 /* What is not in the numbers. */
 static void
-write_gaps(const struct view *v, const struct falls *f)
+write_gaps(const struct view *v, const struct distribution *f)
 {
     if (f->parted)
         HTML(v->out,
@@ -145,16 +145,16 @@ write_gaps(const struct view *v, const struct falls *f)
         HTML(v->out,
              "<p class=\"soft\">Left out: {} series that are of no family or of one of too many; {} families are "
              "remembered.</p>\n",
-             html_count(f->uncounted).text, html_count(FALLS_MOST).text);
+             html_count(f->uncounted).text, html_count(DISTRIBUTION_FAMILIES_MAX).text);
 }
 
 static void
 write_fall(const struct view *v, const struct telemetry_endpoint *e, uint32_t count)
 {
-    const struct falls *f = &e->falls;
-    struct balance b;
+    const struct distribution *f = &e->distribution;
+    struct simulated_balance b;
     HTML(v->out, "<div id=\"fall\">\n<p>Endpoint {}, by its answer of ", e->name);
-    page_ago(v, f->when);
+    page_print_ago(v, f->when);
     fputs(":</p>\n", v->out);
     write_gaps(v, f);
     uint64_t *loads = f->n || f->every ? loads_of(v, f, count, &b) : NULL;
@@ -191,7 +191,7 @@ write_answer(const struct view *v, uint32_t count, const struct ss_shards_error 
         HTML(v->out, "<p class=\"alarm\" id=\"fall\">Shards in all: {}</p>\n", wrong->reason);
     else if (!e)
         HTML(v->out, "<p class=\"alarm\" id=\"fall\">There is no endpoint {}</p>\n", v->page->endpoint);
-    else if (!e->falls.when)
+    else if (!e->distribution.when)
         HTML(v->out,
              "<p class=\"soft\" id=\"fall\">Endpoint {} was not scraped well yet under this configuration, so that "
              "nothing is known of its families.</p>\n",

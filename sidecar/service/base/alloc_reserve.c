@@ -19,7 +19,7 @@ enum {
     BLOCKS = 128,
     /* libevent reads a head into blocks of 4 KiB, over TLS of 32 KiB and a little more. Larger ones have pieces of
        bodies in them, and are given back as they are. */
-    WIPED_MOST = 33 * 1024,
+    WIPED_MAX = 33 * 1024,
 };
 
 union block {
@@ -35,7 +35,7 @@ static size_t untouched; /* the first of those never used */
 static uint64_t failures, failures_of_curl;
 
 static bool
-is_reserve(const void *p)
+is_in_reserve(const void *p)
 {
     return (const union block *)p >= blocks && (const union block *)p < blocks + BLOCKS;
 }
@@ -62,7 +62,7 @@ static void
 wipe_and_free(void *p)
 {
     size_t size = malloc_usable_size(p);
-    if (size <= WIPED_MOST)
+    if (size <= WIPED_MAX)
         explicit_bzero(p, size);
     free(p);
 }
@@ -71,7 +71,7 @@ static void
 give(void *p)
 {
     union block *block = p;
-    if (!is_reserve(p)) {
+    if (!is_in_reserve(p)) {
         wipe_and_free(p);
         return;
     }
@@ -83,14 +83,14 @@ give(void *p)
 }
 
 static void *
-retake(void *old, size_t size)
+reserve_realloc(void *old, size_t size)
 {
     if (!old)
         return take(size);
-    size_t had = is_reserve(old) ? BLOCK_BYTES : malloc_usable_size(old);
-    if (had > WIPED_MOST)
+    size_t had = is_in_reserve(old) ? BLOCK_BYTES : malloc_usable_size(old);
+    if (had > WIPED_MAX)
         return realloc(old, size);
-    if (size <= had && (is_reserve(old) || size >= had / 2))
+    if (size <= had && (is_in_reserve(old) || size >= had / 2))
         return old;
     /* realloc(3) would leave a copy behind. */
     void *p = malloc(size);
@@ -102,7 +102,7 @@ retake(void *old, size_t size)
 }
 
 static void *
-take_zeroed(size_t n, size_t size)
+reserve_calloc(size_t n, size_t size)
 {
     void *p = calloc(n, size);
     if (!p && (!size || n <= BLOCK_BYTES / size) && (p = take(n * size)) != NULL)
@@ -111,7 +111,7 @@ take_zeroed(size_t n, size_t size)
 }
 
 static char *
-take_text(const char *text)
+reserve_strdup(const char *text)
 {
     size_t size = strlen(text) + 1;
     char *p = take(size);
@@ -129,58 +129,58 @@ counted(void *p, uint64_t *n)
 }
 
 static void *
-event_take(size_t size)
+event_malloc(size_t size)
 {
     return counted(take(size), &failures);
 }
 
 static void *
-event_retake(void *old, size_t size)
+event_realloc(void *old, size_t size)
 {
-    return counted(retake(old, size), &failures);
+    return counted(reserve_realloc(old, size), &failures);
 }
 
 static void *
-curl_take(size_t size)
+curl_malloc(size_t size)
 {
     return counted(take(size), &failures_of_curl);
 }
 
 static void *
-curl_retake(void *old, size_t size)
+curl_realloc(void *old, size_t size)
 {
-    return counted(retake(old, size), &failures_of_curl);
+    return counted(reserve_realloc(old, size), &failures_of_curl);
 }
 
 static char *
-curl_take_text(const char *text)
+curl_strdup(const char *text)
 {
-    return counted(take_text(text), &failures_of_curl);
+    return counted(reserve_strdup(text), &failures_of_curl);
 }
 
 static void *
-curl_take_zeroed(size_t n, size_t size)
+curl_calloc(size_t n, size_t size)
 {
-    return counted(take_zeroed(n, size), &failures_of_curl);
+    return counted(reserve_calloc(n, size), &failures_of_curl);
 }
 
 int
-memory_init_libraries(void)
+alloc_reserve_install(void)
 {
-    event_set_mem_functions(event_take, event_retake, give);
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, give, curl_retake, curl_take_text, curl_take_zeroed)
+    event_set_mem_functions(event_malloc, event_realloc, give);
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, give, curl_realloc, curl_strdup, curl_calloc)
                ? -ENOMEM
                : 0;
 }
 
 uint64_t
-memory_failures(void)
+alloc_failures(void)
 {
     return failures;
 }
 
 uint64_t
-memory_failures_of_curl(void)
+alloc_failures_of_curl(void)
 {
     return __atomic_load_n(&failures_of_curl, __ATOMIC_RELAXED);
 }

@@ -15,10 +15,10 @@
 
 /* Begins libcurl, and puts the reserve behind malloc() for both. To be called once, by the only thread, ahead of all
    else of them; curl_global_cleanup() ends it. 0 or -ENOMEM. */
-int memory_init_libraries(void);
+int alloc_reserve_install(void);
 
 /* How often libevent, or libcurl, got no memory, the reserve being used up or the block too large for it. */
-uint64_t memory_failures(void);
-uint64_t memory_failures_of_curl(void);
+uint64_t alloc_failures(void);
+uint64_t alloc_failures_of_curl(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fd_reserve.h"
 
-#include "service/telemetry/rejection_log.h"
 #include "peer.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -18,30 +18,30 @@ enum {
    it cannot hand anything else. */
 static struct {
     int fd; /* -1: none */
-    struct limits *limits;
+    struct rejection_log *limits;
 } reserve = {-1, NULL};
 
 static void
-take_reserve(void)
+reserve_take(void)
 {
     if (reserve.fd < 0)
         reserve.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 void
-descriptors_init(struct limits *limits)
+fd_reserve_init(struct rejection_log *rejections)
 {
     struct rlimit limit;
     if (!getrlimit(RLIMIT_NOFILE, &limit)) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit); /* as it was will do too */
     }
-    reserve.limits = limits;
-    take_reserve();
+    reserve.limits = rejections;
+    reserve_take();
 }
 
 void
-descriptors_deinit(void)
+fd_reserve_deinit(void)
 {
     if (reserve.fd >= 0)
         close(reserve.fd);
@@ -49,15 +49,15 @@ descriptors_deinit(void)
 }
 
 bool
-descriptors_are_scarce(size_t connections)
+fds_are_low(size_t connections)
 {
     struct rlimit limit;
-    take_reserve();
+    reserve_take();
     return !getrlimit(RLIMIT_NOFILE, &limit) && connections + OWN > limit.rlim_cur - limit.rlim_cur / 4;
 }
 
 bool
-descriptors_turn_away(int listener)
+fd_reserve_reject(int listener)
 {
     char text[PEER_TEXT];
     if (reserve.fd < 0)
@@ -71,8 +71,8 @@ descriptors_turn_away(int listener)
         struct peer peer = peer_of_address((const struct sockaddr *)&address);
         peer_print(&peer, text);
         close(fd);
-        limits_hit(reserve.limits, LIMIT_DESCRIPTORS, text, NULL);
+        rejection_report(reserve.limits, LIMIT_DESCRIPTORS, text, NULL);
     }
-    take_reserve();
+    reserve_take();
     return fd >= 0;
 }

@@ -11,16 +11,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct limits;
+struct rejection_log;
 
-/* Takes as many as the system grants, and the reserve. limits is borrowed until descriptors_deinit(). */
-void descriptors_init(struct limits *limits);
-void descriptors_deinit(void);
+/* Takes as many as the system grants, and the reserve. limits is borrowed until fd_reserve_deinit(). */
+void fd_reserve_init(struct rejection_log *rejections);
+void fd_reserve_deinit(void);
 
 /* Whether with so many connections of one listener too few are left. A reserve that was lost is taken anew. */
-bool descriptors_are_scarce(size_t connections);
+bool fds_are_low(size_t connections);
 
 /* Accepts a connection and closes it, where there is no descriptor for it. False: that cannot be done either. */
-bool descriptors_turn_away(int listener);
+bool fd_reserve_reject(int listener);
 
 #endif

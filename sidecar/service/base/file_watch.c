@@ -24,9 +24,9 @@
 enum {
     QUIET_MS = 1000,
     WAIT_MOST_MS = 5000,
-    LINKS_MOST = 40, /* on the way to a file, as many as Linux follows */
+    LINKS_MAX = 40, /* on the way to a file, as many as Linux follows */
     /* More of a file is not looked at. No secret and no certificate is as large. */
-    CONTENT_MOST = 4 * 1024 * 1024,
+    CONTENT_MAX = 4 * 1024 * 1024,
     FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
                     IN_MOVE_SELF | IN_ONLYDIR,
     /* For a file that is mounted by itself: its folder hears nothing of what is done to it elsewhere. */
@@ -94,7 +94,7 @@ read_content(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return identify(&st);
-    size_t size = (size_t)(st.st_size < CONTENT_MOST ? st.st_size : CONTENT_MOST) + 1, n = 0;
+    size_t size = (size_t)(st.st_size < CONTENT_MAX ? st.st_size : CONTENT_MAX) + 1, n = 0;
     unsigned char *bytes = malloc(size);
     ssize_t got = 0;
 
@@ -217,7 +217,7 @@ watch_way(struct file_watch *w, struct watched *file)
             file->newest = st.st_ctim;
         if (!there || (last && !link))
             break;
-        if (link && (links++ == LINKS_MOST || !follow(path, end)))
+        if (link && (links++ == LINKS_MAX || !follow(path, end)))
             return;
         end = link ? 0 : end;
     }
@@ -361,7 +361,7 @@ has_file(const struct watched *files, size_t n, const char *path)
 
 /* Puts other files in the place of those that are watched. 0 or -ENOMEM. */
 static int
-take_files(struct file_watch *w, const struct texts *files)
+take_files(struct file_watch *w, const struct string_list *files)
 {
     w->n_files = 0;
     w->files = calloc(files->n + 1, sizeof(*w->files));
@@ -372,7 +372,7 @@ take_files(struct file_watch *w, const struct texts *files)
 }
 
 int
-file_watch_set(struct file_watch *w, const struct texts *files, const struct timespec *begun)
+file_watch_set(struct file_watch *w, const struct string_list *files, const struct timespec *begun)
 {
     bool disturbed = read_events(w), any = disturbed;
     struct watched *before = w->files;

@@ -11,7 +11,7 @@
  */
 struct event_base;
 struct file_watch;
-struct texts;
+struct string_list;
 struct timespec;
 
 /* 0: *watchp is the caller's, and watches nothing. changed() comes from the event loop; it names one of the files that
@@ -20,14 +20,14 @@ int file_watch_new(struct file_watch **watchp, struct event_base *base, void (*c
                    void *ctx);
 
 /* The files are about to be read. What has changed until now needs not be told. NULL is fine. */
-void file_watch_begin(struct file_watch *watch);
+void file_watch_begin(struct file_watch *tracker);
 
 /* The files were read: these are watched from now on, and no others. What has changed since file_watch_begin() is told
    later; since `begun`, by CLOCK_REALTIME_COARSE, if it was not watched yet. 0, or a negative errno value: some are not
    watched. */
-int file_watch_set(struct file_watch *watch, const struct texts *files, const struct timespec *begun);
+int file_watch_set(struct file_watch *tracker, const struct string_list *files, const struct timespec *begun);
 
 /* NULL is fine. */
-void file_watch_free(struct file_watch *watch);
+void file_watch_free(struct file_watch *tracker);
 
 #endif

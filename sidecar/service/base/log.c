@@ -17,18 +17,18 @@
 /* A line being written; what does not fit is left away, with room kept for its end. A field begins only where it has
    room for a little more than its key. */
 struct line {
-    char *bytes; /* LOG_LINE_MOST of them */
+    char *bytes; /* LOG_LINE_MAX of them */
     size_t len;
 };
 
-static_assert(LOG_LINE_MOST <= PIPE_BUF, "a pipe would take a line in parts");
+static_assert(LOG_LINE_MAX <= PIPE_BUF, "a pipe would take a line in parts");
 
-enum { LINE_END = 2, FIELD_LEAST = 128 };
+enum { LINE_END = 2, FIELD_MIN = 128 };
 
 static void
 put(struct line *line, const char *text, size_t len)
 {
-    size_t room = LOG_LINE_MOST - LINE_END - line->len;
+    size_t room = LOG_LINE_MAX - LINE_END - line->len;
     if (len > room)
         len = room;
     memcpy(line->bytes + line->len, text, len);
@@ -46,7 +46,7 @@ static void
 put_quoted(struct line *line, const char *text)
 {
     put(line, "\"", 1);
-    for (const char *p = text; *p && line->len < LOG_LINE_MOST - 16;) {
+    for (const char *p = text; *p && line->len < LOG_LINE_MAX - 16;) {
         size_t n = utf8_len(p);
         bool control = (unsigned char)*p < 0x20 || *p == 0x7f;
         char escape[8];
@@ -100,7 +100,7 @@ put_number(struct line *line, double number)
 static void
 put_field(struct line *line, enum log_format format, struct log_field field)
 {
-    if (line->len > LOG_LINE_MOST - FIELD_LEAST)
+    if (line->len > LOG_LINE_MAX - FIELD_MIN)
         return;
     if (format == LOG_JSON) {
         put_text(line, line->len ? "," : "{");
@@ -156,7 +156,7 @@ log_compose(char *out, enum log_format format, enum log_level level, const char 
 void
 log_write(const struct log *log, enum log_level level, const char *message, const struct log_field *fields, size_t n)
 {
-    char line[LOG_LINE_MOST];
+    char line[LOG_LINE_MAX];
     size_t len = log_compose(line, log->format, level, message, fields, n);
     if (log->writer) {
         log_writer_put(log->writer, line, len, log->format);

@@ -54,9 +54,9 @@ log_number(const char *key, double number)
 #define log_error(log, message, ...) LOG_AT(log, LOG_ERROR, message, __VA_ARGS__)
 
 /* The most bytes of a line, its LF among them: what a pipe takes whole. */
-enum { LOG_LINE_MOST = 4096 };
+enum { LOG_LINE_MAX = 4096 };
 
-/* Puts a line, its LF last, into a place of LOG_LINE_MOST bytes; a longer one is cut. Its length. */
+/* Puts a line, its LF last, into a place of LOG_LINE_MAX bytes; a longer one is cut. Its length. */
 size_t log_compose(char *out, enum log_format format, enum log_level level, const char *message,
                    const struct log_field *fields, size_t n);
 

@@ -91,7 +91,7 @@ write_loss(struct log_writer *w, uint64_t lines, enum log_format format)
     static const char message[] =
         "lines of the log were dropped: its reader did not keep up, or it could not be written";
     struct log_field field = log_number("lines", (double)lines);
-    char line[LOG_LINE_MOST];
+    char line[LOG_LINE_MAX];
     return write_line(w, line, log_compose(line, format, LOG_WARN, message, &field, 1));
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_build.h"
 
+#include "config_value.h"
 #include "service/access/access_policy.h"
 #include "service/access/secrets.h"
-#include "config_value.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,29 +20,29 @@ resolve_upstream(struct builder *b, struct endpoint *e)
 static void
 check_endpoint(struct builder *b, struct endpoint *e)
 {
-    builder_place_at(b, e, SETTING_ENDPOINT_upstream);
+    builder_at(b, e, SETTING_ENDPOINT_upstream);
     if (!*e->upstream && builder_unknown_endpoint(b, e))
         return;
     if (!*e->upstream)
-        builder_mistake(b, "upstream is missing; http://HOST:PORT/PATH is right");
+        builder_error(b, "upstream is missing; http://HOST:PORT/PATH is right");
     else
         resolve_upstream(b, e);
-    if (!b->for_bodies_only)
+    if (!b->sharding_only)
         check_upstream_files(b, e);
-    builder_place_at(b, e, SETTING_ENDPOINT_path);
+    builder_at(b, e, SETTING_ENDPOINT_path);
     for (struct endpoint *other = b->config->endpoints; other < e; other++)
         if (!strcmp(other->path, e->path))
-            builder_mistake(b, "path %s is already that of [endpoint %s]", e->path, other->name);
-    builder_place_at(b, e, SETTING_ENDPOINT_timeout);
+            builder_error(b, "path %s is already that of [endpoint %s]", e->path, other->name);
+    builder_at(b, e, SETTING_ENDPOINT_timeout);
     e->timeout_is_set = builder_is_given(b, e, SETTING_ENDPOINT_timeout);
     if (e->timeout < 1)
-        builder_mistake(b, "timeout 0s leaves no time for a scrape; 10s is usual");
-    builder_place_at(b, e, SETTING_ENDPOINT_timestamps);
+        builder_error(b, "timeout 0s leaves no time for a scrape; 10s is usual");
+    builder_at(b, e, SETTING_ENDPOINT_timestamps);
     if (e->timestamps == TIMESTAMPS_SNAPSHOT && !e->max_age)
-        builder_mistake(b, "timestamps = snapshot needs a max_age above 0s; without one every scrape is fresh");
-    builder_place_at_either(b, e, SETTING_ENDPOINT_max_line, SETTING_ENDPOINT_max_body);
+        builder_error(b, "timestamps = snapshot needs a max_age above 0s; without one every scrape is fresh");
+    builder_at_either(b, e, SETTING_ENDPOINT_max_line, SETTING_ENDPOINT_max_body);
     if (e->max_line < 64 || e->max_line > e->max_body)
-        builder_mistake(b, "max_line is to be from 64B to max_body");
+        builder_error(b, "max_line is to be from 64B to max_body");
 }
 
 /* Whether the kernel chooses a port, so that an address stands for as many as it is asked for. */
@@ -57,7 +57,7 @@ is_any_port(const char *address)
 static void
 check_addresses(struct builder *b)
 {
-    const struct texts *web = &b->config->web_listen;
+    const struct string_list *web = &b->config->web_listen;
     for (size_t i = 0; i < web->n; i++) {
         const char *address = web->items[i];
         bool twice = false;
@@ -65,12 +65,12 @@ check_addresses(struct builder *b)
             continue;
         for (size_t j = 0; j < i; j++)
             twice |= !strcmp(address, web->items[j]);
-        builder_place_in(b, SETTING_web_listen, i, 0);
+        builder_at_value(b, SETTING_web_listen, i, 0);
         if (twice)
-            builder_mistake(b, "listen_address %s is there twice; once is right", address);
-        builder_place_at_either(b, NULL, SETTING_admin_listen, SETTING_web_listen);
+            builder_error(b, "listen_address %s is there twice; once is right", address);
+        builder_at_either(b, NULL, SETTING_admin_listen, SETTING_web_listen);
         if (!twice && !strcmp(address, b->config->admin_listen))
-            builder_mistake(b, "listen_address %s of [admin] is already that of [web]", address);
+            builder_error(b, "listen_address %s of [admin] is already that of [web]", address);
     }
 }
 
@@ -78,42 +78,42 @@ static void
 check(struct builder *b)
 {
     struct config *c = b->config;
-    builder_place_nowhere(b);
-    if (!c->n_endpoints && !b->for_bodies_only && !b->unread)
-        builder_mistake(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
+    builder_at_nowhere(b);
+    if (!c->n_endpoints && !b->sharding_only && !b->unread)
+        builder_error(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
     check_addresses(b);
-    builder_place_at(b, NULL, SETTING_head_timeout);
+    builder_at(b, NULL, SETTING_head_timeout);
     if (c->head_timeout < 1)
-        builder_mistake(b, "head_timeout 0s leaves no time for a request; 10s is usual");
-    if (!b->for_bodies_only)
-        check_doors(b);
+        builder_error(b, "head_timeout 0s leaves no time for a request; 10s is usual");
+    if (!b->sharding_only)
+        check_access_policies(b);
 }
 
 /* Adds the files that an object, the program or an endpoint, names. */
 static void
-list_files(struct builder *b, const void *object, bool of_endpoint, struct texts *files)
+list_files(struct builder *b, const void *object, bool of_endpoint, struct string_list *files)
 {
     for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
         const char *file = s->type == TYPE_file ? *(char *const *)((const char *)object + s->offset) : NULL;
-        if (!strcmp(s->section, "endpoint") == of_endpoint && file && *file && strcmp(file, s->fallback) != 0)
-            texts_take(b, files, builder_copy(b, file));
+        if (!strcmp(s->section, "endpoint") == of_endpoint && file && *file && strcmp(file, s->default_value) != 0)
+            string_list_take(b, files, builder_copy(b, file));
     }
 }
 
 /* The list stays as it is if there is no memory. */
 static void
-list_all_files(struct builder *b, struct texts *files)
+list_all_files(struct builder *b, struct string_list *files)
 {
-    struct texts list = {NULL, 0};
+    struct string_list list = {NULL, 0};
     if (b->path)
-        texts_take(b, &list, builder_copy(b, b->path));
+        string_list_take(b, &list, builder_copy(b, b->path));
     list_files(b, b->config, false, &list);
     for (size_t i = 0; i < b->config->n_endpoints; i++)
         list_files(b, &b->config->endpoints[i], true, &list);
-    texts_clear(b->out_of_memory ? &list : files);
+    string_list_clear(b->out_of_memory ? &list : files);
     if (!b->out_of_memory)
         *files = list;
 }
@@ -123,14 +123,14 @@ builder_deinit(struct builder *b)
 {
     for (size_t i = 0; i < SETTINGS; i++)
         free(b->lists[i].items);
-    texts_clear(&b->lines);
+    string_list_clear(&b->lines);
     free(b->endpoints);
 }
 
 int
 config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes)
 {
-    struct builder b = {.mistakes = mistakes, .path = flags->file, .for_bodies_only = flags->for_bodies_only};
+    struct builder b = {.errors = mistakes, .path = flags->file, .sharding_only = flags->sharding_only};
 
     b.config = calloc(1, sizeof(*b.config));
     if (!b.config)
@@ -146,9 +146,9 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
         check(&b);
     builder_deinit(&b);
 
-    if (b.out_of_memory || b.n_mistakes) {
+    if (b.out_of_memory || b.n_errors) {
         config_unref(b.config);
-        return b.out_of_memory ? -ENOMEM : b.n_mistakes > b.n_of_flags ? 1 : 2;
+        return b.out_of_memory ? -ENOMEM : b.n_errors > b.n_of_flags ? 1 : 2;
     }
     *configp = b.config;
     return 0;
@@ -180,7 +180,7 @@ free_texts(void *object, bool of_endpoint)
         if (setting_is_text(s->type))
             free(*(char **)field);
         else if (setting_is_list(s->type))
-            texts_clear(field);
+            string_list_clear(field);
     }
 }
 
@@ -197,8 +197,8 @@ config_unref(struct config *config)
         secret_free(e->authorization);
     }
     free(config->endpoints);
-    door_unref(config->web_door);
-    door_unref(config->admin_door);
+    access_policy_unref(config->web_access);
+    access_policy_unref(config->admin_access);
     ss_sharding_free(config->sharding);
     ss_rules_free(config->rules);
     free_texts(config, false);

@@ -4,8 +4,8 @@
 /*
  * The configuration: defaults, below them a file, above it the flags. All mistakes are collected, none hides another.
  *
- * A configuration that was read is not changed any more, but for config_succeed(). It is counted, so that a scrape that
- * began under one may end under it while the next is already in force.
+ * A configuration that was read is not changed any more, but for config_inherit_static(). It is counted, so that a
+ * scrape that began under one may end under it while the next is already in force.
  */
 #include "upstream_url.h"
 
@@ -16,12 +16,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct texts {
+struct string_list {
     char **items;
     size_t n;
 };
 
-void texts_clear(struct texts *texts);
+void string_list_clear(struct string_list *texts);
 
 /* The C types of config.def's types. */
 typedef char *config_text;
@@ -31,11 +31,11 @@ typedef char *config_param;
 typedef char *config_separator;
 typedef char *config_file;
 typedef char *config_address;
-typedef struct texts config_addresses;
-typedef struct texts config_labels;
-typedef struct texts config_patterns;
-typedef struct texts config_names;
-typedef struct texts config_networks;
+typedef struct string_list config_addresses;
+typedef struct string_list config_labels;
+typedef struct string_list config_patterns;
+typedef struct string_list config_names;
+typedef struct string_list config_networks;
 typedef int64_t config_duration;  /* milliseconds */
 typedef int64_t config_keepalive; /* milliseconds; 0: off */
 typedef uint64_t config_bytes;
@@ -50,7 +50,7 @@ enum { WATCH_FILES_ON, WATCH_FILES_OFF };
 enum { ENCODING_IDENTITY, ENCODING_GZIP };
 enum { TIMESTAMPS_OFF, TIMESTAMPS_SNAPSHOT };
 
-struct door;
+struct access_policy;
 
 struct endpoint {
     char *name;
@@ -68,7 +68,7 @@ struct config {
 #include "config.def"
     struct endpoint *endpoints;
     size_t n_endpoints;
-    struct door *web_door, *admin_door; /* NULL if it is for bodies only */
+    struct access_policy *web_access, *admin_access; /* NULL if it is for bodies only */
     /* Made of [sharding] and [rules]. */
     struct ss_rules *rules;
     struct ss_sharding *sharding;
@@ -76,8 +76,8 @@ struct config {
 
 /* What the command line says: assignments "section.key=value", applied in order above the file. */
 struct config_flags {
-    const char *file;     /* NULL: none */
-    bool for_bodies_only; /* no service is asked: there need be no endpoint, and no other file is read */
+    const char *file;   /* NULL: none */
+    bool sharding_only; /* no service is asked: there need be no endpoint, and no other file is read */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */
         char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */
@@ -85,8 +85,8 @@ struct config_flags {
     } * values;
     size_t n;
     /* NULL, or a list that becomes that of the files it was read from and that it names, if there were mistakes, too;
-       texts_clear(). */
-    struct texts *files;
+       string_list_clear(). */
+    struct string_list *files;
 };
 
 /*
@@ -112,7 +112,7 @@ const char *config_needs_restart(const struct config *before, const struct confi
 
 /* Lets a configuration, before it is in force, have what was in force of those settings. The one before gets its values
    for them, since nothing looks at them behind the start. Whose password was found good need not show it again. */
-void config_succeed(struct config *after, struct config *before);
+void config_inherit_static(struct config *after, struct config *before);
 
 /* Whether an endpoint of the configuration before is the same one after: its own settings, what the service is shown,
    and [sharding] and [rules]. What was fetched for the one then serves the other. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_build.h"
 
-#include "service/access/networks.h"
 #include "config_value.h"
+#include "service/access/networks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +27,16 @@ builder_copy(struct builder *b, const char *text)
 /* Values. */
 
 void
-texts_clear(struct texts *texts)
+string_list_clear(struct string_list *texts)
 {
     for (size_t i = 0; i < texts->n; i++)
         free(texts->items[i]);
     free(texts->items);
-    *texts = (struct texts){NULL, 0};
+    *texts = (struct string_list){NULL, 0};
 }
 
 bool
-texts_take(struct builder *b, struct texts *texts, char *text)
+string_list_take(struct builder *b, struct string_list *texts, char *text)
 {
     char **items = text ? realloc(texts->items, (texts->n + 1) * sizeof(*items)) : NULL;
     if (!items) {
@@ -64,29 +64,29 @@ setting_is_list(enum type type)
 
 /* Takes a value over into one of the program's lists, and notes its place. */
 static void
-list_take(struct builder *b, const struct setting *s, struct texts *list, char *value)
+list_take(struct builder *b, const struct setting *s, struct string_list *list, char *value)
 {
-    struct places *places = &b->lists[s - settings];
-    struct place *items = realloc(places->items, (places->n + 1) * sizeof(*items));
+    struct source_places *places = &b->lists[s - settings];
+    struct source_place *items = realloc(places->items, (places->n + 1) * sizeof(*items));
     if (!items) {
         free(value);
         b->out_of_memory = true;
         return;
     }
     places->items = items;
-    items[places->n] = b->place;
-    places->n += texts_take(b, list, value);
+    items[places->n] = b->at;
+    places->n += string_list_take(b, list, value);
 }
 
 /* Empties a list of what the source below has put in it, once. */
 static void
-list_begin(struct builder *b, const struct setting *s, struct texts *list)
+list_begin(struct builder *b, const struct setting *s, struct string_list *list)
 {
-    if (!b->touched[s - settings]) {
-        texts_clear(list);
+    if (!b->overridden[s - settings]) {
+        string_list_clear(list);
         b->lists[s - settings].n = 0;
     }
-    b->touched[s - settings] = true;
+    b->overridden[s - settings] = true;
 }
 
 /* Takes the quotes off text that begins with one, in place; "" in them stands for one. Where they end; NULL: nowhere.
@@ -113,20 +113,20 @@ refuse(struct builder *b, const struct setting *s, const char *value, const char
 {
     /* Credentials, in whatever setting, are wrong, and not to be repeated; nor is a query, which may be a secret. */
     size_t shown = strchr(value, '@') ? 0 : strcspn(value, s->type == TYPE_url || s->type == TYPE_path ? "?" : "");
-    builder_mistake(b, "%s: \"%.*s%s\" %s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
-                    s->choices ? ": " : "", s->choices ? s->choices : "");
+    builder_error(b, "%s: \"%.*s%s\" %s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
+                  s->choices ? ": " : "", s->choices ? s->choices : "");
 }
 
 /* Reads the label of a list that text begins with, and spoils it. Returns what is behind the comma, or NULL. */
 static char *
-read_label(struct builder *b, const struct setting *s, struct texts *list, char *text)
+read_label(struct builder *b, const struct setting *s, struct string_list *list, char *text)
 {
     bool quoted = *text == '"';
     char *end = quoted ? unquote(text) : text + strcspn(text, ",");
     char *next = end ? end + strspn(end, " \t") : NULL;
 
     if (!next || (*next && *next != ',')) {
-        builder_mistake(b, "%s: %s", s->name, badly_quoted);
+        builder_error(b, "%s: %s", s->name, badly_quoted);
         return NULL;
     }
     next = *next ? next + 1 : NULL;
@@ -145,15 +145,15 @@ read_label(struct builder *b, const struct setting *s, struct texts *list, char 
 
 /* Reads labels with commas between; a bad one's place is its own. */
 static void
-read_labels(struct builder *b, const struct setting *s, struct texts *list, char *text)
+read_labels(struct builder *b, const struct setting *s, struct string_list *list, char *text)
 {
-    struct place place = b->place;
+    struct source_place place = b->at;
     for (char *label = text; label;) {
         label += strspn(label, " \t");
-        b->place.column = place.column + (size_t)(label - text);
+        b->at.column = place.column + (size_t)(label - text);
         label = read_label(b, s, list, label);
     }
-    b->place = place;
+    b->at = place;
 }
 
 /* Reads a value into its field, or, for texts, looks at it. What is wrong with it, or NULL. */
@@ -233,7 +233,7 @@ builder_assign(struct builder *b, const struct setting *s, void *object, const c
         list_begin(b, s, field);
     const char *end = quoted ? unquote(text) : "";
     if (!end || *end) {
-        builder_mistake(b, "%s: %s", s->name, badly_quoted);
+        builder_error(b, "%s: %s", s->name, badly_quoted);
         free(text);
         return;
     }
@@ -244,8 +244,8 @@ void
 builder_assign_defaults(struct builder *b, void *object, bool of_endpoint)
 {
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
-        if (!strcmp(s->section, "endpoint") == of_endpoint && (*s->fallback || !setting_is_list(s->type)))
-            builder_assign(b, s, object, s->fallback);
+        if (!strcmp(s->section, "endpoint") == of_endpoint && (*s->default_value || !setting_is_list(s->type)))
+            builder_assign(b, s, object, s->default_value);
 }
 
 /* Endpoints. */
@@ -267,7 +267,7 @@ builder_add_endpoint(struct builder *b, const char *name)
     struct endpoint *endpoints = realloc(c->endpoints, (c->n_endpoints + 1) * sizeof(*endpoints));
     if (endpoints)
         c->endpoints = endpoints;
-    struct origin *origins = realloc(b->endpoints, (c->n_endpoints + 1) * sizeof(*origins));
+    struct source_map *origins = realloc(b->endpoints, (c->n_endpoints + 1) * sizeof(*origins));
     if (origins)
         b->endpoints = origins;
     char *own = builder_copy(b, name);
@@ -278,7 +278,7 @@ builder_add_endpoint(struct builder *b, const char *name)
     }
 
     struct endpoint *e = &c->endpoints[c->n_endpoints];
-    b->endpoints[c->n_endpoints++] = (struct origin){0};
+    b->endpoints[c->n_endpoints++] = (struct source_map){0};
     *e = (struct endpoint){.name = own};
     builder_assign_defaults(b, e, true);
     return e;

@@ -32,7 +32,7 @@ struct setting {
     const char *key;
     enum type type;
     size_t offset; /* in struct config or struct endpoint */
-    const char *fallback, *choices;
+    const char *default_value, *choices;
     bool reload;
     const char *help;
 };
@@ -51,67 +51,67 @@ extern const struct setting settings[SETTINGS];
  * Lines as Debian's inih takes them: at most 198 bytes with their LF, or it cuts them and hands on the head (its
  * INI_MAX_LINE is 200). A section's name has at most 48.
  */
-enum { LINE_MOST = 198, SECTION_MOST = 48 };
+enum { CONFIG_LINE_MAX = 198, SECTION_MAX = 48 };
 
 /* Where something was given: by a flag, or in a line of the file (both from 1), or, all being 0, nowhere. */
-struct place {
+struct source_place {
     const char *flag;
     int line;
     size_t column;
 };
 
-struct places {
-    struct place *items;
+struct source_places {
+    struct source_place *items;
     size_t n;
 };
 
 /* Where the settings of one object, the program or an endpoint, were given. A list's is that of its latest value. */
-struct origin {
-    struct place section, settings[SETTINGS];
+struct source_map {
+    struct source_place section, settings[SETTINGS];
 };
 
 struct builder {
     struct config *config;
-    struct origin globals, *endpoints; /* as many as the config has */
-    struct places lists[SETTINGS];     /* where the values of the program's lists were given, one for one */
-    FILE *mistakes;
-    size_t n_mistakes, n_of_flags; /* in all, and of the command line alone */
+    struct source_map globals, *endpoints; /* as many as the config has */
+    struct source_places lists[SETTINGS];  /* where the values of the program's lists were given, one for one */
+    FILE *errors;
+    size_t n_errors, n_of_flags; /* in all, and of the command line alone */
     bool out_of_memory;
-    bool for_bodies_only;      /* see struct config_flags */
+    bool sharding_only;        /* see struct config_flags */
     bool unread;               /* the file could not be read: what is missing may stand in it */
     const char *path;          /* of the file, or NULL */
-    struct texts lines;        /* of the file as far as it was read, as they stand */
-    bool touched[SETTINGS];    /* lists that this source has begun; its values replace those of the source below */
-    struct place place;        /* of what is in hand, for mistakes */
+    struct string_list lines;  /* of the file as far as it was read, as they stand */
+    bool overridden[SETTINGS]; /* lists that this source has begun; its values replace those of the source below */
+    struct source_place at;    /* of what is in hand, for mistakes */
     const struct endpoint *of; /* whose it is, where it has no place; or NULL */
 };
 
 /* Mistakes, in config_mistake.c. */
 
 /* Tells a mistake at the place in hand, with its line of the file and a caret if it is there. */
-__attribute__((format(printf, 2, 3))) void builder_mistake(struct builder *b, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void builder_error(struct builder *b, const char *format, ...);
 
 /* The same in pieces: what is printed to b->mistakes in between is the message. */
-void builder_begin_mistake(struct builder *b);
-void builder_end_mistake(struct builder *b);
+void builder_begin_error(struct builder *b);
+void builder_end_error(struct builder *b);
 
 /* The one that was just told is of a file that a setting names, so that no command line alone would be right. */
 void builder_mistake_was_of_file(struct builder *b);
 
 /* Puts the mistakes to come nowhere. */
-void builder_place_nowhere(struct builder *b);
+void builder_at_nowhere(struct builder *b);
 
 /* Puts them where a setting (SETTING_...) of an endpoint or, if that is NULL, of the program was given, or would be. */
-void builder_place_at(struct builder *b, const struct endpoint *e, int setting);
+void builder_at(struct builder *b, const struct endpoint *e, int setting);
 
 /* The same for the first of two that was given. */
-void builder_place_at_either(struct builder *b, const struct endpoint *e, int setting, int other);
+void builder_at_either(struct builder *b, const struct endpoint *e, int setting, int other);
 
 /* Whether a setting was given at all. */
 bool builder_is_given(const struct builder *b, const struct endpoint *e, int setting);
 
 /* Puts them at a byte of the i-th value of one of the program's lists of whole texts (not of labels). */
-void builder_place_in(struct builder *b, int setting, size_t i, size_t offset);
+void builder_at_value(struct builder *b, int setting, size_t i, size_t offset);
 
 /* Names, in config_names.c. */
 
@@ -149,7 +149,7 @@ bool setting_is_text(enum type type);
 bool setting_is_list(enum type type);
 
 /* Takes a text over into the list. False, and out_of_memory, if it could not, or if it is NULL. */
-bool texts_take(struct builder *b, struct texts *texts, char *text);
+bool string_list_take(struct builder *b, struct string_list *texts, char *text);
 
 /* Sources and checks. */
 
@@ -163,7 +163,7 @@ void builder_take_flags(struct builder *b, const struct config_flags *flags);
 void check_sharding(struct builder *b);
 
 /* Reads the files of who may come in, and of what services are shown, in config_door.c. */
-void check_doors(struct builder *b);
+void check_access_policies(struct builder *b);
 void check_upstream_files(struct builder *b, struct endpoint *e);
 
 #endif

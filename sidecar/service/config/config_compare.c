@@ -7,7 +7,7 @@
 #include <string.h>
 
 static bool
-texts_equal(const struct texts *a, const struct texts *b)
+string_list_equal(const struct string_list *a, const struct string_list *b)
 {
     if (a->n != b->n)
         return false;
@@ -23,7 +23,7 @@ is_equal(const struct setting *s, const void *before, const void *after)
 {
     const void *a = (const char *)before + s->offset, *b = (const char *)after + s->offset;
     if (setting_is_list(s->type))
-        return texts_equal(a, b);
+        return string_list_equal(a, b);
     if (setting_is_text(s->type))
         return !strcmp(*(char *const *)a, *(char *const *)b);
     switch (s->type) {
@@ -74,19 +74,21 @@ config_needs_restart(const struct config *before, const struct config *after)
 static void
 swap(enum type type, void *a, void *b)
 {
-    size_t size = type == TYPE_addresses ? sizeof(struct texts) : type == TYPE_choice ? sizeof(int) : sizeof(char *);
-    char bytes[sizeof(struct texts)];
+    size_t size = type == TYPE_addresses ? sizeof(struct string_list)
+                  : type == TYPE_choice  ? sizeof(int)
+                                         : sizeof(char *);
+    char bytes[sizeof(struct string_list)];
     memcpy(bytes, a, size);
     memcpy(a, b, size);
     memcpy(b, bytes, size);
 }
 
 void
-config_succeed(struct config *after, struct config *before)
+config_inherit_static(struct config *after, struct config *before)
 {
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
         if (!s->reload)
             swap(s->type, (char *)before + s->offset, (char *)after + s->offset);
-    passwords_succeed(&after->web_door->passwords, before->web_door->passwords);
-    passwords_succeed(&after->admin_door->passwords, before->admin_door->passwords);
+    passwords_succeed(&after->web_access->passwords, before->web_access->passwords);
+    passwords_succeed(&after->admin_access->passwords, before->admin_access->passwords);
 }

@@ -71,62 +71,62 @@ print_excerpt(FILE *out, char *line, size_t at)
 }
 
 void
-builder_begin_mistake(struct builder *b)
+builder_begin_error(struct builder *b)
 {
-    b->n_mistakes++;
-    b->n_of_flags += b->place.flag || !b->path;
-    if (b->place.flag)
-        fprintf(b->mistakes, "%s: ", b->place.flag);
-    else if (b->place.line)
-        fprintf(b->mistakes, "%s:%d:%zu: ", b->path, b->place.line, b->place.column);
+    b->n_errors++;
+    b->n_of_flags += b->at.flag || !b->path;
+    if (b->at.flag)
+        fprintf(b->errors, "%s: ", b->at.flag);
+    else if (b->at.line)
+        fprintf(b->errors, "%s:%d:%zu: ", b->path, b->at.line, b->at.column);
     else if (b->of)
-        fprintf(b->mistakes, "[endpoint %s]: ", b->of->name);
+        fprintf(b->errors, "[endpoint %s]: ", b->of->name);
 }
 
 void
-builder_end_mistake(struct builder *b)
+builder_end_error(struct builder *b)
 {
-    fputc('\n', b->mistakes);
-    if (b->place.flag || !b->place.line || (size_t)b->place.line > b->lines.n)
+    fputc('\n', b->errors);
+    if (b->at.flag || !b->at.line || (size_t)b->at.line > b->lines.n)
         return;
-    char *line = builder_copy(b, b->lines.items[b->place.line - 1]);
+    char *line = builder_copy(b, b->lines.items[b->at.line - 1]);
     if (line)
-        print_excerpt(b->mistakes, line, b->place.column - 1);
+        print_excerpt(b->errors, line, b->at.column - 1);
     free(line);
 }
 
 void
 builder_mistake_was_of_file(struct builder *b)
 {
-    b->n_of_flags -= b->place.flag || !b->path;
+    b->n_of_flags -= b->at.flag || !b->path;
 }
 
 void
-builder_mistake(struct builder *b, const char *format, ...)
+builder_error(struct builder *b, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    builder_begin_mistake(b);
-    vfprintf(b->mistakes, format, args);
-    builder_end_mistake(b);
+    builder_begin_error(b);
+    vfprintf(b->errors, format, args);
+    builder_end_error(b);
     va_end(args);
 }
 
 void
-builder_place_nowhere(struct builder *b)
+builder_at_nowhere(struct builder *b)
 {
-    b->place = (struct place){0};
+    b->at = (struct source_place){0};
     b->of = NULL;
 }
 
-static const struct origin *
+static const struct source_map *
 origin_of(const struct builder *b, const struct endpoint *e)
 {
     return e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
 }
 
 static bool
-is_given(const struct place *place)
+is_given(const struct source_place *place)
 {
     return place->flag || place->line;
 }
@@ -138,30 +138,30 @@ builder_is_given(const struct builder *b, const struct endpoint *e, int setting)
 }
 
 void
-builder_place_at(struct builder *b, const struct endpoint *e, int setting)
+builder_at(struct builder *b, const struct endpoint *e, int setting)
 {
-    const struct origin *o = origin_of(b, e);
-    b->place = is_given(&o->settings[setting]) ? o->settings[setting] : o->section;
+    const struct source_map *o = origin_of(b, e);
+    b->at = is_given(&o->settings[setting]) ? o->settings[setting] : o->section;
     b->of = e;
 }
 
 void
-builder_place_at_either(struct builder *b, const struct endpoint *e, int setting, int other)
+builder_at_either(struct builder *b, const struct endpoint *e, int setting, int other)
 {
-    builder_place_at(b, e, is_given(&origin_of(b, e)->settings[setting]) ? setting : other);
+    builder_at(b, e, is_given(&origin_of(b, e)->settings[setting]) ? setting : other);
 }
 
 void
-builder_place_in(struct builder *b, int setting, size_t i, size_t offset)
+builder_at_value(struct builder *b, int setting, size_t i, size_t offset)
 {
-    b->place = b->lists[setting].items[i];
+    b->at = b->lists[setting].items[i];
     b->of = NULL;
-    if (b->place.flag || !b->place.line)
+    if (b->at.flag || !b->at.line)
         return;
-    const char *text = b->lines.items[b->place.line - 1] + b->place.column - 1;
+    const char *text = b->lines.items[b->at.line - 1] + b->at.column - 1;
     bool quoted = *text == '"';
     size_t at = quoted;
     for (; offset; offset--)
         at += quoted && text[at] == '"' ? 2 : 1;
-    b->place.column += at;
+    b->at.column += at;
 }

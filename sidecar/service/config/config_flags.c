@@ -13,8 +13,8 @@
 static void
 take_flag_value(struct builder *b, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
 {
-    struct origin *origin = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
-    origin->settings[s - settings] = b->place;
+    struct source_map *origin = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
+    origin->settings[s - settings] = b->at;
     builder_assign(b, s, e ? (void *)e : b->config, flag->value);
 }
 
@@ -24,7 +24,7 @@ take_upstream_flag(struct builder *b, size_t of_file, const struct config_flag_v
 {
     struct config *c = b->config;
     if (of_file > 1)
-        builder_mistake(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", of_file);
+        builder_error(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", of_file);
     else if (c->n_endpoints)
         take_flag_value(b, builder_setting("endpoint", "upstream"), c->endpoints, flag);
 }
@@ -34,7 +34,7 @@ static bool
 is_endpoint_name(const char *name)
 {
     size_t len = strlen(name);
-    return len && len <= SECTION_MOST - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
+    return len && len <= SECTION_MAX - strlen("endpoint ") && !strchr(" \t;", *name) && !strchr(name, ']') &&
            !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
 }
 
@@ -99,7 +99,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
     struct endpoint *e = NULL;
 
     if (!dot || (size_t)(dot - setting) >= sizeof(section) || (size_t)(last - dot) >= sizeof(name)) {
-        builder_mistake(b, "section.key=value or endpoint.NAME.key=value is right");
+        builder_error(b, "section.key=value or endpoint.NAME.key=value is right");
         return;
     }
     snprintf(section, sizeof(section), "%.*s", (int)(dot - setting), setting);
@@ -109,7 +109,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         return;
     }
     if (of_endpoint ? last == dot : last != dot) {
-        builder_mistake(b, "there is no setting %s; section.key or endpoint.NAME.key is right", setting);
+        builder_error(b, "there is no setting %s; section.key or endpoint.NAME.key is right", setting);
         return;
     }
     const struct setting *s = builder_setting(section, last + 1);
@@ -121,7 +121,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
         e = builder_endpoint(b, name);
         if (!e && !is_endpoint_name(name)) {
-            builder_mistake(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
+            builder_error(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
             return;
         }
         if (!e && !(e = builder_add_endpoint(b, name)))
@@ -142,15 +142,15 @@ void
 builder_take_flags(struct builder *b, const struct config_flags *flags)
 {
     size_t of_file = b->config->n_endpoints;
-    memset(b->touched, 0, sizeof(b->touched));
+    memset(b->overridden, 0, sizeof(b->overridden));
     if (!of_file)
         add_upstream_endpoint(b, flags);
     for (size_t i = 0; i < flags->n; i++) {
         const struct config_flag_value *flag = &flags->values[i];
-        builder_place_nowhere(b);
-        b->place.flag = flag->flag;
+        builder_at_nowhere(b);
+        b->at.flag = flag->flag;
         if (has_control(flag->setting) || has_control(flag->value))
-            builder_mistake(b, "there is a control character in it");
+            builder_error(b, "there is a control character in it");
         else if (!strcmp(flag->setting, "upstream.url"))
             take_upstream_flag(b, of_file, flag);
         else

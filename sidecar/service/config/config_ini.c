@@ -42,13 +42,13 @@ line_mistake(const char *text, size_t len, size_t *at)
         if (iscntrl((unsigned char)text[*at]) && text[*at] != '\t' && strcmp(text + *at, "\n") != 0 &&
             strcmp(text + *at, "\r\n") != 0)
             return "there is a control character in the line";
-    *at = LINE_MOST;
-    if (len > LINE_MOST)
+    *at = CONFIG_LINE_MAX;
+    if (len > CONFIG_LINE_MAX)
         return "the line is longer than 198 bytes; a list may be several lines with the same key";
     *at = 0;
     if (*text == '[' && !memchr(text, ']', said))
         return "the section's name has no end; [section] is right";
-    if (*text == '[' && strcspn(text, "]") > 1 + SECTION_MOST)
+    if (*text == '[' && strcspn(text, "]") > 1 + SECTION_MAX)
         return "the section's name is longer than 48 bytes";
     if (*text && !strchr("[;#\r\n", *text) && !memchr(text, '=', said) && !memchr(text, ':', said))
         return "the line is neither [section] nor key = value";
@@ -60,17 +60,17 @@ static void
 begin_section(struct ini *ini, const char *text)
 {
     struct builder *b = ini->b;
-    char section[SECTION_MOST + 1];
+    char section[SECTION_MAX + 1];
     snprintf(section, sizeof(section), "%.*s", (int)strcspn(text, "]"), text);
 
     const char *name = endpoint_name(section);
     ini->in_unknown_section =
         !builder_setting(name ? "endpoint" : section, NULL) || (name && (!*name || !utf8_is(name)));
-    b->place.column++;
+    b->at.column++;
     if (name && !*name) {
-        builder_mistake(b, "an endpoint needs a name; [endpoint NAME] is right");
+        builder_error(b, "an endpoint needs a name; [endpoint NAME] is right");
     } else if (name && !utf8_is(name)) {
-        builder_mistake(b, "the endpoint's name is no UTF-8; [endpoint NAME] in UTF-8 is right");
+        builder_error(b, "the endpoint's name is no UTF-8; [endpoint NAME] in UTF-8 is right");
     } else if (ini->in_unknown_section) {
         builder_unknown_section(b, section);
     } else if (name) {
@@ -78,7 +78,7 @@ begin_section(struct ini *ini, const char *text)
         if (!e)
             e = builder_add_endpoint(b, name);
         if (e)
-            b->endpoints[e - b->config->endpoints].section = b->place;
+            b->endpoints[e - b->config->endpoints].section = b->at;
     }
 }
 
@@ -86,7 +86,7 @@ begin_section(struct ini *ini, const char *text)
 static void
 place_in_line(struct ini *ini, size_t at)
 {
-    ini->b->place = (struct place){.line = ini->line, .column = ini->skip + at + 1};
+    ini->b->at = (struct source_place){.line = ini->line, .column = ini->skip + at + 1};
 }
 
 /* Refuses what stands behind a section's name and is no comment: inih would leave it away in silence. */
@@ -98,7 +98,7 @@ end_section(struct ini *ini, const char *text)
     if (!next || strchr("\r\n", next) || (next == ';' && blanks))
         return;
     place_in_line(ini, end + blanks);
-    builder_mistake(ini->b, "there is something behind the section's name; key = value is right in a line of its own");
+    builder_error(ini->b, "there is something behind the section's name; key = value is right in a line of its own");
 }
 
 /* Reads as fgets() does for inih; a bad line is reported and left away, and so are leading blanks, which would make the
@@ -117,7 +117,7 @@ read_line(char *out, int size, void *stream)
         free(line);
         return NULL;
     }
-    if (!texts_take(b, &b->lines, line))
+    if (!string_list_take(b, &b->lines, line))
         return NULL;
 
     ini->line++;
@@ -126,7 +126,7 @@ read_line(char *out, int size, void *stream)
     const char *text = line + ini->skip, *wrong = line_mistake(text, (size_t)n - ini->skip, &at);
     place_in_line(ini, at);
     if (wrong) {
-        builder_mistake(b, "%s", wrong);
+        builder_error(b, "%s", wrong);
     } else if (*text == '[') {
         begin_section(ini, text + 1);
         end_section(ini, text);
@@ -168,16 +168,16 @@ value_length(const char *text, bool labels)
 
 /* Puts the value of the line in hand where it belongs. inih has cut it where quotes may have kept it whole. */
 static void
-assign_value(struct ini *ini, const struct setting *s, void *object, struct origin *origin)
+assign_value(struct ini *ini, const struct setting *s, void *object, struct source_map *origin)
 {
     struct builder *b = ini->b;
     const char *text = b->lines.items[ini->line - 1] + ini->skip;
     size_t at = strcspn(text, "=:") + 1;
-    char value[LINE_MOST + 1];
+    char value[CONFIG_LINE_MAX + 1];
 
     at += strspn(text + at, " \t");
     place_in_line(ini, at);
-    origin->settings[s - settings] = b->place;
+    origin->settings[s - settings] = b->at;
     snprintf(value, sizeof(value), "%.*s", (int)value_length(text + at, s->type == TYPE_labels), text + at);
     builder_assign(b, s, object, value);
 }
@@ -189,18 +189,18 @@ take_pair(void *user, const char *section, const char *key, const char *value)
     struct builder *b = ini->b;
     const char *name = endpoint_name(section), *kind = name ? "endpoint" : section;
     void *object = b->config;
-    struct origin *origin = &b->globals;
+    struct source_map *origin = &b->globals;
 
     (void)value;
     if (ini->in_unknown_section || b->out_of_memory)
         return 1;
     place_in_line(ini, 0);
     if (!*section) {
-        builder_mistake(b, "the key %s stands in no section; [section] is to come before it", key);
+        builder_error(b, "the key %s stands in no section; [section] is to come before it", key);
         return 1;
     }
     if (!*key) {
-        builder_mistake(b, "the key is missing; key = value is right");
+        builder_error(b, "the key is missing; key = value is right");
         return 1;
     }
     const struct setting *s = builder_setting(kind, key);
@@ -211,7 +211,7 @@ take_pair(void *user, const char *section, const char *key, const char *value)
     if (name) {
         struct endpoint *e = builder_endpoint(b, name);
         if (!e) {
-            builder_mistake(b, "there is no section [%s] before this line", section);
+            builder_error(b, "there is no section [%s] before this line", section);
             return 1;
         }
         object = e;
@@ -220,7 +220,7 @@ take_pair(void *user, const char *section, const char *key, const char *value)
 
     int before = origin->settings[s - settings].line;
     if (before && !setting_is_list(s->type))
-        builder_mistake(b, "%s is given twice, before in line %d; once is right", key, before);
+        builder_error(b, "%s is given twice, before in line %d; once is right", key, before);
     else
         assign_value(ini, s, object, origin);
     return 1;
@@ -234,20 +234,20 @@ builder_read_file(struct builder *b)
     ini.file = fopen(b->path, "r");
     if (!ini.file) {
         b->unread = true;
-        builder_mistake(b, "%s: %s", b->path, strerror(errno));
+        builder_error(b, "%s: %s", b->path, strerror(errno));
         return;
     }
-    memset(b->touched, 0, sizeof(b->touched));
+    memset(b->overridden, 0, sizeof(b->overridden));
     int line = ini_parse_stream(read_line, &ini, take_pair, &ini);
     if (line < 0)
         b->out_of_memory = true;
     /* read_line() left all bad lines away that it knows of. */
-    b->place = (struct place){.line = line, .column = 1};
+    b->at = (struct source_place){.line = line, .column = 1};
     if (line > 0)
-        builder_mistake(b, "the line is neither [section] nor key = value");
-    builder_place_nowhere(b);
+        builder_error(b, "the line is neither [section] nor key = value");
+    builder_at_nowhere(b);
     b->unread = ferror(ini.file);
     if (b->unread)
-        builder_mistake(b, "%s: %s", b->path, strerror(errno));
+        builder_error(b, "%s: %s", b->path, strerror(errno));
     fclose(ini.file);
 }

@@ -39,11 +39,11 @@ print_text(FILE *out, const struct setting *s, const char *text, enum manner man
     for (const char *p = text; quotes && *p; p++)
         len += *p == '"';
     len += quotes ? 2 : 0;
-    if (len > LINE_MOST) {
+    if (len > CONFIG_LINE_MAX) {
         fprintf(out, "; %s: longer than a line of a file may be\n", s->key);
         return 1;
     }
-    fprintf(out, len + 2 > LINE_MOST ? "%s=" : "%s = ", s->key);
+    fprintf(out, len + 2 > CONFIG_LINE_MAX ? "%s=" : "%s = ", s->key);
     if (quotes)
         fputc('"', out);
     for (; *text; text++) {
@@ -56,7 +56,7 @@ print_text(FILE *out, const struct setting *s, const char *text, enum manner man
 }
 
 static int
-print_list(FILE *out, const struct setting *s, const struct texts *list, enum manner manner)
+print_list(FILE *out, const struct setting *s, const struct string_list *list, enum manner manner)
 {
     int too_long = 0;
     if (!list->n)

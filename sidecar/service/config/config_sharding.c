@@ -26,15 +26,15 @@ static const struct {
 static void
 add_rules(struct builder *b, int setting, enum ss_action action)
 {
-    const struct texts *patterns = (const void *)((const char *)b->config + settings[setting].offset);
+    const struct string_list *patterns = (const void *)((const char *)b->config + settings[setting].offset);
     for (size_t i = 0; i < patterns->n; i++) {
         struct ss_rule_error error;
         int r = ss_rules_add(b->config->rules, action, span_of(patterns->items[i]), &error);
         b->out_of_memory |= r < 0;
         if (r <= 0)
             continue;
-        builder_place_in(b, setting, i, error.offset);
-        builder_mistake(b, "%s: %s", settings[setting].name, error.reason);
+        builder_at_value(b, setting, i, error.offset);
+        builder_error(b, "%s: %s", settings[setting].name, error.reason);
     }
 }
 
@@ -71,8 +71,8 @@ make_sharding(struct builder *b)
     free(labels);
     b->out_of_memory |= r < 0;
     if (r > 0) {
-        builder_place_at(b, NULL, SETTING_hash);
-        builder_mistake(b, "this system's OpenSSL does without MD5; hash = xxh64 is right");
+        builder_at(b, NULL, SETTING_hash);
+        builder_error(b, "this system's OpenSSL does without MD5; hash = xxh64 is right");
     }
 }
 
@@ -81,12 +81,12 @@ check_sharding(struct builder *b)
 {
     const struct config *c = b->config;
 
-    builder_place_at(b, NULL, SETTING_key);
+    builder_at(b, NULL, SETTING_key);
     if (c->key == SS_KEY_LABELS && !c->source_labels.n)
-        builder_mistake(b, "key = labels needs source_labels; source_labels = NAME, NAME is right");
+        builder_error(b, "key = labels needs source_labels; source_labels = NAME, NAME is right");
     if (!strcmp(c->shard_param, c->shard_count_param)) {
-        builder_place_at_either(b, NULL, SETTING_shard_param, SETTING_shard_count_param);
-        builder_mistake(b, "shard_param and shard_count_param are the same; two different names are right");
+        builder_at_either(b, NULL, SETTING_shard_param, SETTING_shard_count_param);
+        builder_error(b, "shard_param and shard_count_param are the same; two different names are right");
     }
     make_rules(b);
     if (!b->out_of_memory)

@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { NAME_MOST = 48 }; /* of those that are compared */
+enum { NAME_MAX = 48 }; /* of those that are compared */
 
 const struct setting *
 builder_setting(const char *section, const char *key)
@@ -35,7 +35,7 @@ least(unsigned a, unsigned b)
 static unsigned
 distance(const char *a, size_t n, const char *b, size_t m)
 {
-    unsigned rows[3][NAME_MOST + 1], *before = rows[0], *above = rows[1], *row = rows[2];
+    unsigned rows[3][NAME_MAX + 1], *before = rows[0], *above = rows[1], *row = rows[2];
 
     for (unsigned j = 0; j <= m; j++)
         above[j] = j;
@@ -62,7 +62,7 @@ nearest(const char *section, const char *name, size_t len)
     const struct setting *best = NULL;
     unsigned least_yet = len < 6 ? 2 : (unsigned)len / 3 + 1; /* one mistake in a short name, a third of a long one */
 
-    if (len > NAME_MOST)
+    if (len > NAME_MAX)
         return NULL;
     for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
         const char *known = section ? s->key : s->section;
@@ -99,15 +99,15 @@ builder_unknown_section(struct builder *b, const char *section)
 {
     const struct setting *meant = nearest(NULL, section, strcspn(section, " \t"));
 
-    builder_begin_mistake(b);
-    fprintf(b->mistakes, "there is no section [%s]; ", section);
+    builder_begin_error(b);
+    fprintf(b->errors, "there is no section [%s]; ", section);
     if (meant) {
-        fprintf(b->mistakes, "did you mean [%s]?", section_name(meant));
+        fprintf(b->errors, "did you mean [%s]?", section_name(meant));
     } else {
-        print_sections(b->mistakes, NULL, " ");
-        fputs(" are right", b->mistakes);
+        print_sections(b->errors, NULL, " ");
+        fputs(" are right", b->errors);
     }
-    builder_end_mistake(b);
+    builder_end_error(b);
 }
 
 void
@@ -118,27 +118,27 @@ builder_unknown_key(struct builder *b, const char *section, const char *kind, co
 
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
         elsewhere |= !strcmp(s->key, key);
-    builder_begin_mistake(b);
-    fprintf(b->mistakes, "there is no key %s in [%s]; ", key, section);
+    builder_begin_error(b);
+    fprintf(b->errors, "there is no key %s in [%s]; ", key, section);
     if (elsewhere) {
-        fprintf(b->mistakes, "%s belongs in ", key);
-        print_sections(b->mistakes, key, " or ");
+        fprintf(b->errors, "%s belongs in ", key);
+        print_sections(b->errors, key, " or ");
     } else if (meant) {
-        fprintf(b->mistakes, "did you mean %s?", meant->key);
+        fprintf(b->errors, "did you mean %s?", meant->key);
     } else {
-        fputs("its keys are", b->mistakes);
+        fputs("its keys are", b->errors);
         for (const struct setting *s = settings; s < settings + SETTINGS; s++)
             if (!strcmp(s->section, kind))
-                fprintf(b->mistakes, " %s", s->key);
+                fprintf(b->errors, " %s", s->key);
     }
-    builder_end_mistake(b);
+    builder_end_error(b);
 }
 
 bool
 builder_unknown_endpoint(struct builder *b, const struct endpoint *e)
 {
     const struct config *c = b->config;
-    const struct origin *origin = &b->endpoints[e - c->endpoints];
+    const struct source_map *origin = &b->endpoints[e - c->endpoints];
     size_t flag = 0, known = 0;
 
     while (flag < SETTINGS && !origin->settings[flag].flag)
@@ -147,13 +147,13 @@ builder_unknown_endpoint(struct builder *b, const struct endpoint *e)
         known += *c->endpoints[i].upstream != 0;
     if (origin->section.line || flag == SETTINGS || !known)
         return false;
-    b->place = origin->settings[flag];
-    builder_begin_mistake(b);
-    fprintf(b->mistakes, "there is no endpoint %s; expected ", e->name);
+    b->at = origin->settings[flag];
+    builder_begin_error(b);
+    fprintf(b->errors, "there is no endpoint %s; expected ", e->name);
     for (size_t i = 0; i < c->n_endpoints; i++)
         if (*c->endpoints[i].upstream)
-            fprintf(b->mistakes, "%s, ", c->endpoints[i].name);
-    fprintf(b->mistakes, "or endpoint.%s.upstream=URL", e->name);
-    builder_end_mistake(b);
+            fprintf(b->errors, "%s, ", c->endpoints[i].name);
+    fprintf(b->errors, "or endpoint.%s.upstream=URL", e->name);
+    builder_end_error(b);
     return true;
 }

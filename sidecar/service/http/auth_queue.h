@@ -12,10 +12,10 @@
 #include <sys/queue.h>
 
 struct credential;
-struct door;
+struct access_policy;
 struct event_base;
 struct evhttp_request;
-struct verifier;
+struct password_worker;
 
 enum attempt_verdict {
     ATTEMPT_MATCHES,
@@ -23,27 +23,28 @@ enum attempt_verdict {
     ATTEMPT_DISPLACED, /* it was not matched: its place was given to another address */
 };
 
-struct attempts {
+struct auth_queue {
     struct event_base *base;
-    struct verifier *verifier; /* made for the first one */
-    TAILQ_HEAD(attempt_queue, attempt) queue;
-    size_t n;                /* of the queue, and the current one */
-    struct attempt *current; /* being matched; no longer in the queue */
-    void (*judged)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx);
+    struct password_worker *worker; /* made for the first one */
+    TAILQ_HEAD(pending_auth_list, pending_auth) queue;
+    size_t n;                     /* of the queue, and the current one */
+    struct pending_auth *current; /* being matched; no longer in the queue */
+    void (*auth_done)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx);
     void *ctx;
 };
 
-/* judged() is told of each request whose connection is still there. */
-void attempts_init(struct attempts *attempts, struct event_base *base,
-                   void (*judged)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx), void *ctx);
+/* auth_done() is told of each request whose connection is still there. */
+void auth_queue_init(struct auth_queue *auth_queue, struct event_base *base,
+                     void (*auth_done)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx),
+                     void *ctx);
 
 /* After all connections have gone. A zeroed one is fine. */
-void attempts_deinit(struct attempts *attempts);
+void auth_queue_deinit(struct auth_queue *auth_queue);
 
 /* Takes a request in, and, if that succeeds, the credential. 0; 429: too many wait; 503: there is no memory or no
  * thread.
  */
-int attempts_add(struct attempts *attempts, struct evhttp_request *request, struct door *door,
-                 struct credential *credential);
+int auth_queue_add(struct auth_queue *auth_queue, struct evhttp_request *request, struct access_policy *policy,
+                   struct credential *credential);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "connections.h"
 
-#include "service/base/fd_reserve.h"
 #include "service/access/access_policy.h"
-#include "service/telemetry/rejection_log.h"
-#include "service/base/loop.h"
-#include "service/base/alloc_reserve.h"
-#include "service/base/peer.h"
 #include "service/access/tls.h"
+#include "service/base/alloc_reserve.h"
+#include "service/base/fd_reserve.h"
+#include "service/base/loop.h"
+#include "service/base/peer.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -34,12 +34,12 @@ struct connection {
     struct event *deadline;
     struct peer peer;
     enum phase phase;
-    uint64_t of_peer;  /* connections that its peer has, this one included */
-    size_t came;       /* bytes, since the last request */
-    bool yields;       /* its handshake lets all else go first */
-    bool spoke;        /* a byte of it has come */
-    bool served;       /* it got an answer 200 */
-    uint64_t failures; /* memory_failures() when its answer was begun */
+    uint64_t peer_count;  /* connections that its peer has, this one included */
+    size_t request_bytes; /* bytes, since the last request */
+    bool low_priority;    /* its handshake lets all else go first */
+    bool got_bytes;       /* a byte of it has come */
+    bool had_200;         /* it got an answer 200 */
+    uint64_t failures;    /* alloc_failures() when its answer was begun */
     const struct connection_events *events;
     void *ctx;
 };
@@ -58,7 +58,7 @@ set_deadline(struct connection *c, int64_t ms)
 static void
 start_deadline(struct connection *c)
 {
-    c->yields = false;
+    c->low_priority = false;
     set_deadline(c, c->all->settings.head_timeout);
 }
 
@@ -69,14 +69,14 @@ start_deadline_of_handshake(struct connection *c)
     start_deadline(c);
     if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= YIELD_MS)
         return;
-    c->yields = true;
+    c->low_priority = true;
     set_deadline(c, YIELD_MS);
 }
 
 static void
 yield_no_more(struct connection *c)
 {
-    c->yields = false;
+    c->low_priority = false;
     tls_set_priority(c->bev, LOOP_USUAL);
     set_deadline(c, c->all->settings.head_timeout - YIELD_MS);
 }
@@ -86,7 +86,7 @@ hit(const struct connection *c, enum limit limit, const char *reason)
 {
     char text[PEER_TEXT];
     peer_print(&c->peer, text);
-    limits_hit(c->all->limits, limit, text, reason);
+    rejection_report(c->all->rejections, limit, text, reason);
 }
 
 /* Tells a peer why, as far as its socket takes it at once and without TLS. */
@@ -106,7 +106,7 @@ static void
 end(struct connection *c, enum limit limit)
 {
     hit(c, limit, NULL);
-    if (limit == LIMIT_REQUEST_DEADLINE && c->spoke)
+    if (limit == LIMIT_HEAD_TIMEOUT && c->got_bytes)
         say(c, "408 Request Timeout");
     else if (limit == LIMIT_CONNECTIONS || limit == LIMIT_CONNECTIONS_PER_PEER)
         say(c, "503 Too Many Connections");
@@ -121,10 +121,10 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct connection *c = ctx;
     (void)fd, (void)what;
-    if (c->yields)
+    if (c->low_priority)
         yield_no_more(c);
     else
-        end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_REQUEST_DEADLINE);
+        end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_HEAD_TIMEOUT);
 }
 
 static void
@@ -132,8 +132,8 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *ctx)
 {
     struct connection *c = ctx;
     (void)input;
-    c->spoke |= info->n_added > 0;
-    c->came += info->n_added;
+    c->got_bytes |= info->n_added > 0;
+    c->request_bytes += info->n_added;
     if (c->phase == IDLE && info->n_added) {
         c->phase = HEAD;
         start_deadline(c);
@@ -146,9 +146,9 @@ on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ct
 {
     struct connection *c = ctx;
     (void)output;
-    if (c->phase != HEAD || !info->n_added || c->came <= CONNECTION_HEAD_MOST)
+    if (c->phase != HEAD || !info->n_added || c->request_bytes <= CONNECTION_HEAD_MAX)
         return;
-    c->came = 0; /* once is enough */
+    c->request_bytes = 0; /* once is enough */
     hit(c, LIMIT_REQUEST_HEAD, NULL);
 }
 
@@ -159,12 +159,12 @@ static void
 count_peer(struct connection *c, bool in)
 {
     struct connection *other;
-    c->of_peer = 1;
+    c->peer_count = 1;
     TAILQ_FOREACH (other, &c->all->list, next) {
         if (other == c || other->phase == FRESH || !peer_is_same(&other->peer, &c->peer))
             continue;
-        other->of_peer += in ? 1 : (uint64_t)-1;
-        c->of_peer++;
+        other->peer_count += in ? 1 : (uint64_t)-1;
+        c->peer_count++;
     }
 }
 
@@ -231,9 +231,9 @@ find_evictable(const struct connection *c, bool of_peer)
             continue;
         if (old->phase != HEAD && old->phase != IDLE)
             continue;
-        if (!old->served)
+        if (!old->had_200)
             return old;
-        if (old->of_peer > (best ? best->of_peer : c->of_peer))
+        if (old->peer_count > (best ? best->peer_count : c->peer_count))
             best = old;
     }
     return best;
@@ -250,20 +250,20 @@ evict_for(const struct connection *c, bool of_peer)
 
 /* Whether c may come in, for which room is made if need be. */
 static bool
-may_come_in(const struct connection *c, enum limit *why)
+may_admit(const struct connection *c, enum limit *why)
 {
     const struct connections_settings *s = &c->all->settings;
     *why = LIMIT_NETWORK;
-    if (!door_knows(c->all->door, &c->peer))
+    if (!access_allows_peer(c->all->policy, &c->peer))
         return false;
     *why = LIMIT_CONNECTIONS_PER_PEER;
-    if (s->most_per_peer && c->of_peer > s->most_per_peer && !evict_for(c, true))
+    if (s->max_per_peer && c->peer_count > s->max_per_peer && !evict_for(c, true))
         return false;
     *why = LIMIT_CONNECTIONS;
-    if (s->most && c->all->n > s->most && !evict_for(c, false))
+    if (s->max && c->all->n > s->max && !evict_for(c, false))
         return false;
     *why = LIMIT_DESCRIPTORS;
-    return !descriptors_are_scarce(c->all->n) || evict_for(c, false);
+    return !fds_are_low(c->all->n) || evict_for(c, false);
 }
 
 static void
@@ -288,7 +288,7 @@ admit(struct connection *c)
     if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
         !evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c))
         evhttp_connection_free(c->evhttp);
-    else if (!may_come_in(c, &why))
+    else if (!may_admit(c, &why))
         end(c, why);
     else
         start_deadline_of_handshake(c);
@@ -318,11 +318,11 @@ on_complete(struct evhttp_request *request, void *ctx)
     const struct connection_events *events = c->events;
 
     c->events = NULL;
-    c->served |= evhttp_request_get_response_code(request) == 200;
+    c->had_200 |= evhttp_request_get_response_code(request) == 200;
     c->phase = IDLE;
     event_del(c->deadline);
-    c->came = evbuffer_get_length(bufferevent_get_input(c->bev));
-    if (c->came) {
+    c->request_bytes = evbuffer_get_length(bufferevent_get_input(c->bev));
+    if (c->request_bytes) {
         c->phase = HEAD; /* the next was sent ahead */
         start_deadline(c);
     }
@@ -360,7 +360,7 @@ connection_peer(const struct connection *c)
 }
 
 void
-connection_listen(struct connection *c, const struct connection_events *events, void *ctx)
+connection_set_callbacks(struct connection *c, const struct connection_events *events, void *ctx)
 {
     c->events = events;
     c->ctx = ctx;
@@ -395,21 +395,21 @@ connection_abort(struct evhttp_connection *evhttp)
 void
 connection_begin_answer(struct connection *c)
 {
-    c->failures = memory_failures();
+    c->failures = alloc_failures();
 }
 
 bool
 connection_has_answer(const struct connection *c)
 {
-    return memory_failures() == c->failures;
+    return alloc_failures() == c->failures;
 }
 
 /* All of them. */
 
 int
-connections_init(struct connections *all, struct event_base *base, struct limits *limits)
+connections_init(struct connections *all, struct event_base *base, struct rejection_log *rejections)
 {
-    *all = (struct connections){.base = base, .limits = limits};
+    *all = (struct connections){.base = base, .rejections = rejections};
     TAILQ_INIT(&all->list);
     all->admission = event_new(base, -1, 0, on_admission, all);
     if (!all->admission)
@@ -420,11 +420,11 @@ connections_init(struct connections *all, struct event_base *base, struct limits
 }
 
 void
-connections_set(struct connections *all, const struct connections_settings *settings, struct door *door)
+connections_set(struct connections *all, const struct connections_settings *settings, struct access_policy *policy)
 {
-    door_ref(door);
-    door_unref(all->door);
-    all->door = door;
+    access_policy_ref(policy);
+    access_policy_unref(all->policy);
+    all->policy = policy;
     all->settings = *settings;
 }
 
@@ -450,6 +450,6 @@ connections_deinit(struct connections *all)
     if (all->admission)
         event_free(all->admission);
     all->admission = NULL;
-    door_unref(all->door);
-    all->door = NULL;
+    access_policy_unref(all->policy);
+    all->policy = NULL;
 }

@@ -25,27 +25,27 @@
 
 struct bufferevent;
 struct connection;
-struct door;
+struct access_policy;
 struct event;
 struct event_base;
 struct evhttp;
 struct evhttp_connection;
 struct evhttp_request;
-struct limits;
+struct rejection_log;
 
 /* Bytes of a request's head. Prometheus' are below 1 KiB; Go's server takes 1 MiB, nginx lines of 8 KiB. */
-enum { CONNECTION_HEAD_MOST = 8 * 1024 };
+enum { CONNECTION_HEAD_MAX = 8 * 1024 };
 
 struct connections_settings {
-    uint64_t most, most_per_peer; /* 0: any number */
-    int64_t head_timeout;         /* milliseconds */
+    uint64_t max, max_per_peer; /* 0: any number */
+    int64_t head_timeout;       /* milliseconds */
 };
 
 struct connections {
     struct event_base *base;
-    struct limits *limits;
+    struct rejection_log *rejections;
     struct connections_settings settings;
-    struct door *door;                            /* a reference: who may connect */
+    struct access_policy *policy;                 /* a reference: who may connect */
     TAILQ_HEAD(connection_list, connection) list; /* the oldest first */
     size_t n;
     struct event *admission; /* looks at those that were just accepted, before a byte of theirs is read */
@@ -58,7 +58,7 @@ struct connection_events {
 };
 
 /* 0: the connections are the caller's. -ENOMEM. */
-int connections_init(struct connections *all, struct event_base *base, struct limits *limits);
+int connections_init(struct connections *all, struct event_base *base, struct rejection_log *rejections);
 
 /* After the evhttp server they are of. A zeroed one is fine. */
 void connections_deinit(struct connections *all);
@@ -68,7 +68,8 @@ void connections_deinit(struct connections *all);
 int connections_add(struct connections *all, struct bufferevent *bev);
 
 /* Puts other settings and another door in force, for those to come. */
-void connections_set(struct connections *all, const struct connections_settings *settings, struct door *door);
+void connections_set(struct connections *all, const struct connections_settings *settings,
+                     struct access_policy *policy);
 
 /* Closes those that wait for nothing but a next request. */
 void connections_close_idle(struct connections *all);
@@ -82,7 +83,7 @@ struct connection *connection_of(struct evhttp_request *request);
 struct peer connection_peer(const struct connection *connection);
 
 /* Names who is told of the answer's end; NULL events: nobody. */
-void connection_listen(struct connection *connection, const struct connection_events *events, void *ctx);
+void connection_set_callbacks(struct connection *connection, const struct connection_events *events, void *ctx);
 
 /*
  * Resets a TCP connection. evhttp's own way is to shut it down first, and for an HTTP/1.0 client that would be the end

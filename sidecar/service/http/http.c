@@ -2,10 +2,10 @@
 #include "http.h"
 
 #include "auth_queue.h"
-#include "service/access/access_policy.h"
-#include "service/telemetry/rejection_log.h"
 #include "listen.h"
+#include "service/access/access_policy.h"
 #include "service/access/tls.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -23,11 +23,11 @@
 
 enum {
     /* No body means anything here; one that fits is read and thrown away, so that the connection can be kept. */
-    BODY_MOST = 8 * 1024,
+    BODY_MAX = 8 * 1024,
     /* What a client may send ahead while its answer goes out. More than evhttp needs to see that a head is too long. */
-    READ_MOST = 16 * 1024,
+    READ_MAX = 16 * 1024,
     /* Bytes of a system call; libevent's 16 KiB make an answer four times as many. */
-    WRITE_MOST = 256 * 1024,
+    WRITE_MAX = 256 * 1024,
     /* Prometheus keeps idle connections for 5 minutes; the one who closes first should be it. */
     IDLE_SECONDS = 320,
 };
@@ -36,11 +36,11 @@ struct http {
     struct event_base *base;
     struct evhttp *evhttp;
     struct connections connections;
-    struct attempts attempts;
+    struct auth_queue auth_queue;
     const struct http_handler *handler;
     bool draining;
-    void (*judged)(void *ctx); /* while draining */
-    void *judged_ctx;
+    void (*auth_done)(void *ctx); /* while draining */
+    void *auth_done_ctx;
 };
 
 /* evhttp reads on while an error of its own goes out; without a mark a client could fill the memory meanwhile. */
@@ -48,12 +48,12 @@ static struct bufferevent *
 new_connection(struct event_base *base, void *ctx)
 {
     struct http *http = ctx;
-    SSL_CTX *tls = http->connections.door->tls;
+    SSL_CTX *tls = http->connections.policy->tls;
     struct bufferevent *bev = tls ? tls_accept(tls, base) : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     /* Without one evhttp makes one of its own, without TLS: on_request() does not know that either. */
     if (bev) {
-        bufferevent_setwatermark(bev, EV_READ, 0, READ_MOST);
-        bufferevent_set_max_single_write(bev, WRITE_MOST);
+        bufferevent_setwatermark(bev, EV_READ, 0, READ_MAX);
+        bufferevent_set_max_single_write(bev, WRITE_MAX);
         connections_add(&http->connections, bev); /* or on_request() does not know it */
     }
     return bev;
@@ -64,7 +64,7 @@ new_connection(struct event_base *base, void *ctx)
  * take the rest for the next request.
  */
 static bool
-is_odd(struct evhttp_request *request)
+has_ambiguous_framing(struct evhttp_request *request)
 {
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
     const struct evkeyval *h;
@@ -84,7 +84,7 @@ is_odd(struct evhttp_request *request)
 
 /* evhttp closes the connection after any request but a CONNECT. */
 static void
-close_behind(struct evhttp_request *request)
+close_after_response(struct evhttp_request *request)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     if (request->type == EVHTTP_REQ_CONNECT)
@@ -101,9 +101,9 @@ http_refuse(struct http *http, struct evhttp_request *request, enum limit limit,
     char text[PEER_TEXT];
     struct peer peer = connection_peer(connection_of(request));
     peer_print(&peer, text);
-    limits_hit(http->connections.limits, limit, text, reason);
+    rejection_report(http->connections.rejections, limit, text, reason);
     if (status == 401)
-        door_challenge(http->connections.door, request);
+        access_add_challenge(http->connections.policy, request);
     if (status == 429)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", "5");
     http_reply(request, status, reason);
@@ -118,7 +118,7 @@ refuse_attempt(struct http *http, struct evhttp_request *request)
 static void
 ask(struct http *http, struct evhttp_request *request, struct credential *credential)
 {
-    int status = attempts_add(&http->attempts, request, http->connections.door, credential);
+    int status = auth_queue_add(&http->auth_queue, request, http->connections.policy, credential);
     credential_deinit(credential);
     if (status == 429)
         refuse_attempt(http, request);
@@ -130,59 +130,59 @@ static bool
 is_open(const struct http *http, struct evhttp_request *request)
 {
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    for (const char *const *open = http->handler->open; open && *open; open++)
+    for (const char *const *open = http->handler->unauthenticated_paths; open && *open; open++)
         if (path && !strcmp(path, *open))
             return true;
     return false;
 }
 
 static void
-come_in(struct http *http, struct evhttp_request *request)
+handle_authorized(struct http *http, struct evhttp_request *request)
 {
     struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
-    struct door *door = http->connections.door;
+    struct access_policy *policy = http->connections.policy;
     struct peer peer = connection_peer(connection_of(request));
     struct credential credential;
-    struct door_refusal refusal;
+    struct access_refusal refusal;
 
     connection_begin_answer(connection_of(request));
-    if (tls_is(bev) && !tls_is_under(bev, door->tls))
-        close_behind(request); /* the next one comes under the certificate in force */
-    if (!door_knows(door, &peer)) {
+    if (tls_is(bev) && !tls_is_under(bev, policy->tls))
+        close_after_response(request); /* the next one comes under the certificate in force */
+    if (!access_allows_peer(policy, &peer)) {
         http_refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
         return;
     }
-    if (door->tls && !tls_is(bev)) {
-        close_behind(request);
+    if (policy->tls && !tls_is(bev)) {
+        close_after_response(request);
         http_refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
         return;
     }
-    switch (is_open(http, request) ? DOOR_OPEN : door_check(door, request, bev, &credential, &refusal)) {
-    case DOOR_OPEN:
+    switch (is_open(http, request) ? ACCESS_GRANTED : access_check(policy, request, bev, &credential, &refusal)) {
+    case ACCESS_GRANTED:
         http->handler->handle(request, http->handler->ctx);
         break;
-    case DOOR_SHUT:
+    case ACCESS_DENIED:
         http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
         break;
-    case DOOR_ASK:
+    case ACCESS_PENDING:
         ask(http, request, &credential);
     }
 }
 
 /* Who was found good is remembered by the door that it asked. Another may be in force by now. */
 static void
-on_judged(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx)
+on_auth_done(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx)
 {
     struct http *http = ctx;
-    struct door_refusal refusal = door_refuse();
+    struct access_refusal refusal = access_refuse();
     if (verdict == ATTEMPT_MATCHES)
-        come_in(http, request);
+        handle_authorized(http, request);
     else if (verdict == ATTEMPT_DISPLACED)
         refuse_attempt(http, request);
     else
         http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
-    if (http->draining && !http_is_judging(http))
-        http->judged(http->judged_ctx);
+    if (http->draining && !http_has_pending_auth(http))
+        http->auth_done(http->auth_done_ctx);
 }
 
 static void
@@ -192,40 +192,41 @@ on_request(struct evhttp_request *request, void *ctx)
     struct connection *connection = connection_begin(&http->connections, request);
 
     if (http->draining)
-        close_behind(request);
+        close_after_response(request);
     if (!connection) {
-        close_behind(request);
+        close_after_response(request);
         http_reply(request, 503, "there is no memory left for the connection");
     } else if (request->type == EVHTTP_REQ_CONNECT) {
-        close_behind(request);
+        close_after_response(request);
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
         http_reply(request, 405, "CONNECT is not supported: scrapeshard is not a proxy for other hosts");
-    } else if (is_odd(request)) {
-        close_behind(request);
+    } else if (has_ambiguous_framing(request)) {
+        close_after_response(request);
         http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
     } else if (http->draining) {
         http_reply(request, 503, "scrapeshard is shutting down");
     } else {
-        come_in(http, request);
+        handle_authorized(http, request);
     }
 }
 
 int
-http_new(struct http **httpp, struct event_base *base, struct limits *limits, const struct http_handler *handler)
+http_new(struct http **httpp, struct event_base *base, struct rejection_log *rejections,
+         const struct http_handler *handler)
 {
     struct http *http = calloc(1, sizeof(*http));
     if (!http)
         return -ENOMEM;
     http->base = base;
     http->handler = handler;
-    attempts_init(&http->attempts, base, on_judged, http);
+    auth_queue_init(&http->auth_queue, base, on_auth_done, http);
     http->evhttp = evhttp_new(base);
-    if (!http->evhttp || connections_init(&http->connections, base, limits)) {
+    if (!http->evhttp || connections_init(&http->connections, base, rejections)) {
         http_free(http);
         return -ENOMEM;
     }
-    evhttp_set_max_headers_size(http->evhttp, CONNECTION_HEAD_MOST); /* of its own it has no limit */
-    evhttp_set_max_body_size(http->evhttp, BODY_MOST);
+    evhttp_set_max_headers_size(http->evhttp, CONNECTION_HEAD_MAX); /* of its own it has no limit */
+    evhttp_set_max_body_size(http->evhttp, BODY_MAX);
     evhttp_set_timeout(http->evhttp, IDLE_SECONDS);
     evhttp_set_default_content_type(http->evhttp, "text/plain; charset=utf-8");
     /* All of them, so that the handler says which are right. */
@@ -245,15 +246,15 @@ http_free(struct http *http)
         return;
     if (http->evhttp)
         evhttp_free(http->evhttp);
-    attempts_deinit(&http->attempts);
+    auth_queue_deinit(&http->auth_queue);
     connections_deinit(&http->connections);
     free(http);
 }
 
 void
-http_set(struct http *http, const struct connections_settings *settings, struct door *door)
+http_set(struct http *http, const struct connections_settings *settings, struct access_policy *policy)
 {
-    connections_set(&http->connections, settings, door);
+    connections_set(&http->connections, settings, policy);
 }
 
 int
@@ -284,17 +285,17 @@ http_connections(const struct http *http)
 }
 
 bool
-http_is_judging(const struct http *http)
+http_has_pending_auth(const struct http *http)
 {
-    return http->attempts.n;
+    return http->auth_queue.n;
 }
 
 void
-http_drain(struct http *http, void (*judged)(void *ctx), void *ctx)
+http_drain(struct http *http, void (*auth_done)(void *ctx), void *ctx)
 {
     http->draining = true;
-    http->judged = judged;
-    http->judged_ctx = ctx;
+    http->auth_done = auth_done;
+    http->auth_done_ctx = ctx;
     evhttp_foreach_bound_socket(http->evhttp, stop_listening, NULL);
     connections_close_idle(&http->connections);
 }

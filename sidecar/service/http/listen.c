@@ -125,7 +125,7 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
     const struct timeval pause = {0, ACCEPT_PAUSE_US};
     int error = errno;
     (void)ctx;
-    if ((error == EMFILE || error == ENFILE) && descriptors_turn_away(evconnlistener_get_fd(listener)))
+    if ((error == EMFILE || error == ENFILE) && fd_reserve_reject(evconnlistener_get_fd(listener)))
         return;
     if (!evconnlistener_disable(listener) &&
         event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, accept_again, listener, &pause))

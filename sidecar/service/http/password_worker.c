@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct verifier {
+struct password_worker {
     pthread_t thread;
     bool started;
     int wake; /* an eventfd: the match is done */
@@ -30,7 +30,7 @@ struct verifier {
 /* The thread. */
 
 static void
-rest(struct verifier *v, const struct timespec *began)
+rest(struct password_worker *v, const struct timespec *began)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -44,7 +44,7 @@ rest(struct verifier *v, const struct timespec *began)
 static void *
 work(void *ctx)
 {
-    struct verifier *v = ctx;
+    struct password_worker *v = ctx;
     pthread_mutex_lock(&v->mutex);
     while (!v->stop) {
         struct timespec began;
@@ -74,7 +74,7 @@ work(void *ctx)
 static void
 on_wake(evutil_socket_t fd, short what, void *ctx)
 {
-    struct verifier *v = ctx;
+    struct password_worker *v = ctx;
     uint64_t n;
     (void)what;
     if (read(fd, &n, sizeof(n)) < 0)
@@ -86,7 +86,7 @@ on_wake(evutil_socket_t fd, short what, void *ctx)
 }
 
 void
-verifier_begin(struct verifier *v, const struct credential *credential)
+password_worker_start(struct password_worker *v, const struct credential *credential)
 {
     pthread_mutex_lock(&v->mutex);
     v->credential = credential;
@@ -96,7 +96,7 @@ verifier_begin(struct verifier *v, const struct credential *credential)
 
 /* Signals are for the event loop. */
 static int
-start_thread(struct verifier *v)
+start_thread(struct password_worker *v)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -107,10 +107,11 @@ start_thread(struct verifier *v)
 }
 
 int
-verifier_new(struct verifier **verifierp, struct event_base *base, void (*done)(bool matches, void *ctx), void *ctx)
+password_worker_new(struct password_worker **verifierp_placeholder, struct event_base *base,
+                    void (*done)(bool matches, void *ctx), void *ctx)
 {
     pthread_condattr_t attributes;
-    struct verifier *v = calloc(1, sizeof(*v));
+    struct password_worker *v = calloc(1, sizeof(*v));
     if (!v)
         return -ENOMEM;
     pthread_mutex_init(&v->mutex, NULL);
@@ -124,14 +125,14 @@ verifier_new(struct verifier **verifierp, struct event_base *base, void (*done)(
     v->event = v->wake < 0 ? NULL : event_new(base, v->wake, EV_READ | EV_PERSIST, on_wake, v);
     int r = v->event && !event_add(v->event, NULL) ? start_thread(v) : -ENOMEM;
     if (r)
-        verifier_free(v);
+        password_worker_free(v);
     else
-        *verifierp = v;
+        *verifierp_placeholder = v;
     return r;
 }
 
 void
-verifier_free(struct verifier *v)
+password_worker_free(struct password_worker *v)
 {
     if (!v)
         return;

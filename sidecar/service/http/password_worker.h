@@ -7,16 +7,16 @@
 
 struct credential;
 struct event_base;
-struct verifier;
+struct password_worker;
 
 /* 0: *verifierp is the caller's; done() comes from the event loop. -ENOMEM; -EAGAIN: there is no thread to be had. */
-int verifier_new(struct verifier **verifierp, struct event_base *base, void (*done)(bool matches, void *ctx),
-                 void *ctx);
+int password_worker_new(struct password_worker **verifierp_placeholder, struct event_base *base,
+                        void (*done)(bool matches, void *ctx), void *ctx);
 
 /* Waits for the match in hand. NULL is fine. */
-void verifier_free(struct verifier *verifier);
+void password_worker_free(struct password_worker *worker);
 
 /* Begins to match; not again before done(). The credential is borrowed until then. */
-void verifier_begin(struct verifier *verifier, const struct credential *credential);
+void password_worker_start(struct password_worker *worker, const struct credential *credential);
 
 #endif

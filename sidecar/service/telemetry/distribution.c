@@ -4,20 +4,20 @@
 #include <stdlib.h>
 
 void
-falls_begin(struct falls *f, int64_t now)
+distribution_start(struct distribution *f, int64_t now)
 {
-    *f = (struct falls){.when = now, .items = f->items, .capacity = f->capacity};
+    *f = (struct distribution){.when = now, .items = f->items, .capacity = f->capacity};
 }
 
 static bool
-has_room(struct falls *f)
+has_room(struct distribution *f)
 {
     if (f->n < f->capacity)
         return true;
-    if (f->n == FALLS_MOST)
+    if (f->n == DISTRIBUTION_FAMILIES_MAX)
         return false;
     size_t capacity = f->capacity ? 2 * f->capacity : 64;
-    struct fall *items = realloc(f->items, capacity * sizeof(*items));
+    struct family_load *items = realloc(f->items, capacity * sizeof(*items));
     if (!items)
         return false;
     f->items = items;
@@ -26,21 +26,21 @@ has_room(struct falls *f)
 }
 
 void
-falls_take(void *ctx, const struct ss_family_count *family)
+distribution_add_family(void *ctx, const struct ss_family_count *family)
 {
-    struct falls *f = ctx;
-    switch (family->fate) {
-    case SS_FAMILY_HASHED:
+    struct distribution *f = ctx;
+    switch (family->route) {
+    case SS_FAMILY_BY_HASH:
         if (has_room(f))
-            f->items[f->n++] = (struct fall){family->hash, family->series};
+            f->items[f->n++] = (struct family_load){family->hash, family->series};
         break;
-    case SS_FAMILY_EVERY:
+    case SS_FAMILY_ALL:
         f->every += family->series;
         break;
-    case SS_FAMILY_DROPPED:
+    case SS_FAMILY_NONE:
         f->dropped += family->series;
         break;
-    case SS_FAMILY_PARTS:
+    case SS_FAMILY_SPLIT:
         f->parted += family->series;
         f->parted_families++;
         break;
@@ -48,7 +48,7 @@ falls_take(void *ctx, const struct ss_family_count *family)
 }
 
 void
-falls_end(struct falls *f, uint64_t series)
+distribution_finish(struct distribution *f, uint64_t series)
 {
     uint64_t counted = f->every + f->parted + f->dropped;
     for (size_t i = 0; i < f->n; i++)
@@ -57,7 +57,8 @@ falls_end(struct falls *f, uint64_t series)
 }
 
 void
-falls_loads(const struct falls *f, const struct ss_sharding *sharding, uint32_t count, uint64_t *loads)
+distribution_shard_loads(const struct distribution *f, const struct ss_sharding *sharding, uint32_t count,
+                         uint64_t *loads)
 {
     for (uint32_t shard = 0; shard < count; shard++)
         loads[shard] = f->every;
@@ -66,7 +67,7 @@ falls_loads(const struct falls *f, const struct ss_sharding *sharding, uint32_t 
 }
 
 uint64_t
-falls_moved(const struct falls *f, const struct ss_sharding *sharding, uint32_t from, uint32_t to)
+distribution_moved_series(const struct distribution *f, const struct ss_sharding *sharding, uint32_t from, uint32_t to)
 {
     uint64_t moved = 0;
     for (size_t i = 0; i < f->n; i++)
@@ -76,8 +77,8 @@ falls_moved(const struct falls *f, const struct ss_sharding *sharding, uint32_t 
 }
 
 void
-falls_deinit(struct falls *f)
+distribution_deinit(struct distribution *f)
 {
     free(f->items);
-    *f = (struct falls){0};
+    *f = (struct distribution){0};
 }

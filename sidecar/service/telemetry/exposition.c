@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LABELS_MOST = 8 };
+enum { LABELS_MAX = 8 };
 
 /* Negotiation. */
 
@@ -153,7 +153,7 @@ void
 exposition_histogram(struct exposition *e, const char *name, const struct metric_label *labels, size_t n,
                      const struct histogram *histogram, const struct histogram_bound *bounds)
 {
-    struct metric_label with_le[LABELS_MOST];
+    struct metric_label with_le[LABELS_MAX];
     uint64_t sum = 0;
 
     memcpy(with_le, labels, n * sizeof(*labels));

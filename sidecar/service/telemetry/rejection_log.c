@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-enum { TELL_SECONDS = 10 };
+enum { REPORT_SECONDS = 10 };
 
 static const struct {
     const char *word, *what;
@@ -16,7 +16,7 @@ static const struct {
     [LIMIT_EVICTED] = {"evicted", "an idle connection had to make room for another"},
     [LIMIT_DESCRIPTORS] = {"descriptors", "a connection was refused: there are no descriptors left"},
     [LIMIT_REQUEST_HEAD] = {"request_head", "a request was refused: its head is larger than 8 KiB"},
-    [LIMIT_REQUEST_DEADLINE] = {"head_timeout", "a connection was closed: no request came in time"},
+    [LIMIT_HEAD_TIMEOUT] = {"head_timeout", "a connection was closed: no request came in time"},
     [LIMIT_SLOW_READER] = {"answer_timeout", "a connection was closed: its answer was not read in time"},
     [LIMIT_IN_FLIGHT] = {"max_in_flight", "a scrape was refused: as many are in flight as may be"},
     [LIMIT_NETWORK] = {"allow_networks", "a connection was refused: its peer is in no network that may come in"},
@@ -26,23 +26,23 @@ static const struct {
 };
 
 void
-limits_init(struct limits *limits, const struct log *log, struct telemetry *telemetry)
+rejection_log_init(struct rejection_log *rejections, const struct log *log, struct telemetry *telemetry)
 {
-    *limits = (struct limits){.log = log, .telemetry = telemetry};
+    *rejections = (struct rejection_log){.log = log, .telemetry = telemetry};
 }
 
 void
-limits_hit(struct limits *limits, enum limit limit, const char *peer, const char *reason)
+rejection_report(struct rejection_log *rejections, enum limit limit, const char *peer, const char *reason)
 {
     struct timespec now;
-    uint64_t hits = ++limits->of[limit].hits, told = limits->of[limit].told;
+    uint64_t hits = ++rejections->of[limit].hits, told = rejections->of[limit].reported;
 
-    telemetry_limit_hit(limits->telemetry, limit);
+    telemetry_limit_hit(rejections->telemetry, limit);
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (told && now.tv_sec < limits->of[limit].when + TELL_SECONDS)
+    if (told && now.tv_sec < rejections->of[limit].when + REPORT_SECONDS)
         return;
-    limits->of[limit].told = hits;
-    limits->of[limit].when = now.tv_sec;
-    log_warn(limits->log, rows[limit].what, log_text("limit", rows[limit].word), log_text("peer", peer),
+    rejections->of[limit].reported = hits;
+    rejections->of[limit].when = now.tv_sec;
+    log_warn(rejections->log, rows[limit].what, log_text("limit", rows[limit].word), log_text("peer", peer),
              log_number("times", (double)(hits - told)), log_text("reason", reason));
 }

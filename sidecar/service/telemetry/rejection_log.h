@@ -13,20 +13,20 @@
 
 struct log;
 
-struct limits {
+struct rejection_log {
     const struct log *log;
     struct telemetry *telemetry; /* counts them, too */
     struct {
-        uint64_t hits; /* since the program began */
-        uint64_t told; /* of them, in the log */
-        int64_t when;  /* the log was told last: seconds of the monotonic clock */
+        uint64_t hits;     /* since the program began */
+        uint64_t reported; /* of them, in the log */
+        int64_t when;      /* the log was told last: seconds of the monotonic clock */
     } of[LIMITS];
 };
 
 /* Borrows both. */
-void limits_init(struct limits *limits, const struct log *log, struct telemetry *telemetry);
+void rejection_log_init(struct rejection_log *rejections, const struct log *log, struct telemetry *telemetry);
 
 /* A limit was hit by a peer, as text. reason is for the log, or NULL. */
-void limits_hit(struct limits *limits, enum limit limit, const char *peer, const char *reason);
+void rejection_report(struct rejection_log *rejections, enum limit limit, const char *peer, const char *reason);
 
 #endif

@@ -9,51 +9,51 @@
 
 enum {
     TENTH = 100,
-    INTERVAL_LEAST = 1000,
+    INTERVAL_MIN = 1000,
     /* An interval is a mean over so many of itself. */
     INTERVAL_MEMORY = 4,
 };
 
-static const struct watch_set no_set = {.last = WATCH_NEVER, .tried = WATCH_NEVER};
+static const struct tracked_set no_set = {.last = NEVER_SCRAPED, .tried = NEVER_SCRAPED};
 
 void
-watch_init(struct watch *w, int64_t now, int64_t interval)
+shard_tracker_init(struct shard_tracker *w, int64_t now, int64_t interval)
 {
-    *w = (struct watch){.began = now, .whole = no_set, .last = WATCH_NEVER};
-    w->by_service.when = w->by_others.when = WATCH_NEVER;
-    watch_assume(w, interval);
+    *w = (struct shard_tracker){.began = now, .whole = no_set, .last = NEVER_SCRAPED};
+    w->by_service.when = w->by_others.when = NEVER_SCRAPED;
+    shard_tracker_assume(w, interval);
 }
 
 void
-watch_assume(struct watch *w, int64_t interval)
+shard_tracker_assume(struct shard_tracker *w, int64_t interval)
 {
-    w->assumed = interval < INTERVAL_LEAST ? INTERVAL_LEAST : (uint32_t)interval;
+    w->assumed = interval < INTERVAL_MIN ? INTERVAL_MIN : (uint32_t)interval;
 }
 
 static void
-free_count(struct watch_count *c)
+free_count(struct tracked_count *c)
 {
     free(c->shards);
     free(c->sets);
-    *c = (struct watch_count){.count = 0};
+    *c = (struct tracked_count){.count = 0};
 }
 
 void
-watch_deinit(struct watch *w)
+shard_tracker_deinit(struct shard_tracker *w)
 {
-    for (int i = 0; i < WATCH_COUNTS; i++)
+    for (int i = 0; i < TRACKED_COUNTS; i++)
         free_count(&w->counts[i]);
 }
 
-/* The clock of struct watch_shard. */
+/* The clock of struct tracked_shard. */
 static uint32_t
-tenths(const struct watch *w, int64_t time)
+tenths(const struct shard_tracker *w, int64_t time)
 {
     return (uint32_t)((time - w->began) / TENTH) + 1;
 }
 
 static int64_t
-from_tenths(const struct watch *w, uint32_t time)
+from_tenths(const struct shard_tracker *w, uint32_t time)
 {
     return w->began + ((int64_t)time - 1) * TENTH;
 }
@@ -62,50 +62,50 @@ from_tenths(const struct watch *w, uint32_t time)
 
 /* Whether a should make room before b does. */
 static bool
-is_less(const struct watch_count *a, const struct watch_count *b, int64_t now)
+is_less(const struct tracked_count *a, const struct tracked_count *b, int64_t now)
 {
-    bool a_idle = now - a->tried > WATCH_IDLE, b_idle = now - b->tried > WATCH_IDLE;
+    bool a_idle = now - a->tried > IDLE_COUNT_MS, b_idle = now - b->tried > IDLE_COUNT_MS;
     if (a_idle != b_idle)
         return a_idle;
     return a->scrapes != b->scrapes ? a->scrapes < b->scrapes : a->tried < b->tried;
 }
 
 /* A free place for a count, made free if there is none, or if there are too many shards. */
-static struct watch_count *
-make_room(struct watch *w, uint32_t count, int64_t now)
+static struct tracked_count *
+make_room(struct shard_tracker *w, uint32_t count, int64_t now)
 {
     for (;;) {
-        struct watch_count *place = NULL, *least = NULL;
+        struct tracked_count *place = NULL, *least = NULL;
         uint32_t shards = count;
-        for (struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++) {
+        for (struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++) {
             shards += c->count;
             if (!c->count)
                 place = place ? place : c;
             else if (!least || is_less(c, least, now))
                 least = c;
         }
-        if (place && shards <= WATCH_SHARDS)
+        if (place && shards <= TRACKED_SHARDS)
             return place;
-        assert(least); /* one count alone never has WATCH_SHARDS */
+        assert(least); /* one count alone never has TRACKED_SHARDS */
         free_count(least);
         w->counts_left_out++;
     }
 }
 
 /* The count's place; NULL for want of memory. */
-static struct watch_count *
-find_count(struct watch *w, uint32_t count, int64_t now)
+static struct tracked_count *
+find_count(struct shard_tracker *w, uint32_t count, int64_t now)
 {
-    for (struct watch_count *c = w->counts; c < w->counts + WATCH_COUNTS; c++)
+    for (struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++)
         if (c->count == count)
             return c;
-    struct watch_shard *shards = calloc(count, sizeof(*shards));
+    struct tracked_shard *shards = calloc(count, sizeof(*shards));
     if (!shards) {
         w->counts_left_out++;
         return NULL;
     }
-    struct watch_count *c = make_room(w, count, now);
-    *c = (struct watch_count){.count = count, .first = now, .last = WATCH_NEVER, .shards = shards};
+    struct tracked_count *c = make_room(w, count, now);
+    *c = (struct tracked_count){.count = count, .first = now, .last = NEVER_SCRAPED, .shards = shards};
     return c;
 }
 
@@ -138,17 +138,17 @@ learn(uint32_t interval, int64_t gap)
         i = gap < 2 * i ? gap : 2 * i;
     else
         i -= (i - gap) * gap / (INTERVAL_MEMORY * i);
-    return i < INTERVAL_LEAST ? INTERVAL_LEAST : i > INT32_MAX ? INT32_MAX : (uint32_t)i;
+    return i < INTERVAL_MIN ? INTERVAL_MIN : i > INT32_MAX ? INT32_MAX : (uint32_t)i;
 }
 
 /* Whether any of them was not seen before. */
 static bool
-see_shards(struct watch *w, struct watch_count *c, const char *text, int64_t now)
+see_shards(struct shard_tracker *w, struct tracked_count *c, const char *text, int64_t now)
 {
     uint32_t first, last, time = tenths(w, now);
     bool new = false;
     while (next_part(&text, c->count, &first, &last)) {
-        for (struct watch_shard *s = c->shards + first; s <= c->shards + last; s++) {
+        for (struct tracked_shard *s = c->shards + first; s <= c->shards + last; s++) {
             if (s->last)
                 s->interval = learn(s->interval ? s->interval : w->assumed, (int64_t)(time - s->last) * TENTH);
             new |= !s->last;
@@ -162,7 +162,7 @@ see_shards(struct watch *w, struct watch_count *c, const char *text, int64_t now
 
 /* Names a set: a single shard by its number, others as they are asked for. */
 static void
-name_set(struct watch_set *set, const char *text, uint32_t count)
+name_set(struct tracked_set *set, const char *text, uint32_t count)
 {
     const char *rest = text;
     uint32_t first, last, parts = 0;
@@ -182,33 +182,33 @@ name_set(struct watch_set *set, const char *text, uint32_t count)
 }
 
 static int
-compare_sets(const struct watch_set *a, const struct watch_set *b)
+compare_sets(const struct tracked_set *a, const struct tracked_set *b)
 {
     return a->first != b->first ? (a->first < b->first ? -1 : 1) : strcmp(a->name, b->name);
 }
 
 /* Drops the sets that nobody needs any more. */
 static void
-drop_past_sets(const struct watch *w, struct watch_count *c, int64_t now)
+drop_past_sets(const struct shard_tracker *w, struct tracked_count *c, int64_t now)
 {
     size_t kept = 0;
     for (size_t i = 0; i < c->n_sets; i++)
-        if (!watch_set_is_past(w, c, &c->sets[i], now))
+        if (!shard_tracker_set_is_past(w, c, &c->sets[i], now))
             c->sets[kept++] = c->sets[i];
     c->n_sets = kept;
 }
 
 static bool
-has_room_for_set(struct watch *w, struct watch_count *c, int64_t now)
+has_room_for_set(struct shard_tracker *w, struct tracked_count *c, int64_t now)
 {
-    if (c->n_sets == WATCH_SETS)
+    if (c->n_sets == TRACKED_SETS)
         drop_past_sets(w, c, now);
     if (c->n_sets < c->capacity)
         return true;
-    if (c->capacity == WATCH_SETS)
+    if (c->capacity == TRACKED_SETS)
         return false;
     size_t capacity = c->capacity ? 2 * c->capacity : 4;
-    struct watch_set *sets = realloc(c->sets, capacity * sizeof(*sets));
+    struct tracked_set *sets = realloc(c->sets, capacity * sizeof(*sets));
     if (!sets)
         return false;
     c->sets = sets;
@@ -218,7 +218,7 @@ has_room_for_set(struct watch *w, struct watch_count *c, int64_t now)
 
 /* Where a set is, or would be, among its count's. */
 static size_t
-set_index(const struct watch_count *c, const struct watch_set *wanted)
+set_index(const struct tracked_count *c, const struct tracked_set *wanted)
 {
     size_t low = 0, high = c->n_sets;
     while (low < high) {
@@ -232,10 +232,10 @@ set_index(const struct watch_count *c, const struct watch_set *wanted)
 }
 
 /* The set's place; NULL if it has to be left out. */
-static struct watch_set *
-find_set(struct watch *w, struct watch_count *c, const char *text, int64_t now)
+static struct tracked_set *
+find_set(struct shard_tracker *w, struct tracked_count *c, const char *text, int64_t now)
 {
-    struct watch_set wanted;
+    struct tracked_set wanted;
     name_set(&wanted, text, c->count);
     size_t at = set_index(c, &wanted);
     if (at < c->n_sets && !compare_sets(&c->sets[at], &wanted))
@@ -253,7 +253,7 @@ find_set(struct watch *w, struct watch_count *c, const char *text, int64_t now)
 /* What happened. */
 
 static void
-record(struct watch_set *set, const struct watch_scrape *s, int64_t now)
+record(struct tracked_set *set, const struct tracked_scrape *s, int64_t now)
 {
     set->tried = now;
     set->outcome = s->outcome;
@@ -266,7 +266,7 @@ record(struct watch_set *set, const struct watch_scrape *s, int64_t now)
 }
 
 static void
-record_failure(struct watch_failure *f, const struct watch_scrape *s, int64_t now)
+record_failure(struct tracked_failure *f, const struct tracked_scrape *s, int64_t now)
 {
     f->when = now;
     f->outcome = s->outcome;
@@ -276,9 +276,9 @@ record_failure(struct watch_failure *f, const struct watch_scrape *s, int64_t no
 
 /* A scrape of shards. */
 static bool
-record_shards(struct watch *w, const struct watch_scrape *s, int64_t now)
+record_shards(struct shard_tracker *w, const struct tracked_scrape *s, int64_t now)
 {
-    struct watch_count *c = find_count(w, s->count, now);
+    struct tracked_count *c = find_count(w, s->count, now);
     bool first = false;
     if (!c)
         return false;
@@ -288,16 +288,16 @@ record_shards(struct watch *w, const struct watch_scrape *s, int64_t now)
         c->last = now;
         first = see_shards(w, c, s->shard, now);
     }
-    struct watch_set *set = find_set(w, c, s->shard, now);
+    struct tracked_set *set = find_set(w, c, s->shard, now);
     if (set)
         record(set, s, now);
     return first;
 }
 
 bool
-watch_scrape(struct watch *w, const struct watch_scrape *s, int64_t now)
+shard_tracker_record_scrape(struct shard_tracker *w, const struct tracked_scrape *s, int64_t now)
 {
-    bool first = s->ok && w->whole.last == WATCH_NEVER;
+    bool first = s->ok && w->whole.last == NEVER_SCRAPED;
     if (s->ok)
         w->last = now;
     else
@@ -310,11 +310,11 @@ watch_scrape(struct watch *w, const struct watch_scrape *s, int64_t now)
 }
 
 void
-watch_families(struct watch *w, const struct ss_family_count *families, size_t n)
+shard_tracker_record_families(struct shard_tracker *w, const struct ss_family_count *families, size_t n)
 {
-    w->n_families = n < WATCH_FAMILIES ? n : WATCH_FAMILIES;
+    w->n_families = n < TRACKED_FAMILIES ? n : TRACKED_FAMILIES;
     for (size_t i = 0; i < w->n_families; i++) {
-        struct watch_family *f = &w->families[i];
+        struct tracked_family *f = &w->families[i];
         size_t len = families[i].name.len < sizeof(f->name) ? families[i].name.len : sizeof(f->name) - 1;
         if (len) /* an empty span may have no bytes at all */
             memcpy(f->name, families[i].name.ptr, len);
@@ -327,7 +327,7 @@ watch_families(struct watch *w, const struct ss_family_count *families, size_t n
 /* What it means. */
 
 uint32_t
-watch_interval(const struct watch *w, const struct watch_count *c)
+shard_tracker_interval(const struct shard_tracker *w, const struct tracked_count *c)
 {
     uint32_t longest = 0;
     for (uint32_t i = 0; i < c->count; i++)
@@ -337,48 +337,51 @@ watch_interval(const struct watch *w, const struct watch_count *c)
 }
 
 bool
-watch_in_use(const struct watch *w, const struct watch_count *c, int64_t now)
+shard_tracker_count_is_in_use(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
-    return c->count && c->last != WATCH_NEVER && now - c->last <= (int64_t)WATCH_MISSED * watch_interval(w, c);
+    return c->count && c->last != NEVER_SCRAPED &&
+           now - c->last <= (int64_t)MISSED_INTERVALS * shard_tracker_interval(w, c);
 }
 
 bool
-watch_is_live(const struct watch *w, const struct watch_count *c, int64_t now)
+shard_tracker_count_is_expected(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
-    if (!c->count || watch_in_use(w, c, now))
+    if (!c->count || shard_tracker_count_is_in_use(w, c, now))
         return c->count;
-    for (const struct watch_count *other = w->counts; other < w->counts + WATCH_COUNTS; other++)
-        if (other != c && other->count && (watch_in_use(w, other, now) || other->tried > c->tried))
+    for (const struct tracked_count *other = w->counts; other < w->counts + TRACKED_COUNTS; other++)
+        if (other != c && other->count && (shard_tracker_count_is_in_use(w, other, now) || other->tried > c->tried))
             return false;
     return true;
 }
 
-enum watch_state
-watch_shard_state(const struct watch *w, const struct watch_count *c, uint32_t shard, uint32_t interval, int64_t now)
+enum shard_state
+shard_tracker_state(const struct shard_tracker *w, const struct tracked_count *c, uint32_t shard, uint32_t interval,
+                    int64_t now)
 {
-    const struct watch_shard *s = &c->shards[shard];
+    const struct tracked_shard *s = &c->shards[shard];
     if (!s->last)
-        return now - c->first <= (int64_t)WATCH_MISSED * interval ? WATCH_UNKNOWN : WATCH_MISSING;
+        return now - c->first <= (int64_t)MISSED_INTERVALS * interval ? SHARD_UNKNOWN : SHARD_MISSING;
     int64_t own = s->interval ? s->interval : w->assumed;
-    return now - from_tenths(w, s->last) <= WATCH_MISSED * own ? WATCH_PRESENT : WATCH_MISSING;
+    return now - from_tenths(w, s->last) <= MISSED_INTERVALS * own ? SHARD_PRESENT : SHARD_MISSING;
 }
 
-struct watch_states
-watch_states(const struct watch *w, const struct watch_count *c, int64_t now)
+struct shard_state_counts
+shard_tracker_count_states(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
-    struct watch_states states = {{0}};
-    uint32_t interval = watch_interval(w, c);
+    struct shard_state_counts states = {{0}};
+    uint32_t interval = shard_tracker_interval(w, c);
     for (uint32_t i = 0; i < c->count; i++)
-        states.n[watch_shard_state(w, c, i, interval, now)]++;
+        states.n[shard_tracker_state(w, c, i, interval, now)]++;
     return states;
 }
 
 bool
-watch_set_is_past(const struct watch *w, const struct watch_count *c, const struct watch_set *set, int64_t now)
+shard_tracker_set_is_past(const struct shard_tracker *w, const struct tracked_count *c, const struct tracked_set *set,
+                          int64_t now)
 {
-    if (set->last == WATCH_NEVER)
-        return now - set->tried > WATCH_IDLE;
-    const struct watch_shard *first = &c->shards[set->first];
+    if (set->last == NEVER_SCRAPED)
+        return now - set->tried > IDLE_COUNT_MS;
+    const struct tracked_shard *first = &c->shards[set->first];
     int64_t interval = first->interval ? first->interval : w->assumed;
-    return first->last > tenths(w, set->last) && now - set->last > WATCH_MISSED * interval;
+    return first->last > tenths(w, set->last) && now - set->last > MISSED_INTERVALS * interval;
 }

@@ -11,7 +11,7 @@
 
 enum {
     /* Endpoints that are in no configuration any more and whose numbers are kept. */
-    LEFT_MOST = 64,
+    LEFT_MAX = 64,
     /* Milliseconds between two readings of two clocks that are no chance. */
     CLOCK_WAS_SET = 100,
 };
@@ -31,7 +31,7 @@ static const struct {
     size_t most;
 } sets[] = {
     {NULL, 0},
-#define WORDS(set, label) {label, WORDS_##set##_MOST},
+#define WORDS(set, label) {label, WORDS_##set##_MAX},
 #include "telemetry.def"
 };
 
@@ -51,8 +51,9 @@ static const char *const listeners[] = {[LISTENER_WEB] = "web", [LISTENER_ADMIN]
 static const char *const reloads[] = {"success", "failure"};
 
 static const char *const shared_ends[SHARED_ENDS] = {
-    [SHARED_KEPT] = "kept",         [SHARED_PASSED_ON] = "passed_on", [SHARED_FAILED] = "failed",
-    [SHARED_OUTGROWN] = "outgrown", [SHARED_CANCELLED] = "cancelled",
+    [SHARED_KEPT] = "kept",           [SHARED_PASSED_ON] = "passed_on",
+    [SHARED_FAILED] = "failed",       [SHARED_OVER_BUDGET] = "over_budget",
+    [SHARED_CANCELLED] = "cancelled",
 };
 
 static const struct telemetry_row rows[] = {
@@ -99,7 +100,7 @@ telemetry_wall(const struct telemetry *t, int64_t time)
 void
 telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
 {
-    *t = (struct telemetry){.outcome_word = outcome_word, .reload_successful = 1};
+    *t = (struct telemetry){.outcome_label = outcome_word, .reload_successful = 1};
     t->began = telemetry_now();
     t->wall = milliseconds(CLOCK_REALTIME);
     t->reload_time = (double)(t->wall / 1000);
@@ -108,8 +109,8 @@ telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
 static void
 endpoint_deinit(struct telemetry_endpoint *e)
 {
-    watch_deinit(&e->watch);
-    falls_deinit(&e->falls);
+    shard_tracker_deinit(&e->tracker);
+    distribution_deinit(&e->distribution);
     free(e->name);
 }
 
@@ -119,7 +120,7 @@ telemetry_deinit(struct telemetry *t)
     for (size_t i = 0; i < t->n_endpoints; i++)
         endpoint_deinit(&t->endpoints[i]);
     free(t->endpoints);
-    *t = (struct telemetry){.outcome_word = NULL};
+    *t = (struct telemetry){.outcome_label = NULL};
 }
 
 static struct telemetry_endpoint *
@@ -156,7 +157,7 @@ forget_left(struct telemetry *t)
         if (t->endpoints[i].left > t->endpoints[first].left)
             first = i;
     }
-    if (n <= LEFT_MOST)
+    if (n <= LEFT_MAX)
         return;
     endpoint_deinit(&t->endpoints[first]);
     memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
@@ -179,15 +180,15 @@ telemetry_set_config(struct telemetry *t, const struct config *before, const str
         const struct endpoint *there = config_endpoint(config, e->name);
         /* Who scraped an endpoint before it left need not do so when it comes back. */
         if (!there || e->left) {
-            watch_deinit(&e->watch);
-            watch_init(&e->watch, telemetry_now(), config->scrape_interval);
+            shard_tracker_deinit(&e->tracker);
+            shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
         }
-        watch_assume(&e->watch, config->scrape_interval);
+        shard_tracker_assume(&e->tracker, config->scrape_interval);
         if (!was || !there || !config_keeps_endpoint(before, was, config, there))
-            e->falls.when = 0; /* keys, rules and what is scraped may be others */
+            e->distribution.when = 0; /* keys, rules and what is scraped may be others */
         e->left = there ? 0 : e->left + 1;
     }
-    for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MOST; n--)
+    for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MAX; n--)
         forget_left(t);
     t->config = config;
     return 0;
@@ -196,20 +197,20 @@ telemetry_set_config(struct telemetry *t, const struct config *before, const str
 /* Counting. */
 
 static bool
-tell_watch(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
+record_in_tracker(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
 {
-    struct watch_scrape scrape = {
+    struct tracked_scrape scrape = {
         .shard = s->shard,
         .count = s->shard_count,
         .peer = s->peer,
         .ok = s->ok,
         .by_service = s->error != UPSTREAM_ERROR_NONE,
-        .outcome = t->outcome_word(s->outcome),
+        .outcome = t->outcome_label(s->outcome),
         .reason = s->reason,
         .series = s->counts.series_kept,
         .bytes = s->counts.bytes_kept,
     };
-    return watch_scrape(&e->watch, &scrape, telemetry_now());
+    return shard_tracker_record_scrape(&e->tracker, &scrape, telemetry_now());
 }
 
 bool
@@ -218,7 +219,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     struct telemetry_endpoint *e = find_endpoint(t, s->endpoint);
     if (!e)
         return false;
-    if (s->outcome < WORDS_OUTCOME_MOST)
+    if (s->outcome < WORDS_OUTCOME_MAX)
         e->scrapes[s->outcome]++;
     if (s->error)
         e->errors[s->error]++;
@@ -234,7 +235,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     e->families_seen += s->shared ? 0 : s->counts.families_seen;
     e->families_kept += s->counts.families_kept;
     summary_scrape(&e->summary, s->ok, s->seconds, s->bytes_in, s->bytes_out);
-    return !s->unwatched && tell_watch(t, e, s);
+    return !s->unwatched && record_in_tracker(t, e, s);
 }
 
 struct summary *
@@ -249,14 +250,14 @@ telemetry_families(struct telemetry *t, const char *endpoint, const struct ss_fa
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)
-        watch_families(&e->watch, families, n);
+        shard_tracker_record_families(&e->tracker, families, n);
 }
 
-struct falls *
-telemetry_falls(struct telemetry *t, const char *endpoint)
+struct distribution *
+telemetry_distribution(struct telemetry *t, const char *endpoint)
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
-    return e ? &e->falls : NULL;
+    return e ? &e->distribution : NULL;
 }
 
 void
@@ -281,7 +282,7 @@ telemetry_snapshot_hit(struct telemetry *t, const char *endpoint, bool waits)
     if (!e)
         return;
     e->snapshot_hits++;
-    e->snapshot_joins += waits;
+    e->snapshot_waits += waits;
 }
 
 void
@@ -293,11 +294,11 @@ telemetry_snapshot_miss(struct telemetry *t, const char *endpoint)
 }
 
 void
-telemetry_snapshot_streamed(struct telemetry *t, const char *endpoint)
+telemetry_snapshot_bypassed(struct telemetry *t, const char *endpoint)
 {
     struct telemetry_endpoint *e = find_endpoint(t, endpoint);
     if (e)
-        e->snapshot_streamed++;
+        e->snapshot_bypassed++;
 }
 
 void
@@ -341,7 +342,7 @@ word_of(const struct telemetry *t, enum words words, size_t i)
 {
     switch (words) {
     case WORDS_OUTCOME:
-        return t->outcome_word(i);
+        return t->outcome_label(i);
     case WORDS_ERROR:
         return errors[i];
     case WORDS_LIMIT:

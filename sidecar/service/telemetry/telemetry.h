@@ -6,10 +6,10 @@
  *
  * An endpoint's numbers are kept by its name: they outlive a reload, and for a while the endpoint itself.
  */
-#include "exposition.h"
 #include "distribution.h"
-#include "summary.h"
+#include "exposition.h"
 #include "shard_tracker.h"
+#include "summary.h"
 
 #include <scrapeshard/filter.h>
 
@@ -33,8 +33,8 @@ enum shared_end {
     SHARED_KEPT,
     SHARED_PASSED_ON, /* it was no 200, and went on to those who waited */
     SHARED_FAILED,
-    SHARED_OUTGROWN,  /* there was no room for it */
-    SHARED_CANCELLED, /* nobody waited any more */
+    SHARED_OVER_BUDGET, /* there was no room for it */
+    SHARED_CANCELLED,   /* nobody waited any more */
     SHARED_ENDS
 };
 
@@ -46,38 +46,38 @@ enum limit {
 
 /* How many numbers a set of words may need. */
 enum {
-    WORDS_OUTCOME_MOST = 32,
-    WORDS_ERROR_MOST = UPSTREAM_ERRORS,
-    WORDS_LIMIT_MOST = LIMITS,
-    WORDS_RELOAD_MOST = 2,
-    WORDS_LISTENER_MOST = 2,
-    WORDS_SHARED_MOST = SHARED_ENDS,
+    WORDS_OUTCOME_MAX = 32,
+    WORDS_ERROR_MAX = UPSTREAM_ERRORS,
+    WORDS_LIMIT_MAX = LIMITS,
+    WORDS_RELOAD_MAX = 2,
+    WORDS_LISTENER_MAX = 2,
+    WORDS_SHARED_MAX = SHARED_ENDS,
 };
 
 struct telemetry_endpoint {
     char *name;
     unsigned left; /* how many configurations ago the endpoint was in one; 0: it is in the one in force */
-    struct watch watch;
+    struct shard_tracker tracker;
     bool has_snapshot;
-    int64_t snapshot_time; /* of the service's answer in the last one: telemetry_now() */
-    struct falls falls;    /* by the configuration in force, or never */
+    int64_t snapshot_time;            /* of the service's answer in the last one: telemetry_now() */
+    struct distribution distribution; /* by the configuration in force, or never */
     struct summary summary;
 #define ENDPOINT_COUNTER(field, ...) uint64_t field;
-#define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
+#define ENDPOINT_COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MAX];
 #define ENDPOINT_HISTOGRAM(field, ...) struct histogram field;
 #include "telemetry.def"
 };
 
 struct telemetry {
-    const char *(*outcome_word)(size_t outcome);
+    const char *(*outcome_label)(size_t outcome);
     int64_t began, wall;         /* when it began, by telemetry_now() and in milliseconds since 1970 */
     const struct config *config; /* in force; borrowed until the next, or the end */
     struct telemetry_endpoint *endpoints;
     size_t n_endpoints;
 #define COUNTER(field, ...) uint64_t field;
-#define COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MOST];
+#define COUNTER_BY(field, name, words, ...) uint64_t field[WORDS_##words##_MAX];
 #define GAUGE(field, ...) double field;
-#define GAUGE_BY(field, name, words, ...) double field[WORDS_##words##_MOST];
+#define GAUGE_BY(field, name, words, ...) double field[WORDS_##words##_MAX];
 #include "telemetry.def"
 };
 
@@ -99,7 +99,7 @@ int telemetry_set_config(struct telemetry *telemetry, const struct config *befor
 /* A scrape that is over. */
 struct telemetry_scrape {
     const char *endpoint;
-    size_t outcome; /* below WORDS_OUTCOME_MOST, or it is not counted */
+    size_t outcome; /* below WORDS_OUTCOME_MAX, or it is not counted */
     bool ok;
     enum upstream_error error;
     double seconds;
@@ -113,18 +113,18 @@ struct telemetry_scrape {
     const char *peer, *reason;
 };
 
-/* As watch_scrape(). */
+/* As shard_tracker_record_scrape(). */
 bool telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);
 
 /* What the log is told of an endpoint; NULL: it has left long ago. */
 struct summary *telemetry_summary(struct telemetry *telemetry, const char *endpoint);
 
-/* The largest families of an endpoint, for watch_families(). */
+/* The largest families of an endpoint, for shard_tracker_record_families(). */
 void telemetry_families(struct telemetry *telemetry, const char *endpoint, const struct ss_family_count *families,
                         size_t n);
 
 /* How an endpoint's families fall, to be told by scrapes under the configuration in force; NULL: there is none such. */
-struct falls *telemetry_falls(struct telemetry *telemetry, const char *endpoint);
+struct distribution *telemetry_distribution(struct telemetry *telemetry, const char *endpoint);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
 
@@ -134,7 +134,7 @@ void telemetry_reloaded(struct telemetry *telemetry, bool successful);
 void telemetry_snapshot_hit(struct telemetry *telemetry, const char *endpoint, bool waits);
 void telemetry_snapshot_miss(struct telemetry *telemetry, const char *endpoint);
 /* There was no room for one, also if that was seen when a part had come. */
-void telemetry_snapshot_streamed(struct telemetry *telemetry, const char *endpoint);
+void telemetry_snapshot_bypassed(struct telemetry *telemetry, const char *endpoint);
 void telemetry_snapshot_ended(struct telemetry *telemetry, const char *endpoint, enum shared_end how);
 /* A scrape was answered from one whose body was asked for so many seconds ago. */
 void telemetry_snapshot_used(struct telemetry *telemetry, const char *endpoint, double age);

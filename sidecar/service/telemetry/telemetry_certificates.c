@@ -2,9 +2,9 @@
 /* The certificates that the configuration in force has made us show. */
 #include "telemetry_rows.h"
 
-#include "service/config/config.h"
 #include "service/access/access_policy.h"
 #include "service/access/tls.h"
+#include "service/config/config.h"
 
 #include <string.h>
 
@@ -22,11 +22,11 @@ write_certificate(struct exposition *e, const struct telemetry_row *row, const s
 }
 
 static void
-write_listener(struct exposition *e, const struct telemetry_row *row, const char *name, const struct door *door,
-               const char *file)
+write_listener(struct exposition *e, const struct telemetry_row *row, const char *name,
+               const struct access_policy *policy, const char *file)
 {
-    if (door && door->tls)
-        write_certificate(e, row, &(struct certificate){"listener", name, file, tls_expiry(door->tls)});
+    if (policy && policy->tls)
+        write_certificate(e, row, &(struct certificate){"listener", name, file, tls_expiry(policy->tls)});
 }
 
 void
@@ -36,8 +36,8 @@ telemetry_certificate_expiry(struct exposition *e, const struct telemetry_row *r
     exposition_family(e, row->name, row->type, row->help);
     if (!c)
         return;
-    write_listener(e, row, "web", c->web_door, c->web_tls_certificate);
-    write_listener(e, row, "admin", c->admin_door, c->admin_tls_certificate);
+    write_listener(e, row, "web", c->web_access, c->web_tls_certificate);
+    write_listener(e, row, "admin", c->admin_access, c->admin_tls_certificate);
     for (const struct endpoint *of = c->endpoints; of < c->endpoints + c->n_endpoints; of++)
         if (of->certificate_expiry)
             write_certificate(e, row,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the watches of the endpoints know, as metrics: of every count that should be there, at most WATCH_SETS sets. */
+/* What the watches of the endpoints know, as metrics: of every count that should be there, at most TRACKED_SETS sets.
+ */
 #include "telemetry_rows.h"
 
 /* The watches are looked at from here. */
@@ -29,37 +30,37 @@ next_endpoint(const struct telemetry *t, const struct telemetry_endpoint *e)
 /* Writes a sample for each count of each endpoint that should be there. */
 static void
 each_count(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
-           double (*value)(const struct watch *w, const struct watch_count *c, int64_t now))
+           double (*value)(const struct shard_tracker *w, const struct tracked_count *c, int64_t now))
 {
     struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
-        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++) {
+        for (const struct tracked_count *c = of->tracker.counts; c < of->tracker.counts + TRACKED_COUNTS; c++) {
             char count[16];
             snprintf(count, sizeof(count), "%u", c->count);
             const struct metric_label labels[] = {{"endpoint", of->name}, {"shard_count", count}};
-            if (watch_is_live(&of->watch, c, look.now))
-                exposition_sample(e, row->name, labels, 2, value(&of->watch, c, look.now));
+            if (shard_tracker_count_is_expected(&of->tracker, c, look.now))
+                exposition_sample(e, row->name, labels, 2, value(&of->tracker, c, look.now));
         }
     }
 }
 
 static double
-interval(const struct watch *w, const struct watch_count *c, int64_t now)
+interval(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
     (void)now;
-    return watch_interval(w, c) / 1e3;
+    return shard_tracker_interval(w, c) / 1e3;
 }
 
 static double
-missing(const struct watch *w, const struct watch_count *c, int64_t now)
+missing(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
-    return watch_states(w, c, now).n[WATCH_MISSING];
+    return shard_tracker_count_states(w, c, now).n[SHARD_MISSING];
 }
 
 static double
-unknown(const struct watch *w, const struct watch_count *c, int64_t now)
+unknown(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
 {
-    return watch_states(w, c, now).n[WATCH_UNKNOWN];
+    return shard_tracker_count_states(w, c, now).n[SHARD_UNKNOWN];
 }
 
 void
@@ -82,44 +83,44 @@ telemetry_shards_unknown(struct exposition *e, const struct telemetry_row *row, 
 
 /* Writes a sample for each set of such a count that was scraped well. */
 static void
-sets_of_count(const struct look *look, const struct telemetry_endpoint *of, const struct watch_count *c,
-              double (*value)(const struct look *look, const struct watch_set *set))
+sets_of_count(const struct look *look, const struct telemetry_endpoint *of, const struct tracked_count *c,
+              double (*value)(const struct look *look, const struct tracked_set *set))
 {
     char count[16];
     snprintf(count, sizeof(count), "%u", c->count);
-    for (const struct watch_set *set = c->sets; set < c->sets + c->n_sets; set++) {
+    for (const struct tracked_set *set = c->sets; set < c->sets + c->n_sets; set++) {
         const struct metric_label labels[] = {{"endpoint", of->name}, {"shard", set->name}, {"shard_count", count}};
-        if (set->last != WATCH_NEVER && !watch_set_is_past(&of->watch, c, set, look->now))
+        if (set->last != NEVER_SCRAPED && !shard_tracker_set_is_past(&of->tracker, c, set, look->now))
             exposition_sample(look->e, look->row->name, labels, 3, value(look, set));
     }
 }
 
 static void
 each_set(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t,
-         double (*value)(const struct look *look, const struct watch_set *set))
+         double (*value)(const struct look *look, const struct tracked_set *set))
 {
     struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));)
-        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
-            if (watch_is_live(&of->watch, c, look.now))
+        for (const struct tracked_count *c = of->tracker.counts; c < of->tracker.counts + TRACKED_COUNTS; c++)
+            if (shard_tracker_count_is_expected(&of->tracker, c, look.now))
                 sets_of_count(&look, of, c, value);
 }
 
 static double
-last(const struct look *look, const struct watch_set *set)
+last(const struct look *look, const struct tracked_set *set)
 {
     return (double)telemetry_wall(look->telemetry, set->last) / 1e3;
 }
 
 static double
-series(const struct look *look, const struct watch_set *set)
+series(const struct look *look, const struct tracked_set *set)
 {
     (void)look;
     return (double)set->series;
 }
 
 static double
-bytes(const struct look *look, const struct watch_set *set)
+bytes(const struct look *look, const struct tracked_set *set)
 {
     (void)look;
     return (double)set->bytes;
@@ -149,21 +150,21 @@ telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, c
     struct look look = begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
         int n = 0;
-        for (const struct watch_count *c = of->watch.counts; c < of->watch.counts + WATCH_COUNTS; c++)
-            n += watch_in_use(&of->watch, c, look.now);
+        for (const struct tracked_count *c = of->tracker.counts; c < of->tracker.counts + TRACKED_COUNTS; c++)
+            n += shard_tracker_count_is_in_use(&of->tracker, c, look.now);
         exposition_sample(e, row->name, &(struct metric_label){"endpoint", of->name}, 1, n);
     }
 }
 
 void
-telemetry_watch_left_out(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+telemetry_shard_tracking_overflow(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
     begin(e, row, t);
     for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
         const struct metric_label counts[] = {{"endpoint", of->name}, {"what", "shard_count"}};
         const struct metric_label sets[] = {{"endpoint", of->name}, {"what", "shards"}};
-        exposition_sample(e, row->name, counts, 2, (double)of->watch.counts_left_out);
-        exposition_sample(e, row->name, sets, 2, (double)of->watch.sets_left_out);
+        exposition_sample(e, row->name, counts, 2, (double)of->tracker.counts_left_out);
+        exposition_sample(e, row->name, sets, 2, (double)of->tracker.sets_left_out);
     }
 }
 
