@@ -88,7 +88,7 @@ scrape_fail(struct scrape *s, const struct failure *failure)
     /* One that fails twice failed for the first reason, and could not say it. */
     if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)
         s->failure = *failure;
-    if (failure->limit != LIMITS)
+    if (failure->limit)
         telemetry_limit_hit(s->server->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */

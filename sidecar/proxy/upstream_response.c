@@ -22,7 +22,7 @@ failure_set(struct failure *failure, enum outcome outcome, const char *format, .
     va_end(args);
     failure->outcome = outcome;
     failure->error = outcomes[outcome].error;
-    failure->limit = LIMITS;
+    failure->limit = LIMIT_NONE;
 }
 
 void

@@ -17,7 +17,7 @@ struct time_limit;
 struct failure {
     enum outcome outcome;
     enum upstream_error error; /* what the service did */
-    enum limit limit;          /* what it ran into; LIMITS: nothing */
+    enum limit limit;          /* the one that was hit, or LIMIT_NONE */
     char reason[480];
 };
 

@@ -196,7 +196,7 @@ BAD = {
     "upstream_failed encoding gzip": answer(BODY, extra=["Content-Encoding: gzip"]),
     "upstream_failed cut": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
     "upstream_failed cut empty": b"",
-    "upstream_truncated cut": HEAD + b"Connection: close\r\n\r\nup 1\nu",
+    "upstream_truncated truncated": HEAD + b"Connection: close\r\n\r\nup 1\nu",
     "too_large too_large line": answer(b"a" * 2000000),
     "too_large too_large body": answer(b"a 1\n" * 600000),
 }
@@ -218,7 +218,7 @@ def test_counts_of_bad_answers(sidecar, upstream, case):
     def counted(name, label):
         return {dict(k[1:])[label]: v for k, v in found.items() if k[0] == f"scrapeshard_{name}" and v}
     assert counted("upstream_errors_total", "reason") == {reason: 1}
-    assert counted("limit_hits_total", "limit") == ({more[0]: 1} if outcome == "too_large" else {})
+    assert counted("limit_hits_total", "limit") == ({f"max_{more[0]}": 1} if outcome == "too_large" else {})
     assert found["scrapeshard_upstream_body_bytes_count", ("endpoint", "default")] == 0
     assert found["scrapeshard_scrape_duration_seconds_count", ("endpoint", "default")] == 1
 
@@ -228,7 +228,7 @@ def test_limits_of_a_body(sidecar, service, limit):
     s = sidecar(service.url, "--set", f"endpoint.default.max_{limit}=1")
     assert s.get()[0] == 502
     after(s, 1)
-    assert value(s, "limit_hits_total", limit=limit) == 1
+    assert value(s, "limit_hits_total", limit=f"max_{limit}") == 1
     assert value(s, "upstream_errors_total", endpoint="default", reason="too_large") == 1
 
 

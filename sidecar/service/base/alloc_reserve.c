@@ -61,8 +61,8 @@ take(size_t size)
 static void
 wipe_and_free(void *p)
 {
-    size_t size = malloc_usable_size(p);
-    if (size <= WIPED_MAX)
+    size_t size = malloc_usable_size(p); /* none of NULL */
+    if (size && size <= WIPED_MAX)
         explicit_bzero(p, size);
     free(p);
 }

@@ -97,8 +97,10 @@ static void
 list_files(struct builder *b, const void *object, bool of_endpoint, struct string_list *files)
 {
     for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
-        const char *file = s->type == TYPE_file ? *(char *const *)((const char *)object + s->offset) : NULL;
-        if (!strcmp(s->section, "endpoint") == of_endpoint && file && *file && strcmp(file, s->default_value) != 0)
+        if (s->type != TYPE_file || !strcmp(s->section, "endpoint") != of_endpoint)
+            continue;
+        const char *file = *(char *const *)((const char *)object + s->offset);
+        if (file && *file && strcmp(file, s->default_value) != 0)
             string_list_take(b, files, builder_copy(b, file));
     }
 }

@@ -42,7 +42,8 @@ static const char *const errors[] = {
 };
 
 static const char *const limits[] = {
-#define LIMIT(name, word) word,
+    NULL,
+#define LIMIT(name, label, message) label,
 #include "telemetry.def"
 };
 

@@ -39,7 +39,8 @@ enum shared_end {
 };
 
 enum limit {
-#define LIMIT(name, word) LIMIT_##name,
+    LIMIT_NONE,
+#define LIMIT(name, ...) LIMIT_##name,
 #include "telemetry.def"
     LIMITS
 };
