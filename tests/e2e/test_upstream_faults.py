@@ -648,7 +648,7 @@ def test_content_encoding_that_names_no_coding(stage, encoding, target):
     s, extra = stage(), [f"Content-Encoding: {encoding}"]
     assert "Content-Encoding" not in s.passes([answer(BODY, extra=extra)], target=target)
     assert s.sidecar.get(headers={"Accept-Encoding": "gzip"})[0] == 200
-    s.fails([answer(gzip.compress(BODY), extra=extra)], "no exposition", target=target)
+    s.fails([answer(gzip.compress(BODY, mtime=0), extra=extra)], "no exposition|inside quotes", target=target)
 
 
 @pytest.mark.parametrize("encodings", [["gzip, identity"], ["identity , X-GZIP"], ["identity", "gzip"], ["gzip", ""],
