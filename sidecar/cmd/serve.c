@@ -453,7 +453,7 @@ run(struct program *p)
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
-    scrape_log_minute(&p->log, &p->telemetry);
+    scrape_log_summaries(&p->log, &p->telemetry);
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
     return p->broken ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }

@@ -5,7 +5,7 @@ struct endpoint;
 struct evhttp_request;
 struct server;
 
-/* Answers a GET or HEAD of an endpoint's path; the scrape owns itself, and the request, until it is over. */
-void scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request);
+/* Handles a GET or HEAD of an endpoint's path. The scrape owns itself and the request until it is over. */
+void scrape_start(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request);
 
 #endif

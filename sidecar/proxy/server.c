@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Behind the last scrape, before memory is given back. */
+/* After the last scrape, before memory is returned to the system. */
 enum { IDLE_TRIM_SECONDS = 2 };
 
 static const struct endpoint *
@@ -32,7 +32,7 @@ static void
 reply_not_found(struct server *s, struct evhttp_request *request, const char *path)
 {
     char text[1024];
-    int n = snprintf(text, sizeof(text), "there is nothing at %.200s; here are:", path);
+    int n = snprintf(text, sizeof(text), "no endpoint at %.200s; the endpoints are:", path);
     for (size_t i = 0; i < s->config->n_endpoints && n < (int)sizeof(text) - 200; i++)
         n += snprintf(text + n, sizeof(text) - (size_t)n, " %.190s", s->config->endpoints[i].path);
     http_reply(request, 404, text);
@@ -50,14 +50,14 @@ on_request(struct evhttp_request *request, void *ctx)
         reply_not_found(s, request, path ? path : "");
     } else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
-        http_reply(request, 405, "a scrape is a GET");
+        http_reply(request, 405, "method not allowed; use GET or HEAD");
     } else {
-        scrape_begin(s, endpoint, request);
+        scrape_start(s, endpoint, request);
     }
 }
 
-/* Scrapes take and give back some hundred KiB each, so the heap keeps as much through them (serve.c); when there are
-   none any more, it goes back to the system. */
+/* Each scrape allocates and frees some hundred KiB, so the heap keeps that much between them (serve.c). When idle, it
+   is returned to the system. */
 static void
 on_idle_trim(evutil_socket_t fd, short what, void *ctx)
 {
@@ -68,11 +68,11 @@ on_idle_trim(evutil_socket_t fd, short what, void *ctx)
 }
 
 static void
-on_minute(evutil_socket_t fd, short what, void *ctx)
+on_summary_timer(evutil_socket_t fd, short what, void *ctx)
 {
     struct server *s = ctx;
     (void)fd, (void)what;
-    scrape_log_minute(s->log, s->telemetry);
+    scrape_log_summaries(s->log, s->telemetry);
 }
 
 int
@@ -87,8 +87,8 @@ server_init(struct server *s, struct event_base *base, struct rejection_log *rej
     snapshots_init(&s->snapshots, base, s->upstream, &s->upstream_slots, s->telemetry, s->log);
     if (!r)
         r = http_new(&s->http, base, rejections, &s->handler);
-    if (!r &&
-        (!(s->idle_trim_timer = evtimer_new(base, on_idle_trim, s)) || !(s->minute = evtimer_new(base, on_minute, s))))
+    if (!r && (!(s->idle_trim_timer = evtimer_new(base, on_idle_trim, s)) ||
+               !(s->summary_timer = evtimer_new(base, on_summary_timer, s))))
         r = -ENOMEM;
     if (!r)
         server_set_config(s, config);
@@ -136,33 +136,33 @@ server_set_config(struct server *s, struct config *config)
 }
 
 static void
-end_if_idle(void *ctx)
+notify_if_idle(void *ctx)
 {
     struct server *s = ctx;
     if (s->draining && !s->in_flight && !http_has_pending_auth(s->http))
-        s->idle(s->idle_ctx);
+        s->on_idle(s->idle_ctx);
 }
 
 void
-server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
+server_drain(struct server *s, void (*on_idle)(void *ctx), void *ctx)
 {
     s->draining = true;
-    s->idle = idle;
+    s->on_idle = on_idle;
     s->idle_ctx = ctx;
-    http_drain(s->http, end_if_idle, s);
-    end_if_idle(s);
+    http_drain(s->http, notify_if_idle, s);
+    notify_if_idle(s);
 }
 
 void
 server_scrape_over(struct server *s)
 {
-    const struct timeval quiet = {IDLE_TRIM_SECONDS, 0}, minute = {SUMMARY_SECONDS, 0};
-    if (!evtimer_pending(s->minute, NULL))
-        evtimer_add(s->minute, &minute);
+    const struct timeval idle = {IDLE_TRIM_SECONDS, 0}, minute = {SUMMARY_SECONDS, 0};
+    if (!evtimer_pending(s->summary_timer, NULL))
+        evtimer_add(s->summary_timer, &minute);
     if (--s->in_flight)
         return;
-    (void)evtimer_add(s->idle_trim_timer, &quiet); /* if it fails, the next scrape tries again */
-    end_if_idle(s);
+    (void)evtimer_add(s->idle_trim_timer, &idle); /* on failure the next scrape tries again */
+    notify_if_idle(s);
 }
 
 void
@@ -180,8 +180,8 @@ server_deinit(struct server *s)
     http_free(s->http);
     if (s->idle_trim_timer)
         event_free(s->idle_trim_timer);
-    if (s->minute)
-        event_free(s->minute);
+    if (s->summary_timer)
+        event_free(s->summary_timer);
     snapshots_deinit(&s->snapshots);
     upstream_free(s->upstream);
     config_unref(s->config);
