@@ -422,7 +422,7 @@ def test_no_descriptors(small, many):
     lower(small, 3)
     with pytest.raises(AssertionError, match="503"):
         kept.again()  # a scrape needs two: it fails with a reason
-    small.wait_line("outcome=no_memory .*there is no descriptor left")
+    small.wait_line("outcome=no_memory .*out of file descriptors")
     lower(small, 32)
     kept.again()
     assert small.get() == 200
