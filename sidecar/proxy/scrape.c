@@ -33,11 +33,12 @@
 #include "scrape.h"
 
 #include "negotiate.h"
+#include "proxy_context.h"
 #include "reply.h"
 #include "scrape_state.h"
-#include "server.h"
 
 #include "service/base/alloc_reserve.h"
+#include "service/config/config.h"
 #include "service/http/http.h"
 #include "service/telemetry/rejection_log.h"
 
@@ -166,7 +167,7 @@ reply_from_snapshot(struct scrape *s)
     int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
 
     if (!r && snapshot->index)
-        telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
+        telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));
     if (!r) {
         s->status = snapshot->status;
         s->failure = snapshot->failure; /* or passed on, which add_encoding_headers() checks */
@@ -292,7 +293,7 @@ start_fetch(struct scrape *s)
     int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
     struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
     if (!r)
-        r = fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s);
+        r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
     free(url);
     return r;
 }
@@ -311,19 +312,19 @@ start_fetch_when_slot_free(struct scrape *s)
 {
     int r = reply_watch_hangup(s->reply);
     if (!r)
-        r = slot_acquire(&s->server->upstream_slots, &s->upstream_slot, s->endpoint->url.service,
-                         &s->endpoint_slot.peer, on_slot, s);
+        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.service, &s->endpoint_slot.peer,
+                         on_slot, s);
     return r == EAGAIN ? 0 : r ? r : start_fetch(s);
 }
 
 static int
 bypass_snapshot(struct scrape *s)
 {
-    telemetry_snapshot_bypassed(s->server->telemetry, s->endpoint->name);
+    telemetry_snapshot_bypassed(s->proxy->telemetry, s->endpoint->name);
     return start_fetch_when_slot_free(s);
 }
 
-/* The snapshot is no longer SNAPSHOT_COMING. */
+/* The fetch of the snapshot has ended. */
 static void
 on_snapshot_ready(void *ctx)
 {
@@ -344,10 +345,10 @@ on_snapshot_ready(void *ctx)
 static int
 try_snapshot(struct scrape *s)
 {
-    struct telemetry *telemetry = s->server->telemetry;
+    struct telemetry *telemetry = s->proxy->telemetry;
     s->user = (struct snapshot_user){
         .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
-    int r = snapshots_acquire(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
+    int r = snapshots_acquire(&s->proxy->snapshots, s->config, s->endpoint, &s->request, &s->user);
 
     s->shared = s->user.found;
     if (s->user.found)
@@ -369,7 +370,7 @@ try_snapshot(struct scrape *s)
 static int
 create_deadline(struct scrape *s)
 {
-    s->deadline = evtimer_new(s->server->base, scrape_on_deadline, s);
+    s->deadline = evtimer_new(s->proxy->base, scrape_on_deadline, s);
     return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
 }
 
@@ -378,7 +379,7 @@ static int
 acquire_endpoint_slot(struct scrape *s, struct evhttp_request *request)
 {
     struct peer peer = connection_peer(connection_of(request));
-    return slot_try_acquire(&s->server->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
+    return slot_try_acquire(&s->proxy->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
                             s->endpoint->max_in_flight);
 }
 
@@ -386,7 +387,7 @@ static void
 fail_busy(struct scrape *s)
 {
     struct failure failure;
-    rejection_report(s->server->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
+    rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
     failure_set(&failure, OUTCOME_BUSY,
                 "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
                 s->endpoint->max_in_flight);
@@ -402,7 +403,7 @@ fail_out_of_descriptors(struct scrape *s)
 }
 
 void
-scrape_start(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
+scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request)
 {
     struct scrape *s = calloc(1, sizeof(*s));
     if (!s || reply_new(&s->reply, request, &reply_events, s)) {
@@ -416,12 +417,12 @@ scrape_start(struct server *server, const struct endpoint *endpoint, struct evht
     ev_uint16_t port;
     evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
     snprintf(s->peer, sizeof(s->peer), "%s", peer);
-    s->server = server;
-    s->config = config_ref(server->config);
+    s->proxy = proxy;
+    s->config = config_ref(proxy->config);
     s->endpoint = endpoint;
     s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     clock_gettime(CLOCK_MONOTONIC, &s->start);
-    server->in_flight++;
+    proxy_context_scrape_started(proxy);
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));

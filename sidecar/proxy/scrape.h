@@ -3,9 +3,9 @@
 #define PROXY_SCRAPE_H
 struct endpoint;
 struct evhttp_request;
-struct server;
+struct proxy_context;
 
 /* Handles a GET or HEAD of an endpoint's path. The scrape owns itself and the request until it is over. */
-void scrape_start(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request);
+void scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request);
 
 #endif

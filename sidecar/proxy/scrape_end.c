@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a scrape ends: failures, deadline, the scraper leaving, log and telemetry. */
+#include "proxy_context.h"
 #include "reply.h"
 #include "scrape_log.h"
 #include "scrape_state.h"
-#include "server.h"
 
 #include "service/base/alloc_reserve.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -89,7 +90,7 @@ scrape_fail(struct scrape *s, const struct failure *failure)
     if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)
         s->failure = *failure;
     if (failure->limit)
-        telemetry_limit_hit(s->server->telemetry, failure->limit);
+        telemetry_limit_hit(s->proxy->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before sending, which may call on_done() */
     /* The scraper gets time to read the reason even if the deadline has passed. */
     if (holding && s->deadline && evtimer_add(s->deadline, &read_grace))
@@ -114,7 +115,7 @@ scrape_release_upstream(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    slot_release(&s->server->upstream_slots, &s->upstream_slot);
+    slot_release(&s->proxy->upstream_slots, &s->upstream_slot);
     snapshot_release(&s->user);
 }
 
@@ -170,16 +171,16 @@ scrape_on_client_gone(void *ctx, bool no_memory)
 void
 scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
-    struct telemetry *telemetry = s->server->telemetry;
+    struct telemetry *telemetry = s->proxy->telemetry;
     struct ss_family_count largest[TRACKED_FAMILIES];
     size_t n = index ? ss_index_largest(index, largest, TRACKED_FAMILIES)
                      : pipeline_largest(s->pipeline, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
-    const struct endpoint *now = config_endpoint(s->server->config, s->endpoint->name);
+    const struct endpoint *now = config_endpoint(s->proxy->config, s->endpoint->name);
     struct distribution *distribution = telemetry_distribution(telemetry, s->endpoint->name);
     /* Not with keys and rules that a reload has replaced. */
-    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
+    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->proxy->config, now))
         return;
     distribution_start(distribution, telemetry_now());
     if (index)
@@ -193,9 +194,9 @@ static void
 log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double seconds, bool first)
 {
     const struct ss_shards *shards = s->request.params.shards;
-    struct scrape_line line = scrape_log_line(s->server->telemetry, s->endpoint->name, s->failure.outcome, first);
+    struct scrape_line line = scrape_log_line(s->proxy->telemetry, s->endpoint->name, s->failure.outcome, first);
 
-    LOG_AT(s->server->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
+    LOG_AT(s->proxy->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outcomes[s->failure.outcome].label), log_number("status", s->status),
            log_text("peer", s->peer), log_text("shard", s->request.params.shard),
            log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
@@ -215,22 +216,22 @@ record_end(const struct scrape *s)
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->start.tv_sec) + (double)(now.tv_nsec - s->start.tv_nsec) / 1e9;
 
-    bool first = telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
-                                                            .endpoint = s->endpoint->name,
-                                                            .outcome = s->failure.outcome,
-                                                            .ok = s->failure.outcome == OUTCOME_OK,
-                                                            .error = s->failure.error,
-                                                            .seconds = seconds,
-                                                            .bytes_in = s->bytes_in,
-                                                            .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                                            .counts = counts,
-                                                            .shared = s->shared,
-                                                            .unwatched = s->head_only,
-                                                            .shard = s->request.params.shard,
-                                                            .shard_count = shard_count,
-                                                            .peer = s->peer,
-                                                            .reason = s->failure.reason,
-                                                        });
+    bool first = telemetry_scrape(s->proxy->telemetry, &(struct telemetry_scrape){
+                                                           .endpoint = s->endpoint->name,
+                                                           .outcome = s->failure.outcome,
+                                                           .ok = s->failure.outcome == OUTCOME_OK,
+                                                           .error = s->failure.error,
+                                                           .seconds = seconds,
+                                                           .bytes_in = s->bytes_in,
+                                                           .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                                           .counts = counts,
+                                                           .shared = s->shared,
+                                                           .unwatched = s->head_only,
+                                                           .shard = s->request.params.shard,
+                                                           .shard_count = shard_count,
+                                                           .peer = s->peer,
+                                                           .reason = s->failure.reason,
+                                                       });
     log_scrape(s, &counts, seconds, first);
     if (s->failure.outcome == OUTCOME_OK && s->pipeline)
         scrape_report_families(s, NULL);
@@ -241,7 +242,7 @@ scrape_finish_if_done(struct scrape *s)
 {
     if (s->stage != STAGE_OVER || s->fetch)
         return;
-    struct server *server = s->server;
+    struct proxy_context *proxy = s->proxy;
     record_end(s);
     snapshot_release(&s->user);
     reply_free(s->reply);
@@ -249,9 +250,9 @@ scrape_finish_if_done(struct scrape *s)
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
-    slot_release(&server->upstream_slots, &s->upstream_slot);
-    slot_release(&server->endpoint_slots, &s->endpoint_slot);
+    slot_release(&proxy->upstream_slots, &s->upstream_slot);
+    slot_release(&proxy->endpoint_slots, &s->endpoint_slot);
     config_unref(s->config);
     free(s);
-    server_scrape_over(server);
+    proxy_context_scrape_over(proxy);
 }

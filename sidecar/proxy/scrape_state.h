@@ -14,7 +14,7 @@
 
 struct event;
 struct reply;
-struct server;
+struct proxy_context;
 
 enum stage {
     STAGE_HOLDING,   /* nothing was sent yet */
@@ -24,7 +24,7 @@ enum stage {
 };
 
 struct scrape {
-    struct server *server;
+    struct proxy_context *proxy;
     struct config *config; /* a reference, which keeps the endpoint alive */
     const struct endpoint *endpoint;
     struct slot endpoint_slot;
