@@ -4,29 +4,24 @@
 #include "service/access/tls.h"
 #include "service/base/alloc_reserve.h"
 #include "service/http/connections.h"
+#include "service/http/hangup_watch.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 struct reply {
     struct evhttp_request *request; /* NULL once detached */
     struct evhttp_connection *evhttp;
     struct connection *connection; /* our record of it */
-    int hangup_fd;                 /* duplicate of the connection's descriptor, or -1 */
-    struct event *hangup;
+    struct hangup_watch hangup;
     bool sending;   /* a chunk has not gone to the kernel */
     bool ending;    /* the end follows it */
     bool no_memory; /* for part of the response */
@@ -34,10 +29,16 @@ struct reply {
     void *ctx;
 };
 
+static struct bufferevent *
+bufferevent_of(const struct reply *r)
+{
+    return evhttp_connection_get_bufferevent(r->evhttp);
+}
+
 static struct evbuffer *
 output_of(const struct reply *r)
 {
-    return bufferevent_get_output(evhttp_connection_get_bufferevent(r->evhttp));
+    return bufferevent_get_output(bufferevent_of(r));
 }
 
 /* A whole response usually goes out at once. If it does not, watch for a scraper that leaves. */
@@ -56,12 +57,7 @@ detach(struct reply *r)
         connection_set_callbacks(r->connection, NULL, NULL);
     if (r->evhttp)
         evbuffer_remove_cb(output_of(r), on_output, r);
-    if (r->hangup)
-        event_free(r->hangup);
-    if (r->hangup_fd >= 0)
-        close(r->hangup_fd);
-    r->hangup = NULL;
-    r->hangup_fd = -1;
+    hangup_watch_stop(&r->hangup);
     r->request = NULL;
     r->evhttp = NULL;
     r->connection = NULL;
@@ -69,11 +65,10 @@ detach(struct reply *r)
 
 /* Makes a close of the socket a reset, also the kernel's when the process ends. */
 static void
-set_reset_on_close(struct evhttp_connection *evhttp, bool reset)
+set_reset_on_close(const struct reply *r, bool reset)
 {
     struct linger linger = {.l_onoff = reset, .l_linger = 0};
-    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), SOL_SOCKET, SO_LINGER, &linger,
-               sizeof(linger));
+    setsockopt(bufferevent_getfd(bufferevent_of(r)), SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
 /* HTTP/1.0 has no chunks: the end of the connection is the end of the body. */
@@ -114,58 +109,20 @@ on_close(void *ctx)
     r->events->gone(r->ctx, r->no_memory);
 }
 
-enum {
-    /* Bytes that a scraper may pipeline while it waits: some requests. Whoever sends more is no scraper, and after that
-       much unread data its leaving could not be seen. */
-    PIPELINED_MAX = 64 * 1024,
-};
-
-/*
- * Whether the peer has reset the connection, closed it (unix sockets), or floods it. Over TCP a FIN is no such sign: a
- * client that shuts down its sending side after the request still waits for the response, and a close looks the same
- * until something is sent.
- */
-static bool
-peer_has_left(int fd)
-{
-    struct pollfd state = {.fd = fd};
-    int pipelined = 0;
-    return poll(&state, 1, 0) < 0 || state.revents & (POLLERR | POLLHUP) || ioctl(fd, FIONREAD, &pipelined) ||
-           pipelined > PIPELINED_MAX;
-}
-
 static void
-on_hangup(evutil_socket_t fd, short what, void *ctx)
+on_hangup(void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_connection *evhttp = r->evhttp;
-    (void)what;
-
-    if (!peer_has_left(fd))
-        return;
     detach(r);
     evhttp_connection_free(evhttp);
     r->events->gone(r->ctx, r->no_memory);
 }
 
-/*
- * evhttp notices that a scraper has left only when it writes, and letting it read until then would abort the process at
- * the first byte. libevent reports a reset as readable and not as closed, so both are watched; edge-triggered, because
- * pipelined bytes stay readable. libevent does not mix edge and level triggering on one descriptor: hence the
- * duplicate.
- */
 int
 reply_watch_hangup(struct reply *r)
 {
-    if (r->hangup_fd >= 0)
-        return 0;
-    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->evhttp);
-    r->hangup_fd = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
-    if (r->hangup_fd < 0)
-        return -errno;
-    r->hangup =
-        event_new(bufferevent_get_base(bev), r->hangup_fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
-    return r->hangup && !event_add(r->hangup, NULL) ? 0 : -ENOMEM;
+    return hangup_watch_start(&r->hangup, bufferevent_of(r), on_hangup, r);
 }
 
 static void
@@ -173,8 +130,8 @@ on_done(void *ctx)
 {
     struct reply *r = ctx;
     if (is_delimited_by_close(r)) {
-        set_reset_on_close(r->evhttp, false);
-        tls_send_close_notify(evhttp_connection_get_bufferevent(r->evhttp));
+        set_reset_on_close(r, false);
+        tls_send_close_notify(bufferevent_of(r));
     }
     detach(r);
     r->events->done(r->ctx);
@@ -219,7 +176,6 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->evhttp = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
-    r->hangup_fd = -1;
     r->connection = connection_of(request);
     connection_set_callbacks(r->connection, &connection_events, r);
     *replyp = r;
@@ -241,7 +197,7 @@ reply_send_whole(struct reply *r, int status, struct evbuffer *body, uint64_t le
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
-    if (r->hangup_fd < 0)
+    if (!r->hangup.event)
         (void)evbuffer_add_cb(output_of(r), on_output, r); /* if this fails, only the deadline applies */
     evhttp_send_reply(r->request, status, NULL, body);
     after_send(r, failures);
@@ -252,7 +208,7 @@ reply_can_abort(struct reply *r)
 {
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
-    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(r->evhttp));
+    int fd = bufferevent_getfd(bufferevent_of(r));
     return !is_delimited_by_close(r) || (!getsockname(fd, (struct sockaddr *)&name, &len) && name.ss_family != AF_UNIX);
 }
 
@@ -264,7 +220,7 @@ reply_start(struct reply *r, int status)
         /* For HTTP/1.0 with keep-alive evhttp would send "Content-Length: 0" before the body. */
         while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
             ;
-        set_reset_on_close(r->evhttp, true);
+        set_reset_on_close(r, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
     after_send(r, failures);
@@ -282,7 +238,7 @@ reply_send(struct reply *r, struct evbuffer *body)
 void
 reply_end(struct reply *r)
 {
-    r->ending = r->sending && tls_is(evhttp_connection_get_bufferevent(r->evhttp));
+    r->ending = r->sending && tls_is(bufferevent_of(r));
     if (!r->ending)
         send_end(r);
 }
