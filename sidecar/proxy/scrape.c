@@ -7,6 +7,7 @@
  *        |------------------->| scrape_start            validate, acquire a slot   |
  *        |                    | try_snapshot            with max_age: cached, or   |
  *        |                    |                         being fetched?             |
+ *        |                    | start_fetch_when_slot_free                         |
  *        |                    | start_fetch             ---------- GET ----------->|
  *        |                    | on_head                 <-------- header ----------|
  *        |                    | on_body                 <-------- body ------------|
@@ -59,142 +60,187 @@ enum {
     CHUNK_BYTES = 192 * 1024,
 };
 
-/* The response. */
+static int try_snapshot(struct scrape *s);
+static int start_fetch_when_slot_free(struct scrape *s);
+static size_t staged(const struct scrape *s);
+static void flush_staged(struct scrape *s);
+static void finish_response(struct scrape *s);
+static void reply_from_snapshot(struct scrape *s);
 
-static size_t
-staged(const struct scrape *s)
-{
-    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
-}
+static enum fetch_action on_head(void *ctx, int status, const struct evkeyvalq *headers);
+static enum fetch_action on_body(void *ctx, struct ss_span bytes);
+static void on_end(void *ctx, enum fetch_result result, const char *reason);
+static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
-/* These headers are known only once there is something to send. False: out of memory. */
-static bool
-add_encoding_headers(struct scrape *s, bool gzip)
-{
-    uint64_t failures = alloc_failures();
-    if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
-        negotiate_vary(reply_headers(s->reply));
-    if (gzip)
-        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
-    return alloc_failures() == failures;
-}
-
-/* Sends what is staged if it is enough for a chunk and the last one has drained. */
-static void
-flush_staged(struct scrape *s)
-{
-    size_t len = staged(s);
-    if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : CHUNK_BYTES) || s->sending || s->stage == STAGE_OVER)
-        return;
-    s->bytes_out += len;
-    if (s->head_only) {
-        evbuffer_drain(pipeline_out(s->pipeline), len);
-        return;
-    }
-    if (s->stage == STAGE_HOLDING) {
-        if (!reply_can_abort(s->reply)) {
-            struct failure failure;
-            failure_set(&failure, OUTCOME_BAD_REQUEST,
-                        "a response of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
-            scrape_fail(s, &failure);
-            return;
-        }
-        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
-            scrape_fail_out_of_memory(s);
-            return;
-        }
-        s->stage = STAGE_STREAMING;
-        reply_start(s->reply, s->status);
-    }
-    s->sending = true;
-    reply_send(s->reply, pipeline_out(s->pipeline));
-}
-
-static void
-on_drained(void *ctx)
-{
-    struct scrape *s = ctx;
-    s->sending = false;
-    flush_staged(s);
-    if (s->paused) {
-        s->paused = false;
-        /* On failure on_end is not called; unless we stopped it, part of the body was lost, so fail the scrape. */
-        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
-            scrape_fail_out_of_memory(s);
-        if (s->stage == STAGE_OVER)
-            scrape_release_upstream(s);
-    }
-    scrape_finish_if_done(s);
-}
-
-static void
-on_done(void *ctx)
-{
-    struct scrape *s = ctx;
-    s->stage = STAGE_OVER;
-    scrape_finish_if_done(s);
-}
-
-/* The upstream's body is complete and valid: sends the rest, and the end. */
-static void
-finish_response(struct scrape *s)
-{
-    struct evbuffer *rest = pipeline_out(s->pipeline);
-    bool holding = s->stage == STAGE_HOLDING;
-
-    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
-        scrape_fail_out_of_memory(s);
-        return;
-    }
-    s->bytes_out += staged(s);
-    scrape_start_flushing(s); /* before sending, which may call on_done() */
-    if (holding) {
-        reply_send_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
-    } else {
-        /* The previous chunk may not have drained: reply_end() waits for both. */
-        if (staged(s))
-            reply_send(s->reply, rest);
-        reply_end(s->reply);
-    }
-}
-
-/* Sends the whole response at once. */
-static void
-reply_from_snapshot(struct scrape *s)
-{
-    struct snapshot *snapshot = s->user.snapshot;
-    struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
-    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
-
-    if (!r && snapshot->index)
-        telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));
-    if (!r) {
-        s->status = snapshot->status;
-        s->failure = snapshot->failure; /* or passed on, which add_encoding_headers() checks */
-        if (!add_encoding_headers(s, part.gzip))
-            r = -ENOMEM;
-    }
-    if (!r) {
-        if (!s->shared && snapshot->index)
-            scrape_report_families(s, snapshot->index);
-        s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
-        s->bytes_out = evbuffer_get_length(part.body);
-        scrape_start_flushing(s);
-        reply_send_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
-    } else if (r == ERANGE) {
-        struct failure failure;
-        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
-        scrape_fail(s, &failure);
-    } else {
-        scrape_fail_out_of_memory(s);
-    }
-    if (part.body)
-        evbuffer_free(part.body);
-}
-
+static void on_drained(void *ctx);
+static void on_done(void *ctx);
 static const struct reply_events reply_events = {on_drained, scrape_on_client_gone, on_done};
 
+/* The start. */
+
+static int
+create_deadline(struct scrape *s)
+{
+    s->deadline = evtimer_new(s->proxy->base, scrape_on_deadline, s);
+    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
+}
+
+/* 0, EBUSY (positive): max_in_flight reached, or a negative errno value. */
+static int
+acquire_endpoint_slot(struct scrape *s, struct evhttp_request *request)
+{
+    struct peer peer = connection_peer(connection_of(request));
+    return slot_try_acquire(&s->proxy->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
+                            s->endpoint->max_in_flight);
+}
+
+static void
+fail_busy(struct scrape *s)
+{
+    struct failure failure;
+    rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
+    failure_set(&failure, OUTCOME_BUSY,
+                "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
+                s->endpoint->max_in_flight);
+    scrape_fail(s, &failure);
+}
+
+static void
+fail_out_of_descriptors(struct scrape *s)
+{
+    struct failure failure;
+    failure_set(&failure, OUTCOME_NO_MEMORY, "out of file descriptors");
+    scrape_fail(s, &failure);
+}
+
+void
+scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request)
+{
+    struct scrape *s = calloc(1, sizeof(*s));
+    if (!s || reply_new(&s->reply, request, &reply_events, s)) {
+        struct failure failure;
+        failure_set_no_memory(&failure);
+        free(s);
+        http_reply(request, outcomes[failure.outcome].status, failure.reason);
+        return;
+    }
+    char *peer;
+    ev_uint16_t port;
+    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
+    snprintf(s->peer, sizeof(s->peer), "%s", peer);
+    s->proxy = proxy;
+    s->config = config_ref(proxy->config);
+    s->endpoint = endpoint;
+    s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    clock_gettime(CLOCK_MONOTONIC, &s->start);
+    proxy_context_scrape_started(proxy);
+
+    char reason[320];
+    int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
+    if (create_deadline(s))
+        r = -ENOMEM;
+    if (!r && (r = acquire_endpoint_slot(s, request)) == EBUSY) {
+        fail_busy(s);
+        r = 0;
+    } else if (!r) {
+        r = endpoint->max_age ? try_snapshot(s) : start_fetch_when_slot_free(s);
+    }
+    if (r > 0) {
+        struct failure failure;
+        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        scrape_fail(s, &failure);
+    } else if (r == -EMFILE) {
+        fail_out_of_descriptors(s);
+    } else if (r) {
+        scrape_fail_out_of_memory(s);
+    }
+    scrape_finish_if_done(s);
+}
+
+/* A snapshot, with max_age. */
+
+static int
+bypass_snapshot(struct scrape *s)
+{
+    telemetry_snapshot_bypassed(s->proxy->telemetry, s->endpoint->name);
+    return start_fetch_when_slot_free(s);
+}
+
+/* The fetch of the snapshot has ended. */
+static void
+on_snapshot_ready(void *ctx)
+{
+    struct scrape *s = ctx;
+    const struct snapshot *snapshot = s->user.snapshot;
+
+    if (snapshot->state == SNAPSHOT_HERE)
+        reply_from_snapshot(s);
+    else if (snapshot->state == SNAPSHOT_FAILED)
+        scrape_fail(s, &snapshot->failure);
+    else if (bypass_snapshot(s))
+        scrape_fail_out_of_memory(s);
+    snapshot_release(&s->user);
+    scrape_finish_if_done(s);
+}
+
+/* 0 or a negative errno value. */
+static int
+try_snapshot(struct scrape *s)
+{
+    struct telemetry *telemetry = s->proxy->telemetry;
+    s->user = (struct snapshot_user){
+        .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
+    int r = snapshots_acquire(&s->proxy->snapshots, s->config, s->endpoint, &s->request, &s->user);
+
+    s->shared = s->user.found;
+    if (s->user.found)
+        telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
+    else
+        telemetry_snapshot_miss(telemetry, s->endpoint->name);
+    if (r > 0)
+        return bypass_snapshot(s);
+    if (!r && s->user.waits) {
+        r = reply_watch_hangup(s->reply);
+    } else if (!r) {
+        reply_from_snapshot(s);
+    }
+    if (r || !s->user.waits)
+        snapshot_release(&s->user);
+    return r;
+}
+
 /* The upstream. */
+
+static int
+start_fetch(struct scrape *s)
+{
+    char *url = request_url(&s->request, s->endpoint);
+    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
+    struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
+    if (!r)
+        r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
+    free(url);
+    return r;
+}
+
+static void
+on_slot(void *ctx)
+{
+    struct scrape *s = ctx;
+    if (start_fetch(s))
+        scrape_fail_out_of_memory(s);
+    scrape_finish_if_done(s);
+}
+
+static int
+start_fetch_when_slot_free(struct scrape *s)
+{
+    int r = reply_watch_hangup(s->reply);
+    if (!r)
+        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.service, &s->endpoint_slot.peer,
+                         on_slot, s);
+    return r == EAGAIN ? 0 : r ? r : start_fetch(s);
+}
 
 static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
@@ -282,166 +328,135 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     scrape_finish_if_done(s);
 }
 
-static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+/* The response. */
 
-/* The start. */
-
-static int
-start_fetch(struct scrape *s)
+static size_t
+staged(const struct scrape *s)
 {
-    char *url = request_url(&s->request, s->endpoint);
-    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
-    struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
-    if (!r)
-        r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
-    free(url);
-    return r;
+    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
 }
 
+/* These headers are known only once there is something to send. False: out of memory. */
+static bool
+add_encoding_headers(struct scrape *s, bool gzip)
+{
+    uint64_t failures = alloc_failures();
+    if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
+        negotiate_vary(reply_headers(s->reply));
+    if (gzip)
+        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
+    return alloc_failures() == failures;
+}
+
+/* Sends what is staged if it is enough for a chunk and the last one has drained. */
 static void
-on_slot(void *ctx)
+flush_staged(struct scrape *s)
 {
-    struct scrape *s = ctx;
-    if (start_fetch(s))
-        scrape_fail_out_of_memory(s);
-    scrape_finish_if_done(s);
-}
-
-static int
-start_fetch_when_slot_free(struct scrape *s)
-{
-    int r = reply_watch_hangup(s->reply);
-    if (!r)
-        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.service, &s->endpoint_slot.peer,
-                         on_slot, s);
-    return r == EAGAIN ? 0 : r ? r : start_fetch(s);
-}
-
-static int
-bypass_snapshot(struct scrape *s)
-{
-    telemetry_snapshot_bypassed(s->proxy->telemetry, s->endpoint->name);
-    return start_fetch_when_slot_free(s);
-}
-
-/* The fetch of the snapshot has ended. */
-static void
-on_snapshot_ready(void *ctx)
-{
-    struct scrape *s = ctx;
-    const struct snapshot *snapshot = s->user.snapshot;
-
-    if (snapshot->state == SNAPSHOT_HERE)
-        reply_from_snapshot(s);
-    else if (snapshot->state == SNAPSHOT_FAILED)
-        scrape_fail(s, &snapshot->failure);
-    else if (bypass_snapshot(s))
-        scrape_fail_out_of_memory(s);
-    snapshot_release(&s->user);
-    scrape_finish_if_done(s);
-}
-
-/* 0 or a negative errno value. */
-static int
-try_snapshot(struct scrape *s)
-{
-    struct telemetry *telemetry = s->proxy->telemetry;
-    s->user = (struct snapshot_user){
-        .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
-    int r = snapshots_acquire(&s->proxy->snapshots, s->config, s->endpoint, &s->request, &s->user);
-
-    s->shared = s->user.found;
-    if (s->user.found)
-        telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
-    else
-        telemetry_snapshot_miss(telemetry, s->endpoint->name);
-    if (r > 0)
-        return bypass_snapshot(s);
-    if (!r && s->user.waits) {
-        r = reply_watch_hangup(s->reply);
-    } else if (!r) {
-        reply_from_snapshot(s);
-    }
-    if (r || !s->user.waits)
-        snapshot_release(&s->user);
-    return r;
-}
-
-static int
-create_deadline(struct scrape *s)
-{
-    s->deadline = evtimer_new(s->proxy->base, scrape_on_deadline, s);
-    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
-}
-
-/* 0, EBUSY (positive): max_in_flight reached, or a negative errno value. */
-static int
-acquire_endpoint_slot(struct scrape *s, struct evhttp_request *request)
-{
-    struct peer peer = connection_peer(connection_of(request));
-    return slot_try_acquire(&s->proxy->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
-                            s->endpoint->max_in_flight);
-}
-
-static void
-fail_busy(struct scrape *s)
-{
-    struct failure failure;
-    rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
-    failure_set(&failure, OUTCOME_BUSY,
-                "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
-                s->endpoint->max_in_flight);
-    scrape_fail(s, &failure);
-}
-
-static void
-fail_out_of_descriptors(struct scrape *s)
-{
-    struct failure failure;
-    failure_set(&failure, OUTCOME_NO_MEMORY, "out of file descriptors");
-    scrape_fail(s, &failure);
-}
-
-void
-scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request)
-{
-    struct scrape *s = calloc(1, sizeof(*s));
-    if (!s || reply_new(&s->reply, request, &reply_events, s)) {
-        struct failure failure;
-        failure_set_no_memory(&failure);
-        free(s);
-        http_reply(request, outcomes[failure.outcome].status, failure.reason);
+    size_t len = staged(s);
+    if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : CHUNK_BYTES) || s->sending || s->stage == STAGE_OVER)
+        return;
+    s->bytes_out += len;
+    if (s->head_only) {
+        evbuffer_drain(pipeline_out(s->pipeline), len);
         return;
     }
-    char *peer;
-    ev_uint16_t port;
-    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
-    snprintf(s->peer, sizeof(s->peer), "%s", peer);
-    s->proxy = proxy;
-    s->config = config_ref(proxy->config);
-    s->endpoint = endpoint;
-    s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
-    clock_gettime(CLOCK_MONOTONIC, &s->start);
-    proxy_context_scrape_started(proxy);
-
-    char reason[320];
-    int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (create_deadline(s))
-        r = -ENOMEM;
-    if (!r && (r = acquire_endpoint_slot(s, request)) == EBUSY) {
-        fail_busy(s);
-        r = 0;
-    } else if (!r) {
-        r = endpoint->max_age ? try_snapshot(s) : start_fetch_when_slot_free(s);
+    if (s->stage == STAGE_HOLDING) {
+        if (!reply_can_abort(s->reply)) {
+            struct failure failure;
+            failure_set(&failure, OUTCOME_BAD_REQUEST,
+                        "a response of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+            scrape_fail(s, &failure);
+            return;
+        }
+        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+            scrape_fail_out_of_memory(s);
+            return;
+        }
+        s->stage = STAGE_STREAMING;
+        reply_start(s->reply, s->status);
     }
-    if (r > 0) {
+    s->sending = true;
+    reply_send(s->reply, pipeline_out(s->pipeline));
+}
+
+static void
+on_drained(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->sending = false;
+    flush_staged(s);
+    if (s->paused) {
+        s->paused = false;
+        /* On failure on_end is not called; unless we stopped it, part of the body was lost, so fail the scrape. */
+        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
+            scrape_fail_out_of_memory(s);
+        if (s->stage == STAGE_OVER)
+            scrape_release_upstream(s);
+    }
+    scrape_finish_if_done(s);
+}
+
+/* The upstream's body is complete and valid: sends the rest, and the end. */
+static void
+finish_response(struct scrape *s)
+{
+    struct evbuffer *rest = pipeline_out(s->pipeline);
+    bool holding = s->stage == STAGE_HOLDING;
+
+    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+        scrape_fail_out_of_memory(s);
+        return;
+    }
+    s->bytes_out += staged(s);
+    scrape_start_flushing(s); /* before sending, which may call on_done() */
+    if (holding) {
+        reply_send_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
+    } else {
+        /* The previous chunk may not have drained: reply_end() waits for both. */
+        if (staged(s))
+            reply_send(s->reply, rest);
+        reply_end(s->reply);
+    }
+}
+
+/* Sends the whole response at once. */
+static void
+reply_from_snapshot(struct scrape *s)
+{
+    struct snapshot *snapshot = s->user.snapshot;
+    struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
+    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
+
+    if (!r && snapshot->index)
+        telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));
+    if (!r) {
+        s->status = snapshot->status;
+        s->failure = snapshot->failure; /* or passed on, which add_encoding_headers() checks */
+        if (!add_encoding_headers(s, part.gzip))
+            r = -ENOMEM;
+    }
+    if (!r) {
+        if (!s->shared && snapshot->index)
+            scrape_report_families(s, snapshot->index);
+        s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
+        s->bytes_out = evbuffer_get_length(part.body);
+        scrape_start_flushing(s);
+        reply_send_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
+    } else if (r == ERANGE) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
         scrape_fail(s, &failure);
-    } else if (r == -EMFILE) {
-        fail_out_of_descriptors(s);
-    } else if (r) {
+    } else {
         scrape_fail_out_of_memory(s);
     }
+    if (part.body)
+        evbuffer_free(part.body);
+}
+
+static void
+on_done(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->stage = STAGE_OVER;
     scrape_finish_if_done(s);
 }
