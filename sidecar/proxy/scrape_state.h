@@ -56,7 +56,7 @@ struct scrape {
 void scrape_fail(struct scrape *scrape, const struct failure *failure);
 void scrape_fail_out_of_memory(struct scrape *scrape);
 
-/* Ends fetch, slot and snapshot. */
+/* Ends the fetch, and releases upstream slot and snapshot. */
 void scrape_release_upstream(struct scrape *scrape);
 
 /* The whole response is about to be sent. The upstream was in time; the scraper gets READ_GRACE_MS more to read it. */

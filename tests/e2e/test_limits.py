@@ -340,7 +340,7 @@ def test_flood(sidecar, service, request_):
         t.join()
     kept.close()
     assert s.count("limit=") < 20
-    wait_until(lambda: s.descriptors() < 20, "connections are left behind")
+    wait_until(lambda: s.descriptors() < 20, "connections stay open")
 
 
 # Descriptors.
@@ -671,7 +671,7 @@ def test_slow_readers_do_not_take_every_connection(sidecar, upstream):
         wait_until(lambda: len(u.requests) == 7, "they do not reach the upstream")
         for _ in range(10):
             assert get_from(s, "127.0.0.2") == 200
-    wait_until(lambda: s.descriptors() < 30, "connections are left")
+    wait_until(lambda: s.descriptors() < 30, "connections stay open")
 
 
 def slowly(raw):
@@ -691,7 +691,7 @@ def test_reader_of_a_byte_a_second_meets_the_deadline(sidecar, upstream):
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         threading.Thread(target=slowly, args=(raw,), daemon=True).start()
         s.wait_line("outcome=timeout .*the scraper did not read the response in time")
-        wait_until(lambda: s.descriptors() < 20, "the connection is left")
+        wait_until(lambda: s.descriptors() < 20, "the connection stays open")
 
 
 @pytest.mark.parametrize("target", ["/nowhere", "/metrics?shard=1"], ids=["not found", "bad request"])
@@ -707,7 +707,7 @@ def test_responses_that_nobody_reads(sidecar, service, target):
         with pytest.raises(ConnectionError):
             while True:
                 raw.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 100)
-    wait_until(lambda: s.descriptors() <= before, "the connection is left")
+    wait_until(lambda: s.descriptors() <= before, "the connection stays open")
     assert s.get()[0] == 200
 
 

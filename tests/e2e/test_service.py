@@ -919,12 +919,12 @@ def test_gives_up_privileges(sidecar, config, service, sandbox):
     """It still reloads, resolves names and serves."""
     path = config(endpoint("a", service.url.replace("127.0.0.1", "localhost")) + f"[process]\nsandbox = {sandbox}\n")
     s = sidecar(config=path)
-    told = s.wait_line(r"privileges given up.* capabilities=(\w+)")[1]
+    reported = s.wait_line(r"privileges given up.* capabilities=(\w+)")[1]
     status = pathlib.Path(f"/proc/{s.pid}/status").read_text()
     assert re.search(r"NoNewPrivs:\s1", status)
     on = sandbox == "on" and SLOW == 1  # sanitizers need the privileges that it drops
     assert bool(re.search(r"Seccomp:\s2", status)) == on
-    assert told == ("yes" if on else "no")
+    assert reported == ("yes" if on else "no")
     if on:
         assert re.search(r"CapEff:\s0+\n", status) and re.search(r"CapPrm:\s0+\n", status)
     for _ in range(3):
