@@ -277,7 +277,7 @@ on_grace_over(evutil_socket_t fd, short what, void *ctx)
     struct program *p = ctx;
     (void)fd, (void)what;
     log_error(&p->log, "the time for scrapes to end is over, and they are broken off", log_text("setting", "web.grace"),
-              log_number("in_flight", (double)p->server.in_flight));
+              log_number("in_flight", (double)p->server.proxy.in_flight));
     p->broken = true;
     event_base_loopbreak(p->base);
 }
@@ -293,7 +293,7 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
         return;
     }
     log_info(&p->log, "shutting down", log_text("signal", strsignal(signal)),
-             log_number("in_flight", (double)p->server.in_flight));
+             log_number("in_flight", (double)p->server.proxy.in_flight));
     systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
     if (event_add(p->grace, &grace)) /* there is no memory to wait for it */
@@ -453,8 +453,8 @@ run(struct program *p)
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
-    scrape_log_minute(&p->log, &p->telemetry);
-    log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
+    scrape_log_summaries(&p->log, &p->telemetry);
+    log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.proxy.in_flight));
     return p->broken ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }
 

@@ -405,7 +405,7 @@ def test_slow_reader_over_tls_meets_the_deadline(sidecar, upstream, ca, server):
         raw.connect(("127.0.0.1", s.port))
         with trusting(ca).wrap_socket(raw, server_hostname="127.0.0.1") as t:
             t.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-            s.wait_line("outcome=timeout .*the scraper did not read in time")
+            s.wait_line("outcome=timeout .*the scraper did not read the response in time")
 
 
 # Handshakes.
