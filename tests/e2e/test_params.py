@@ -129,8 +129,8 @@ BAD = [
     ("shard=1&shard_count=8&shard_count=8", "shard_count.*once"),
     ("shard=1&shard_count=8&shard_count=", "shard_count.*once"),
     ("shard=1&shard_count=8&shard%5fcount=9", "shard_count.*once"),
-    ("shard&shard_count=8", r"\bshard\b.*right"),
-    ("shard=1&shard_count", "shard_count.*right"),
+    ("shard&shard_count=8", r"\bshard: "),
+    ("shard=1&shard_count", "shard_count: "),
 ]
 
 
@@ -143,7 +143,7 @@ def test_junk_is_refused(running, query, reason):
     assert status == 400, text
     assert headers["Content-Type"].startswith("text/plain")
     assert re.fullmatch(r"[^\n\0]+\n", text), text
-    assert re.search(reason, text) and "right" in text, text
+    assert re.search(reason, text) and re.search("expected|right", text), text
     assert len(running.upstream.requests) == before
 
 
