@@ -44,7 +44,7 @@ identity_begin(struct identity *x, size_t room)
 struct ss_span
 identity_unescape_part(struct identity *x, const struct name *name)
 {
-    struct ss_span bytes = name_bytes(name, x->values.ptr + x->values.len);
+    struct ss_span bytes = name_unescape(name, x->values.ptr + x->values.len);
     if (name->escaped)
         x->values.len += bytes.len;
     return bytes;

@@ -44,7 +44,7 @@ plan_settings(const struct config *config, const char *content_type)
     struct ss_filter_settings s = ss_filter_settings_default();
     s.content_type = content_type;
     s.sharding = config->sharding;
-    s.census = true;
+    s.count_families = true;
     s.max_line = SIZE_MAX;
     s.max_families = UINT64_MAX; /* so that each is counted by name */
     return s;

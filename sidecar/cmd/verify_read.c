@@ -111,7 +111,7 @@ take_meta(struct reader *r, char kind, struct ss_span name, struct ss_span type)
     see(r, item);
     if (new) {
         item->is_meta = true;
-        item->shards = arena_take(&e->arena, (e->count + 7) / 8);
+        item->shards = arena_alloc(&e->arena, (e->count + 7) / 8);
         if (!item->shards || families_add(&e->families, name, &item->family))
             return -ENOMEM;
         memset(item->shards, 0, (e->count + 7) / 8);
@@ -134,7 +134,7 @@ read_sample(struct reader *r, struct ss_span line)
         return EINVAL;
     struct ss_span name = identity_unescape_part(&r->identity, &sample.name);
     if (sample.labels) {
-        struct labels labels = labels_of_text(line.ptr + sample.labels, line.ptr + line.len);
+        struct labels labels = labels_in_text(line.ptr + sample.labels, line.ptr + line.len);
         struct label label;
         while (labels_next(&labels, &label))
             if (identity_add(&r->identity, &label))

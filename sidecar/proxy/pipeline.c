@@ -42,7 +42,7 @@ make_stages(struct pipeline *p, const struct pipeline_settings *settings)
     filter.max_line = settings->max_line;
     filter.max_series = settings->max_series;
     filter.max_families = settings->max_families;
-    filter.census = true;
+    filter.count_families = true;
     if (!r && p->target == PIPELINE_FILTER)
         return ss_filter_new(&p->filter, &filter);
     if (!r && settings->timestamp_ms) {

@@ -29,7 +29,7 @@ struct contest {
     enum ss_key key;
     enum ss_hash hash;
     int rules; /* of each kind */
-    bool census;
+    bool count_families;
     struct ss_sharding *sharding;
     double seconds[MOST_ROUNDS];
     uint64_t kept;
@@ -104,7 +104,7 @@ filter_body(struct ss_span body, const struct contest *contest)
     settings.content_type = content_type;
     settings.shards = shards;
     settings.sharding = contest->sharding;
-    settings.census = contest->census;
+    settings.count_families = contest->count_families;
     if (ss_filter_new(&filter, &settings))
         exit(1);
     while (body.len) {
@@ -212,7 +212,7 @@ main(int argc, char **argv)
         {.name = "N=80, 16 KiB", .run = filter_body, .count = 80, .feed = FEED},
         {.name = "N=8, 16 KiB", .run = filter_body, .count = 8, .feed = FEED},
         {.name = "N=1, 16 KiB", .run = filter_body, .count = 1, .feed = FEED},
-        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .census = true},
+        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .count_families = true},
         {.name = "md5", .run = filter_body, .count = 80, .feed = FEED, .hash = SS_HASH_MD5},
         {.name = "rules", .run = filter_body, .count = 80, .feed = FEED, .rules = 10},
         {.name = "declared", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_DECLARED},

@@ -276,7 +276,7 @@ BAD_LINES = [
     ("[rules]\nkeep = x\nkeep = \"y ; [\"\n", 3, 14, "missing terminating ]"),
     ("[rules]\ncolocate = job_.*\n", 2, 12, "group"),
     ("[rules]\nsplit = ab\\C\n", 2, 13, "is disabled"),
-    ("[rules]\ncolocate = " + "(a)" * 17 + "\n", 2, 12, "16 groups"),
+    ("[rules]\ncolocate = " + "(a)" * 17 + "\n", 2, 12, "16 capture groups"),
     ("[sharding]\nseparator = ;\n", 2, 13, r'empty.*";"'),
     ("[sharding]\nseparator =\n", 2, 12, r'empty.*";"'),
     ("[sharding]\nsource_labels =\n", 2, 16, "empty name"),
@@ -434,7 +434,7 @@ FILE:4:13: sharding.separator: "" is empty, and " ;" begins a comment; ";" in do
                 ^
 """),
     "pattern": (APP + "[rules]\nkeep = a\nkeep = \n", """\
-FILE:5:8: rules.keep: the pattern is empty; a regular expression is right, as in http_.*
+FILE:5:8: rules.keep: the pattern is empty, expected a regular expression such as http_.*
     keep = 
            ^
 """),
@@ -480,7 +480,7 @@ def test_whole_message(config, text, message):
     ("endpoint.a]b.path=/x", '"a]b" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
     (f"endpoint.{40 * 'a'}.path=/x", f'"{40 * "a"}" is no endpoint\'s name; at most 39 bytes of UTF-8 without ] are right'),
     ("endpoint.app.default_content_type=a\nb: c", "there is a control character in it"),
-    ("rules.keep=", "rules.keep: the pattern is empty; a regular expression is right, as in http_.*"),
+    ("rules.keep=", "rules.keep: the pattern is empty, expected a regular expression such as http_.*"),
     ("sharding.source_labels=a,b-c", 'sharding.source_labels: "b-c" is no label; letters, digits and _ are right, and '
                                      'any other name in double quotes'),
     ("endpoint.app.max_body=10", "max_line is to be from 64B to max_body"),

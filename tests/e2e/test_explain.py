@@ -134,7 +134,7 @@ target_info
     (["--shard-count=0", "up"], 2, "--shard-count: "),
     (["--shard-count=3"], 2, "takes the name of a series"),
     (["--shard-count=3", "--shard=1", "up"], 2, "there is no flag --shard"),
-    (["--shard-count=3", "up{"], 1, "up{: no metric name and labels"),
+    (["--shard-count=3", "up{"], 1, "up{: malformed labels"),
     (["--shard-count=3", "up", "1x"], 1, "1x: no metric name"),
     (["--shard-count=3", "--set=rules.drop=(", "up"], 2, "rules.drop"),
     (["--shard-count=3", "--config.file=/nonexistent", "up"], 1, "/nonexistent"),

@@ -46,7 +46,7 @@ def test_example(installed, tmp_path, way):
     with BODY.open("rb") as body:
         assert run(program, "6", "7", stdin=body, env=environment) == BODY.with_suffix(".out").read_bytes()
     wrong = subprocess.run([program, "7", "7"], capture_output=True, text=True, env=environment, check=False)
-    assert wrong.returncode == 2 and "shard 7 does not exist" in wrong.stderr
+    assert wrong.returncode == 2 and "shard 7 is out of range" in wrong.stderr
     junk = subprocess.run([program, "0", "7"], input="<html>\n", capture_output=True, text=True, env=environment,
                           check=False)
     assert junk.returncode == 1 and junk.stderr and not junk.stdout

@@ -109,7 +109,7 @@ def test_health(sidecar, upstream, browser, tmp_path):
         "Endpoint a ✓ healthy", "Endpoint b ✗ the service fails", "Endpoint c ○ not scraped yet"]
     facts = b.texts("section:nth-of-type(2) .facts dd")
     assert any("no_exposition" in fact and "<html>login</html>" in fact for fact in facts)
-    assert any("bad_request" in fact and "shard 2 does not exist among 2" in fact for fact in facts)
+    assert any("bad_request" in fact and "shard 2 is out of range for 2 shards, expected 0 to 1" in fact for fact in facts)
     assert "0 went well, 2 did not" in facts
     assert "hidden" not in b.one("main").text
     assert f"{sum(range(1, 41))} series" in b.one("section:nth-of-type(1) .facts").text
@@ -169,7 +169,7 @@ def test_explain_rules(sidecar, service, rule, series, said):
 
 @pytest.mark.parametrize("query, said", [
     ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
-    ("?series=up", "is no number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
+    ("?series=up", "is not a number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
     ("?series=up%7B&shard_count=3", "up{"),
 ])
 def test_explain_says_what_is_wrong(sidecar, service, query, said):
@@ -278,7 +278,7 @@ def test_what_if_there_are_very_many(sidecar, upstream):
 
 
 @pytest.mark.parametrize("query, said", [
-    ("n=0", "from 1 to 65536"), ("n=65537", "from 1 to 65536"), ("n=x", "from 1 to 65536"), ("n=", "is no number"),
+    ("n=0", "from 1 to 65536"), ("n=65537", "from 1 to 65536"), ("n=x", "from 1 to 65536"), ("n=", "is not a number"),
     ("n=3&endpoint=%3Cb%3E", "There is no endpoint &lt;b&gt;"), ("n=3", "was not scraped well yet"),
 ])
 def test_what_if_says_what_is_wrong(sidecar, service, query, said):

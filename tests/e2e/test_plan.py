@@ -326,7 +326,7 @@ def test_url_that_takes_too_long(upstream):
     (["--shard-count=3", "/"], 1, "/: Is a directory"),
     (["--shard-count=3", str(ROOT / "tests/cases/html.in")], 1, "html.in: line 1, byte 0: "),
     (["--shard-count=3", "--set=sharding.key=name", f"--content-type={PROTOBUF}",
-      str(ROOT / "tests/cases/protobuf-node-1of3.in")], 1, "cannot be honoured in protobuf"),
+      str(ROOT / "tests/cases/protobuf-node-1of3.in")], 1, "does not work in protobuf"),
 ])
 def test_plan_refuses(args, status, said):
     r = run("plan", *args, input="")

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conductor.
+ * Puts the stages together.
  *
  *     bytes --> format: records (span, hash of the key) --> selection: spans of the wanted shards --> sink
- *                 keyer: which bytes are the key?
+ *                 key_resolver: which bytes are the key?
  *
- * The format is chosen once, by the response's Content-Type. Everything after the first failure is refused with the
- * same failure.
+ * The format is chosen once, by the Content-Type of the response. After the first failure, every call returns that
+ * failure.
  */
 #include "parser.h"
 #include "select.h"
@@ -55,7 +55,7 @@ flush_records(void *ctx)
     return selection_flush(ctx);
 }
 
-/* Of what is over max_series the selection hears nothing, and it is to be counted all the same. */
+/* The selection does not see series beyond max_series, but they must be counted. */
 static int
 count_series(struct ss_filter *f, int r)
 {
