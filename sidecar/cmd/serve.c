@@ -371,8 +371,8 @@ static void
 warn_of_sockets(const struct program *p)
 {
     char name[256];
-    for (int fd = systemd_left(0, NULL); fd >= 0; fd = systemd_left(fd + 1, NULL)) {
-        systemd_name(fd, name, sizeof(name));
+    for (int fd = systemd_unclaimed_socket(0, NULL); fd >= 0; fd = systemd_unclaimed_socket(fd + 1, NULL)) {
+        systemd_socket_name(fd, name, sizeof(name));
         log_warn(&p->log, "systemd passed a socket that nobody listens on", log_text("name", name));
     }
 }

@@ -105,7 +105,7 @@ on_close(void *ctx)
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    connection_dissolve(r->connection);
+    connection_reset(r->connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
@@ -293,7 +293,7 @@ reply_break(struct reply *r)
     struct evhttp_connection *connection = r->connection;
     if (!connection)
         return;
-    connection_dissolve(connection);
+    connection_reset(connection);
     detach(r);
     evhttp_connection_free(connection);
 }

@@ -131,7 +131,7 @@ def test_what_was_lost_is_told_when_the_log_is_read_again(stalled, kind):
     s = stalled(kind, "--log.level=debug")
     sent = s.flood()
     dropped = s.dropped()
-    told = s.log.wait(r'"level":"warn","msg":"lines of the log were dropped.*"lines":(\d+)}$')
+    told = s.log.wait(r'"level":"warn","msg":"log lines were dropped.*"lines":(\d+)}$')
     # The metric has been asked for before: what came meanwhile is lost, too, or is not.
     assert int(told[1]) >= dropped > 0 and s.dropped() == int(told[1])
     s.get("/metrics?shard=60000&shard_count=3")

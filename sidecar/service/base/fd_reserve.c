@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 enum {
-    /* What the process has open besides connections and scrapes: standard streams, the event loop's, two listeners, the
-       reserve, libcurl's; and a few for a name being looked up or a file being read. */
+    /* Descriptors besides connections and scrapes: standard streams, the event loop's, two listeners, the spare,
+       libcurl's; and a few for name lookups and files being read. */
     OWN = 16,
 };
 
-/* The process has one table of descriptors, so there is one reserve. libevent tells of a failed accept(2) only to whom
-   it cannot hand anything else. */
+/* The process has one table of descriptors, hence one spare. It is global because libevent's callback for a failed
+   accept(2) has no context for it. */
 static struct {
     int fd; /* -1: none */
     struct rejection_log *limits;
@@ -34,7 +34,7 @@ fd_reserve_init(struct rejection_log *rejections)
     struct rlimit limit;
     if (!getrlimit(RLIMIT_NOFILE, &limit)) {
         limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit); /* as it was will do too */
+        setrlimit(RLIMIT_NOFILE, &limit); /* a failure leaves the old limit */
     }
     reserve.limits = rejections;
     reserve_take();

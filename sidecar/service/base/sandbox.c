@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Sanitizers look at the process by ptrace, and write files. */
+/* Sanitizers use ptrace and write files. */
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_SANITIZER 1
 #elif defined(__has_feature)
@@ -24,18 +24,18 @@
 #endif
 #endif
 
-/* Capabilities. A port below 1024 has been bound by now. */
+/* Capabilities. Ports below 1024 are bound by now. */
 
 static bool
 drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset(2) would do that too */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset(2) would clear them too */
     return !syscall(SYS_capset, &header, none);
 }
 
-/* Files. What is handled and never granted is forbidden; reading is not handled. */
+/* Files. What is handled and never granted is forbidden; reading is not handled, so it stays allowed. */
 
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
@@ -70,19 +70,19 @@ forbid_writing(void)
 
 #ifdef ARCH
 
-/* A list of what is forbidden, not of what is allowed: what the libraries need differs from one release to the next,
-   and a sidecar that dies of that harms more than one that may call getpid(2). */
+/* A deny list, not an allow list: what the libraries need changes with their releases, and a sidecar that breaks
+   because of that does more harm than one that may call getpid(2). */
 #define FORBID(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, DENY)
 #define DENY (SECCOMP_RET_ERRNO | (EPERM & SECCOMP_RET_DATA))
 
-/* Forbids a call where a flag in its i-th argument, of whose halves the low one has them all, is set, or is not. */
+/* Forbids a call if a flag in the low half of its i-th argument is set, or is not set. */
 #define FORBID_FLAG(name, i, flag, set)                                                                                \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),                                                             \
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[i])),                                    \
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, !(set), (set)), BPF_STMT(BPF_RET | BPF_K, DENY),                    \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-/* Calls whose flags stand in memory: without them the C library takes the older ones. */
+/* Calls whose flags are in memory: with ENOSYS the C library falls back to the older calls. */
 #define UNKNOWN(name)                                                                                                  \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
 
@@ -99,7 +99,7 @@ forbid_calls(void)
         BPF_STMT(BPF_RET | BPF_K, DENY),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 #ifdef __x86_64__
-        /* The same calls by other numbers: x32. */
+        /* x32: the same calls by other numbers. */
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, DENY),
         FORBID(fork),
@@ -163,7 +163,7 @@ forbid_calls(void)
         FORBID(add_key),
         FORBID(request_key),
         FORBID(keyctl),
-        /* The system itself, and what of the kernel is seldom used and often broken. */
+        /* The system itself, and rarely used parts of the kernel with a history of vulnerabilities. */
         FORBID(init_module),
         FORBID(finit_module),
         FORBID(delete_module),
@@ -216,6 +216,6 @@ sandbox_enter(bool full)
         return s;
     s.capabilities = drop_capabilities();
     s.landlock = forbid_writing();
-    s.seccomp = forbid_calls(); /* capset(2) too, so it is the last */
+    s.seccomp = forbid_calls(); /* last, since it forbids capset(2) */
     return s;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The certificates that the configuration in force has made us show. */
+/* The certificates that we present under the current configuration. */
 #include "telemetry_rows.h"
 
 #include "service/access/access_policy.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct certificate {
-    const char *of, *name; /* "listener" or "endpoint", and which */
+    const char *label, *name; /* "listener" or "endpoint", and its name */
     const char *file;
     int64_t expiry;
 };
@@ -17,7 +17,7 @@ struct certificate {
 static void
 write_certificate(struct exposition *e, const struct telemetry_row *row, const struct certificate *c)
 {
-    const struct metric_label labels[] = {{c->of, c->name}, {"file", c->file}};
+    const struct metric_label labels[] = {{c->label, c->name}, {"file", c->file}};
     exposition_sample(e, row->name, labels, 2, (double)c->expiry);
 }
 
