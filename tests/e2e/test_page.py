@@ -286,7 +286,7 @@ def test_what_if_says_what_is_wrong(sidecar, service, query, said):
 
 
 def test_what_if_by_keyboard(sidecar, upstream, service, browser, tmp_path):
-    """Without scripts, for the chosen endpoint. A reload discards the distribution under the old rules."""
+    """Without scripts, for the chosen endpoint. Other rules discard the distribution."""
     few = upstream(answering(answer(b"a 1\nb 1\n")))
     path = tmp_path / "scrapeshard.ini"
     path.write_text(f"[endpoint a]\npath = /a\nupstream = {few.url}\n"
@@ -307,6 +307,9 @@ def test_what_if_by_keyboard(sidecar, upstream, service, browser, tmp_path):
     assert [row.split() for row in b.texts("#distribution-shards tbody tr")] == [[str(i), str(n)] for i, n in enumerate(loads)]
     widths = [float(rect.attribute("width")) for rect in b.find("#distribution-shards rect")]
     assert widths == [pytest.approx(100 * n / max(loads), abs=.01) for n in loads]
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert "no successful scrape under" not in what_if(s, "n=7&endpoint=b")
+    path.write_text(path.read_text() + "[rules]\ndrop = x\n")
     assert s.admin("/-/reload", "POST")[0] == 200
     assert "no successful scrape under" in what_if(s, "n=7&endpoint=b")
 

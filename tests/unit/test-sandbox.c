@@ -150,6 +150,13 @@ try_clone(void)
     return pid < 0 ? (errno == ENOSYS ? 1 : 2) : 0;
 }
 
+/* getpid(2) by its number in the x32 ABI, by which everything that is forbidden could be called too. */
+static int
+try_x32(void)
+{
+    return syscall(0x40000000 | SYS_getpid) < 0 && errno == EPERM ? 1 : 0;
+}
+
 static int
 try_trace(void)
 {
@@ -208,6 +215,17 @@ test_forbidden_if_known(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (!run(cases[i], false))
             expect_refused(cases[i]);
+}
+
+static void
+test_other_abi(void **state)
+{
+    (void)state;
+#ifndef __x86_64__
+    skip();
+#endif
+    expect_refused(try_x32);
+    assert_int_equal(run(try_x32, false), 0);
 }
 
 static void
@@ -272,10 +290,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forbidden),
-        cmocka_unit_test(test_forbidden_if_known),
-        cmocka_unit_test(test_allowed),
-        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_forbidden), cmocka_unit_test(test_forbidden_if_known), cmocka_unit_test(test_other_abi),
+        cmocka_unit_test(test_allowed),   cmocka_unit_test(test_capabilities),
     };
     return cmocka_run_group_tests(tests, make_victim, remove_victim);
 }
