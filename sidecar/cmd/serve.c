@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "reloads.h"
 #include "settings.h"
+#include "telemetry_config.h"
 
 #include "proxy/outcome.h"
 #include "proxy/scrape_log.h"
@@ -179,7 +180,7 @@ read_again(struct program *p, char *why, size_t size)
         drop_excerpts(mistakes);
     else if (r > 0)
         r = -ENOMEM;
-    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
+    if (!r && (r = telemetry_apply_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
@@ -395,7 +396,7 @@ start(struct program *p)
     }
     if (!r) {
         part = "telemetry";
-        r = telemetry_set_config(&p->telemetry, NULL, p->config);
+        r = telemetry_apply_config(&p->telemetry, NULL, p->config);
     }
     if (!r) {
         part = "reloads";

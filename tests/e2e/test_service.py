@@ -76,7 +76,7 @@ def test_version():
     first, *others = out.splitlines()
     assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*", first)
     versions = dict(re.split(r"  +", line.strip()) for line in others)
-    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "ISA-L", "inih", "built by"]
+    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "seccomp", "ISA-L", "inih", "built by"]
     assert re.fullmatch(r"(gcc|clang) \d+\.\d+.*", versions.pop("built by"))
     assert all(re.match(r"\d+(\.\d+)*", version) for version in versions.values())
 

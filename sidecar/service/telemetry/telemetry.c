@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telemetry.h"
 
-#include "service/config/config.h"
 #include "telemetry_rows.h"
 
 #include <errno.h>
@@ -121,6 +120,7 @@ telemetry_deinit(struct telemetry *t)
     for (size_t i = 0; i < t->n_endpoints; i++)
         endpoint_deinit(&t->endpoints[i]);
     free(t->endpoints);
+    free(t->certificates);
     *t = (struct telemetry){.outcome_label = NULL};
 }
 
@@ -164,8 +164,41 @@ forget_removed(struct telemetry *t)
     memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
 }
 
-int
-telemetry_set_config(struct telemetry *t, const struct config *before, const struct config *config)
+static const struct telemetry_target *
+find_target(const struct telemetry_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!strcmp(config->endpoints[i].name, name))
+            return &config->endpoints[i];
+    return NULL;
+}
+
+/* Copies certificates and their texts into one allocation; NULL: out of memory. */
+static struct telemetry_certificate *
+copy_certificates(const struct telemetry_certificate *from, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += sizeof(*from) + strlen(from[i].label) + strlen(from[i].name) + strlen(from[i].file) + 3;
+    struct telemetry_certificate *copy = malloc(size + 1);
+    if (!copy)
+        return NULL;
+    char *text = (char *)(copy + n);
+    for (size_t i = 0; i < n; i++) {
+        const char **const texts[] = {&copy[i].label, &copy[i].name, &copy[i].file};
+        copy[i] = from[i];
+        for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++) {
+            char *end = stpcpy(text, *texts[j]);
+            *texts[j] = text;
+            text = end + 1;
+        }
+    }
+    return copy;
+}
+
+/* Adds all endpoints that are not known yet, or none. */
+static int
+add_endpoints(struct telemetry *t, const struct telemetry_config *config)
 {
     size_t n_before = t->n_endpoints;
     int r = 0;
@@ -174,24 +207,35 @@ telemetry_set_config(struct telemetry *t, const struct config *before, const str
             r = add_endpoint(t, config->endpoints[i].name);
     while (r && t->n_endpoints > n_before)
         endpoint_deinit(&t->endpoints[--t->n_endpoints]);
-    if (r)
+    return r;
+}
+
+int
+telemetry_set_config(struct telemetry *t, const struct telemetry_config *config)
+{
+    struct telemetry_certificate *certificates = copy_certificates(config->certificates, config->n_certificates);
+    int r = certificates ? add_endpoints(t, config) : -ENOMEM;
+    if (r) {
+        free(certificates);
         return r;
+    }
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        const struct endpoint *was = before ? config_endpoint(before, e->name) : NULL;
-        const struct endpoint *there = config_endpoint(config, e->name);
+        const struct telemetry_target *target = find_target(config, e->name);
         /* Scrapers of an endpoint that was removed are not expected when it comes back. */
-        if (!there || e->removed) {
+        if (!target || e->removed) {
             shard_tracker_deinit(&e->tracker);
             shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
         }
         shard_tracker_assume(&e->tracker, config->scrape_interval);
-        if (!was || !there || !config_keeps_endpoint(before, was, config, there))
-            e->distribution.when = 0; /* keys, rules and the upstream may have changed */
-        e->removed = there ? 0 : e->removed + 1;
+        if (!target || target->changed)
+            e->distribution.when = 0;
+        e->removed = target ? 0 : e->removed + 1;
     }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + REMOVED_MAX; n--)
         forget_removed(t);
-    t->config = config;
+    free(t->certificates);
+    t->certificates = certificates;
+    t->n_certificates = config->n_certificates;
     return 0;
 }
 

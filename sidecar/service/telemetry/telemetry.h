@@ -17,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct config;
-
 enum upstream_error {
     UPSTREAM_ERROR_NONE,
 #define UPSTREAM_ERROR(name, label) UPSTREAM_ERROR_##name,
@@ -69,12 +67,20 @@ struct telemetry_endpoint {
 #include "telemetry.def"
 };
 
+/* A certificate that we present. */
+struct telemetry_certificate {
+    const char *label, *name; /* "listener" or "endpoint", and its name */
+    const char *file;
+    int64_t expiry; /* seconds since 1970 */
+};
+
 struct telemetry {
     const char *(*outcome_label)(size_t outcome);
-    int64_t began, wall;         /* the start, by telemetry_now() and in milliseconds since 1970 */
-    const struct config *config; /* the current one; borrowed until the next, or the end */
+    int64_t began, wall; /* the start, by telemetry_now() and in milliseconds since 1970 */
     struct telemetry_endpoint *endpoints;
     size_t n_endpoints;
+    struct telemetry_certificate *certificates; /* with their texts, one allocation */
+    size_t n_certificates;
 #define COUNTER(field, ...) uint64_t field;
 #define COUNTER_BY(field, name, labels, ...) uint64_t field[LABELS_##labels##_MAX];
 #define GAUGE(field, ...) double field;
@@ -88,13 +94,25 @@ void telemetry_init(struct telemetry *telemetry, const char *(*outcome_label)(si
 /* Zeroed is fine. */
 void telemetry_deinit(struct telemetry *telemetry);
 
+/* What telemetry needs to know of a configuration. Borrowed during the call. */
+struct telemetry_config {
+    const struct telemetry_target {
+        const char *name;
+        bool changed; /* the endpoint is new, or its keys, rules or upstream may have changed */
+    } * endpoints;
+    size_t n_endpoints;
+    int64_t scrape_interval; /* assumed until one is learnt; milliseconds */
+    const struct telemetry_certificate *certificates;
+    size_t n_certificates;
+};
+
 /*
- * Adds the endpoints of a new configuration. Removed endpoints keep their numbers, for scrapes in progress and in case
- * they come back: up to 64 of them. before is the previous configuration, or NULL.
+ * Applies a new configuration. Removed endpoints keep their numbers, for scrapes in progress and in case they come
+ * back: up to 64 of them.
  *
  * 0. -ENOMEM: nothing has changed.
  */
-int telemetry_set_config(struct telemetry *telemetry, const struct config *before, const struct config *config);
+int telemetry_set_config(struct telemetry *telemetry, const struct telemetry_config *config);
 
 /* A finished scrape. */
 struct telemetry_scrape {
