@@ -14,6 +14,7 @@
 #include "service/base/fd_reserve.h"
 #include "service/base/log_writer.h"
 #include "service/base/loop.h"
+#include "service/base/peer.h"
 #include "service/base/sandbox.h"
 #include "service/base/systemd.h"
 #include "service/http/http.h"
@@ -378,6 +379,14 @@ warn_of_sockets(const struct program *p)
     }
 }
 
+static void
+on_fd_rejected(const struct peer *peer, void *ctx)
+{
+    char text[PEER_TEXT];
+    peer_print(peer, text);
+    rejection_report(ctx, LIMIT_DESCRIPTORS, text, NULL);
+}
+
 static int
 start(struct program *p)
 {
@@ -389,7 +398,7 @@ start(struct program *p)
     int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
     rejection_log_init(&p->limits, &p->log, &p->telemetry);
-    fd_reserve_init(&p->limits);
+    fd_reserve_init(on_fd_rejected, &p->limits);
     if (!r) {
         part = "the server of scrapes";
         r = server_init(&p->server, p->base, &p->limits, p->config);

@@ -11,11 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct rejection_log;
+struct peer;
 
-/* Raises the limit as far as the system allows, and opens the spare. rejections is borrowed until fd_reserve_deinit().
- */
-void fd_reserve_init(struct rejection_log *rejections);
+/* Raises the limit as far as the system allows, and opens the spare. rejected() gets each peer that was rejected. */
+void fd_reserve_init(void (*rejected)(const struct peer *peer, void *ctx), void *ctx);
 void fd_reserve_deinit(void);
 
 /* Whether a listener with this many connections leaves too few descriptors. Reopens a spare that was lost. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_watch.h"
 
-#include "service/config/config.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -361,23 +359,23 @@ has_file(const struct watched *files, size_t n, const char *path)
 
 /* Replaces the watched files. 0 or -ENOMEM. */
 static int
-replace_files(struct file_watch *w, const struct string_list *files)
+replace_files(struct file_watch *w, char *const *files, size_t n)
 {
     w->n_files = 0;
-    w->files = calloc(files->n + 1, sizeof(*w->files));
-    for (size_t i = 0; i < files->n && w->files; i++)
-        if ((w->files[w->n_files].path = strdup(files->items[i])) != NULL)
+    w->files = calloc(n + 1, sizeof(*w->files));
+    for (size_t i = 0; i < n && w->files; i++)
+        if ((w->files[w->n_files].path = strdup(files[i])) != NULL)
             w->n_files++;
-    return w->n_files == files->n ? 0 : -ENOMEM;
+    return w->n_files == n ? 0 : -ENOMEM;
 }
 
 int
-file_watch_set(struct file_watch *w, const struct string_list *files, const struct timespec *begun)
+file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct timespec *begun)
 {
     bool disturbed = read_events(w), any = disturbed;
     struct watched *before = w->files;
     size_t n_before = w->n_files;
-    int r = replace_files(w, files);
+    int r = replace_files(w, files, n);
 
     start(w);
     /* A file that changed while it was read may have been read in its old state: its content is unknown. */

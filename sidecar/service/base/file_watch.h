@@ -9,9 +9,10 @@
  * A change is reported once there was none for a second, after five seconds at most. A file rewritten with the same
  * content has not changed.
  */
+#include <stddef.h>
+
 struct event_base;
 struct file_watch;
-struct string_list;
 struct timespec;
 
 /* 0: *watchp is the caller's, and watches nothing. The event loop calls changed() with the path of one of the files
@@ -25,7 +26,7 @@ void file_watch_begin(struct file_watch *watch);
 /* Call after reading the files: watches these from now on, and no others. Changes since file_watch_begin() are
    reported; of files not watched before, changes since `begun`, by CLOCK_REALTIME_COARSE. 0, or a negative errno value:
    some files are not watched. */
-int file_watch_set(struct file_watch *watch, const struct string_list *files, const struct timespec *begun);
+int file_watch_set(struct file_watch *watch, char *const *files, size_t n, const struct timespec *begun);
 
 /* NULL is fine. */
 void file_watch_free(struct file_watch *watch);
