@@ -9,11 +9,7 @@
 
 struct config;
 struct event_base;
-struct config;
-struct evhttp;
 struct telemetry;
-struct http;
-struct rejection_log;
 
 /* What the program provides. */
 struct admin_hooks {

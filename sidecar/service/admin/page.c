@@ -27,27 +27,6 @@ page_security_policy(char *policy, size_t size)
              base64);
 }
 
-/* A time of telemetry_now(), in seconds since 1970. */
-static int64_t
-wall_time(const struct view *v, int64_t time)
-{
-    return telemetry_wall(v->page->telemetry, time) / 1000;
-}
-
-void
-page_print_ago(const struct view *v, int64_t time)
-{
-    HTML(v->out, "<time datetime=\"{}\">{} ago</time>", html_time(wall_time(v, time)).text,
-         html_duration(v->now - time).text);
-}
-
-void
-page_print_state(const struct view *v, const char *kind, const char *word)
-{
-    const char *mark = !strcmp(kind, "good") ? "\u2713" : !strcmp(kind, "bad") ? "\u2717" : "\u25cb";
-    HTML(v->out, "<span class=\"state {}\"><span aria-hidden=\"true\">{}</span> {}</span>", kind, mark, word);
-}
-
 /* The endpoint. */
 
 static void
@@ -194,7 +173,7 @@ page_write(const struct shard_page *page, char **textp, size_t *lenp)
     HTML(v.out,
          "</main>\n<footer><span>As of <time>{}</time>; reload the page to update it.</span></footer>\n</body>\n"
          "</html>\n",
-         html_time(wall_time(&v, v.now)).text);
+         html_time(page_wall_time(&v, v.now)).text);
     if (ferror(v.out) | fclose(v.out) || !*textp) {
         free(*textp);
         return -ENOMEM;

@@ -3,30 +3,8 @@
 #include "page_parts.h"
 #include "service/config/config.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The initial value of a form: a count that is expected. */
-static uint32_t
-default_count(const struct view *v)
-{
-    const struct telemetry *t = v->page->telemetry;
-    for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
-        for (const struct tracked_count *c = e->tracker.counts; c < e->tracker.counts + TRACKED_COUNTS; c++)
-            if (!e->removed && shard_tracker_count_is_expected(&e->tracker, c, v->now))
-                return c->count;
-    return 2;
-}
-
-uint32_t
-page_parse_count(const struct view *v, const char *text, struct ss_shards_error *error, struct html_number *filled)
-{
-    uint32_t count = 0;
-    ss_shard_count_parse(&count, text ? (struct ss_span){text, strlen(text)} : (struct ss_span){"", 0}, error);
-    snprintf(filled->text, sizeof(filled->text), "%u", count ? count : default_count(v));
-    return count;
-}
 
 /* Whether the shard is scraped, at each endpoint where it is expected. */
 static void

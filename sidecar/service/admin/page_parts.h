@@ -12,6 +12,9 @@ struct view {
     int64_t now; /* telemetry_now() */
 };
 
+/* A time of telemetry_now(), in seconds since 1970. */
+int64_t page_wall_time(const struct view *v, int64_t time);
+
 /* "<time>5 s ago</time>". */
 void page_print_ago(const struct view *v, int64_t time);
 
@@ -21,6 +24,11 @@ void page_print_state(const struct view *v, const char *kind, const char *word);
 /* A table cell with a bar of length part / of. kind is a class of the style. */
 void page_print_bar(const struct view *v, double part, double of, const char *kind);
 
+/* Parses the number of shards sent by a form (NULL: none). 0: invalid, and *error says why. *filled is the value to
+   show in the form's field. */
+uint32_t page_parse_count(const struct view *v, const char *text, struct ss_shards_error *error,
+                          struct html_number *filled);
+
 /* The shards of every expected count of an endpoint. id distinguishes endpoints in anchors. */
 void page_shards(const struct view *v, const struct telemetry_endpoint *e, size_t id);
 
@@ -29,11 +37,6 @@ void page_explain(const struct view *v);
 
 /* The form that simulates another number of shards, and its result. */
 void page_what_if(const struct view *v);
-
-/* Parses the number of shards sent by a form (NULL: none). 0: invalid, and *error says why. *filled is the value to
-   show in the form's field. */
-uint32_t page_parse_count(const struct view *v, const char *text, struct ss_shards_error *error,
-                          struct html_number *filled);
 
 extern const char page_style[];
 

@@ -17,15 +17,6 @@ struct sums {
     const struct tracked_set *largest;
 };
 
-void
-page_print_bar(const struct view *v, double part, double of, const char *kind)
-{
-    HTML(v->out,
-         "<td class=\"bar wide\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
-         "class=\"{}\" width=\"{}\" height=\"10\"/></svg></td>",
-         kind, html_percent(part, of).text);
-}
-
 static bool
 is_shown(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
          const struct tracked_set *set)
