@@ -3,6 +3,7 @@
 
 #include "service/base/file_watch.h"
 #include "service/base/log.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -103,7 +104,7 @@ reloads_end(struct reloads *r, const struct string_list *files, bool watches)
         error = file_watch_new(&r->tracker, r->base, on_changed, r);
     }
     if (r->tracker)
-        error = file_watch_set(r->tracker, files, &r->begun);
+        error = file_watch_set(r->tracker, files->items, files->n, &r->begun);
     if (error)
         log_warn(r->log, "changes of the configuration's files may go unseen", log_text("reason", strerror(-error)));
     r->over = now_ms();

@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "reloads.h"
 #include "settings.h"
+#include "telemetry_config.h"
 
 #include "proxy/outcome.h"
 #include "proxy/scrape_log.h"
@@ -13,6 +14,7 @@
 #include "service/base/fd_reserve.h"
 #include "service/base/log_writer.h"
 #include "service/base/loop.h"
+#include "service/base/peer.h"
 #include "service/base/sandbox.h"
 #include "service/base/systemd.h"
 #include "service/http/http.h"
@@ -179,7 +181,7 @@ read_again(struct program *p, char *why, size_t size)
         drop_excerpts(mistakes);
     else if (r > 0)
         r = -ENOMEM;
-    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
+    if (!r && (r = telemetry_apply_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
@@ -371,10 +373,18 @@ static void
 warn_of_sockets(const struct program *p)
 {
     char name[256];
-    for (int fd = systemd_left(0, NULL); fd >= 0; fd = systemd_left(fd + 1, NULL)) {
-        systemd_name(fd, name, sizeof(name));
+    for (int fd = systemd_unclaimed_socket(0, NULL); fd >= 0; fd = systemd_unclaimed_socket(fd + 1, NULL)) {
+        systemd_socket_name(fd, name, sizeof(name));
         log_warn(&p->log, "systemd passed a socket that nobody listens on", log_text("name", name));
     }
+}
+
+static void
+on_fd_rejected(const struct peer *peer, void *ctx)
+{
+    char text[PEER_TEXT];
+    peer_print(peer, text);
+    rejection_report(ctx, LIMIT_DESCRIPTORS, text, NULL);
 }
 
 static int
@@ -388,14 +398,14 @@ start(struct program *p)
     int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
     rejection_log_init(&p->limits, &p->log, &p->telemetry);
-    fd_reserve_init(&p->limits);
+    fd_reserve_init(on_fd_rejected, &p->limits);
     if (!r) {
         part = "the server of scrapes";
         r = server_init(&p->server, p->base, &p->limits, p->config);
     }
     if (!r) {
         part = "telemetry";
-        r = telemetry_set_config(&p->telemetry, NULL, p->config);
+        r = telemetry_apply_config(&p->telemetry, NULL, p->config);
     }
     if (!r) {
         part = "reloads";

@@ -100,7 +100,7 @@ on_close(void *ctx)
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    connection_dissolve(r->evhttp);
+    connection_reset(r->evhttp);
     detach(r);
     /* A request without a response is detached from its connection and left to us; otherwise evhttp frees it with the
        connection. */
@@ -249,7 +249,7 @@ reply_abort(struct reply *r)
     struct evhttp_connection *evhttp = r->evhttp;
     if (!evhttp)
         return;
-    connection_dissolve(evhttp);
+    connection_reset(evhttp);
     detach(r);
     evhttp_connection_free(evhttp);
 }

@@ -226,7 +226,7 @@ record_end(const struct scrape *s)
                                                            .bytes_out = s->head_only ? 0 : s->bytes_out,
                                                            .counts = counts,
                                                            .shared = s->shared,
-                                                           .unwatched = s->head_only,
+                                                           .untracked = s->head_only,
                                                            .shard = s->request.params.shard,
                                                            .shard_count = shard_count,
                                                            .peer = s->peer,

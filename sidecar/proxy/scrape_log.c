@@ -63,7 +63,7 @@ scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum
 
     if (!summary || (!over_budget && outcome == OUTCOME_OK))
         return (struct scrape_line){.level = level};
-    return rate_limited_line(summary, over_budget ? (size_t)SUMMARY_OUTGROWN : (size_t)outcome, level);
+    return rate_limited_line(summary, over_budget ? (size_t)SUMMARY_OVER_BUDGET : (size_t)outcome, level);
 }
 
 void
@@ -77,6 +77,6 @@ scrape_log_summaries(const struct log *log, struct telemetry *telemetry)
                      log_number("bytes_out", (double)s->bytes_out),
                      log_number("seconds_mean", s->seconds / (double)s->scrapes), log_number("seconds_max", s->slowest),
                      log_number("lines_suppressed", (double)s->suppressed));
-        summary_begin(&e->summary);
+        summary_reset(&e->summary);
     }
 }

@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 enum {
-    /* How long nobody is let in after accept(2) failed. */
+    /* The pause after accept(2) failed. */
     ACCEPT_PAUSE_US = 200 * 1000,
 };
 
-/* A socket file that nobody listens on any more is in the way; anything else is not ours to remove. */
+/* Removes a socket file that no process listens on any more, and nothing else. */
 static void
 remove_stale_socket(const struct sockaddr_un *sun)
 {
@@ -37,7 +37,7 @@ remove_stale_socket(const struct sockaddr_un *sun)
     close(fd);
 }
 
-/* Reads the address; *any tells that it named only a port. */
+/* Parses an address. *any: it has only a port. */
 static int
 parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len, bool *any)
 {
@@ -56,7 +56,7 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
         *len = sizeof(*sun);
         return 0;
     }
-    /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
+    /* libevent's parser rejects port 0, which lets the kernel choose; so it gets the address without the port. */
     const char *colon = strrchr(address, ':');
     size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
     int size = (int)sizeof(*out), port = digits && digits <= 5 && !colon[1 + digits] ? atoi(colon + 1) : -1;
@@ -73,7 +73,7 @@ parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len,
     return 0;
 }
 
-/* The name of a socket that systemd passes; NULL: it is another kind of address. */
+/* The name of a socket that systemd passes; NULL: another kind of address. */
 static const char *
 passed_name(const char *address)
 {
@@ -117,8 +117,8 @@ accept_again(evutil_socket_t fd, short what, void *ctx)
     evconnlistener_enable(ctx);
 }
 
-/* accept(2) failed. For want of a descriptor, somebody is turned away, or else it would fail again at once; if that
- * cannot be done, or it was something else, a pause lets others close theirs. */
+/* accept(2) failed. Out of descriptors, a client is rejected, or accept(2) would fail again at once. If that fails, or
+   on any other error, a pause lets others close theirs. */
 static void
 on_accept_error(struct evconnlistener *listener, void *ctx)
 {
@@ -132,8 +132,8 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
         evconnlistener_enable(listener);
 }
 
-/* What libevent sets on a socket that it makes, and that the unspecified IPv6 address takes IPv4 too, whatever
-   net.ipv6.bindv6only says: so do Go's programs. */
+/* Sets what libevent sets on its own sockets, and lets the unspecified IPv6 address accept IPv4 too, whatever
+   net.ipv6.bindv6only says: Go's programs do the same. */
 static bool
 set_options(int fd, int family)
 {
@@ -180,7 +180,7 @@ listen_bound(struct evconnlistener **listenerp, struct event_base *base, const c
     return r;
 }
 
-/* On what systemd passed, where somebody listens already. */
+/* On a socket that systemd passed, which listens already. */
 static int
 listen_passed(struct evconnlistener **listenerp, struct event_base *base, const char *name)
 {
@@ -209,16 +209,16 @@ bool
 listen_has_more(const char *address)
 {
     const char *name = passed_name(address);
-    return name && systemd_left(0, name) >= 0;
+    return name && systemd_unclaimed_socket(0, name) >= 0;
 }
 
 const char *
 listen_reason(const char *address, int error)
 {
     if (passed_name(address) && error == -ENOENT)
-        return "systemd passed no socket of this name; FileDescriptorName= gives one to a socket";
+        return "systemd passed no socket of this name; set FileDescriptorName= in the socket unit";
     if (passed_name(address) && error == -EINVAL)
-        return "what systemd passed under this name is no socket that listens for connections";
+        return "the socket that systemd passed under this name is not listening";
     return strerror(-error);
 }
 
@@ -227,7 +227,7 @@ listen_stop(struct evconnlistener *listener)
 {
     int fd = evconnlistener_get_fd(listener);
     evconnlistener_disable(listener);
-    evconnlistener_set_cb(listener, NULL, NULL); /* the end of a pause does not bring it back */
+    evconnlistener_set_cb(listener, NULL, NULL); /* the end of a pause must not resume accepting */
     if (!systemd_has_passed(fd))
         shutdown(fd, SHUT_RDWR);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process as the system knows it, and what it is made of. What the system does not tell is left away. */
+/* The process as the system reports it, and its libraries. What the system does not report is omitted. */
 #include "telemetry_rows.h"
 
 #include <scrapeshard/version.h>
