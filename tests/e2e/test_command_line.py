@@ -42,10 +42,10 @@ CASES = [
     (2, f"--config.file=two.ini --upstream.url={NOTHING}", "2 endpoints"),
     (2, "--config.file=good.ini --set=endpoint.app.timeout=long", "long"),
     (2, f"--upstream.url={NOTHING} --set=endpoint.a.timeout=1s --set=endpoint.b.timeout=1s",
-     "--set endpoint.b.timeout: there is no endpoint b; expected default, or endpoint.b.upstream=URL"),
-    (2, "--config.file=good.ini --set=endpoint.x.timeout=1s", "there is no endpoint x; expected app, or"),
-    (2, "check --set=endpoint.x.timeout=1s two.ini", "there is no endpoint x; expected a, b, or"),
-    (2, "--set=endpoint.app.timeout=1s", "[endpoint app]: upstream is missing"),
+     "--set endpoint.b.timeout: unknown endpoint b (expected default, or endpoint.b.upstream=URL)"),
+    (2, "--config.file=good.ini --set=endpoint.x.timeout=1s", "unknown endpoint x (expected app, or"),
+    (2, "check --set=endpoint.x.timeout=1s two.ini", "unknown endpoint x (expected a, b, or"),
+    (2, "--set=endpoint.app.timeout=1s", "[endpoint app]: missing upstream"),
     (1, f"--upstream.url={NOTHING} --set=web.bearer_token_file=absent", "absent"),
     (1, f"--upstream.url={NOTHING} --set=web.basic_auth_file=page", "page:1: "),
     (1, "--upstream.url=https://127.0.0.1/ --set=endpoint.default.tls_ca=absent", "absent"),
@@ -159,7 +159,7 @@ def test_endpoint_of_the_upstream_flag(sidecar, upstream, settings, endpoints, f
     s = sidecar(None, *([f"--upstream.url={url}", *flags] if first else [*flags, f"--upstream.url={url}"]))
     assert s.get()[2] == b"up 1\n"
     told = s.admin("/-/config")[2].decode()
-    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?timeout = (.*)", told)) == endpoints
+    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?(?:; )?timeout = (.*)", told)) == endpoints
     assert set(re.findall(r'scrapeshard_scrapes_total\{endpoint="([^"]*)"', s.admin("/metrics")[2].decode())) == set(endpoints)
 
 

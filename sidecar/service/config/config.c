@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A bad one has been told where it was read. */
+/* A bad URL was reported where it was read. */
 static void
 resolve_upstream(struct builder *b, struct endpoint *e)
 {
@@ -24,7 +24,7 @@ check_endpoint(struct builder *b, struct endpoint *e)
     if (!*e->upstream && builder_unknown_endpoint(b, e))
         return;
     if (!*e->upstream)
-        builder_error(b, "upstream is missing; http://HOST:PORT/PATH is right");
+        builder_error(b, "missing upstream (expected e.g. upstream = http://HOST:PORT/PATH)");
     else
         resolve_upstream(b, e);
     if (!b->sharding_only)
@@ -32,20 +32,20 @@ check_endpoint(struct builder *b, struct endpoint *e)
     builder_at(b, e, SETTING_ENDPOINT_path);
     for (struct endpoint *other = b->config->endpoints; other < e; other++)
         if (!strcmp(other->path, e->path))
-            builder_error(b, "path %s is already that of [endpoint %s]", e->path, other->name);
+            builder_error(b, "path %s is already used by [endpoint %s]", e->path, other->name);
     builder_at(b, e, SETTING_ENDPOINT_timeout);
     e->timeout_is_set = builder_is_given(b, e, SETTING_ENDPOINT_timeout);
     if (e->timeout < 1)
-        builder_error(b, "timeout 0s leaves no time for a scrape; 10s is usual");
+        builder_error(b, "timeout must be above 0s (expected e.g. 10s)");
     builder_at(b, e, SETTING_ENDPOINT_timestamps);
     if (e->timestamps == TIMESTAMPS_SNAPSHOT && !e->max_age)
-        builder_error(b, "timestamps = snapshot needs a max_age above 0s; without one every scrape is fresh");
+        builder_error(b, "timestamps = snapshot needs a max_age above 0s (without one nothing is cached)");
     builder_at_either(b, e, SETTING_ENDPOINT_max_line, SETTING_ENDPOINT_max_body);
     if (e->max_line < 64 || e->max_line > e->max_body)
-        builder_error(b, "max_line is to be from 64B to max_body");
+        builder_error(b, "max_line is out of range (expected 64B to max_body)");
 }
 
-/* Whether the kernel chooses a port, so that an address stands for as many as it is asked for. */
+/* Whether the kernel chooses the port, so that the same address may be given repeatedly. */
 static bool
 is_any_port(const char *address)
 {
@@ -67,10 +67,10 @@ check_addresses(struct builder *b)
             twice |= !strcmp(address, web->items[j]);
         builder_at_value(b, SETTING_web_listen, i, 0);
         if (twice)
-            builder_error(b, "listen_address %s is there twice; once is right", address);
+            builder_error(b, "duplicate listen_address %s", address);
         builder_at_either(b, NULL, SETTING_admin_listen, SETTING_web_listen);
         if (!twice && !strcmp(address, b->config->admin_listen))
-            builder_error(b, "listen_address %s of [admin] is already that of [web]", address);
+            builder_error(b, "listen_address %s of [admin] is already used by [web]", address);
     }
 }
 
@@ -80,19 +80,19 @@ check(struct builder *b)
     struct config *c = b->config;
     builder_at_nowhere(b);
     if (!c->n_endpoints && !b->sharding_only && !b->unread)
-        builder_error(b, "there is no upstream; --upstream.url=URL or an [endpoint NAME] section is right");
+        builder_error(b, "no upstream (expected --upstream.url=URL or an [endpoint NAME] section)");
     for (size_t i = 0; i < c->n_endpoints; i++)
         check_endpoint(b, &c->endpoints[i]);
     check_sharding(b);
     check_addresses(b);
     builder_at(b, NULL, SETTING_head_timeout);
     if (c->head_timeout < 1)
-        builder_error(b, "head_timeout 0s leaves no time for a request; 10s is usual");
+        builder_error(b, "head_timeout must be above 0s (expected e.g. 10s)");
     if (!b->sharding_only)
         check_access_policies(b);
 }
 
-/* Adds the files that an object, the program or an endpoint, names. */
+/* Adds the files named by the settings of an object, a config or an endpoint. */
 static void
 list_files(struct builder *b, const void *object, bool of_endpoint, struct string_list *files)
 {
@@ -105,7 +105,7 @@ list_files(struct builder *b, const void *object, bool of_endpoint, struct strin
     }
 }
 
-/* The list stays as it is if there is no memory. */
+/* If out of memory, the list is unchanged. */
 static void
 list_all_files(struct builder *b, struct string_list *files)
 {
@@ -130,9 +130,9 @@ builder_deinit(struct builder *b)
 }
 
 int
-config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes)
+config_read(struct config **configp, const struct config_flags *flags, FILE *errors)
 {
-    struct builder b = {.errors = mistakes, .path = flags->file, .sharding_only = flags->sharding_only};
+    struct builder b = {.errors = errors, .path = flags->file, .sharding_only = flags->sharding_only};
 
     b.config = calloc(1, sizeof(*b.config));
     if (!b.config)
@@ -150,7 +150,7 @@ config_read(struct config **configp, const struct config_flags *flags, FILE *mis
 
     if (b.out_of_memory || b.n_errors) {
         config_unref(b.config);
-        return b.out_of_memory ? -ENOMEM : b.n_errors > b.n_of_flags ? 1 : 2;
+        return b.out_of_memory ? -ENOMEM : b.n_errors > b.n_flag_errors ? 1 : 2;
     }
     *configp = b.config;
     return 0;
