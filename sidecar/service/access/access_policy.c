@@ -3,7 +3,6 @@
 
 #include "secrets.h"
 #include "service/base/peer.h"
-#include "service/config/config_build.h"
 #include "tls.h"
 
 #include <event2/http.h>

@@ -9,7 +9,7 @@
  */
 #include "networks.h"
 #include "passwords.h"
-#include "service/config/config.h"
+#include "service/base/string_list.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls.h"
 
-#include "service/config/config.h"
+#include "service/base/string_list.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>

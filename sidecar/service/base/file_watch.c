@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_watch.h"
 
-#include "service/config/config.h"
+#include "string_list.h"
 
 #include <assert.h>
 #include <errno.h>

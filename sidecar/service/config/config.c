@@ -101,7 +101,7 @@ list_files(struct builder *b, const void *object, bool of_endpoint, struct strin
             continue;
         const char *file = *(char *const *)((const char *)object + s->offset);
         if (file && *file && strcmp(file, s->default_value) != 0)
-            string_list_take(b, files, builder_copy(b, file));
+            builder_add(b, files, builder_copy(b, file));
     }
 }
 
@@ -111,7 +111,7 @@ list_all_files(struct builder *b, struct string_list *files)
 {
     struct string_list list = {NULL, 0};
     if (b->path)
-        string_list_take(b, &list, builder_copy(b, b->path));
+        builder_add(b, &list, builder_copy(b, b->path));
     list_files(b, b->config, false, &list);
     for (size_t i = 0; i < b->config->n_endpoints; i++)
         list_files(b, &b->config->endpoints[i], true, &list);

@@ -7,6 +7,7 @@
  * Immutable once read, except for config_inherit_static(). Reference-counted, so that a scrape keeps the configuration
  * that it started with when a reload replaces it.
  */
+#include "service/base/string_list.h"
 #include "upstream_url.h"
 
 #include <scrapeshard/sharding.h>
@@ -15,13 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
-struct string_list {
-    char **items;
-    size_t n;
-};
-
-void string_list_clear(struct string_list *texts);
 
 /* The C types of config.def's types. */
 typedef char *config_text;

@@ -89,11 +89,8 @@ copy_names(struct builder *b, const struct rows *rows, struct access_policy *pol
     builder_at(b, NULL, rows->client_names);
     if (!has_ca)
         builder_error(b, "tls_client_names needs tls_client_ca (otherwise the names are not verified)");
-    policy->client_names.items = calloc(names->n, sizeof(*names->items));
-    b->out_of_memory |= !policy->client_names.items;
     for (size_t i = 0; i < names->n && !b->out_of_memory; i++)
-        if ((policy->client_names.items[i] = builder_copy(b, names->items[i])) != NULL)
-            policy->client_names.n++;
+        builder_add(b, &policy->client_names, builder_copy(b, names->items[i]));
 }
 
 static void

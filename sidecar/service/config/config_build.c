@@ -28,27 +28,12 @@ builder_copy(struct builder *b, const char *text)
 
 /* Values. */
 
-void
-string_list_clear(struct string_list *texts)
-{
-    for (size_t i = 0; i < texts->n; i++)
-        free(texts->items[i]);
-    free(texts->items);
-    *texts = (struct string_list){NULL, 0};
-}
-
 bool
-string_list_take(struct builder *b, struct string_list *texts, char *text)
+builder_add(struct builder *b, struct string_list *list, char *text)
 {
-    char **items = text ? realloc(texts->items, (texts->n + 1) * sizeof(*items)) : NULL;
-    if (!items) {
-        free(text);
-        b->out_of_memory = true;
-        return false;
-    }
-    texts->items = items;
-    items[texts->n++] = text;
-    return true;
+    bool added = string_list_add(list, text);
+    b->out_of_memory |= !added;
+    return added;
 }
 
 bool
@@ -77,7 +62,7 @@ list_take(struct builder *b, const struct setting *s, struct string_list *list, 
     }
     places->items = items;
     items[places->n] = b->at;
-    places->n += string_list_take(b, list, value);
+    places->n += builder_add(b, list, value);
 }
 
 /* Clears the values of the source that this one overrides, once per list. */

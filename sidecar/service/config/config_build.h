@@ -146,8 +146,8 @@ char *builder_copy(struct builder *b, const char *text);
 bool setting_is_text(enum type type);
 bool setting_is_list(enum type type);
 
-/* Appends a text, which it takes over. False, and out_of_memory, if that fails or text is NULL. */
-bool string_list_take(struct builder *b, struct string_list *texts, char *text);
+/* string_list_add(); false sets out_of_memory. */
+bool builder_add(struct builder *b, struct string_list *list, char *text);
 
 /* Sources and checks. */
 

@@ -6,17 +6,6 @@
 
 #include <string.h>
 
-static bool
-string_list_equal(const struct string_list *a, const struct string_list *b)
-{
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (strcmp(a->items[i], b->items[i]) != 0)
-            return false;
-    return true;
-}
-
 /* Whether a setting has the same value in two objects, both configs or both endpoints. */
 static bool
 is_equal(const struct setting *s, const void *before, const void *after)
@@ -28,6 +17,7 @@ is_equal(const struct setting *s, const void *before, const void *after)
         return !strcmp(*(char *const *)a, *(char *const *)b);
     switch (s->type) {
     case TYPE_duration:
+    case TYPE_keepalive:
         return *(const config_duration *)a == *(const config_duration *)b;
     case TYPE_bytes:
         return *(const config_bytes *)a == *(const config_bytes *)b;

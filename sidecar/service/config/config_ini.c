@@ -116,7 +116,7 @@ read_line(char *out, int size, void *stream)
         free(line);
         return NULL;
     }
-    if (!string_list_take(b, &b->lines, line))
+    if (!builder_add(b, &b->lines, line))
         return NULL;
 
     ini->line++;
