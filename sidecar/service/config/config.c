@@ -4,6 +4,7 @@
 #include "config_value.h"
 #include "service/access/access_policy.h"
 #include "service/access/secrets.h"
+#include "service/base/address.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -45,15 +46,6 @@ check_endpoint(struct builder *b, struct endpoint *e)
         builder_error(b, "max_line is out of range (expected 64B to max_body)");
 }
 
-/* Whether the kernel chooses the port, so that the same address may be given repeatedly. */
-static bool
-is_any_port(const char *address)
-{
-    const char *port = strrchr(address, ':');
-    return port && strncmp(address, "unix:", 5) && strncmp(address, "systemd:", 8) && port[1] &&
-           !port[1 + strspn(port + 1, "0")];
-}
-
 static void
 check_addresses(struct builder *b)
 {
@@ -61,7 +53,7 @@ check_addresses(struct builder *b)
     for (size_t i = 0; i < web->n; i++) {
         const char *address = web->items[i];
         bool twice = false;
-        if (is_any_port(address))
+        if (address_has_any_port(address))
             continue;
         for (size_t j = 0; j < i; j++)
             twice |= !strcmp(address, web->items[j]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_value.h"
 
-#include "service/http/listen.h"
+#include "service/base/address.h"
 #include "upstream_url.h"
 
 #include <ctype.h>
@@ -177,7 +177,7 @@ value_check_param(const char *text)
 const char *
 value_check_address(const char *text)
 {
-    if (listen_is_address(text))
+    if (address_is_valid(text))
         return NULL;
     return "is not a valid address (expected :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME)";
 }
