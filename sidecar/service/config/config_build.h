@@ -157,6 +157,9 @@ void builder_read_file(struct builder *b);
 /* Applies the assignments of the command line, in config_flags.c. */
 void builder_take_flags(struct builder *b, const struct config_flags *flags);
 
+/* Checks settings against each other and builds what the config has besides them, in config_check.c; by these: */
+void check_config(struct builder *b);
+
 /* Checks [sharding] and [rules] and builds the config's sharding from them, in config_sharding.c. */
 void check_sharding(struct builder *b);
 
