@@ -573,8 +573,8 @@ def test_reload_logs_every_mistake_without_its_line(sidecar, config, service):
     path = config(endpoint("a", service.url, "tiemout = 1s") + "[log]\n  level = loud\n")
     answered = post(s)[2].decode()
     line = s.wait_line('msg="reload failed"').string
-    assert f"{path}:3:1: there is no key tiemout" in line and f"{path}:5:11: log.level:" in line
-    assert f"{path}:3:1: there is no key tiemout" in answered
+    assert f"{path}:3:1: unknown key tiemout" in line and f"{path}:5:11: log.level:" in line
+    assert f"{path}:3:1: unknown key tiemout" in answered
     for said in (line, answered):
         assert "tiemout = 1s" not in said and "^" not in said
 

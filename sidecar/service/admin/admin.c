@@ -130,7 +130,8 @@ static bool
 may_admit(struct admin *admin, struct evhttp_request *request, const struct page *page)
 {
     struct peer peer = connection_peer(connection_of(request));
-    return !page->privileged || peer_is_local(&peer) || door_asks(admin->hooks.config(admin->hooks.ctx)->admin_access);
+    return !page->privileged || peer_is_local(&peer) ||
+           access_requires_identity(admin->hooks.config(admin->hooks.ctx)->admin_access);
 }
 
 static void

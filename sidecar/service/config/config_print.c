@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Whether a text would be read as something else if it stood there without quotes. */
+/* Whether a text without quotes would be read back as something else. */
 static bool
 needs_quotes(const char *text, enum type type)
 {
@@ -18,21 +18,19 @@ needs_quotes(const char *text, enum type type)
            strstr(text, " ;") || strstr(text, "\t;");
 }
 
-/* How the values are to be written. */
-enum manner {
-    MANNER_WHOLE,
-    MANNER_SHOWN, /* without what may be a secret; passwords and tokens are in files, of which only the names are here
-                   */
+enum mode {
+    MODE_FULL,
+    MODE_REDACTED, /* without possible secrets; passwords and tokens are in files, which are only named here */
 };
 
-/* Writes key = text. Returns 1 if that is too long for a line. */
+/* Writes key = text. Returns 1 if it is too long for a line. */
 static int
-print_text(FILE *out, const struct setting *s, const char *text, enum manner manner)
+print_text(FILE *out, const struct setting *s, const char *text, enum mode mode)
 {
     bool quotes = needs_quotes(text, s->type);
     size_t len = strlen(s->key) + strlen("=") + strlen(text) + strlen("\n");
 
-    if (manner == MANNER_SHOWN && s->type == TYPE_url && strchr(text, '?')) {
+    if (mode == MODE_REDACTED && s->type == TYPE_url && strchr(text, '?')) {
         fprintf(out, "%s = %.*s<secret>\n", s->key, (int)strcspn(text, "?") + 1, text);
         return 0;
     }
@@ -40,7 +38,7 @@ print_text(FILE *out, const struct setting *s, const char *text, enum manner man
         len += *p == '"';
     len += quotes ? 2 : 0;
     if (len > CONFIG_LINE_MAX) {
-        fprintf(out, "; %s: longer than a line of a file may be\n", s->key);
+        fprintf(out, "; %s: too long for a line of a file\n", s->key);
         return 1;
     }
     fprintf(out, len + 2 > CONFIG_LINE_MAX ? "%s=" : "%s = ", s->key);
@@ -56,13 +54,13 @@ print_text(FILE *out, const struct setting *s, const char *text, enum manner man
 }
 
 static int
-print_list(FILE *out, const struct setting *s, const struct string_list *list, enum manner manner)
+print_list(FILE *out, const struct setting *s, const struct string_list *list, enum mode mode)
 {
     int too_long = 0;
     if (!list->n)
         fprintf(out, "; %s =\n", s->key);
     for (size_t i = 0; i < list->n; i++)
-        too_long += print_text(out, s, list->items[i], manner);
+        too_long += print_text(out, s, list->items[i], mode);
     return too_long;
 }
 
@@ -74,10 +72,10 @@ print_choice(FILE *out, const char *choices, int index)
     fprintf(out, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
-/* Whether it means something that a setting was given, even with its default: such a default is printed as a comment.
+/* Whether a setting is unset where giving even its default would mean something: its default is printed as a comment.
  */
 static bool
-is_left_open(const struct setting *s, const void *object)
+is_unset(const struct setting *s, const void *object)
 {
     return s == &settings[SETTING_ENDPOINT_timeout] && !((const struct endpoint *)object)->timeout_is_set;
 }
@@ -86,7 +84,7 @@ static void
 print_scalar(FILE *out, const struct setting *s, const void *object)
 {
     const void *field = (const char *)object + s->offset;
-    fprintf(out, "%s%s = ", is_left_open(s, object) ? "; " : "", s->key);
+    fprintf(out, "%s%s = ", is_unset(s, object) ? "; " : "", s->key);
     if (s->type == TYPE_duration)
         value_write_duration(out, *(const int64_t *)field);
     else if (s->type == TYPE_keepalive)
@@ -102,17 +100,16 @@ print_scalar(FILE *out, const struct setting *s, const void *object)
     fputc('\n', out);
 }
 
-/* Writes the settings of one section. */
 static int
-print_settings(FILE *out, const struct setting *s, const struct setting *end, const void *object, enum manner manner)
+print_settings(FILE *out, const struct setting *s, const struct setting *end, const void *object, enum mode mode)
 {
     int too_long = 0;
     for (; s < end; s++) {
         const void *field = (const char *)object + s->offset;
         if (setting_is_list(s->type))
-            too_long += print_list(out, s, field, manner);
+            too_long += print_list(out, s, field, mode);
         else if (setting_is_text(s->type))
-            too_long += print_text(out, s, *(char *const *)field, manner);
+            too_long += print_text(out, s, *(char *const *)field, mode);
         else
             print_scalar(out, s, object);
     }
@@ -120,7 +117,7 @@ print_settings(FILE *out, const struct setting *s, const struct setting *end, co
 }
 
 static int
-print(const struct config *config, FILE *out, enum manner manner)
+print(const struct config *config, FILE *out, enum mode mode)
 {
     int too_long = 0;
     for (const struct setting *s = settings, *next; s < settings + SETTINGS; s = next) {
@@ -128,12 +125,12 @@ print(const struct config *config, FILE *out, enum manner manner)
             ;
         if (strcmp(s->section, "endpoint") != 0) {
             fprintf(out, "%s[%s]\n", s > settings ? "\n" : "", s->section);
-            too_long += print_settings(out, s, next, config, manner);
+            too_long += print_settings(out, s, next, config, mode);
             continue;
         }
         for (size_t i = 0; i < config->n_endpoints; i++) {
             fprintf(out, "\n[endpoint %s]\n", config->endpoints[i].name);
-            too_long += print_settings(out, s, next, &config->endpoints[i], manner);
+            too_long += print_settings(out, s, next, &config->endpoints[i], mode);
         }
     }
     return too_long;
@@ -142,11 +139,11 @@ print(const struct config *config, FILE *out, enum manner manner)
 int
 config_print(const struct config *config, FILE *out)
 {
-    return print(config, out, MANNER_WHOLE);
+    return print(config, out, MODE_FULL);
 }
 
 void
 config_show(const struct config *config, FILE *out)
 {
-    print(config, out, MANNER_SHOWN);
+    print(config, out, MODE_REDACTED);
 }

@@ -4,14 +4,14 @@
 #include "config.h"
 
 /*
- * Writes a configuration as the text of a file: every section and key, the defaults too. An empty list is a comment.
- * Reading the file gives the same configuration again.
+ * Writes a configuration as a file: every section and key, including defaults. An empty list becomes a comment.
+ * Reading the file gives the same configuration.
  *
- * Returns how many values, from flags, are too long for a line of a file; each leaves a comment that says so.
+ * Returns the number of values, from flags, that are too long for a line of a file; a comment replaces each.
  */
 int config_print(const struct config *config, FILE *out);
 
-/* The same for anybody to see: "<secret>" stands for what a service's URL has behind "?". */
+/* The same for anyone to see: "<secret>" replaces the query of an upstream URL. */
 void config_show(const struct config *config, FILE *out);
 
 #endif

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_LISTEN_H
 #define SERVICE_LISTEN_H
-/* Listen addresses: :PORT (all addresses), ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH, or systemd:NAME for a socket that
-   systemd passed under that name; port 0 lets the kernel choose. :PORT and [::]:PORT are IPv4 and IPv6. */
+/* Listens at the addresses of address.h. */
 #include <stdbool.h>
 #include <stddef.h>
 
 struct evconnlistener;
 struct event_base;
-
-/* Whether an address is valid for listen_at(). */
-bool listen_is_address(const char *address);
 
 /*
  * Listens. bound gets the actual address, in the same form. 0: *listenerp is the caller's; it has no callback yet, and
