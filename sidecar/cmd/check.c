@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every mistake of a config file, and what it comes to. */
+/* The errors of a configuration file, or the configuration that is in effect. */
 #include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
@@ -12,8 +12,8 @@
 static const char usage[] =
     "scrapeshard check [flags] FILE\n"
     "\n"
-    "Tells every mistake of a configuration file (- for standard input), with its line and column. Exits 0 if\n"
-    "there is none, 1 if there is one, 2 if the command line is wrong.\n";
+    "Reports every error of a configuration file (- for standard input), with its line and column. Exits 0 if\n"
+    "there are none, 1 if there are some, 2 if the command line is invalid.\n";
 
 struct check {
     struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
@@ -30,23 +30,21 @@ take_print(void *ctx, const struct flag *flag, const char *value)
 }
 
 static const struct flag flags[] = {
-    {"print", NULL, "write the file as it is in effect: each setting, with the defaults and --set", take_print},
-    {"set", "SECTION.KEY=VALUE", "check the file together with a setting from the command line", settings_take_set},
+    {"print", NULL, "print the effective configuration: all settings, with defaults and --set", take_print},
+    {"set", "SECTION.KEY=VALUE", "override a setting before checking; repeatable", settings_take_set},
     {NULL, NULL, NULL, NULL},
 };
 
-/* Says that all is well, or what that comes to. */
 static int
 report(const struct check *c, const struct config *config, const char *name)
 {
     if (!c->print) {
-        printf("%s: no mistakes, %zu endpoint%s\n", name, config->n_endpoints, config->n_endpoints == 1 ? "" : "s");
+        printf("%s: no errors, %zu endpoint%s\n", name, config->n_endpoints, config->n_endpoints == 1 ? "" : "s");
         return 0;
     }
     int too_long = config_print(config, stdout);
     if (too_long)
-        fprintf(stderr, "scrapeshard: %d of the values are too long for a line of a file; comments stand for them\n",
-                too_long);
+        fprintf(stderr, "scrapeshard: values too long for a line of the file, replaced by comments: %d\n", too_long);
     return too_long ? EXIT_FAILED : 0;
 }
 
@@ -60,7 +58,7 @@ cmd_check(int argc, char **argv)
     if (at < 0) {
         status = -at;
     } else if (at != argc - 1 || !*argv[at]) {
-        status = flags_refuse("check takes one file");
+        status = flags_refuse("check expects one file");
     } else {
         check.settings.flags.file = strcmp(argv[at], "-") != 0 ? argv[at] : "/dev/stdin";
         status = cli_read_config(&check.settings.flags, &config);

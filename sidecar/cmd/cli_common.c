@@ -27,7 +27,7 @@ cli_read_config(const struct config_flags *flags, struct config **configp)
 {
     int r = config_read(configp, flags, stderr);
     if (r < 0)
-        fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
+        fputs("scrapeshard: out of memory while reading the configuration\n", stderr);
     return !r ? 0 : r == 2 ? EXIT_USAGE : EXIT_FAILED;
 }
 
@@ -48,7 +48,7 @@ cli_read(struct cli *t, int argc, char **argv, const char *usage)
     if (at < 0)
         return at;
     if (!t->values[CLI_COUNT])
-        return -flags_refuse("--shard-count is needed");
+        return -flags_refuse("--shard-count is required");
     int status = cli_read_count(t, CLI_COUNT, &t->count);
     t->settings.flags.sharding_only = true;
     if (!status)
@@ -100,7 +100,7 @@ cli_read_split(struct cli *t, char *const *patterns, size_t n, struct config **c
         status = cli_read_config(&flags, configp) ? EXIT_FAILED : 0;
         flags.n -= own;
     } else {
-        fputs("scrapeshard: there is no memory to try a rule\n", stderr);
+        fputs("scrapeshard: out of memory while trying a rule\n", stderr);
     }
     for (size_t i = 0; i < own; i++)
         free(flags.values[flags.n + i].value);
@@ -112,7 +112,7 @@ int
 cli_fail(const char *name, const char *why)
 {
     fprintf(stderr, "scrapeshard: %s: ", name);
-    log_escape_text(stderr, (struct ss_span){why, strlen(why)});
+    print_escaped_controls(stderr, (struct ss_span){why, strlen(why)});
     putc('\n', stderr);
     return EXIT_FAILED;
 }
@@ -123,7 +123,8 @@ read_timeout(const struct cli *t, int64_t *timeout)
 {
     const char *text = t->values[CLI_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
     if (wrong || *timeout < 1)
-        return flags_refuse("--timeout: \"%s\" %s", text, wrong ? wrong : "leaves no time; 10s is usual");
+        return flags_refuse("--timeout: \"%s\" %s", text,
+                            wrong ? wrong : "is not a positive duration (expected e.g. 10s)");
     return 0;
 }
 
@@ -133,7 +134,7 @@ cli_check_asking(const struct cli *t)
     const char *accept = t->values[CLI_ACCEPT];
     int64_t timeout = 1;
     if (accept && strpbrk(accept, "\r\n"))
-        return flags_refuse("--accept: a header is one line");
+        return flags_refuse("--accept: expected a header of one line");
     return read_timeout(t, &timeout);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CMD_CLI_COMMON_H
 #define CMD_CLI_COMMON_H
-/* What the operator's tools have in common: explain, plan and verify. */
+/* What explain, plan and verify share. */
 #include "json.h"
 #include "settings.h"
 
@@ -26,10 +26,11 @@ enum {
 };
 
 #define CLI_COMMON_FLAGS                                                                                               \
-    [CLI_COUNT] = {"shard-count", "N", "how many shards there are", cli_take},                                         \
-    [CLI_JSON] = {"json", NULL, "for machines", cli_take},                                                             \
-    [CLI_FILE] = {"config.file", "FILE", "take [sharding] and [rules] from a configuration", settings_take_file},      \
-    [CLI_SET] = {"set", "SECTION.KEY=VALUE", "any of its settings, as in sharding.key=name", settings_take_set}
+    [CLI_COUNT] = {"shard-count", "N", "number of shards", cli_take},                                                  \
+    [CLI_JSON] = {"json", NULL, "print JSON", cli_take},                                                               \
+    [CLI_FILE] = {"config.file", "FILE", "read [sharding] and [rules] from a configuration", settings_take_file},      \
+    [CLI_SET] = {"set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable",              \
+                 settings_take_set}
 
 struct cli {
     struct cli_settings settings;  /* must be first: the flags of settings.h take it for all there is */
@@ -40,14 +41,14 @@ struct cli {
     char *authorization; /* what its file says */
 };
 
-#define CLI_HTTP_FLAGS(fallback)                                                                                       \
-    [CLI_ACCEPT] = {"accept", "ACCEPT", "what a service is asked for (" fallback ")", cli_take},                       \
-    [CLI_TIMEOUT] = {"timeout", "DURATION", "how long each answer may take (10s)", cli_take},                          \
-    [CLI_AUTHORIZATION] = {"authorization-file", "FILE", "a file with the Authorization header to send", cli_take},    \
-    [CLI_TLS_CA] = {"tls-ca", "FILE", "who vouches for an https service (the system's)", cli_take},                    \
-    [CLI_TLS_CERTIFICATE] = {"tls-certificate", "FILE", "a certificate to show to it", cli_take},                      \
+#define CLI_HTTP_FLAGS(default_accept)                                                                                 \
+    [CLI_ACCEPT] = {"accept", "ACCEPT", "Accept header to send (" default_accept ")", cli_take},                       \
+    [CLI_TIMEOUT] = {"timeout", "DURATION", "time limit of each request (10s)", cli_take},                             \
+    [CLI_AUTHORIZATION] = {"authorization-file", "FILE", "file with the Authorization header to send", cli_take},      \
+    [CLI_TLS_CA] = {"tls-ca", "FILE", "CA bundle (PEM) to verify an https server (the system's)", cli_take},           \
+    [CLI_TLS_CERTIFICATE] = {"tls-certificate", "FILE", "client certificate (PEM)", cli_take},                         \
     [CLI_TLS_KEY] = {"tls-key", "FILE", "its private key", cli_take},                                                  \
-    [CLI_TLS_INSECURE] = {"tls-insecure", NULL, "any certificate of it will do", cli_take}
+    [CLI_TLS_INSECURE] = {"tls-insecure", NULL, "do not verify the server's certificate", cli_take}
 
 /* Takes a flag into values. ctx is a struct cli. */
 int cli_take(void *ctx, const struct flag *flag, const char *value);

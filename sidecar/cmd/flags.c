@@ -18,7 +18,7 @@ print_help(const struct flag *flags, const char *usage)
         snprintf(left, sizeof(left), "--%s%s%s", f->name, f->value ? "=" : "", f->value ? f->value : "");
         printf("  %-34s %s\n", left, f->help);
     }
-    printf("  %-34s %s\n", "--help", "this text");
+    printf("  %-34s %s\n", "--help", "show this help");
 }
 
 int
@@ -28,7 +28,7 @@ flags_refuse(const char *format, ...)
     va_start(args, format);
     fputs("scrapeshard: ", stderr);
     vfprintf(stderr, format, args);
-    fputs("; --help tells what is right\n", stderr);
+    fputs("; see --help\n", stderr);
     va_end(args);
     return EXIT_USAGE;
 }
@@ -52,7 +52,7 @@ flags_read(int argc, char **argv, const struct flag *flags, const char *usage, v
         while (f->name && (strlen(f->name) != len || strncmp(f->name, word, len) != 0))
             f++;
         if (!f->name)
-            return -flags_refuse("there is no flag --%.*s", (int)len, word);
+            return -flags_refuse("unknown flag --%.*s", (int)len, word);
         if (!f->value && value)
             return -flags_refuse("--%s takes no value", f->name);
         if (f->value && !value && !(value = argv[++i]))

@@ -29,7 +29,7 @@ put_text(FILE *out, struct ss_span text)
     putc('"', out);
 }
 
-/* What stands before a value: the comma, a line of its own, the key. */
+/* Writes the comma, newline, indentation and key before a value. */
 static void
 begin_value(struct json *j, const char *key)
 {

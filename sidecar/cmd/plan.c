@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a body falls into shards, and what would be better. */
+/* The distribution of a body over shards, and how to improve it. */
 #include "plan.h"
 
 #include "cmd.h"
@@ -16,21 +16,20 @@
 static const char usage[] =
     "scrapeshard plan --shard-count=N [flags] [FILE|URL]\n"
     "\n"
-    "Tells how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) falls into N shards:\n"
-    "series, families and bytes of each, the skew, what causes it and which split rules would cure it, what\n"
-    "other counts would give, and what a change of the count would move. Exits 0; 1 if the body cannot be had\n"
-    "or is no exposition, 2 if the command line is wrong.\n";
+    "Shows how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) is distributed over N\n"
+    "shards: series, families and bytes per shard, the skew, the families that cause it, the split rules that\n"
+    "would reduce it, the balance of other shard counts, and what a change of the count would move. Exits 0; 1 if\n"
+    "the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
 
 enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL };
 
 static const struct flag flags[] = {
     CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("as Prometheus 2.42 asks"),
-    [CONTENT_TYPE] = {"content-type", "CT", "of a body that does not come with one (text/plain; version=0.0.4)",
-                      cli_take},
-    [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", cli_take},
-    [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", cli_take},
-    [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", cli_take},
+    CLI_HTTP_FLAGS("that of Prometheus 2.42"),
+    [CONTENT_TYPE] = {"content-type", "CT", "content type of a body without one (text/plain; version=0.0.4)", cli_take},
+    [TO] = {"to", "M", "show what a change from N to M shards moves (N+1)", cli_take},
+    [TARGETS] = {"targets", "T", "show what T such targets cost N servers", cli_take},
+    [INTERVAL] = {"interval", "DURATION", "scrape interval of these targets (60s)", cli_take},
     [INTERVAL + 1] = {NULL, NULL, NULL, NULL},
 };
 
@@ -46,27 +45,27 @@ plan_settings(const struct config *config, const char *content_type)
     s.sharding = config->sharding;
     s.count_families = true;
     s.max_line = SIZE_MAX;
-    s.max_families = UINT64_MAX; /* so that each is counted by name */
+    s.max_families = UINT64_MAX; /* count each by name */
     return s;
 }
 
 /* The command line. */
 
-/* Reads what counts of the fleet. 0 or an exit status. */
 static int
 read_fleet(struct plan *p)
 {
-    const char *targets = p->cli.values[TARGETS], *interval = p->cli.values[INTERVAL], *wrong;
+    const char *targets = p->cli.values[TARGETS], *interval = p->cli.values[INTERVAL], *error;
     int64_t ms = 60000;
 
     if (interval && !targets)
-        return flags_refuse("--interval needs --targets: how many of them are scraped");
-    wrong = targets ? value_read_count(&p->targets, targets) : NULL;
-    if (wrong || (targets && !p->targets))
-        return flags_refuse("--targets: \"%s\" %s", targets, wrong ? wrong : "is no fleet; a number above 0 is right");
-    wrong = interval ? value_read_duration(&ms, interval) : NULL;
-    if (wrong || ms < 1)
-        return flags_refuse("--interval: \"%s\" %s", interval, wrong ? wrong : "is none; 60s is usual");
+        return flags_refuse("--interval needs --targets");
+    error = targets ? value_read_count(&p->targets, targets) : NULL;
+    if (error || (targets && !p->targets))
+        return flags_refuse("--targets: \"%s\" %s", targets, error ? error : "is not a number above 0");
+    error = interval ? value_read_duration(&ms, interval) : NULL;
+    if (error || ms < 1)
+        return flags_refuse("--interval: \"%s\" %s", interval,
+                            error ? error : "is not a positive duration (expected e.g. 60s)");
     p->interval = (double)ms / 1000;
     return 0;
 }
@@ -113,11 +112,10 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
 
 /* The plan. */
 
-/* What each of the usual counts gives. */
 static int
 evaluate_counts(struct plan *p)
 {
-    struct progress progress = progress_start("counts weighed");
+    struct progress progress = progress_start("shard counts evaluated");
     struct shard_load loads[COUNTS_MAX];
     int r = 0;
 
@@ -136,13 +134,14 @@ make_plan(struct plan *p, const struct ss_index *index)
     int r = plan_distribution_init(&p->distribution, index, p->cli.config);
     p->loads = calloc(p->cli.count, sizeof(*p->loads));
     if (!r)
-        r = p->loads ? plan_distribution_loads_exactly(&p->distribution, p->cli.count, p->loads) : -ENOMEM;
+        r = p->loads ? plan_distribution_loads_exact(&p->distribution, p->cli.count, p->loads) : -ENOMEM;
     if (!r)
         r = evaluate_counts(p);
     if (r)
         return cli_fail(p->name, strerror(-r));
     p->balance = balance_of(p->loads, p->cli.count);
-    p->n_shares = plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->shares, SHARES_MAX);
+    p->n_largest =
+        plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->largest, LARGEST_MAX);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
         p->moved[placement] = plan_distribution_moved(&p->distribution, placement, p->cli.count, p->to);
     return 0;
@@ -191,7 +190,7 @@ cmd_plan(int argc, char **argv)
     if (at < 0)
         status = -at;
     else if (at < argc - 1)
-        status = flags_refuse("plan takes one body, behind the flags");
+        status = flags_refuse("plan expects one body after the flags");
     else
         status = read_flags(&plan);
     if (!status)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Adds an assignment; takes the three strings over, any of which may be NULL for want of memory. */
+/* Adds an assignment. Takes ownership of the strings; any of them may be NULL if out of memory. */
 static int
 add(struct cli_settings *s, char *flag, char *setting, char *value)
 {
@@ -18,7 +18,7 @@ add(struct cli_settings *s, char *flag, char *setting, char *value)
         free(flag);
         free(setting);
         free(value);
-        fputs("scrapeshard: there is no memory for the flags\n", stderr);
+        fputs("scrapeshard: out of memory while reading the flags\n", stderr);
         return EXIT_FAILED;
     }
     values[s->flags.n++] = (struct config_flag_value){flag, setting, value};
@@ -54,7 +54,7 @@ settings_take_set(void *ctx, const struct flag *flag, const char *value)
     char *shown;
     (void)flag;
     if (!equal)
-        return flags_refuse("--set %s has no value: --set section.key=value", value);
+        return flags_refuse("--set %s needs a value: --set section.key=value", value);
     if (asprintf(&shown, "--set %.*s", (int)(equal - value), value) < 0)
         shown = NULL;
     return add(ctx, shown, strndup(value, (size_t)(equal - value)), strdup(equal + 1));

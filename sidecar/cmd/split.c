@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A scrape without sockets: a body in, the body of some shards out. */
+/* A scrape without sockets: reads a body, writes the body of some shards. */
 #include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
@@ -15,18 +15,17 @@
 static const char usage[] =
     "scrapeshard split --shard=S --shard-count=N [flags] [FILE]\n"
     "\n"
-    "Writes what a scrape of the shards would get of a body (FILE, or standard input). Exits 0; 1 if\n"
-    "the body is no exposition, and then what was written is not to be used; 2 if the command line is\n"
-    "wrong.\n";
+    "Writes what a scrape of these shards would get from a body (FILE, or standard input). Exits 0; 1 if the\n"
+    "body is not a valid exposition, and then the output must not be used; 2 if the command line is invalid.\n";
 
 struct split {
     struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
     const char *shard, *count, *content_type;
-    struct config *config; /* NULL: none was named */
+    struct config *config; /* NULL: not given */
 };
 
 static int
-reserve_strdup(void *ctx, const struct flag *flag, const char *value)
+take_text(void *ctx, const struct flag *flag, const char *value)
 {
     struct split *s = ctx;
     const char **field = !strcmp(flag->name, "shard")         ? &s->shard
@@ -37,11 +36,11 @@ reserve_strdup(void *ctx, const struct flag *flag, const char *value)
 }
 
 static const struct flag flags[] = {
-    {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", reserve_strdup},
-    {"shard-count", "N", "how many shards there are", reserve_strdup},
-    {"config.file", "FILE", "take [sharding] and [rules] from a configuration", settings_take_file},
-    {"set", "SECTION.KEY=VALUE", "any of its settings, as in sharding.key=name", settings_take_set},
-    {"content-type", "CT", "of the body; default text/plain; version=0.0.4", reserve_strdup},
+    {"shard", "S", "shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
+    {"shard-count", "N", "number of shards", take_text},
+    {"config.file", "FILE", "read [sharding] and [rules] from a configuration", settings_take_file},
+    {"set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable", settings_take_set},
+    {"content-type", "CT", "content type of the body (text/plain; version=0.0.4)", take_text},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -55,7 +54,7 @@ write_spans(void *ctx, const struct ss_span *spans, size_t n)
     return 0;
 }
 
-/* Says why a body could not be split. */
+/* Prints why a body could not be split. */
 static int
 report(const struct ss_filter *filter, int r, const char *name)
 {
@@ -112,7 +111,6 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
     return status;
 }
 
-/* Takes what decides over shards from the configuration, if one was named. */
 static int
 read_config(struct split *s)
 {
@@ -134,9 +132,9 @@ cmd_split(int argc, char **argv)
     if (at < 0)
         return -at;
     if (at < argc - 1)
-        return flags_refuse("split takes one file");
+        return flags_refuse("split expects one file");
     if (!s.shard || !s.count)
-        return flags_refuse("--shard and --shard-count are both needed");
+        return flags_refuse("--shard and --shard-count are required");
     if (ss_shard_count_parse(&count, (struct ss_span){s.count, strlen(s.count)}, &error))
         return flags_refuse("--shard-count: %s", error.reason);
     int r = ss_shards_parse(&shards, (struct ss_span){s.shard, strlen(s.shard)}, count, &error);

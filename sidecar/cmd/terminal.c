@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 enum {
-    COLUMNS_MAX = 200, /* a bar that is longer says no more */
-    /* Seconds between two lines of progress where they stay. */
+    COLUMNS_MAX = 200, /* longer bars are not more precise */
+    /* Seconds between lines of progress that are not rewritten. */
     PROGRESS_SECONDS = 10,
 };
 
 static bool
-shows_utf8(void)
+locale_is_utf8(void)
 {
     const char *names[] = {"LC_ALL", "LC_CTYPE", "LANG"}, *value = NULL;
     for (size_t i = 0; i < 3 && !(value && *value); i++)
@@ -27,14 +27,14 @@ shows_utf8(void)
 struct terminal
 terminal_of(FILE *out)
 {
-    struct terminal t = {.columns = 80, .is_one = isatty(fileno(out))};
+    struct terminal t = {.columns = 80, .is_tty = isatty(fileno(out))};
     struct winsize size = {0};
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
 
-    if (!t.is_one)
+    if (!t.is_tty)
         return t;
     t.colours = term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
-    t.blocks = shows_utf8();
+    t.utf8 = locale_is_utf8();
     if (!ioctl(fileno(out), TIOCGWINSZ, &size) && size.ws_col) {
         t.columns = size.ws_col > COLUMNS_MAX ? COLUMNS_MAX : size.ws_col;
         t.rows = size.ws_row;
@@ -53,21 +53,21 @@ terminal_colour(const struct terminal *t, enum colour colour)
 }
 
 void
-terminal_bar(const struct terminal *t, FILE *out, double value, double most, int used)
+terminal_bar(const struct terminal *t, FILE *out, double value, double max, int used)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    int width = (int)t->columns - used - 3; /* in the last column some terminals begin a new line */
-    double columns = most > 0 ? value / most * width : 0;
+    int width = (int)t->columns - used - 3; /* some terminals wrap after the last column */
+    double columns = max > 0 ? value / max * width : 0;
     if (width < 1)
         return;
-    unsigned parts = (unsigned)(columns * (t->blocks ? 8 : 1) + 0.5), whole = t->blocks ? parts / 8 : parts;
+    unsigned parts = (unsigned)(columns * (t->utf8 ? 8 : 1) + 0.5), whole = t->utf8 ? parts / 8 : parts;
 
     if (value > 0 && !parts)
-        parts = 1, whole = !t->blocks;
+        parts = 1, whole = !t->utf8;
     fputs("  ", out);
     for (unsigned i = 0; i < whole; i++)
-        fputs(t->blocks ? "█" : "#", out);
-    if (t->blocks)
+        fputs(t->utf8 ? "█" : "#", out);
+    if (t->utf8)
         fputs(eighths[parts % 8], out);
 }
 
@@ -79,7 +79,6 @@ text_character(const char *p, const char *end)
     return *four ? utf8_len(four) : 1;
 }
 
-/* Whether a character says something to a terminal instead of to a person. */
 static bool
 is_control(const char *p, size_t len)
 {
@@ -88,13 +87,13 @@ is_control(const char *p, size_t len)
 }
 
 static void
-print_text(FILE *out, struct ss_span text, bool escaped)
+print_text(FILE *out, struct ss_span text, bool keep_backslash)
 {
     const char *p = text.ptr, *end = p + text.len;
     while (p < end) {
         size_t n = text_character(p, end);
         if (n && !is_control(p, n)) {
-            if (*p == '\\' && !escaped)
+            if (*p == '\\' && !keep_backslash)
                 putc('\\', out);
             fwrite(p, 1, n, out);
         } else if (*p == '\n' || *p == '\t') {
@@ -108,13 +107,13 @@ print_text(FILE *out, struct ss_span text, bool escaped)
 }
 
 void
-text_print(FILE *out, struct ss_span text)
+print_escaped(FILE *out, struct ss_span text)
 {
     print_text(out, text, false);
 }
 
 void
-log_escape_text(FILE *out, struct ss_span text)
+print_escaped_controls(FILE *out, struct ss_span text)
 {
     print_text(out, text, true);
 }
@@ -133,8 +132,8 @@ struct progress
 progress_start(const char *what)
 {
     struct progress p = {.what = what};
-    clock_gettime(CLOCK_MONOTONIC, &p.begun);
-    p.told = p.begun;
+    clock_gettime(CLOCK_MONOTONIC, &p.started);
+    p.updated = p.started;
     return p;
 }
 
@@ -142,20 +141,20 @@ void
 progress_update(struct progress *p, uint64_t done, uint64_t total)
 {
     bool rewritten = isatty(STDERR_FILENO);
-    if (seconds_since(&p->told) < (!p->shown ? 1 : rewritten ? 0.1 : PROGRESS_SECONDS))
+    if (seconds_since(&p->updated) < (!p->shown ? 1 : rewritten ? 0.1 : PROGRESS_SECONDS))
         return;
     char total_text[32] = "", line[160];
     if (total)
         snprintf(total_text, sizeof(total_text), " of %" PRIu64, total);
     snprintf(line, sizeof(line), "scrapeshard: %s: %" PRIu64 "%s, %.0f s", p->what, done, total_text,
-             seconds_since(&p->begun));
-    if (rewritten) /* a line that goes on in the next row could not be taken back */
+             seconds_since(&p->started));
+    if (rewritten) /* a wrapped line could not be erased */
         fprintf(stderr, "\r\033[K%.*s", (int)terminal_of(stderr).columns - 1, line);
     else
         fprintf(stderr, "%s\n", line);
     fflush(stderr);
     p->shown = true;
-    clock_gettime(CLOCK_MONOTONIC, &p->told);
+    clock_gettime(CLOCK_MONOTONIC, &p->updated);
 }
 
 void

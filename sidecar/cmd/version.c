@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs here. The first line is for programs. */
+/* --version. The first line is for programs. */
 #include "cli_common.h"
 #include "cmd.h"
 
@@ -30,9 +30,9 @@ cmd_version(void)
     printf("  xxHash     %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
     printf("  PCRE2      %s\n", pcre2);
     printf("  seccomp    %u.%u.%u\n", seccomp_version()->major, seccomp_version()->minor, seccomp_version()->micro);
-    /* These do not tell at run time. */
-    printf("  ISA-L      %d.%d.%d, when it was built\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
-    printf("  inih       %s, when it was built\n", INIH_VERSION);
+    /* These cannot be queried at run time. */
+    printf("  ISA-L      %d.%d.%d (at build time)\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
+    printf("  inih       %s (at build time)\n", INIH_VERSION);
 #ifdef __clang__
     printf("  built by   clang %s\n", __clang_version__);
 #else

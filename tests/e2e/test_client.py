@@ -745,7 +745,7 @@ def test_late_reader_of_bad_requests_gets_every_response(sidecar, upstream, tmp_
     """Error responses get as much time to be read as any other. Over a unix socket few responses have to wait."""
     s = sidecar(upstream(answering(answer(BODY))).url, "--set", "endpoint.default.timeout=1h", "--set",
                 "web.head_timeout=1h", listen=f"unix:{tmp_path}/s")
-    s.wait_line("privileges given up")
+    s.wait_line("privileges dropped")
     begun, sent, got = len(s.lines), 0, b""
     with socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(20 * SLOW)

@@ -104,7 +104,7 @@ def test_secret_with_a_certificate(sidecar, service, config, ca, tmp_path, secti
         assert served(port, ca)[0].strip() in new["tls_crt"].decode()
     wait_reload(s, 2)
     assert not s.find("reload failed")
-    s.wait_line(f'msg="a file of the configuration has changed" file={secret.folder}/tls.')
+    s.wait_line(f'msg="a configuration file changed" file={secret.folder}/tls.')
 
 
 def test_config_map(sidecar, service, tmp_path):
@@ -280,7 +280,7 @@ def test_file_without_a_folder(service, config, process, tmp_path):
     p = process([os.path.abspath(BINARY), "--config.file=c.ini", "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off"],
                 cwd=tmp_path)
     p.wait_line("listening for scrapes")
-    p.wait_line("privileges given up")
+    p.wait_line("privileges dropped")
     rename_over(tmp_path / "c.ini", text(service, timeout="20s"))
     p.wait_line("msg=reloaded")
 
@@ -354,7 +354,7 @@ def test_without_inotify(process, service, config):
                  f'echo 0 >/proc/sys/user/max_inotify_instances && exec "$0" "$@"', BINARY,
                  f"--config.file={config(text(service))}", "--web.listen-address=127.0.0.1:0",
                  "--admin.listen-address=127.0.0.1:0"])
-    p.wait_line('level=warn msg="changes of the configuration\'s files may go unseen" reason="Too many open files"')
+    p.wait_line('level=warn msg="cannot watch the configuration files, changes may be missed" reason="Too many open files"')
     p.process.send_signal(1)
     p.wait_line("msg=reloaded")
 

@@ -62,7 +62,7 @@ class Stalled:
         os.close(self.log.other)
         self.port = int(self.log.wait(r'"listening for scrapes","address":"\S+:(\d+)"')[1])
         self.admin_port = int(self.log.wait(r'"listening for administration","address":"\S+:(\d+)"')[1])
-        self.log.wait("privileges given up")
+        self.log.wait("privileges dropped")
 
     def get(self, target, port=None):
         """(status, body, seconds)"""

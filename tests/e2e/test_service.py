@@ -85,7 +85,7 @@ def test_versions_are_logged_at_the_start(sidecar, service):
     """Of the libraries that listen and fetch: security advisories name versions."""
     versions = dict(re.split(r"  +", line.strip()) for line in run("--version")[1].splitlines()[1:])
     begins = sidecar(service.url).lines[0]
-    assert re.search(rf'msg="scrapeshard begins" version=\d+\.\d+\.\d+ libevent={versions["libevent"]}\S* '
+    assert re.search(rf'msg="starting scrapeshard" version=\d+\.\d+\.\d+ libevent={versions["libevent"]}\S* '
                      rf'libcurl={versions["libcurl"]}', begins), begins
 
 
@@ -609,7 +609,7 @@ def test_reload_says_what_needs_a_restart(process, config, service, tmp_path, se
     def warnings():
         return p.count(f'level=warn msg="a changed setting needs a restart" setting={setting}')
     p = process([BINARY, f"--config.file={config(text(values))}"])
-    p.wait_line("privileges given up")
+    p.wait_line("privileges dropped")
     hang_up(p)
     assert not p.find("needs a restart")
     config(text({**values, setting: "off" if setting == "process.sandbox" else f"unix:{tmp_path}/other"}))
@@ -738,7 +738,7 @@ def test_ends_at_once_when_idle(sidecar, service, sig):
         assert s.get()[2] == BODY
         assert s.stop(sig) == 0
         assert idle.recv(1) == b""
-    assert s.find("shutting down") and "scrapeshard ends" in s.lines[-1]
+    assert s.find("shutting down") and "msg=exiting" in s.lines[-1]
 
 
 def refused(sidecar):
@@ -898,7 +898,7 @@ def test_ends_under_load(sidecar, upstream, body):
     for t in threads:
         t.join(20 * SLOW)
     assert not wrong
-    assert s.find('msg="scrapeshard ends" in_flight=0')
+    assert s.find('msg=exiting in_flight=0')
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
@@ -919,7 +919,7 @@ def test_gives_up_privileges(sidecar, config, service, sandbox):
     """It still reloads, resolves names and serves."""
     path = config(endpoint("a", service.url.replace("127.0.0.1", "localhost")) + f"[process]\nsandbox = {sandbox}\n")
     s = sidecar(config=path)
-    reported = s.wait_line(r"privileges given up.* capabilities=(\w+)")[1]
+    reported = s.wait_line(r"privileges dropped.* capabilities=(\w+)")[1]
     status = pathlib.Path(f"/proc/{s.pid}/status").read_text()
     assert re.search(r"NoNewPrivs:\s1", status)
     on = sandbox == "on" and SLOW == 1  # sanitizers need the privileges that it drops

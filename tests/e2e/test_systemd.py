@@ -167,13 +167,13 @@ def test_all_sockets_of_a_name(service, passed):
     p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:a",
                 "--admin.listen-address=systemd:b", names="a:b:a:b:a")
     try:
-        p.wait_line("privileges given up")
+        p.wait_line("privileges dropped")
         for i, s in enumerate(sockets):
             which = "administration" if i % 2 else "scrapes"
             assert p.count(f'"listening for {which}" address=127.0.0.1:{s.port}$') == 1, p.lines
             expected = ("/-/ready", b"scrapeshard is ready\n") if i % 2 else ("/metrics", BODY)
             assert Scrape(s.port, expected[0]).result().endswith(expected[1])
-        assert not p.find("nobody listens")
+        assert not p.find("no listener uses")
     finally:
         assert p.stop() == 0
 
@@ -183,8 +183,8 @@ def test_socket_that_nobody_listens_on(service, passed):
     sockets = [passed() for _ in range(3)]
     p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:b", ADMIN_OFF, names="a:b:c")
     try:
-        p.wait_line("privileges given up")
-        said = 'level=warn msg="systemd passed a socket that nobody listens on" name='
+        p.wait_line("privileges dropped")
+        said = 'level=warn msg="systemd passed a socket that no listener uses" name='
         assert p.find(said + "a$") and p.find(said + "c$") and p.count(said) == 2, p.lines
         assert sockets[1].get().endswith(BODY)
     finally:

@@ -518,7 +518,7 @@ def test_build_info(sidecar, service):
     labels = dict(key[1:])
     assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal", "pcre2"} <= labels.keys()
     assert all(re.match(r"\d+\.\d+", v) for v in labels.values()), labels
-    assert s.find(f"scrapeshard begins.*version={re.escape(labels['version'])}")
+    assert s.find(f"starting scrapeshard.*version={re.escape(labels['version'])}")
 
 
 @pytest.mark.parametrize("flags", [[], ["--enable-feature=native-histograms"]], ids=["openmetrics", "protobuf first"])
