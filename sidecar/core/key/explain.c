@@ -70,14 +70,19 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, struct ss_span line, 
     if (r)
         return r;
     out->hash = route.hash;
-    if (route_is_by_series(&route))
-        r = key_resolver_hash_text(k, &route, out->name, line, sample->labels, &out->hash);
     if (route.kind == ROUTE_ALL || route.kind == ROUTE_NONE)
-        return r;
+        return 0;
+    const struct line_names names = {out->name, out->family, ""};
+    struct ss_span key = sharding_key(s, &names);
+    if (route_is_by_series(&route)) {
+        r = key_resolver_key_text(k, &route, out->name, line, sample->labels, &key);
+        if (!r)
+            r = ss_hasher_hash(s->hasher, key, &out->hash);
+    }
+    /* Where a colocate rule decided, explain_rule() has found the key. */
     if (!r && !(route.kind == ROUTE_BY_HASH && out->action)) {
-        const struct line_names names = {out->name, out->family, ""};
         s->explained_key.len = 0;
-        r = buffer_add(&s->explained_key, route_is_by_series(&route) ? k->last_key : sharding_key(s, &names));
+        r = buffer_add(&s->explained_key, key);
     }
     out->key = (struct ss_span){s->explained_key.ptr, s->explained_key.len};
     return r;

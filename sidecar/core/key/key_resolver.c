@@ -90,13 +90,6 @@ key_resolver_count(struct key_resolver *k, const struct record *record)
 
 /* Names. */
 
-int
-key_resolver_hash(struct key_resolver *k, struct ss_span key, uint64_t *hashp)
-{
-    k->last_key = key;
-    return ss_hasher_hash(k->sharding->hasher, key, hashp);
-}
-
 /* Applies the rules and, if none matches, the key. */
 static int
 find_route(struct key_resolver *k, const struct line_names *names, struct route *route)

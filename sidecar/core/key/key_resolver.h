@@ -48,7 +48,6 @@ struct key_resolver {
     bool counts_families;    /* families are counted individually */
     uint64_t max_families;
     struct buffer key, scratch;
-    struct ss_span last_key;  /* the last hashed key, for ss_explain(); borrowed from the caller's line or from key */
     struct ss_span *found;    /* the source label values of the current series */
     struct key_label *labels; /* the labels that are the key of a split series */
     size_t labels_capacity;
@@ -60,9 +59,6 @@ struct key_resolver {
     } last;           /* the last lookup and its route */
     char reason[240]; /* of a condition */
 };
-
-/* Hashes a key. 0 or -ENOMEM. */
-int key_resolver_hash(struct key_resolver *resolver, struct ss_span key, uint64_t *hashp);
 
 /* settings as of the filter, with a sharding. 0 or -ENOMEM. */
 int key_resolver_init(struct key_resolver *resolver, const struct ss_filter_settings *settings, bool openmetrics);
@@ -98,7 +94,12 @@ routes_are_equal(const struct route *a, const struct route *b)
            a->meta == b->meta;
 }
 
-/* The hash of one series of a line of text, whose labels begin at an offset (0: it has none). */
+/* The key of one series of a line of text, whose labels start at an offset (0: it has none). Borrowed until the next
+   key, from the line, the name or the resolver. */
+int key_resolver_key_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+                          struct ss_span line, size_t labels, struct ss_span *keyp);
+
+/* The hash of that key. */
 int key_resolver_hash_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
                            struct ss_span line, size_t labels, uint64_t *hashp);
 

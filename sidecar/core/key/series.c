@@ -100,20 +100,21 @@ find_labels(struct key_resolver *k, struct ss_span name, struct series *s)
     return is_broken(s) ? fail_labels(k, s) : 0;
 }
 
-/* Hashes the joined values. */
+/* Joins the values. */
 static int
-hash_found(struct key_resolver *k, uint64_t *hashp)
+join_found(struct key_resolver *k, struct ss_span *keyp)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     if (settings->n_source_labels == 1) {
-        struct ss_span value = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
-        return key_resolver_hash(k, value, hashp);
+        *keyp = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
+        return 0;
     }
     for (size_t i = 0; i < settings->n_source_labels; i++)
         if (!k->found[i].ptr)
             k->found[i].len = 0;
     int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
-    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
+    *keyp = buffer_span(&k->key);
+    return r;
 }
 
 /* Omits labels that must not split a histogram or summary; an empty label is the same as none. */
@@ -183,7 +184,7 @@ collect_labels(struct key_resolver *k, struct series *s, size_t *np)
 /* The key of a split series: its family, then the name and value of each label, each after a byte that does not
    occur in UTF-8. */
 static int
-hash_split(struct key_resolver *k, struct ss_span name, struct series *s, uint64_t *hashp)
+split_key(struct key_resolver *k, struct ss_span name, struct series *s, struct ss_span *keyp)
 {
     const struct ss_span border = {"\xff", 1};
     size_t n;
@@ -196,31 +197,42 @@ hash_split(struct key_resolver *k, struct ss_span name, struct series *s, uint64
         for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && !r; p++)
             r = buffer_add(&k->key, parts[p]);
     }
-    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
+    *keyp = buffer_span(&k->key);
+    return r;
 }
 
 static int
-hash_series(struct key_resolver *k, const struct route *route, struct ss_span name, struct series *s, uint64_t *hashp)
+series_key(struct key_resolver *k, const struct route *route, struct ss_span name, struct series *s,
+           struct ss_span *keyp)
 {
     if (route->kind == ROUTE_BY_SERIES)
-        return hash_split(k, name, s, hashp);
+        return split_key(k, name, s, keyp);
     int r = find_labels(k, name, s);
-    return r ? r : hash_found(k, hashp);
+    return r ? r : join_found(k, keyp);
+}
+
+int
+key_resolver_key_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
+                      size_t labels, struct ss_span *keyp)
+{
+    const char *none = "}";
+    if (route->kind == ROUTE_BY_LABELS && labels) {
+        struct wanted_labels wanted = start_search(k, name);
+        if (!wanted.missing || labels_find(line, labels, &wanted))
+            return join_found(k, keyp);
+    }
+    struct series s = {.size = line.len};
+    s.labels = labels ? labels_in_text(line.ptr + labels, line.ptr + line.len) : labels_in_text(none, none + 1);
+    return series_key(k, route, name, &s, keyp);
 }
 
 int
 key_resolver_hash_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
                        size_t labels, uint64_t *hashp)
 {
-    const char *none = "}";
-    if (route->kind == ROUTE_BY_LABELS && labels) {
-        struct wanted_labels wanted = start_search(k, name);
-        if (!wanted.missing || labels_find(line, labels, &wanted))
-            return hash_found(k, hashp);
-    }
-    struct series s = {.size = line.len};
-    s.labels = labels ? labels_in_text(line.ptr + labels, line.ptr + line.len) : labels_in_text(none, none + 1);
-    return hash_series(k, route, name, &s, hashp);
+    struct ss_span key;
+    int r = key_resolver_key_text(k, route, name, line, labels, &key);
+    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
 }
 
 int
@@ -228,5 +240,7 @@ key_resolver_hash_metric(struct key_resolver *k, const struct route *route, stru
                          uint64_t *hashp)
 {
     struct series s = {.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
-    return hash_series(k, route, name, &s, hashp);
+    struct ss_span key;
+    int r = series_key(k, route, name, &s, &key);
+    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
 }

@@ -43,6 +43,8 @@ take_record(void *ctx, const struct record *record)
 {
     struct ss_index *x = ctx;
     size_t begin = x->end;
+    if (!parser_count(&x->parser, record))
+        return 0;
     x->end += record->bytes.len;
     if (x->n && extends_entry(&x->entries[x->n - 1], record)) {
         x->entries[x->n - 1].series += record->series;

@@ -25,27 +25,6 @@ parser_init(struct parser *p, const struct ss_filter_settings *settings, bool wh
     return r;
 }
 
-/* Counts what the format emits. If a body has too many series, no more are emitted, but they are counted to the end,
-   to report which family grew. */
-static int
-take_record(void *ctx, const struct record *record)
-{
-    struct parser *p = ctx;
-    if (p->resolver.counts_families)
-        key_resolver_count(&p->resolver, record);
-    p->series += record->series;
-    if (p->max_series && p->series > p->max_series)
-        return 0;
-    return p->out->take(p->out->ctx, record);
-}
-
-static int
-flush_records(void *ctx)
-{
-    struct parser *p = ctx;
-    return p->out->flush(p->out->ctx);
-}
-
 static int
 too_many_series(struct parser *p)
 {
@@ -71,22 +50,18 @@ finish(struct parser *p, int r)
 int
 parser_feed(struct parser *p, struct ss_span bytes, const struct records *out)
 {
-    struct records records = {take_record, flush_records, p};
     if (p->failed || !bytes.len) /* an empty span may be NULL */
         return p->failed;
-    p->out = out;
     p->bytes += bytes.len;
-    return finish(p, p->format->feed(p->state, bytes, &records));
+    return finish(p, p->format->feed(p->state, bytes, out));
 }
 
 int
 parser_end(struct parser *p, const struct records *out)
 {
-    struct records records = {take_record, flush_records, p};
     if (p->failed)
         return p->failed;
-    p->out = out;
-    int r = p->format->end(p->state, &records);
+    int r = p->format->end(p->state, out);
     if (!r && p->max_series && p->series > p->max_series)
         r = too_many_series(p);
     return finish(p, r);

@@ -15,16 +15,26 @@ struct parser {
     size_t held; /* memory in bytes that the format uses to hold incomplete messages */
     int failed;
     struct ss_filter_error error;
-    const struct records *out; /* of the current call */
 };
 
 /* settings as for a filter; its shards are ignored. whole_families: see format.h. 0 or -ENOMEM; call parser_deinit()
    in both cases. */
 int parser_init(struct parser *parser, const struct ss_filter_settings *settings, bool whole_families);
 
-/* Emit the records; return as ss_filter_feed() and ss_filter_end(). */
+/* Emit the records; return as ss_filter_feed() and ss_filter_end(). What takes them counts each with parser_count(). */
 int parser_feed(struct parser *parser, struct ss_span bytes, const struct records *out);
 int parser_end(struct parser *parser, const struct records *out);
+
+/* Counts a record. False: the body has too many series, so that no more is selected; the rest is only counted, to
+   report which family grew. */
+static inline bool
+parser_count(struct parser *parser, const struct record *record)
+{
+    if (parser->resolver.counts_families)
+        key_resolver_count(&parser->resolver, record);
+    parser->series += record->series;
+    return !parser->max_series || parser->series <= parser->max_series;
+}
 
 void parser_deinit(struct parser *parser);
 
