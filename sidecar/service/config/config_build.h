@@ -46,11 +46,8 @@ enum {
 
 extern const struct setting settings[SETTINGS];
 
-/*
- * Debian's inih has INI_MAX_LINE 200 compiled in: it splits a line of more than 198 bytes, LF included. Its section
- * names have at most 48.
- */
-enum { CONFIG_LINE_MAX = 198, SECTION_MAX = 48 };
+/* Bytes of a section's name, of which inih keeps 49, and of a key, which has to fit its line buffer of 200. */
+enum { SECTION_MAX = 48, KEY_MAX = 128 };
 
 /* Where something was given: a flag, or a line and column of the file, both from 1. All zero: nowhere. */
 struct source_place {

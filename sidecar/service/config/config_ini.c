@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The INI file, by inih. */
+/*
+ * The INI file, by inih, which finds sections and keys. It gets section headers and keys only, and values are taken
+ * from the line itself: inih splits lines of more than 198 bytes (Debian's has INI_MAX_LINE 200 compiled in) and
+ * ignores quotes.
+ */
 #include "config_build.h"
 
 #include "service/base/utf8.h"
@@ -18,17 +22,32 @@ struct ini {
     bool in_unknown_section;
 };
 
+static bool
+is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
 /* The length of a line up to its comment, which starts with ; after a blank. */
 static size_t
 before_comment(const char *text)
 {
     size_t n = 0;
-    while (text[n] && !(text[n] == ';' && (n == 0 || text[n - 1] == ' ' || text[n - 1] == '\t')))
+    while (text[n] && !(text[n] == ';' && (n == 0 || is_blank(text[n - 1]))))
         n++;
     return n;
 }
 
-/* What is wrong with a line that inih would split or misread, or, after the first one, not report; and at which byte.
+static size_t
+key_length(const char *text)
+{
+    size_t n = strcspn(text, "=:");
+    while (n && is_blank(text[n - 1]))
+        n--;
+    return n;
+}
+
+/* What is wrong with a line that inih would misread or, after the first one, not report; and at which byte.
    NULL: nothing. */
 static const char *
 line_error(const char *text, size_t len, size_t *at)
@@ -41,9 +60,6 @@ line_error(const char *text, size_t len, size_t *at)
         if (iscntrl((unsigned char)text[*at]) && text[*at] != '\t' && strcmp(text + *at, "\n") != 0 &&
             strcmp(text + *at, "\r\n") != 0)
             return "unexpected control character";
-    *at = CONFIG_LINE_MAX;
-    if (len > CONFIG_LINE_MAX)
-        return "line longer than 198 bytes (for a list, repeat the key in several lines)";
     *at = 0;
     if (*text == '[' && !memchr(text, ']', said))
         return "unterminated section name (expected [section])";
@@ -51,6 +67,8 @@ line_error(const char *text, size_t len, size_t *at)
         return "section name longer than 48 bytes";
     if (*text && !strchr("[;#\r\n", *text) && !memchr(text, '=', said) && !memchr(text, ':', said))
         return "expected [section] or key = value";
+    if (*text && !strchr("[;#", *text) && key_length(text) > KEY_MAX)
+        return "key longer than 128 bytes";
     return NULL;
 }
 
@@ -130,14 +148,12 @@ read_line(char *out, int size, void *stream)
         start_section(ini, text + 1);
         check_section_end(ini, text);
     }
-    snprintf(out, (size_t)size, "%s", wrong ? "\n" : text);
+    *out = 0;
+    if (!wrong && *text == '[')
+        snprintf(out, (size_t)size, "%.*s]", (int)strcspn(text, "]"), text);
+    else if (!wrong && !strchr(";#\r\n", *text))
+        snprintf(out, (size_t)size, "%.*s=", (int)key_length(text), text);
     return out;
-}
-
-static bool
-is_blank(char byte)
-{
-    return byte == ' ' || byte == '\t';
 }
 
 /*
@@ -165,20 +181,22 @@ value_length(const char *text, bool labels)
     return (size_t)(p - text);
 }
 
-/* Takes the value from the current line, since inih ignores quotes and may have cut it. */
+/* Takes the value from the current line. */
 static void
 assign_value(struct ini *ini, const struct setting *s, void *object, struct source_map *map)
 {
     struct builder *b = ini->b;
     const char *text = b->lines.items[ini->line - 1] + ini->skip;
     size_t at = strcspn(text, "=:") + 1;
-    char value[CONFIG_LINE_MAX + 1];
 
     at += strspn(text + at, " \t");
     at_byte(ini, at);
     map->settings[s - settings] = b->at;
-    snprintf(value, sizeof(value), "%.*s", (int)value_length(text + at, s->type == TYPE_labels), text + at);
-    builder_assign(b, s, object, value);
+    char *value = strndup(text + at, value_length(text + at, s->type == TYPE_labels));
+    b->out_of_memory |= !value;
+    if (value)
+        builder_assign(b, s, object, value);
+    free(value);
 }
 
 static int

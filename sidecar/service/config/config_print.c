@@ -23,25 +23,16 @@ enum mode {
     MODE_REDACTED, /* without possible secrets; passwords and tokens are in files, which are only named here */
 };
 
-/* Writes key = text. Returns 1 if it is too long for a line. */
-static int
+static void
 print_text(FILE *out, const struct setting *s, const char *text, enum mode mode)
 {
     bool quotes = needs_quotes(text, s->type);
-    size_t len = strlen(s->key) + strlen("=") + strlen(text) + strlen("\n");
 
+    fprintf(out, "%s = ", s->key);
     if (mode == MODE_REDACTED && s->type == TYPE_url && strchr(text, '?')) {
-        fprintf(out, "%s = %.*s<secret>\n", s->key, (int)strcspn(text, "?") + 1, text);
-        return 0;
+        fprintf(out, "%.*s<secret>\n", (int)strcspn(text, "?") + 1, text);
+        return;
     }
-    for (const char *p = text; quotes && *p; p++)
-        len += *p == '"';
-    len += quotes ? 2 : 0;
-    if (len > CONFIG_LINE_MAX) {
-        fprintf(out, "; %s: too long for a line of a file\n", s->key);
-        return 1;
-    }
-    fprintf(out, len + 2 > CONFIG_LINE_MAX ? "%s=" : "%s = ", s->key);
     if (quotes)
         fputc('"', out);
     for (; *text; text++) {
@@ -50,18 +41,15 @@ print_text(FILE *out, const struct setting *s, const char *text, enum mode mode)
         fputc(*text, out);
     }
     fputs(quotes ? "\"\n" : "\n", out);
-    return 0;
 }
 
-static int
+static void
 print_list(FILE *out, const struct setting *s, const struct string_list *list, enum mode mode)
 {
-    int too_long = 0;
     if (!list->n)
         fprintf(out, "; %s =\n", s->key);
     for (size_t i = 0; i < list->n; i++)
-        too_long += print_text(out, s, list->items[i], mode);
-    return too_long;
+        print_text(out, s, list->items[i], mode);
 }
 
 static void
@@ -100,46 +88,42 @@ print_scalar(FILE *out, const struct setting *s, const void *object)
     fputc('\n', out);
 }
 
-static int
+static void
 print_settings(FILE *out, const struct setting *s, const struct setting *end, const void *object, enum mode mode)
 {
-    int too_long = 0;
     for (; s < end; s++) {
         const void *field = (const char *)object + s->offset;
         if (setting_is_list(s->type))
-            too_long += print_list(out, s, field, mode);
+            print_list(out, s, field, mode);
         else if (setting_is_text(s->type))
-            too_long += print_text(out, s, *(char *const *)field, mode);
+            print_text(out, s, *(char *const *)field, mode);
         else
             print_scalar(out, s, object);
     }
-    return too_long;
 }
 
-static int
+static void
 print(const struct config *config, FILE *out, enum mode mode)
 {
-    int too_long = 0;
     for (const struct setting *s = settings, *next; s < settings + SETTINGS; s = next) {
         for (next = s + 1; next < settings + SETTINGS && !strcmp(next->section, s->section); next++)
             ;
         if (strcmp(s->section, "endpoint") != 0) {
             fprintf(out, "%s[%s]\n", s > settings ? "\n" : "", s->section);
-            too_long += print_settings(out, s, next, config, mode);
+            print_settings(out, s, next, config, mode);
             continue;
         }
         for (size_t i = 0; i < config->n_endpoints; i++) {
             fprintf(out, "\n[endpoint %s]\n", config->endpoints[i].name);
-            too_long += print_settings(out, s, next, &config->endpoints[i], mode);
+            print_settings(out, s, next, &config->endpoints[i], mode);
         }
     }
-    return too_long;
 }
 
-int
+void
 config_print(const struct config *config, FILE *out)
 {
-    return print(config, out, MODE_FULL);
+    print(config, out, MODE_FULL);
 }
 
 void
