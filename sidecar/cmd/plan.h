@@ -3,6 +3,7 @@
 #define CMD_PLAN_H
 /* How a body falls into shards: what plan finds out, and what it tells. */
 #include "cli_common.h"
+#include "service/base/balance.h"
 
 #include <scrapeshard/index.h>
 
@@ -19,19 +20,6 @@ struct plan_distribution {
     uint64_t every, dropped, families; /* series in every shard and in none; families of the body */
 };
 
-/* What a shard has. */
-struct shard_load {
-    uint64_t series, bytes, families;
-};
-
-/* What a count gives. */
-struct shard_balance {
-    uint32_t count, fullest;
-    uint64_t most_series, most_bytes;
-    double mean_series, mean_bytes; /* of the shards */
-    double by_series, by_bytes;     /* the skew: the most by the mean */
-};
-
 /* How plan reads a body. content_type is borrowed. */
 struct ss_filter_settings plan_settings(const struct config *config, const char *content_type);
 
@@ -46,8 +34,6 @@ int plan_distribution_loads(const struct plan_distribution *distribution, uint32
 /* The same, with all bytes right. Slower. */
 int plan_distribution_loads_exactly(const struct plan_distribution *distribution, uint32_t count,
                                     struct shard_load *loads);
-
-struct shard_balance balance_of(const struct shard_load *loads, uint32_t count);
 
 /* A family in a shard. */
 struct family_share {
