@@ -3,6 +3,7 @@
 #define CMD_PLAN_H
 /* The distribution of a body over shards, and the report of it. */
 #include "cli_common.h"
+#include "service/base/balance.h"
 
 #include <scrapeshard/index.h>
 
@@ -19,19 +20,6 @@ struct plan_distribution {
     uint64_t families;            /* of the body */
 };
 
-/* One shard. */
-struct shard_load {
-    uint64_t series, bytes, families;
-};
-
-/* The balance of a shard count. */
-struct shard_balance {
-    uint32_t count, fullest;
-    uint64_t most_series, most_bytes;
-    double mean_series, mean_bytes; /* per shard */
-    double by_series, by_bytes;     /* skew: the fullest shard / the mean */
-};
-
 /* For reading a body. content_type is borrowed. */
 struct ss_filter_settings plan_settings(const struct config *config, const char *content_type);
 
@@ -46,8 +34,6 @@ int plan_distribution_loads(const struct plan_distribution *distribution, uint32
 /* The same with exact bytes. Slower. */
 int plan_distribution_loads_exact(const struct plan_distribution *distribution, uint32_t count,
                                   struct shard_load *loads);
-
-struct shard_balance balance_of(const struct shard_load *loads, uint32_t count);
 
 /* What a family contributes to a shard. */
 struct family_load {

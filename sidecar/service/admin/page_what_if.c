@@ -11,68 +11,44 @@ enum {
     ROWS_MAX = 128,    /* shards that are listed */
 };
 
-/* The load of a shard. */
-struct simulated_load {
-    uint32_t shard;
-    uint64_t series;
-};
-
-/* The loads of all shards. */
-struct simulated_balance {
-    uint32_t fullest;
-    uint64_t most, all;
-    double mean, skew;
-};
-
 static const struct ss_sharding *
 sharding_of(const struct view *v)
 {
     return v->page->config->sharding;
 }
 
-/* The series of each shard, the caller's to free; NULL: out of memory. */
-static uint64_t *
-loads_of(const struct view *v, const struct distribution *f, uint32_t count, struct simulated_balance *b)
+/* The loads of count shards, the caller's to free; NULL: out of memory. */
+static struct shard_load *
+loads_of(const struct view *v, const struct distribution *d, uint32_t count)
 {
-    uint64_t *loads = calloc(count, sizeof(*loads));
-    *b = (struct simulated_balance){.skew = 1};
-    if (!loads)
-        return NULL;
-    distribution_shard_loads(f, sharding_of(v), count, loads);
-    for (uint32_t i = 0; i < count; i++) {
-        b->all += loads[i];
-        if (loads[i] > b->most) {
-            b->most = loads[i];
-            b->fullest = i;
-        }
-    }
-    b->mean = (double)b->all / count;
-    if (b->all)
-        b->skew = (double)b->most / b->mean;
+    struct shard_load *loads = calloc(count, sizeof(*loads));
+    if (loads)
+        distribution_shard_loads(d, sharding_of(v), count, loads);
     return loads;
 }
 
 /* Nearby counts. */
 
 static void
-write_count(const struct view *v, const struct distribution *f, uint32_t count, uint32_t base, double skew)
+write_count(const struct view *v, const struct distribution *d, uint32_t count, uint32_t base, double skew)
 {
-    struct simulated_balance b;
-    uint64_t *loads = loads_of(v, f, count, &b);
+    struct shard_load *loads = loads_of(v, d, count);
     if (!loads)
         return;
+    struct shard_balance b = balance_of(loads, count);
     free(loads);
     HTML(v->out,
          "<tr aria-current=\"{}\"><th "
          "scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-         count == base ? "true" : "false", html_count(count).text, html_ratio(b.skew).text,
-         b.skew < skew ? "\u2212" : "+", html_ratio(b.skew < skew ? skew - b.skew : b.skew - skew).text,
-         html_count(b.most).text, html_count((uint64_t)(b.mean + .5)).text,
-         html_count(distribution_moved_series(f, sharding_of(v), base, count)).text);
+         count == base ? "true" : "false", html_count(count).text, html_ratio(b.by_series).text,
+         b.by_series < skew ? "\u2212" : "+",
+         html_ratio(b.by_series < skew ? skew - b.by_series : b.by_series - skew).text, html_count(b.most_series).text,
+         html_count((uint64_t)(b.mean_series + .5)).text,
+         html_count(distribution_moved_series(d, sharding_of(v), base, count)).text);
 }
 
 static void
-write_counts(const struct view *v, const struct distribution *f, uint32_t base, double skew)
+write_counts(const struct view *v, const struct distribution *d, uint32_t base, double skew)
 {
     const uint32_t counts[] = {base - 1, base, base + 1, base > 1 ? 2 * base : 0};
     HTML(v->out,
@@ -85,41 +61,47 @@ write_counts(const struct view *v, const struct distribution *f, uint32_t base, 
          html_count(base).text);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         if (counts[i] && counts[i] <= COUNT_MAX)
-            write_count(v, f, counts[i], base, skew);
+            write_count(v, d, counts[i], base, skew);
     fputs("</tbody></table></div>\n", v->out);
 }
 
 /* The shards. */
 
+/* A shard and its series, for sorting. */
+struct numbered_load {
+    uint32_t shard;
+    uint64_t series;
+};
+
 static int
 compare_loads(const void *a, const void *b)
 {
-    const struct simulated_load *x = a, *y = b;
+    const struct numbered_load *x = a, *y = b;
     return x->series != y->series ? (x->series < y->series ? 1 : -1) : x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
 static void
-write_rows(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
+write_rows(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
-    struct simulated_load *loads = calloc(count, sizeof(*loads));
-    if (!loads)
+    struct numbered_load *rows = calloc(b->count, sizeof(*rows));
+    if (!rows)
         return;
-    for (uint32_t i = 0; i < count; i++)
-        loads[i] = (struct simulated_load){i, series[i]};
-    if (count > ROWS_MAX)
-        qsort(loads, count, sizeof(*loads), compare_loads);
-    for (uint32_t i = 0; i < count && i < ROWS_MAX; i++) {
+    for (uint32_t i = 0; i < b->count; i++)
+        rows[i] = (struct numbered_load){i, loads[i].series};
+    if (b->count > ROWS_MAX)
+        qsort(rows, b->count, sizeof(*rows), compare_loads);
+    for (uint32_t i = 0; i < b->count && i < ROWS_MAX; i++) {
         char shard[16];
-        snprintf(shard, sizeof(shard), "%u", loads[i].shard);
+        snprintf(shard, sizeof(shard), "%u", rows[i].shard);
         HTML(v->out, "<tr><th scope=\"row\">{}</th>", shard);
-        page_print_bar(v, (double)loads[i].series, (double)b->most, "");
-        HTML(v->out, "<td>{}</td></tr>\n", html_count(loads[i].series).text);
+        page_print_bar(v, (double)rows[i].series, (double)b->most_series, "");
+        HTML(v->out, "<td>{}</td></tr>\n", html_count(rows[i].series).text);
     }
-    free(loads);
+    free(rows);
 }
 
 static void
-write_shards(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
+write_shards(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
     HTML(v->out,
          "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"distribution-all\"><table "
@@ -127,8 +109,8 @@ write_shards(const struct view *v, const uint64_t *series, uint32_t count, const
          "<caption id=\"distribution-all\">{}{} shards</caption>\n<thead><tr><th scope=\"col\">Shard</th><th "
          "scope=\"col\" "
          "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th></tr></thead><tbody>\n",
-         count > ROWS_MAX ? "The fullest of " : "All ", html_count(count).text);
-    write_rows(v, series, count, b);
+         b->count > ROWS_MAX ? "The fullest of " : "All ", html_count(b->count).text);
+    write_rows(v, loads, b);
     fputs("</tbody></table></div>\n", v->out);
 }
 
@@ -136,40 +118,40 @@ write_shards(const struct view *v, const uint64_t *series, uint32_t count, const
 
 /* What the numbers do not include. */
 static void
-write_gaps(const struct view *v, const struct distribution *f)
+write_gaps(const struct view *v, const struct distribution *d)
 {
-    if (f->split)
+    if (d->split)
         HTML(v->out,
              "<p class=\"soft\">Not included: {} series of {} families that are split series by series, or whose "
              "samples "
              "have their own rules. <code>scrapeshard plan</code> computes their shards from a body.</p>\n",
-             html_count(f->split).text, html_count(f->split_families).text);
-    if (f->uncounted)
+             html_count(d->split).text, html_count(d->split_families).text);
+    if (d->uncounted)
         HTML(v->out,
              "<p class=\"soft\">Not included: {} series without a family or beyond the {} families that are "
              "remembered.</p>\n",
-             html_count(f->uncounted).text, html_count(DISTRIBUTION_FAMILIES_MAX).text);
+             html_count(d->uncounted).text, html_count(DISTRIBUTION_FAMILIES_MAX).text);
 }
 
 static void
 write_distribution(const struct view *v, const struct telemetry_endpoint *e, uint32_t count)
 {
-    const struct distribution *f = &e->distribution;
-    struct simulated_balance b;
+    const struct distribution *d = &e->distribution;
     HTML(v->out, "<div id=\"distribution\">\n<p>Endpoint {}, from its response ", e->name);
-    page_print_ago(v, f->when);
+    page_print_ago(v, d->when);
     fputs(":</p>\n", v->out);
-    write_gaps(v, f);
-    uint64_t *loads = f->n || f->in_all ? loads_of(v, f, count, &b) : NULL;
+    write_gaps(v, d);
+    struct shard_load *loads = d->n || d->in_all ? loads_of(v, d, count) : NULL;
     if (loads) {
+        struct shard_balance b = balance_of(loads, count);
         HTML(
             v->out,
             "<dl class=\"tiles\"><div><dt>Skew (largest/mean)</dt><dd class=\"{}\">{}</dd></div><div><dt>Series in the "
             "fullest shard</dt><dd>{}</dd></div><div><dt>Mean series per shard</dt><dd>{}</dd></div></dl>\n",
-            b.skew > 2 ? "warn" : "", html_ratio(b.skew).text, html_count(b.most).text,
-            html_count((uint64_t)(b.mean + .5)).text);
-        write_counts(v, f, count, b.skew);
-        write_shards(v, loads, count, &b);
+            b.by_series > 2 ? "warn" : "", html_ratio(b.by_series).text, html_count(b.most_series).text,
+            html_count((uint64_t)(b.mean_series + .5)).text);
+        write_counts(v, d, count, b.by_series);
+        write_shards(v, loads, &b);
     }
     free(loads);
     fputs("</div>\n", v->out);

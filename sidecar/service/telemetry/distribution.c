@@ -17,7 +17,7 @@ has_room(struct distribution *d)
     if (d->n == DISTRIBUTION_FAMILIES_MAX)
         return false;
     size_t capacity = d->capacity ? 2 * d->capacity : 64;
-    struct family_load *items = realloc(d->items, capacity * sizeof(*items));
+    struct hashed_family *items = realloc(d->items, capacity * sizeof(*items));
     if (!items)
         return false;
     d->items = items;
@@ -32,7 +32,7 @@ distribution_add_family(void *ctx, const struct ss_family_count *family)
     switch (family->route) {
     case SS_FAMILY_BY_HASH:
         if (has_room(d))
-            d->items[d->n++] = (struct family_load){family->hash, family->series};
+            d->items[d->n++] = (struct hashed_family){family->hash, family->series};
         break;
     case SS_FAMILY_ALL:
         d->in_all += family->series;
@@ -58,12 +58,12 @@ distribution_finish(struct distribution *d, uint64_t series)
 
 void
 distribution_shard_loads(const struct distribution *d, const struct ss_sharding *sharding, uint32_t count,
-                         uint64_t *loads)
+                         struct shard_load *loads)
 {
     for (uint32_t shard = 0; shard < count; shard++)
-        loads[shard] = d->in_all;
+        loads[shard].series = d->in_all;
     for (size_t i = 0; i < d->n; i++)
-        loads[ss_sharding_place(sharding, d->items[i].hash, count)] += d->items[i].series;
+        loads[ss_sharding_place(sharding, d->items[i].hash, count)].series += d->items[i].series;
 }
 
 uint64_t

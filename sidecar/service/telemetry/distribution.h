@@ -11,18 +11,21 @@
  *
  * At most 16 bytes for each of DISTRIBUTION_FAMILIES_MAX families.
  */
+#include "service/base/balance.h"
+
 #include <scrapeshard/filter.h>
 
 enum { DISTRIBUTION_FAMILIES_MAX = 8192 };
 
-struct family_load {
+/* A family that is not split. */
+struct hashed_family {
     uint64_t hash, series;
 };
 
 /* Zeroed is empty. */
 struct distribution {
     int64_t when; /* 0: never, or outdated */
-    struct family_load *items;
+    struct hashed_family *items;
     size_t n, capacity;
     uint64_t in_all;                /* series in every shard */
     uint64_t split, split_families; /* series of families that are split over shards, and how many families */
@@ -39,9 +42,9 @@ void distribution_add_family(void *ctx, const struct ss_family_count *family);
 /* All families were added; series is the body's. */
 void distribution_finish(struct distribution *distribution, uint64_t series);
 
-/* The series of each of count shards, without those of split families. */
+/* Sets the series of each of count zeroed loads, without those of split families. */
 void distribution_shard_loads(const struct distribution *distribution, const struct ss_sharding *sharding,
-                              uint32_t count, uint64_t *loads);
+                              uint32_t count, struct shard_load *loads);
 
 /* The series that change their shard under another count. */
 uint64_t distribution_moved_series(const struct distribution *distribution, const struct ss_sharding *sharding,
