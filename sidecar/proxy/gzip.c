@@ -10,7 +10,7 @@
 #include <strings.h>
 
 enum {
-    /* Room for what one call gives; a body gets about nine times smaller, so 64 KiB of it fit. */
+    /* For the output of one call; bodies shrink to about a ninth, so 64 KiB fit. */
     OUT_BYTES = 8 * 1024,
     /* What a service's bytes may become before they are looked at. */
     IN_BYTES = 32 * 1024,
@@ -18,7 +18,7 @@ enum {
 
 /* Accept-Encoding. */
 
-/* The weight behind a coding in thousandths, as "; q=0.5"; 1000 if there is none, -1 if it is none. */
+/* The weight after a coding ("; q=0.5") in thousandths; 1000 without one, -1 if it is invalid. */
 static int
 weight(const char *params, size_t len)
 {
@@ -54,7 +54,7 @@ gzip_accepted(const char *accept)
     return gzip >= 0 ? gzip > 0 : any > 0;
 }
 
-/* Out. */
+/* Compression. */
 
 struct gzip {
     struct isal_zstream stream;
@@ -62,7 +62,7 @@ struct gzip {
 };
 
 static void
-begin(struct gzip *g, uint32_t level, uint32_t size)
+init(struct gzip *g, uint32_t level, uint32_t size)
 {
     isal_deflate_init(&g->stream);
     g->stream.gzip_flag = IGZIP_GZIP;
@@ -79,7 +79,7 @@ gzip_new(struct gzip **gzipp, int level)
     struct gzip *g = malloc(sizeof(*g) + sizes[level]);
     if (!g)
         return -ENOMEM;
-    begin(g, (uint32_t)level, sizes[level]);
+    init(g, (uint32_t)level, sizes[level]);
     *gzipp = g;
     return 0;
 }
@@ -89,7 +89,7 @@ gzip_reset(struct gzip **gzipp, int level)
 {
     struct gzip *g = *gzipp;
     if (g && g->stream.level == (uint32_t)level) {
-        begin(g, g->stream.level, g->stream.level_buf_size);
+        init(g, g->stream.level, g->stream.level_buf_size);
         return 0;
     }
     gzip_free(g);
@@ -97,7 +97,7 @@ gzip_reset(struct gzip **gzipp, int level)
     return gzip_new(gzipp, level);
 }
 
-/* Runs the stream until it wants more input. */
+/* Runs the stream until it needs more input. */
 static int
 deflate_into(struct gzip *g, struct evbuffer *out)
 {
@@ -107,7 +107,7 @@ deflate_into(struct gzip *g, struct evbuffer *out)
             return -ENOMEM;
         g->stream.next_out = room.iov_base;
         g->stream.avail_out = (uint32_t)room.iov_len;
-        isal_deflate(&g->stream); /* fails only for settings that gzip_new() does not make */
+        isal_deflate(&g->stream); /* fails only for settings that gzip_new() never makes */
         room.iov_len -= g->stream.avail_out;
         if (evbuffer_commit_space(out, &room, 1))
             return -ENOMEM;
@@ -137,7 +137,7 @@ gzip_free(struct gzip *g)
     free(g);
 }
 
-/* In. */
+/* Decompression. */
 
 /* What the next byte of a member's header belongs to (RFC 1952, 2.3); the parts that a flag asks for may be absent. */
 enum header_part {

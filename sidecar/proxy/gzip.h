@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_GZIP_H
 #define PROXY_GZIP_H
-/* gzip out for scrapers that ask for it, gzip in from services that send it; both as stages, both by ISA-L. */
+/* gzip for scrapers that accept it, gunzip for upstreams that send it; both are stages, both use ISA-L. */
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -11,23 +11,23 @@ struct evbuffer;
 struct gunzip;
 struct gzip;
 
-/* The levels of gzip_new(), as ISA-L has them. */
+/* ISA-L's levels. */
 enum { GZIP_LEVEL_MIN = 0, GZIP_LEVEL_MAX = 3 };
 
-/* Whether an Accept-Encoding (NULL: none) takes gzip, by RFC 9110, 12.5.3: gzip;q=0 does not. */
+/* Whether an Accept-Encoding (NULL: none) accepts gzip (RFC 9110, 12.5.3): gzip;q=0 does not. */
 bool gzip_accepted(const char *accept_encoding);
 
 /* 0: *gzipp is the caller's. -ENOMEM. */
 int gzip_new(struct gzip **gzipp, int level);
 
-/* As gzip_new(), in the memory of what *gzipp is, whatever became of it, if that will do; NULL is fine. After -ENOMEM
-   it is NULL. */
+/* As gzip_new(), reusing the memory of *gzipp, in whatever state it is, if the level is the same; NULL is fine. After
+   -ENOMEM it is NULL. */
 int gzip_reset(struct gzip **gzipp, int level);
 
-/* Compresses the bytes; what comes of them by now is added to out. 0 or -ENOMEM. */
+/* Compresses the bytes; output that is complete is added to out. 0 or -ENOMEM. */
 int gzip_add(struct gzip *gzip, struct ss_span bytes, struct evbuffer *out);
 
-/* Ends the stream with its check sum and length, without which nobody takes it for whole. 0 or -ENOMEM. */
+/* Adds the rest, with the check sum and length that prove the stream complete. 0 or -ENOMEM. */
 int gzip_end(struct gzip *gzip, struct evbuffer *out);
 
 /* NULL is fine. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    /* What fits in one packet is sent as it is. */
+    /* A body that fits in one packet is not compressed. */
     GZIP_MIN = 1400,
 };
 
@@ -19,9 +19,9 @@ struct pipeline {
     enum pipeline_target target;
     struct ss_filter *filter;           /* PIPELINE_FILTER */
     struct ss_index *index;             /* PIPELINE_INDEX */
-    struct ss_timestamper *timestamper; /* NULL: samples get no time */
-    struct gunzip *gunzip;              /* NULL: the bytes do not come compressed */
-    struct gzip *gzip;                  /* NULL: they do not go out compressed, or not yet */
+    struct ss_timestamper *timestamper; /* NULL: samples get no timestamp */
+    struct gunzip *gunzip;              /* NULL: the received bytes are not compressed */
+    struct gzip *gzip;                  /* NULL: the output is not compressed, or not yet */
     int gzip_level;
     uint64_t max_body, max_series, bytes_in, bytes_decoded;
     bool strict_close;
@@ -29,7 +29,6 @@ struct pipeline {
     char reason[380];
 };
 
-/* Makes what stands in the target's way. */
 static int
 make_stages(struct pipeline *p, const struct pipeline_settings *settings)
 {
@@ -82,12 +81,12 @@ fail(struct pipeline *p, enum pipeline_condition condition, const char *reason)
     return (int)condition;
 }
 
-/* Begins to compress, with what has come out so far. */
+/* Compresses the output so far, and all that follows. */
 static int
-begin_gzip(struct pipeline *p)
+start_gzip(struct pipeline *p)
 {
     struct evbuffer *plain = p->out, *out = evbuffer_new();
-    struct evbuffer_iovec part;
+    struct evbuffer_iovec chunk;
     int r = out ? gzip_new(&p->gzip, p->gzip_level) : -ENOMEM;
 
     p->gzip_level = -1;
@@ -96,16 +95,16 @@ begin_gzip(struct pipeline *p)
             evbuffer_free(out);
         return r;
     }
-    while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
-        r = gzip_add(p->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
-        evbuffer_drain(plain, part.iov_len);
+    while (!r && evbuffer_peek(plain, -1, NULL, &chunk, 1) > 0) {
+        r = gzip_add(p->gzip, (struct ss_span){chunk.iov_base, chunk.iov_len}, out);
+        evbuffer_drain(plain, chunk.iov_len);
     }
     evbuffer_free(plain);
     p->out = out;
     return r;
 }
 
-/* The filter's sink, and the end of the pipeline. */
+/* The filter's sink: the output. */
 static int
 take_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
@@ -118,21 +117,20 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
             r = evbuffer_add(p->out, spans[i].ptr, spans[i].len) ? -ENOMEM : 0;
     }
     if (!r && p->gzip_level >= 0 && evbuffer_get_length(p->out) >= GZIP_MIN)
-        r = begin_gzip(p);
+        r = start_gzip(p);
     return r;
 }
 
-/* Whether it is its series that are too many. */
 static bool
-is_of_series(const struct pipeline *p)
+has_too_many_series(const struct pipeline *p)
 {
     uint64_t series = p->index ? ss_index_series(p->index) : ss_filter_counts(p->filter)->series_seen;
     return p->max_series && series > p->max_series;
 }
 
-/* The answer of the filter or index as ours. */
+/* The result of the filter or index as ours. */
 static int
-from_target(struct pipeline *p, int r)
+target_result(struct pipeline *p, int r)
 {
     const struct ss_filter_error *error = p->index ? ss_index_error(p->index) : ss_filter_error(p->filter);
     if (r <= 0 || !error)
@@ -144,7 +142,7 @@ from_target(struct pipeline *p, int r)
     case SS_LINE_TOO_LONG:
         return PIPELINE_LINE_TOO_LONG;
     case SS_TOO_MANY:
-        return is_of_series(p) ? PIPELINE_TOO_MANY_SERIES : PIPELINE_TOO_MANY_FAMILIES;
+        return has_too_many_series(p) ? PIPELINE_TOO_MANY_SERIES : PIPELINE_TOO_MANY_FAMILIES;
     case SS_RULE_FAILED:
     case SS_KEY_IMPOSSIBLE:
         return PIPELINE_UNDECIDED;
@@ -153,7 +151,7 @@ from_target(struct pipeline *p, int r)
     }
 }
 
-/* The stamp's sink. */
+/* The timestamper's sink. */
 static int
 index_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
@@ -164,12 +162,12 @@ index_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
-/* The answer of the stamp, which may be the index's behind it. */
+/* The timestamper returns the errors of the index, too. */
 static int
-from_timestamper(struct pipeline *p, int r)
+timestamper_result(struct pipeline *p, int r)
 {
     if (r <= 0 || ss_index_error(p->index))
-        return from_target(p, r);
+        return target_result(p, r);
     return fail(p, PIPELINE_LINE_TOO_LONG, "a line longer than max_line");
 }
 
@@ -180,33 +178,33 @@ target_feed(struct pipeline *p, struct ss_span bytes)
 
     p->bytes_decoded += bytes.len;
     if (p->bytes_decoded > p->max_body)
-        return fail(p, PIPELINE_TOO_LARGE, "the service's body is larger than max_body");
+        return fail(p, PIPELINE_TOO_LARGE, "the body is larger than max_body");
     if (p->target == PIPELINE_PASS)
         return take_spans(p, &bytes, 1);
     if (p->timestamper)
-        return from_timestamper(p, ss_timestamper_feed(p->timestamper, bytes, &timestamped));
-    return from_target(p, p->index ? ss_index_feed(p->index, bytes) : ss_filter_feed(p->filter, bytes, &sink));
+        return timestamper_result(p, ss_timestamper_feed(p->timestamper, bytes, &timestamped));
+    return target_result(p, p->index ? ss_index_feed(p->index, bytes) : ss_filter_feed(p->filter, bytes, &sink));
 }
 
 int
 pipeline_feed(struct pipeline *p, struct ss_span *in, bool *morep)
 {
-    struct ss_span meant = *in;
+    struct ss_span decoded = *in;
     size_t had = in->len;
 
     *morep = false;
     if (p->gunzip) {
-        const char *wrong = gunzip_read(p->gunzip, in, &meant);
-        if (wrong)
-            return fail(p, PIPELINE_BAD_ENCODING, wrong);
-        *morep = meant.len > 0;
+        const char *error = gunzip_read(p->gunzip, in, &decoded);
+        if (error)
+            return fail(p, PIPELINE_BAD_ENCODING, error);
+        *morep = decoded.len > 0;
     } else {
         *in = (struct ss_span){in->ptr + in->len, 0};
     }
     p->bytes_in += had - in->len;
     if (p->bytes_in > p->max_body)
-        return fail(p, PIPELINE_TOO_LARGE, "the service's body is larger than max_body");
-    return meant.len ? target_feed(p, meant) : 0;
+        return fail(p, PIPELINE_TOO_LARGE, "the body is larger than max_body");
+    return decoded.len ? target_feed(p, decoded) : 0;
 }
 
 int
@@ -218,16 +216,15 @@ pipeline_end(struct pipeline *p, bool by_close)
     if (p->target == PIPELINE_PASS)
         return 0;
     if (p->gunzip && !gunzip_is_whole(p->gunzip))
-        return fail(p, PIPELINE_TRUNCATED, "the gzip stream ends before its end");
+        return fail(p, PIPELINE_TRUNCATED, "the gzip stream is truncated");
     if (p->timestamper)
-        r = from_timestamper(p, ss_timestamper_end(p->timestamper, &timestamped));
+        r = timestamper_result(p, ss_timestamper_end(p->timestamper, &timestamped));
     if (r)
         return r;
-    /* A gzip stream's end proves nothing: another member might have followed. */
+    /* The end of a gzip stream proves nothing: another member might have followed. */
     if (by_close && p->strict_close && !(p->index ? ss_index_ends_whole(p->index) : ss_filter_ends_whole(p->filter)))
-        return fail(p, PIPELINE_TRUNCATED,
-                    "the service closed the connection where its body cannot be at its end (strict_close)");
-    r = from_target(p, p->index ? ss_index_end(p->index) : ss_filter_end(p->filter, &sink));
+        return fail(p, PIPELINE_TRUNCATED, "the upstream closed the connection where a body cannot end (strict_close)");
+    r = target_result(p, p->index ? ss_index_end(p->index) : ss_filter_end(p->filter, &sink));
     return r || !p->gzip ? r : gzip_end(p->gzip, p->out);
 }
 

@@ -2,10 +2,10 @@
 #ifndef PROXY_PIPELINE_H
 #define PROXY_PIPELINE_H
 /*
- * What happens to a body between the service and the scraper, without a socket:
+ * What happens to a body between upstream and scraper, without a socket:
  *
  *     bytes --> [gunzip] --> filter --> [gzip] --> out
- *     bytes --> [gunzip] --> [stamp] --> index
+ *     bytes --> [gunzip] --> [timestamp] --> index
  */
 #include <scrapeshard/index.h>
 
@@ -24,14 +24,14 @@ enum pipeline_condition {
     PIPELINE_TOO_MANY_SERIES,
     PIPELINE_TOO_MANY_FAMILIES,
     PIPELINE_BAD_ENCODING,
-    PIPELINE_UNDECIDED, /* nobody can tell which shard some of it belongs to */
+    PIPELINE_UNDECIDED, /* the shard of a record cannot be determined */
 };
 
 /* What becomes of a body. */
 enum pipeline_target {
-    PIPELINE_PASS,   /* it goes through as it is; of the settings only max_body means anything */
-    PIPELINE_FILTER, /* its shards go through */
-    PIPELINE_INDEX,  /* nothing goes through: it is kept, as an index */
+    PIPELINE_PASS,   /* it passes unchanged; of the settings only max_body applies */
+    PIPELINE_FILTER, /* the selected shards pass */
+    PIPELINE_INDEX,  /* it is kept as an index */
 };
 
 struct pipeline_settings {
@@ -40,33 +40,33 @@ struct pipeline_settings {
     const struct ss_shards *shards; /* NULL: all. Borrowed while the pipeline lives. */
     struct ss_sharding *sharding;   /* likewise */
     size_t max_line;
-    uint64_t max_series, max_families; /* 0: any number */
-    uint64_t max_body;                 /* of the bytes that come, and of what they mean */
+    uint64_t max_series, max_families; /* 0: unlimited */
+    uint64_t max_body;                 /* applies to the received and to the decoded bytes */
     bool strict_close;
-    bool gunzip;          /* the bytes come compressed */
-    int gzip_level;       /* of what goes out, if it is not too little to be worth it; below 0: none */
-    int64_t timestamp_ms; /* PIPELINE_INDEX: the time of samples that have none, since 1970; 0: they stay so */
+    bool gunzip;          /* the received bytes are compressed */
+    int gzip_level;       /* of the output, unless it is too short to be worth it; negative: none */
+    int64_t timestamp_ms; /* PIPELINE_INDEX: Unix time for samples without a timestamp; 0: add none */
 };
 
-/* 0: *pipelinep is the caller's. ENOTSUP (positive): the hash cannot be had. -ENOMEM. */
+/* 0: *pipelinep is the caller's. ENOTSUP (positive): the hash is not available. -ENOMEM. */
 int pipeline_new(struct pipeline **pipelinep, const struct pipeline_settings *settings);
 
 /*
- * Takes bytes from the front of *in. *morep tells that the next call, with what is left of *in, has more to do: a small
- * piece may mean very much, and out may be full. 0, a condition, or -ENOMEM.
+ * Consumes bytes from the front of *in. *morep: call again with the rest of *in, even if that is empty: a few
+ * compressed bytes may be very many, and the caller may have to send the output first. 0, a condition, or -ENOMEM.
  */
 int pipeline_feed(struct pipeline *pipeline, struct ss_span *in, bool *morep);
 
-/* Tells that the bytes are at their end; by_close: and that nothing but a closed connection said so. */
+/* The body has ended; by_close: only a closed connection marked its end. */
 int pipeline_end(struct pipeline *pipeline, bool by_close);
 
-/* Why a condition holds, in words. Borrowed. */
+/* Describes the condition that was returned. Borrowed. */
 const char *pipeline_reason(const struct pipeline *pipeline);
 
-/* What came through and has not been taken out. */
+/* The output; the caller drains it. */
 struct evbuffer *pipeline_out(struct pipeline *pipeline);
 
-/* Whether what comes out is compressed; settled before the first byte may be sent. */
+/* Whether the output is compressed; fixed before the first byte may be sent. */
 bool pipeline_is_gzip(const struct pipeline *pipeline);
 
 /* Zeros when nothing is filtered. */
@@ -79,10 +79,10 @@ size_t pipeline_largest(const struct pipeline *pipeline, struct ss_family_count 
 void pipeline_families(const struct pipeline *pipeline, void (*visit)(void *ctx, const struct ss_family_count *family),
                        void *ctx);
 
-/* Bytes of the body that are in here. */
+/* Bytes of memory that the body takes. */
 size_t pipeline_memory(const struct pipeline *pipeline);
 
-/* The index, once pipeline_end() has answered 0; it is the caller's. */
+/* The index, once pipeline_end() has returned 0; it is the caller's. */
 struct ss_index *pipeline_take_index(struct pipeline *pipeline);
 
 /* NULL is fine. */

@@ -164,7 +164,7 @@ reply_from_snapshot(struct scrape *s)
 {
     struct snapshot *snapshot = s->user.snapshot;
     struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
-    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
+    int r = part.body ? snapshot_select(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
 
     if (!r && snapshot->index)
         telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
@@ -333,7 +333,7 @@ on_snapshot_ready(void *ctx)
     struct scrape *s = ctx;
     const struct snapshot *snapshot = s->user.snapshot;
 
-    if (snapshot->state == SNAPSHOT_HERE)
+    if (snapshot->state == SNAPSHOT_READY)
         reply_from_snapshot(s);
     else if (snapshot->state == SNAPSHOT_FAILED)
         scrape_fail(s, &snapshot->failure);

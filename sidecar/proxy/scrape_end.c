@@ -123,7 +123,7 @@ static bool
 is_about_to_hear(const struct scrape *s)
 {
     const struct snapshot *snapshot = s->user.snapshot;
-    return s->user.waits && (snapshot->state == SNAPSHOT_HERE || snapshot->state == SNAPSHOT_FAILED);
+    return s->user.waits && (snapshot->state == SNAPSHOT_READY || snapshot->state == SNAPSHOT_FAILED);
 }
 
 void

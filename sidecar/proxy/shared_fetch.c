@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* In the order of time, but for the beginning, which stands last, as in fetch.c. */
+/* In the order of time, except that the start is last, as in fetch.c. */
 #include "shared_fetch.h"
 
 #include "fetch.h"
@@ -21,13 +21,13 @@
 
 struct shared_fetch {
     struct snapshot *snapshot;
-    struct slot upstream_slot; /* of the first of those who wait who has had one */
+    struct slot upstream_slot; /* of the first user that got one */
     char *url;
     struct evkeyvalq headers;
-    struct fetch *fetch; /* NULL until it is its turn */
+    struct fetch *fetch; /* NULL until it has a slot */
     struct event *deadline;
-    struct time_limit timeout; /* of those who wait or have waited, the longest, from the beginning */
-    struct pipeline *pipeline; /* NULL before the head */
+    struct time_limit timeout; /* the longest of all users so far, from the start */
+    struct pipeline *pipeline; /* NULL before the response header */
     bool over_budget;
 };
 
@@ -46,12 +46,10 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
            log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
-           log_text("reason",
-                    over_budget ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason),
+           log_text("reason", over_budget ? "does not fit in max_snapshot_bytes, so it is streamed" : failure->reason),
            line.fields[0]);
 }
 
-/* Keeps what has come. */
 static int
 keep_body(struct shared_fetch *x)
 {
@@ -69,23 +67,22 @@ keep_body(struct shared_fetch *x)
                : -ENOMEM;
 }
 
-/* The fetch is over, one way or another. */
 static void
 end(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     bool passed_on = s->failure.outcome == OUTCOME_PASSED_ON;
     enum snapshot_state state = x->over_budget                                  ? SNAPSHOT_OVER_BUDGET
-                                : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_HERE
+                                : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_READY
                                                                                 : SNAPSHOT_FAILED;
     log_end(x, state);
-    if (state == SNAPSHOT_HERE && keep_body(x)) {
+    if (state == SNAPSHOT_READY && keep_body(x)) {
         state = SNAPSHOT_FAILED;
         failure_set_no_memory(&s->failure);
     }
     shared_fetch_free(x);
-    if (state != SNAPSHOT_HERE)
-        snapshot_count(s, sizeof(*s));
+    if (state != SNAPSHOT_READY)
+        snapshot_set_memory(s, sizeof(*s));
     snapshot_ended(s, state);
 }
 
@@ -98,7 +95,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
     end(x);
 }
 
-/* The answer. */
+/* The response. */
 
 static bool
 has_failed(const struct shared_fetch *x)
@@ -107,12 +104,12 @@ has_failed(const struct shared_fetch *x)
     return x->over_budget || (outcome != OUTCOME_OK && outcome != OUTCOME_PASSED_ON);
 }
 
-/* Counts what has come. */
 static enum fetch_action
-make_room(struct shared_fetch *x, uint64_t to_come)
+check_budget(struct shared_fetch *x, uint64_t to_come)
 {
     struct snapshot *s = x->snapshot;
-    x->over_budget = !snapshot_count(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
+    x->over_budget =
+        !snapshot_set_memory(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
     return x->over_budget ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
@@ -132,8 +129,8 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     s->status = status;
     if (!upstream_response_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
         return FETCH_ABORT;
-    /* What will not fit need not come first. */
-    return make_room(x, length ? strtoull(length, NULL, 10) : 0);
+    /* What will not fit is not received first. */
+    return check_budget(x, length ? strtoull(length, NULL, 10) : 0);
 }
 
 static enum fetch_action
@@ -149,7 +146,7 @@ on_body(void *ctx, struct ss_span bytes)
             failure_of_pipeline(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
             return FETCH_ABORT;
         }
-        if (make_room(x, 0) != FETCH_CONTINUE)
+        if (check_budget(x, 0) != FETCH_CONTINUE)
             return FETCH_ABORT;
     }
     return FETCH_CONTINUE;
@@ -171,23 +168,23 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
         failure_of_pipeline(failure, x->snapshot->endpoint, x->pipeline, r);
     else
-        make_room(x, 0);
+        check_budget(x, 0);
     end(x);
 }
 
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
-/* The beginning. */
+/* The start. */
 
 static int64_t
 time_left(const struct shared_fetch *x)
 {
-    int64_t gone = (int64_t)(snapshot_age(x->snapshot) * 1000);
-    return gone < x->timeout.ms ? x->timeout.ms - gone : 0;
+    int64_t elapsed = (int64_t)(snapshot_age(x->snapshot) * 1000);
+    return elapsed < x->timeout.ms ? x->timeout.ms - elapsed : 0;
 }
 
-/* Gives it the time of one more who waits, if that is longer. It counts from the beginning all the same: a service that
-   hangs is not waited for by everyone who comes, one after the other. */
+/* A longer timeout counts from the start all the same: otherwise each scrape that joined would wait for an upstream
+   that hangs, one after the other. */
 static int
 extend(struct shared_fetch *x, const struct time_limit *timeout)
 {
@@ -209,13 +206,12 @@ start_fetch(struct shared_fetch *x)
 }
 
 static void
-fail_without_memory(struct shared_fetch *x)
+fail_out_of_memory(struct shared_fetch *x)
 {
     failure_set_no_memory(&x->snapshot->failure);
     end(x);
 }
 
-/* Those who wait need no turn any more. */
 static void
 leave_slot_queue(struct shared_fetch *x)
 {
@@ -233,11 +229,11 @@ on_slot(void *ctx)
     slot_transfer(&x->upstream_slot, &user->upstream_slot);
     leave_slot_queue(x);
     if (start_fetch(x))
-        fail_without_memory(x);
+        fail_out_of_memory(x);
 }
 
 static int
-begin(struct shared_fetch *x, const struct request *request)
+prepare(struct shared_fetch *x, const struct request *request)
 {
     const struct evkeyval *h;
     x->url = request_url(request, x->snapshot->endpoint);
@@ -258,7 +254,7 @@ shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const 
         return -ENOMEM;
     x->snapshot = snapshot;
     TAILQ_INIT(&x->headers);
-    int r = begin(x, request);
+    int r = prepare(x, request);
     if (r) {
         shared_fetch_free(x);
         return r;
@@ -280,7 +276,7 @@ shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
     if (!r)
         on_slot(user);
     else if (r < 0)
-        fail_without_memory(x);
+        fail_out_of_memory(x);
 }
 
 enum fetch_progress

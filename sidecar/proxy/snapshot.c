@@ -21,20 +21,20 @@
 #include <string.h>
 
 enum {
-    /* What a larger body took is given back at once; the allocator would keep some of it for the next. */
+    /* The memory of larger bodies goes back to the system at once; the allocator would keep some of it. */
     TRIM_MIN = 1024 * 1024,
 };
 
 /* Memory. */
 
 bool
-snapshot_count(struct snapshot *s, uint64_t bytes)
+snapshot_set_memory(struct snapshot *s, uint64_t bytes)
 {
     if (s->store)
         s->store->bytes += bytes - s->bytes;
     s->bytes = bytes;
-    if (bytes > s->most_bytes)
-        s->most_bytes = bytes;
+    if (bytes > s->peak_bytes)
+        s->peak_bytes = bytes;
     return snapshot_has_room(s, 0);
 }
 
@@ -56,8 +56,8 @@ snapshot_unref(struct snapshot *s)
 {
     if (--s->references)
         return;
-    bool large = s->most_bytes >= TRIM_MIN;
-    snapshot_count(s, 0);
+    bool large = s->peak_bytes >= TRIM_MIN;
+    snapshot_set_memory(s, 0);
     if (s->store) {
         TAILQ_REMOVE(&s->store->all, s, next);
         s->store->count--;
@@ -79,13 +79,13 @@ snapshot_unref(struct snapshot *s)
         malloc_trim(0);
 }
 
-/* Nobody finds it any more. */
+/* Scrapes no longer find it. */
 static void
 unpublish(struct snapshot *s)
 {
-    if (!s->findable)
+    if (!s->published)
         return;
-    s->findable = false;
+    s->published = false;
     evtimer_del(s->expiry);
     snapshot_unref(s);
 }
@@ -93,17 +93,17 @@ unpublish(struct snapshot *s)
 /* Time. */
 
 static double
-seconds_since(const struct timespec *began)
+seconds_since(const struct timespec *started)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - began->tv_sec) + (double)(now.tv_nsec - began->tv_nsec) / 1e9;
+    return (double)(now.tv_sec - started->tv_sec) + (double)(now.tv_nsec - started->tv_nsec) / 1e9;
 }
 
 double
 snapshot_age(const struct snapshot *s)
 {
-    return seconds_since(&s->began);
+    return seconds_since(&s->started);
 }
 
 static void
@@ -113,17 +113,17 @@ on_expiry(evutil_socket_t fd, short what, void *ctx)
     unpublish(ctx);
 }
 
-/* Tells one of those who wait, in the next turn of the loop, or in this one if there is no memory to wait for it. */
+/* Notifies one waiting user in the next iteration of the loop, or in this one without memory for the timer. */
 static void
-tell_soon(struct snapshot *s)
+notify_soon(struct snapshot *s)
 {
     const struct timeval now = {0, 0};
     if (evtimer_add(s->notify_timer, &now))
         event_active(s->notify_timer, EV_TIMEOUT, 0);
 }
 
-/* Tells the next of those who wait, one in a turn of the loop: each makes an answer of its own, and others are to be
-   answered in between. */
+/* Notifies one waiting user per iteration of the loop: each builds a response, and other events must not wait for all
+   of them. */
 static void
 on_notify_timer(evutil_socket_t fd, short what, void *ctx)
 {
@@ -135,7 +135,7 @@ on_notify_timer(evutil_socket_t fd, short what, void *ctx)
     TAILQ_REMOVE(&s->waiting, user, next);
     user->waits = false;
     if (!TAILQ_EMPTY(&s->waiting))
-        tell_soon(s);
+        notify_soon(s);
     user->on_ready(user->ctx);
 }
 
@@ -149,21 +149,21 @@ snapshot_ended(struct snapshot *s, enum snapshot_state state)
                              : state == SNAPSHOT_FAILED                ? SHARED_FAILED
                              : s->failure.outcome == OUTCOME_PASSED_ON ? SHARED_PASSED_ON
                                                                        : SHARED_KEPT);
-    tell_soon(s);
+    notify_soon(s);
     if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OVER_BUDGET)
         unpublish(s);
 }
 
-/* Asking. */
+/* Acquiring. */
 
 static struct snapshot *
 find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 {
     struct snapshot *s;
     TAILQ_FOREACH (s, &store->all, next)
-        if (s->findable && s->serves == endpoint && !strcmp(s->key, key))
+        if (s->published && s->serves == endpoint && !strcmp(s->key, key))
             break;
-    /* Its timer may be late. */
+    /* The timer may be late. */
     if (!s || snapshot_age(s) * 1000 < (double)endpoint->max_age)
         return s;
     unpublish(s);
@@ -171,7 +171,7 @@ find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 }
 
 static int
-begin(struct snapshots *store, struct snapshot *s, const struct request *request)
+start(struct snapshots *store, struct snapshot *s, const struct request *request)
 {
     const struct timeval max_age = {s->endpoint->max_age / 1000, s->endpoint->max_age % 1000 * 1000};
     s->expiry = evtimer_new(store->base, on_expiry, s);
@@ -181,7 +181,7 @@ begin(struct snapshots *store, struct snapshot *s, const struct request *request
     return shared_fetch_new(&s->fetch, s, request);
 }
 
-/* Begins a snapshot, which takes the key over. */
+/* Starts a snapshot, which owns the key. */
 static int
 snapshot_new(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
              const struct request *request, struct snapshot_user *user, char *key)
@@ -199,17 +199,17 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
     TAILQ_INIT(&s->waiting);
     TAILQ_INIT(&s->headers);
     TAILQ_INIT(&s->gzips);
-    clock_gettime(CLOCK_MONOTONIC, &s->began);
+    clock_gettime(CLOCK_MONOTONIC, &s->started);
     clock_gettime(CLOCK_REALTIME, &s->time);
     TAILQ_INSERT_TAIL(&store->all, s, next);
     store->count++;
-    snapshot_count(s, sizeof(*s) + strlen(key));
-    int r = begin(store, s, request);
+    snapshot_set_memory(s, sizeof(*s) + strlen(key));
+    int r = start(store, s, request);
     if (r) {
         snapshot_unref(s);
         return r;
     }
-    s->findable = true;
+    s->published = true;
     user->snapshot = s;
     return 0;
 }
@@ -243,7 +243,7 @@ snapshots_acquire(struct snapshots *store, struct config *config, const struct e
     }
     snapshot_ref(s);
     user->snapshot = s;
-    user->waits = s->state == SNAPSHOT_COMING;
+    user->waits = s->state == SNAPSHOT_FETCHING;
     if (user->waits) {
         TAILQ_INSERT_TAIL(&s->waiting, user, next);
         shared_fetch_join(s->fetch, user);
@@ -289,8 +289,8 @@ snapshots_init(struct snapshots *store, struct event_base *base, struct upstream
     TAILQ_INIT(&store->all);
 }
 
-/* The endpoint of a configuration that a snapshot was as well made for; NULL: there is none. With another limit, one
-   that has found no room may have some. */
+/* The endpoint of a configuration that would have made just this snapshot, or NULL. Other limits make a difference: one
+   that was over the budget may now fit. */
 static const struct endpoint *
 successor(const struct snapshot *s, const struct config *config)
 {
@@ -321,8 +321,8 @@ snapshots_trim(struct snapshots *store)
     store->gzip = NULL;
 }
 
-/* Takes a snapshot away from the store, for which pieces of it on their way are no reason to stay: libevent frees them
-   when the base goes, after us. */
+/* Removes a snapshot from a store that ends; buffers that reference it may outlive the store, since libevent frees them
+   with the base. */
 static void
 orphan(struct snapshot *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a scrape gets of a snapshot. Nothing of it can fail in mid-body, so it goes out whole, with its length: runs of
- * the body are lent to the answer, and compressed parts are kept with the snapshot, for the replica of a server asks
- * for the same.
+ * What a scrape gets from a snapshot. Nothing can fail in mid-body, so it is sent whole, with its length: the response
+ * references runs of the body, and compressed selections are kept with the snapshot, since a server's replica requests
+ * the same.
  */
 #include "gzip.h"
 #include "params.h"
@@ -20,23 +20,23 @@
 #include <string.h>
 
 enum {
-    /* Shorter runs are copied: that takes no longer than a reference, as measured with libevent 2.1. */
+    /* Shorter runs are copied, which takes no longer than a reference (measured with libevent 2.1). */
     REFERENCE_MIN = 1024,
-    /* What fits in one packet is sent as it is; what takes longer than a turn of the loop may, too. */
+    /* A body that fits in one packet is not compressed, nor one that would block the loop for too long. */
     GZIP_MIN = 1400,
     GZIP_MAX = 64 * 1024 * 1024,
 };
 
 struct kept_gzip {
     TAILQ_ENTRY(kept_gzip) next;
-    char *shard; /* as the scrape named them; NULL: the whole body */
+    char *shard; /* the parameter's text; NULL: the whole body */
     uint32_t shard_count;
     struct ss_filter_counts counts;
     size_t len;
     char bytes[];
 };
 
-/* Lending. */
+/* References. */
 
 static void
 unref_snapshot(const void *bytes, size_t len, void *ctx)
@@ -71,7 +71,7 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
-/* Compressing. */
+/* Compression. */
 
 static bool
 same_shards(const struct kept_gzip *kept, const struct params *params)
@@ -94,16 +94,16 @@ find_gzip(struct snapshot *s, const struct params *params)
 static int
 compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
 {
-    struct evbuffer_iovec part;
+    struct evbuffer_iovec chunk;
     int r = gzip_reset(&store->gzip, level);
-    while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
-        r = gzip_add(store->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
-        evbuffer_drain(plain, part.iov_len);
+    while (!r && evbuffer_peek(plain, -1, NULL, &chunk, 1) > 0) {
+        r = gzip_add(store->gzip, (struct ss_span){chunk.iov_base, chunk.iov_len}, out);
+        evbuffer_drain(plain, chunk.iov_len);
     }
     return r ? r : gzip_end(store->gzip, out);
 }
 
-/* Keeps what was compressed, taking it out of the buffer. */
+/* Moves a compressed selection from the buffer to the snapshot. */
 static struct kept_gzip *
 keep_gzip(struct snapshot *s, const struct params *params, struct evbuffer *compressed)
 {
@@ -119,30 +119,30 @@ keep_gzip(struct snapshot *s, const struct params *params, struct evbuffer *comp
     kept->shard_count = params->shards ? ss_shards_count(params->shards) : 0;
     evbuffer_remove(compressed, kept->bytes, len);
     TAILQ_INSERT_TAIL(&s->gzips, kept, next);
-    snapshot_count(s, s->bytes + sizeof(*kept) + len);
+    snapshot_set_memory(s, s->bytes + sizeof(*kept) + len);
     return kept;
 }
 
-/* Whether a part is to be compressed: its gzip is kept, so there must be room, at the worst for as much as is plain. */
+/* Its gzip is kept, so there must be room for it: at worst as much as for the plain bytes. */
 static bool
-is_worth_it(const struct snapshot *s, size_t len)
+should_compress(const struct snapshot *s, size_t len)
 {
     return len >= GZIP_MIN && len <= GZIP_MAX && snapshot_has_room(s, len);
 }
 
-/* Puts the compressed part in the place of the plain one. */
+/* Replaces the plain body by its gzip. */
 static int
-compress_part(struct snapshot *s, const struct params *params, struct snapshot_selection *part)
+compress_selection(struct snapshot *s, const struct params *params, struct snapshot_selection *selection)
 {
     struct evbuffer *compressed = evbuffer_new();
-    int r = compressed ? compress(s->store, part->body, s->config->compression_level, compressed) : -ENOMEM;
+    int r = compressed ? compress(s->store, selection->body, s->config->compression_level, compressed) : -ENOMEM;
     struct kept_gzip *kept = r ? NULL : keep_gzip(s, params, compressed);
     if (compressed)
         evbuffer_free(compressed);
     if (!kept)
         return -ENOMEM;
-    kept->counts = *part->counts;
-    return add_reference(s, part->body, kept->bytes, kept->len);
+    kept->counts = *selection->counts;
+    return add_reference(s, selection->body, kept->bytes, kept->len);
 }
 
 void
@@ -156,45 +156,45 @@ snapshot_free_gzips(struct snapshot *s)
     }
 }
 
-/* Taking. */
+/* Selection. */
 
-/* Brings the index in the order of a count that is asked for again; without room or memory for that it does without. */
+/* Builds the index's lists for a shard_count that is requested again; they are optional, so a failure is ignored. */
 static void
 build_shard_lists(struct snapshot *s, uint32_t count)
 {
     size_t before = ss_index_memory(s->index);
     if (count == s->last_count && snapshot_has_room(s, before - ss_index_body(s->index).len)) {
         ss_index_build_shard_lists(s->index, count);
-        snapshot_count(s, s->bytes + ss_index_memory(s->index) - before);
+        snapshot_set_memory(s, s->bytes + ss_index_memory(s->index) - before);
     }
     s->last_count = count;
 }
 
 static int
-take_body(struct snapshot *s, const struct params *params, struct snapshot_selection *part)
+select_body(struct snapshot *s, const struct params *params, struct snapshot_selection *selection)
 {
-    struct reference_sink refs = {s, part->body};
+    struct reference_sink refs = {s, selection->body};
     struct ss_sink sink = {take_spans, &refs};
-    bool gzip = part->gzip;
+    bool gzip = selection->gzip;
 
-    part->gzip = false;
+    selection->gzip = false;
     if (s->passthrough_body) {
         size_t len = evbuffer_get_length(s->passthrough_body);
-        return len ? add_reference(s, part->body, evbuffer_pullup(s->passthrough_body, -1), len) : 0;
+        return len ? add_reference(s, selection->body, evbuffer_pullup(s->passthrough_body, -1), len) : 0;
     }
     struct kept_gzip *kept = gzip ? find_gzip(s, params) : NULL;
     if (kept) {
-        part->gzip = true;
-        *part->counts = kept->counts;
-        return add_reference(s, part->body, kept->bytes, kept->len);
+        selection->gzip = true;
+        *selection->counts = kept->counts;
+        return add_reference(s, selection->body, kept->bytes, kept->len);
     }
     if (params->shards)
         build_shard_lists(s, ss_shards_count(params->shards));
-    int r = ss_index_select(s->index, params->shards, &sink, part->counts);
+    int r = ss_index_select(s->index, params->shards, &sink, selection->counts);
     if (r)
         return r < 0 ? r : ERANGE;
-    part->gzip = gzip && is_worth_it(s, evbuffer_get_length(part->body));
-    return part->gzip ? compress_part(s, params, part) : 0;
+    selection->gzip = gzip && should_compress(s, evbuffer_get_length(selection->body));
+    return selection->gzip ? compress_selection(s, params, selection) : 0;
 }
 
 int
@@ -210,18 +210,18 @@ snapshot_set_time_header(struct snapshot *s)
 }
 
 int
-snapshot_take(struct snapshot *s, const struct params *params, struct snapshot_selection *part,
-              struct evkeyvalq *headers)
+snapshot_select(struct snapshot *s, const struct params *params, struct snapshot_selection *selection,
+                struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
     char age[24];
 
-    *part->counts = (struct ss_filter_counts){0};
+    *selection->counts = (struct ss_filter_counts){0};
     TAILQ_FOREACH (h, &s->headers, next)
         if (evhttp_add_header(headers, h->key, h->value))
             return -ENOMEM;
     snprintf(age, sizeof(age), "%lld", (long long)snapshot_age(s));
     if (evhttp_add_header(headers, "Age", age))
         return -ENOMEM;
-    return take_body(s, params, part);
+    return select_body(s, params, selection);
 }
