@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_GZIP_H
 #define PROXY_GZIP_H
-/* gzip for scrapers that accept it, gunzip for upstreams that send it; both are stages, both use ISA-L. */
+/* gzip for scrapers that accept it, as a stage; by ISA-L. */
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct evbuffer;
-struct gunzip;
 struct gzip;
 
 /* ISA-L's levels. */
@@ -32,21 +31,5 @@ int gzip_end(struct gzip *gzip, struct evbuffer *out);
 
 /* NULL is fine. */
 void gzip_free(struct gzip *gzip);
-
-/* 0: *gunzipp is the caller's. -ENOMEM. */
-int gunzip_new(struct gunzip **gunzipp);
-
-/*
- * Decompresses: takes bytes from the front of *in, and answers with the next of what they mean, borrowed until the next
- * call; an empty span when all of *in was used up and all it means was given. Members that follow each other are one
- * stream, as for Go. NULL, or what is wrong with the stream.
- */
-const char *gunzip_read(struct gunzip *gunzip, struct ss_span *in, struct ss_span *out);
-
-/* Whether the stream so far is whole. */
-bool gunzip_is_whole(const struct gunzip *gunzip);
-
-/* NULL is fine. */
-void gunzip_free(struct gunzip *gunzip);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline.h"
 
+#include "gunzip.h"
 #include "gzip.h"
 
 #include <scrapeshard/timestamper.h>
@@ -194,9 +195,9 @@ pipeline_feed(struct pipeline *p, struct ss_span *in, bool *morep)
 
     *morep = false;
     if (p->gunzip) {
-        const char *error = gunzip_read(p->gunzip, in, &decoded);
-        if (error)
-            return fail(p, PIPELINE_BAD_ENCODING, error);
+        int r = gunzip_read(p->gunzip, in, &decoded);
+        if (r)
+            return r < 0 ? r : fail(p, PIPELINE_BAD_ENCODING, gunzip_error(p->gunzip));
         *morep = decoded.len > 0;
     } else {
         *in = (struct ss_span){in->ptr + in->len, 0};

@@ -670,8 +670,8 @@ MUCH = b"".join(b'requests_total{path="/shop/%08d"} 1\n' % i for i in range(4000
 LATE_FAULTS = {
     "max_body": (member(MUCH, level=9), "larger than max_body"),
     "no exposition": (member(MUCH + b"<html>\n", level=9), "no exposition"),
-    "wrong sum": (member(MUCH, level=9, crc=1), "sum or length"),
-    "garbage after": (member(MUCH, level=9) + b"garbage garbage", "no gzip"),
+    "wrong sum": (member(MUCH, level=9, crc=1), "incorrect data check"),
+    "garbage after": (member(MUCH, level=9) + b"garbage garbage", "incorrect header check"),
 }
 
 
