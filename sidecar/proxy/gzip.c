@@ -121,6 +121,18 @@ gzip_add(struct gzip *g, struct ss_span bytes, struct evbuffer *out)
 }
 
 int
+gzip_add_buffer(struct gzip *g, struct evbuffer *bytes, struct evbuffer *out)
+{
+    struct evbuffer_iovec chunk;
+    int r = 0;
+    while (!r && evbuffer_peek(bytes, -1, NULL, &chunk, 1) > 0) {
+        r = gzip_add(g, (struct ss_span){chunk.iov_base, chunk.iov_len}, out);
+        evbuffer_drain(bytes, chunk.iov_len);
+    }
+    return r;
+}
+
+int
 gzip_end(struct gzip *g, struct evbuffer *out)
 {
     g->stream.end_of_stream = 1;

@@ -11,11 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    /* A body that fits in one packet is not compressed. */
-    GZIP_MIN = 1400,
-};
-
 struct pipeline {
     enum pipeline_target target;
     struct ss_filter *filter;           /* PIPELINE_FILTER */
@@ -87,7 +82,6 @@ static int
 start_gzip(struct pipeline *p)
 {
     struct evbuffer *plain = p->out, *out = evbuffer_new();
-    struct evbuffer_iovec chunk;
     int r = out ? gzip_new(&p->gzip, p->gzip_level) : -ENOMEM;
 
     p->gzip_level = -1;
@@ -96,10 +90,7 @@ start_gzip(struct pipeline *p)
             evbuffer_free(out);
         return r;
     }
-    while (!r && evbuffer_peek(plain, -1, NULL, &chunk, 1) > 0) {
-        r = gzip_add(p->gzip, (struct ss_span){chunk.iov_base, chunk.iov_len}, out);
-        evbuffer_drain(plain, chunk.iov_len);
-    }
+    r = gzip_add_buffer(p->gzip, plain, out);
     evbuffer_free(plain);
     p->out = out;
     return r;
@@ -117,7 +108,7 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
         else
             r = evbuffer_add(p->out, spans[i].ptr, spans[i].len) ? -ENOMEM : 0;
     }
-    if (!r && p->gzip_level >= 0 && evbuffer_get_length(p->out) >= GZIP_MIN)
+    if (!r && p->gzip_level >= 0 && evbuffer_get_length(p->out) >= GZIP_MIN_BYTES)
         r = start_gzip(p);
     return r;
 }

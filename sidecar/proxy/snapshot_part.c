@@ -22,9 +22,8 @@
 enum {
     /* Shorter runs are copied, which takes no longer than a reference (measured with libevent 2.1). */
     REFERENCE_MIN = 1024,
-    /* A body that fits in one packet is not compressed, nor one that would block the loop for too long. */
-    GZIP_MIN = 1400,
-    GZIP_MAX = 64 * 1024 * 1024,
+    /* Larger bodies are not compressed: that would block the loop for too long. */
+    GZIP_MAX_BYTES = 64 * 1024 * 1024,
 };
 
 struct kept_gzip {
@@ -94,12 +93,9 @@ find_gzip(struct snapshot *s, const struct params *params)
 static int
 compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
 {
-    struct evbuffer_iovec chunk;
     int r = gzip_reset(&store->gzip, level);
-    while (!r && evbuffer_peek(plain, -1, NULL, &chunk, 1) > 0) {
-        r = gzip_add(store->gzip, (struct ss_span){chunk.iov_base, chunk.iov_len}, out);
-        evbuffer_drain(plain, chunk.iov_len);
-    }
+    if (!r)
+        r = gzip_add_buffer(store->gzip, plain, out);
     return r ? r : gzip_end(store->gzip, out);
 }
 
@@ -127,7 +123,7 @@ keep_gzip(struct snapshot *s, const struct params *params, struct evbuffer *comp
 static bool
 should_compress(const struct snapshot *s, size_t len)
 {
-    return len >= GZIP_MIN && len <= GZIP_MAX && snapshot_has_room(s, len);
+    return len >= GZIP_MIN_BYTES && len <= GZIP_MAX_BYTES && snapshot_has_room(s, len);
 }
 
 /* Replaces the plain body by its gzip. */
