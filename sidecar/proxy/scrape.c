@@ -37,6 +37,7 @@
 #include "reply.h"
 #include "scrape_state.h"
 #include "server.h"
+#include "snapshot_select.h"
 
 #include "service/base/alloc_reserve.h"
 #include "service/http/http.h"

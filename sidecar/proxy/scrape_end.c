@@ -138,8 +138,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     }
     if (s->user.waits || s->upstream_slot.waits || (s->fetch && !s->paused)) {
         failure_of_timeout(&failure, s->endpoint,
-                           s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
-                           &s->request.timeout);
+                           s->user.waits ? snapshot_progress(&s->user) : fetch_progress(s->fetch), &s->request.timeout);
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;

@@ -4,7 +4,7 @@
 /* A scrape on its way: scrape.c brings it forward, scrape_end.c to its end. For these two alone. */
 #include "request.h"
 #include "slots.h"
-#include "snapshot.h"
+#include "snapshot_store.h"
 #include "upstream_response.h"
 
 #include <event2/util.h>

@@ -170,7 +170,7 @@ server_update_gauges(const struct server *s)
 {
     s->telemetry->scrapes_in_flight = (double)s->in_flight;
     s->telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
-    telemetry_set_snapshots(s->telemetry, s->snapshots.count, s->snapshots.bytes);
+    telemetry_set_snapshots(s->telemetry, s->snapshots.pool.count, s->snapshots.pool.bytes);
     s->telemetry->upstream_connections = upstream_opened(s->upstream);
 }
 

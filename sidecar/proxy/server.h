@@ -8,7 +8,7 @@
 #include "service/telemetry/telemetry.h"
 
 #include "slots.h"
-#include "snapshot.h"
+#include "snapshot_store.h"
 
 #include <stdbool.h>
 

@@ -5,7 +5,6 @@
 #include "fetch.h"
 #include "request.h"
 #include "scrape_log.h"
-#include "slots.h"
 #include "snapshot.h"
 
 #include "service/base/log.h"
@@ -20,13 +19,15 @@
 #include <stdlib.h>
 
 struct shared_fetch {
-    struct snapshot *snapshot;
-    struct slot upstream_slot; /* of the first user that got one */
+    struct shared_fetch_settings set;
+    struct snapshot *snapshot; /* of the settings */
+    TAILQ_HEAD(, fetch_waiter) waiters;
+    struct slot upstream_slot; /* of the first waiter that got one */
     char *url;
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it has a slot */
     struct event *deadline;
-    struct time_limit timeout; /* the longest of all users so far, from the start */
+    struct time_limit timeout; /* the longest of all waiters so far, from the start */
     struct pipeline *pipeline; /* NULL before the response header */
     bool over_budget;
 };
@@ -40,9 +41,9 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
     const struct failure *failure = &s->failure;
     bool over_budget = state == SNAPSHOT_OVER_BUDGET;
     struct scrape_line line =
-        scrape_log_snapshot_line(s->store->telemetry, s->endpoint->name, failure->outcome, over_budget);
+        scrape_log_snapshot_line(x->set.telemetry, s->endpoint->name, failure->outcome, over_budget);
 
-    LOG_AT(s->store->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
+    LOG_AT(x->set.log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
            log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
@@ -80,10 +81,12 @@ end(struct shared_fetch *x)
         state = SNAPSHOT_FAILED;
         failure_set_no_memory(&s->failure);
     }
+    struct shared_fetch_settings set = x->set;
     shared_fetch_free(x);
     if (state != SNAPSHOT_READY)
         snapshot_set_memory(s, sizeof(*s));
-    snapshot_ended(s, state);
+    s->state = state;
+    set.on_end(set.ctx);
 }
 
 static void
@@ -202,7 +205,7 @@ start_fetch(struct shared_fetch *x)
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
     int r = negotiate_tell_timeout(&x->headers, time_left(x));
-    return r ? r : fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
+    return r ? r : fetch_new(&x->fetch, x->set.upstream, &request, &fetch_events, x);
 }
 
 static void
@@ -215,18 +218,17 @@ fail_out_of_memory(struct shared_fetch *x)
 static void
 leave_slot_queue(struct shared_fetch *x)
 {
-    struct snapshot *s = x->snapshot;
-    struct snapshot_user *user;
-    TAILQ_FOREACH (user, &s->waiting, next)
-        slot_release(s->store->upstream_slots, &user->upstream_slot);
+    struct fetch_waiter *waiter;
+    TAILQ_FOREACH (waiter, &x->waiters, next)
+        slot_release(x->set.upstream_slots, &waiter->upstream_slot);
 }
 
 static void
 on_slot(void *ctx)
 {
-    struct snapshot_user *user = ctx;
-    struct shared_fetch *x = user->snapshot->fetch;
-    slot_transfer(&x->upstream_slot, &user->upstream_slot);
+    struct fetch_waiter *waiter = ctx;
+    struct shared_fetch *x = waiter->fetch;
+    slot_transfer(&x->upstream_slot, &waiter->upstream_slot);
     leave_slot_queue(x);
     if (start_fetch(x))
         fail_out_of_memory(x);
@@ -237,7 +239,7 @@ prepare(struct shared_fetch *x, const struct request *request)
 {
     const struct evkeyval *h;
     x->url = request_url(request, x->snapshot->endpoint);
-    x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
+    x->deadline = evtimer_new(x->set.base, on_deadline, x);
     if (!x->url || !x->deadline)
         return -ENOMEM;
     TAILQ_FOREACH (h, &request->headers, next)
@@ -247,12 +249,15 @@ prepare(struct shared_fetch *x, const struct request *request)
 }
 
 int
-shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request)
+shared_fetch_new(struct shared_fetch **fetchp, const struct shared_fetch_settings *settings,
+                 const struct request *request)
 {
     struct shared_fetch *x = calloc(1, sizeof(*x));
     if (!x)
         return -ENOMEM;
-    x->snapshot = snapshot;
+    x->set = *settings;
+    x->snapshot = settings->snapshot;
+    TAILQ_INIT(&x->waiters);
     TAILQ_INIT(&x->headers);
     int r = prepare(x, request);
     if (r) {
@@ -264,19 +269,32 @@ shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const 
 }
 
 void
-shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
+shared_fetch_join(struct shared_fetch *x, struct fetch_waiter *waiter, const struct peer *peer,
+                  const struct time_limit *timeout)
 {
-    const struct snapshot *s = x->snapshot;
-    int r = extend(x, user->timeout);
+    *waiter = (struct fetch_waiter){.fetch = x};
+    TAILQ_INSERT_TAIL(&x->waiters, waiter, next);
+    int r = extend(x, timeout);
     if (x->fetch && !r)
         return;
     if (!r)
-        r = slot_acquire(s->store->upstream_slots, &user->upstream_slot, s->endpoint->url.service, user->peer, on_slot,
-                         user);
+        r = slot_acquire(x->set.upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.service, peer,
+                         on_slot, waiter);
     if (!r)
-        on_slot(user);
+        on_slot(waiter);
     else if (r < 0)
         fail_out_of_memory(x);
+}
+
+void
+shared_fetch_leave(struct fetch_waiter *waiter)
+{
+    struct shared_fetch *x = waiter->fetch;
+    if (!x)
+        return;
+    waiter->fetch = NULL;
+    TAILQ_REMOVE(&x->waiters, waiter, next);
+    slot_release(x->set.upstream_slots, &waiter->upstream_slot);
 }
 
 enum fetch_progress
@@ -290,12 +308,13 @@ shared_fetch_free(struct shared_fetch *x)
 {
     if (!x)
         return;
-    leave_slot_queue(x);
+    while (!TAILQ_EMPTY(&x->waiters))
+        shared_fetch_leave(TAILQ_FIRST(&x->waiters));
     if (x->deadline)
         event_free(x->deadline);
     fetch_free(x->fetch);
     pipeline_free(x->pipeline);
-    slot_release(x->snapshot->store->upstream_slots, &x->upstream_slot);
+    slot_release(x->set.upstream_slots, &x->upstream_slot);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which requests may share a response. In doubt they do not: a response meant for another must never go out. */
-#include "snapshot.h"
+#include "snapshot_key.h"
 
 #include "request.h"
 

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What a scrape gets from a snapshot. Nothing can fail in mid-body, so it is sent whole, with its length: the response
- * references runs of the body, and compressed selections are kept with the snapshot, since a server's replica requests
- * the same.
- */
+#include "snapshot_select.h"
+
 #include "gzip.h"
 #include "params.h"
 #include "snapshot.h"
@@ -24,15 +21,6 @@ enum {
     REFERENCE_MIN = 1024,
     /* Larger bodies are not compressed: that would block the loop for too long. */
     GZIP_MAX_BYTES = 64 * 1024 * 1024,
-};
-
-struct kept_gzip {
-    TAILQ_ENTRY(kept_gzip) next;
-    char *shard; /* the parameter's text; NULL: the whole body */
-    uint32_t shard_count;
-    struct ss_filter_counts counts;
-    size_t len;
-    char bytes[];
 };
 
 /* References. */
@@ -91,12 +79,12 @@ find_gzip(struct snapshot *s, const struct params *params)
 }
 
 static int
-compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
+compress(struct snapshot_pool *pool, struct evbuffer *plain, int level, struct evbuffer *out)
 {
-    int r = gzip_reset(&store->gzip, level);
+    int r = gzip_reset(&pool->gzip, level);
     if (!r)
-        r = gzip_add_buffer(store->gzip, plain, out);
-    return r ? r : gzip_end(store->gzip, out);
+        r = gzip_add_buffer(pool->gzip, plain, out);
+    return r ? r : gzip_end(pool->gzip, out);
 }
 
 /* Moves a compressed selection from the buffer to the snapshot. */
@@ -131,7 +119,7 @@ static int
 compress_selection(struct snapshot *s, const struct params *params, struct snapshot_selection *selection)
 {
     struct evbuffer *compressed = evbuffer_new();
-    int r = compressed ? compress(s->store, selection->body, s->config->compression_level, compressed) : -ENOMEM;
+    int r = compressed ? compress(s->pool, selection->body, s->config->compression_level, compressed) : -ENOMEM;
     struct kept_gzip *kept = r ? NULL : keep_gzip(s, params, compressed);
     if (compressed)
         evbuffer_free(compressed);
@@ -139,17 +127,6 @@ compress_selection(struct snapshot *s, const struct params *params, struct snaps
         return -ENOMEM;
     kept->counts = *selection->counts;
     return add_reference(s, selection->body, kept->bytes, kept->len);
-}
-
-void
-snapshot_free_gzips(struct snapshot *s)
-{
-    struct kept_gzip *kept;
-    while ((kept = TAILQ_FIRST(&s->gzips)) != NULL) {
-        TAILQ_REMOVE(&s->gzips, kept, next);
-        free(kept->shard);
-        free(kept);
-    }
 }
 
 /* Selection. */
@@ -191,18 +168,6 @@ select_body(struct snapshot *s, const struct params *params, struct snapshot_sel
         return r < 0 ? r : ERANGE;
     selection->gzip = gzip && should_compress(s, evbuffer_get_length(selection->body));
     return selection->gzip ? compress_selection(s, params, selection) : 0;
-}
-
-int
-snapshot_set_time_header(struct snapshot *s)
-{
-    char time[40];
-    struct tm tm;
-    size_t n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s->time.tv_sec, &tm));
-    snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(s->time.tv_nsec / 1000000));
-    while (!evhttp_remove_header(&s->headers, "Age") || !evhttp_remove_header(&s->headers, "Scrapeshard-Snapshot"))
-        ;
-    return evhttp_add_header(&s->headers, "Scrapeshard-Snapshot", time) ? -ENOMEM : 0;
 }
 
 int
