@@ -9,7 +9,7 @@
  *        |                            | start_fetch            ------ GET --------->|
  *        |                            | on_head        <----- head ---------|
  *        |                            | on_body        <----- bytes --------|
- *        |                            |   pipeline: gunzip, filter, gzip
+ *        |                            |   body_filter: gunzip, filter, gzip
  *        |                            |   staged until there is a piece to send
  *        |<-------- piece ------------| flush_staged           (head first)         |
  *        |                            |   wait until drained, meanwhile:    |
@@ -65,7 +65,7 @@ enum {
 static size_t
 staged(const struct scrape *s)
 {
-    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
+    return s->body ? evbuffer_get_length(body_filter_out(s->body)) : 0;
 }
 
 /* The headers that are known only when there is something to send. False: there is no memory for them. */
@@ -89,7 +89,7 @@ flush_staged(struct scrape *s)
         return;
     s->bytes_out += len;
     if (s->head_only) {
-        evbuffer_drain(pipeline_out(s->pipeline), len);
+        evbuffer_drain(body_filter_out(s->body), len);
         return;
     }
     if (s->stage == STAGE_HOLDING) {
@@ -100,7 +100,7 @@ flush_staged(struct scrape *s)
             scrape_fail(s, &failure);
             return;
         }
-        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+        if (!add_encoding_headers(s, body_filter_is_gzip(s->body))) {
             scrape_fail_without_memory(s);
             return;
         }
@@ -108,7 +108,7 @@ flush_staged(struct scrape *s)
         reply_start(s->reply, s->status);
     }
     s->in_flight = true;
-    reply_send(s->reply, pipeline_out(s->pipeline));
+    reply_send(s->reply, body_filter_out(s->body));
 }
 
 static void
@@ -140,10 +140,10 @@ on_done(void *ctx)
 static void
 finish(struct scrape *s)
 {
-    struct evbuffer *rest = pipeline_out(s->pipeline);
+    struct evbuffer *rest = body_filter_out(s->body);
     bool holding = s->stage == STAGE_HOLDING;
 
-    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+    if (holding && !add_encoding_headers(s, body_filter_is_gzip(s->body))) {
         scrape_fail_without_memory(s);
         return;
     }
@@ -202,16 +202,15 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
     struct failure failure = {.outcome = OUTCOME_OK}; /* or passed on */
-    struct pipeline_settings settings = {
-        .target = PIPELINE_FILTER,
-        .shards = s->request.params.shards,
-        .sharding = s->config->sharding,
-        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
-    };
+    struct body_settings settings = {.sharding = s->config->sharding};
     s->status = status;
-    if (!upstream_response_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply),
-                                 &failure)) {
+    if (!upstream_response_begin(&settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
         scrape_fail(s, &failure);
+        return FETCH_ABORT;
+    }
+    if (body_filter_new(&s->body, &settings, s->request.params.shards,
+                        s->request.gzip ? s->config->compression_level : -1)) {
+        scrape_fail_without_memory(s);
         return FETCH_ABORT;
     }
     s->failure = failure;
@@ -219,10 +218,10 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 }
 
 static void
-fail_pipeline(struct scrape *s, int r)
+fail_body(struct scrape *s, int r)
 {
     struct failure failure;
-    failure_of_pipeline(&failure, s->endpoint, s->pipeline, r);
+    failure_of_body(&failure, s->endpoint, r, body_filter_reason(s->body));
     scrape_fail(s, &failure);
 }
 
@@ -243,9 +242,9 @@ on_body(void *ctx, struct ss_span bytes)
 
     s->paused = is_full(s);
     while (!s->paused) {
-        int r = pipeline_feed(s->pipeline, &in, &more);
+        int r = body_filter_feed(s->body, &in, &more);
         if (r) {
-            fail_pipeline(s, r);
+            fail_body(s, r);
             return FETCH_ABORT;
         }
         flush_staged(s);
@@ -273,8 +272,8 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         if (result >= FETCH_FAILED) {
             failure_of_fetch(&failure, s->endpoint, result, reason);
             scrape_fail(s, &failure);
-        } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
-            fail_pipeline(s, r);
+        } else if ((r = body_filter_end(s->body, result == FETCH_CLOSED)) != 0) {
+            fail_body(s, r);
         } else {
             finish(s);
         }

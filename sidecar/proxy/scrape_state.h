@@ -2,6 +2,7 @@
 #ifndef PROXY_SCRAPE_STATE_H
 #define PROXY_SCRAPE_STATE_H
 /* A scrape on its way: scrape.c brings it forward, scrape_end.c to its end. For these two alone. */
+#include "body_filter.h"
 #include "request.h"
 #include "slots.h"
 #include "snapshot_store.h"
@@ -38,8 +39,8 @@ struct scrape {
     struct fetch *fetch;       /* NULL once it has ended */
     struct snapshot_user user; /* under max_age */
     struct event *deadline;
-    struct pipeline *pipeline; /* NULL before the head, and with a snapshot */
-    size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
+    struct body_filter *body; /* NULL before the head, and with a snapshot */
+    size_t used;              /* bytes of the piece in hand that the body took before a pause */
     enum stage stage;
     bool in_flight; /* a piece was sent and has not drained */
     bool paused;
@@ -75,7 +76,7 @@ void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 /* The scraper has gone; ctx is the scrape. */
 void scrape_on_gone(void *ctx, bool no_memory);
 
-/* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the pipeline. */
+/* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the body's filter. */
 void scrape_report_families(const struct scrape *scrape, const struct ss_index *index);
 
 /* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */

@@ -2,6 +2,7 @@
 /* In the order of time, except that the start is last, as in fetch.c. */
 #include "shared_fetch.h"
 
+#include "body_index.h"
 #include "fetch.h"
 #include "request.h"
 #include "scrape_log.h"
@@ -28,7 +29,7 @@ struct shared_fetch {
     struct fetch *fetch; /* NULL until it has a slot */
     struct event *deadline;
     struct time_limit timeout; /* the longest of all waiters so far, from the start */
-    struct pipeline *pipeline; /* NULL before the response header */
+    struct body_index *body;   /* NULL before the response header */
     bool over_budget;
 };
 
@@ -57,15 +58,9 @@ keep_body(struct shared_fetch *x)
     struct snapshot *s = x->snapshot;
     if (snapshot_set_time_header(s))
         return -ENOMEM;
-    if (s->failure.outcome == OUTCOME_OK) {
-        s->index = pipeline_take_index(x->pipeline);
-        return 0;
-    }
-    s->passthrough_body = evbuffer_new();
-    return s->passthrough_body && !evbuffer_add_buffer(s->passthrough_body, pipeline_out(x->pipeline)) &&
-                   (!evbuffer_get_length(s->passthrough_body) || evbuffer_pullup(s->passthrough_body, -1))
-               ? 0
-               : -ENOMEM;
+    s->index = body_index_take(x->body);
+    s->passthrough_body = body_index_take_passthrough(x->body);
+    return 0;
 }
 
 static void
@@ -111,8 +106,7 @@ static enum fetch_action
 check_budget(struct shared_fetch *x, uint64_t to_come)
 {
     struct snapshot *s = x->snapshot;
-    x->over_budget =
-        !snapshot_set_memory(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
+    x->over_budget = !snapshot_set_memory(s, sizeof(*s) + body_index_memory(x->body)) || !snapshot_has_room(s, to_come);
     return x->over_budget ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
@@ -122,16 +116,15 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     struct shared_fetch *x = ctx;
     struct snapshot *s = x->snapshot;
     const char *length = evhttp_find_header(headers, "Content-Length");
-    struct pipeline_settings settings = {
-        .target = PIPELINE_INDEX,
-        .sharding = s->config->sharding,
-        .gzip_level = -1,
-    };
-    if (s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT)
-        settings.timestamp_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+    int64_t time_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+    struct body_settings settings = {.sharding = s->config->sharding};
     s->status = status;
-    if (!upstream_response_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
+    if (!upstream_response_begin(&settings, s->endpoint, status, headers, &s->headers, &s->failure))
         return FETCH_ABORT;
+    if (body_index_new(&x->body, &settings, s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT ? time_ms : 0)) {
+        failure_set_no_memory(&s->failure);
+        return FETCH_ABORT;
+    }
     /* What will not fit is not received first. */
     return check_budget(x, length ? strtoull(length, NULL, 10) : 0);
 }
@@ -144,9 +137,9 @@ on_body(void *ctx, struct ss_span bytes)
 
     x->snapshot->bytes_in += bytes.len;
     while (more) {
-        int r = pipeline_feed(x->pipeline, &bytes, &more);
+        int r = body_index_feed(x->body, &bytes, &more);
         if (r) {
-            failure_of_pipeline(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
+            failure_of_body(&x->snapshot->failure, x->snapshot->endpoint, r, body_index_reason(x->body));
             return FETCH_ABORT;
         }
         if (check_budget(x, 0) != FETCH_CONTINUE)
@@ -168,8 +161,8 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     }
     if (result >= FETCH_FAILED)
         failure_of_fetch(failure, x->snapshot->endpoint, result, reason);
-    else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
-        failure_of_pipeline(failure, x->snapshot->endpoint, x->pipeline, r);
+    else if ((r = body_index_end(x->body, result == FETCH_CLOSED)) != 0)
+        failure_of_body(failure, x->snapshot->endpoint, r, body_index_reason(x->body));
     else
         check_budget(x, 0);
     end(x);
@@ -313,7 +306,7 @@ shared_fetch_free(struct shared_fetch *x)
     if (x->deadline)
         event_free(x->deadline);
     fetch_free(x->fetch);
-    pipeline_free(x->pipeline);
+    body_index_free(x->body);
     slot_release(x->set.upstream_slots, &x->upstream_slot);
     evhttp_clear_headers(&x->headers);
     free(x->url);
