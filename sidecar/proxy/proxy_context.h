@@ -3,7 +3,7 @@
 #define PROXY_PROXY_CONTEXT_H
 /* What all scrapes share, and what is done when there are none. */
 #include "slots.h"
-#include "snapshot.h"
+#include "snapshot_store.h"
 
 #include <stddef.h>
 

@@ -11,7 +11,7 @@
  *        |                    | start_fetch             ---------- GET ----------->|
  *        |                    | on_head                 <-------- header ----------|
  *        |                    | on_body                 <-------- body ------------|
- *        |                    |   pipeline: gunzip, filter, gzip                   |
+ *        |                    |   body_filter: gunzip, filter, gzip                   |
  *        |                    |   staged until there is a chunk to send            |
  *        |<----- chunk -------| flush_staged            (header first)             |
  *        |                    |   FETCH_PAUSE if enough is staged meanwhile        |
@@ -37,6 +37,7 @@
 #include "proxy_context.h"
 #include "reply.h"
 #include "scrape_state.h"
+#include "snapshot_select.h"
 
 #include "service/base/alloc_reserve.h"
 #include "service/config/config.h"
@@ -173,7 +174,7 @@ on_snapshot_ready(void *ctx)
     struct scrape *s = ctx;
     const struct snapshot *snapshot = s->user.snapshot;
 
-    if (snapshot->state == SNAPSHOT_HERE)
+    if (snapshot->state == SNAPSHOT_READY)
         reply_from_snapshot(s);
     else if (snapshot->state == SNAPSHOT_FAILED)
         scrape_fail(s, &snapshot->failure);
@@ -247,16 +248,15 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
     struct failure failure = {.outcome = OUTCOME_OK}; /* or passed on */
-    struct pipeline_settings settings = {
-        .target = PIPELINE_FILTER,
-        .shards = s->request.params.shards,
-        .sharding = s->config->sharding,
-        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
-    };
+    struct body_settings settings = {.sharding = s->config->sharding};
     s->status = status;
-    if (!upstream_response_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply),
-                                 &failure)) {
+    if (!upstream_response_begin(&settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
         scrape_fail(s, &failure);
+        return FETCH_ABORT;
+    }
+    if (body_filter_new(&s->body, &settings, s->request.params.shards,
+                        s->request.gzip ? s->config->compression_level : -1)) {
+        scrape_fail_out_of_memory(s);
         return FETCH_ABORT;
     }
     s->failure = failure;
@@ -264,10 +264,10 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 }
 
 static void
-fail_pipeline(struct scrape *s, int r)
+fail_body(struct scrape *s, int r)
 {
     struct failure failure;
-    failure_of_pipeline(&failure, s->endpoint, s->pipeline, r);
+    failure_of_body(&failure, s->endpoint, r, body_filter_reason(s->body));
     scrape_fail(s, &failure);
 }
 
@@ -288,9 +288,9 @@ on_body(void *ctx, struct ss_span bytes)
 
     s->paused = is_full(s);
     while (!s->paused) {
-        int r = pipeline_feed(s->pipeline, &in, &more);
+        int r = body_filter_feed(s->body, &in, &more);
         if (r) {
-            fail_pipeline(s, r);
+            fail_body(s, r);
             return FETCH_ABORT;
         }
         flush_staged(s);
@@ -318,8 +318,8 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         if (result >= FETCH_FAILED) {
             failure_of_fetch(&failure, s->endpoint, result, reason);
             scrape_fail(s, &failure);
-        } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
-            fail_pipeline(s, r);
+        } else if ((r = body_filter_end(s->body, result == FETCH_CLOSED)) != 0) {
+            fail_body(s, r);
         } else {
             finish_response(s);
         }
@@ -333,7 +333,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
 static size_t
 staged(const struct scrape *s)
 {
-    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
+    return s->body ? evbuffer_get_length(body_filter_out(s->body)) : 0;
 }
 
 /* These headers are known only once there is something to send. False: out of memory. */
@@ -357,7 +357,7 @@ flush_staged(struct scrape *s)
         return;
     s->bytes_out += len;
     if (s->head_only) {
-        evbuffer_drain(pipeline_out(s->pipeline), len);
+        evbuffer_drain(body_filter_out(s->body), len);
         return;
     }
     if (s->stage == STAGE_HOLDING) {
@@ -368,7 +368,7 @@ flush_staged(struct scrape *s)
             scrape_fail(s, &failure);
             return;
         }
-        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+        if (!add_encoding_headers(s, body_filter_is_gzip(s->body))) {
             scrape_fail_out_of_memory(s);
             return;
         }
@@ -376,7 +376,7 @@ flush_staged(struct scrape *s)
         reply_start(s->reply, s->status);
     }
     s->sending = true;
-    reply_send(s->reply, pipeline_out(s->pipeline));
+    reply_send(s->reply, body_filter_out(s->body));
 }
 
 static void
@@ -400,10 +400,10 @@ on_drained(void *ctx)
 static void
 finish_response(struct scrape *s)
 {
-    struct evbuffer *rest = pipeline_out(s->pipeline);
+    struct evbuffer *rest = body_filter_out(s->body);
     bool holding = s->stage == STAGE_HOLDING;
 
-    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+    if (holding && !add_encoding_headers(s, body_filter_is_gzip(s->body))) {
         scrape_fail_out_of_memory(s);
         return;
     }
@@ -425,7 +425,7 @@ reply_from_snapshot(struct scrape *s)
 {
     struct snapshot *snapshot = s->user.snapshot;
     struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
-    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
+    int r = part.body ? snapshot_select(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
 
     if (!r && snapshot->index)
         telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));

@@ -8,6 +8,8 @@
 #include "service/base/alloc_reserve.h"
 #include "service/config/config.h"
 
+#include <scrapeshard/index.h>
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -124,7 +126,7 @@ static bool
 is_notification_pending(const struct scrape *s)
 {
     const struct snapshot *snapshot = s->user.snapshot;
-    return s->user.waits && (snapshot->state == SNAPSHOT_HERE || snapshot->state == SNAPSHOT_FAILED);
+    return s->user.waits && (snapshot->state == SNAPSHOT_READY || snapshot->state == SNAPSHOT_FAILED);
 }
 
 void
@@ -139,8 +141,7 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     }
     if (s->user.waits || s->upstream_slot.waits || (s->fetch && !s->paused)) {
         failure_of_timeout(&failure, s->endpoint,
-                           s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
-                           &s->request.timeout);
+                           s->user.waits ? snapshot_progress(&s->user) : fetch_progress(s->fetch), &s->request.timeout);
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read the response in time",
                     s->endpoint->name);
@@ -173,8 +174,9 @@ scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
     struct telemetry *telemetry = s->proxy->telemetry;
     struct ss_family_count largest[TRACKED_FAMILIES];
+    const struct ss_filter *filter = index ? NULL : body_filter_get(s->body);
     size_t n = index ? ss_index_largest(index, largest, TRACKED_FAMILIES)
-                     : pipeline_largest(s->pipeline, largest, TRACKED_FAMILIES);
+                     : ss_filter_largest(filter, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
     const struct endpoint *now = config_endpoint(s->proxy->config, s->endpoint->name);
@@ -186,8 +188,8 @@ scrape_report_families(const struct scrape *s, const struct ss_index *index)
     if (index)
         ss_index_families(index, distribution_add_family, distribution);
     else
-        pipeline_families(s->pipeline, distribution_add_family, distribution);
-    distribution_finish(distribution, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
+        ss_filter_families(filter, distribution_add_family, distribution);
+    distribution_finish(distribution, index ? ss_index_series(index) : ss_filter_counts(filter)->series_seen);
 }
 
 static void
@@ -210,7 +212,8 @@ log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double
 static void
 record_end(const struct scrape *s)
 {
-    struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
+    const struct ss_filter *filter = s->body ? body_filter_get(s->body) : NULL;
+    struct ss_filter_counts counts = filter ? *ss_filter_counts(filter) : s->counts;
     struct timespec now;
     uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -233,7 +236,7 @@ record_end(const struct scrape *s)
                                                            .reason = s->failure.reason,
                                                        });
     log_scrape(s, &counts, seconds, first);
-    if (s->failure.outcome == OUTCOME_OK && s->pipeline)
+    if (s->failure.outcome == OUTCOME_OK && filter)
         scrape_report_families(s, NULL);
 }
 
@@ -246,7 +249,7 @@ scrape_finish_if_done(struct scrape *s)
     record_end(s);
     snapshot_release(&s->user);
     reply_free(s->reply);
-    pipeline_free(s->pipeline);
+    body_filter_free(s->body);
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);

@@ -2,9 +2,10 @@
 #ifndef PROXY_SCRAPE_STATE_H
 #define PROXY_SCRAPE_STATE_H
 /* A scrape, and what scrape.c and scrape_end.c share. Private to them. */
+#include "body_filter.h"
 #include "request.h"
 #include "slots.h"
-#include "snapshot.h"
+#include "snapshot_store.h"
 #include "upstream_response.h"
 
 #include <event2/util.h>
@@ -38,8 +39,8 @@ struct scrape {
     struct fetch *fetch;       /* NULL: not started, or ended */
     struct snapshot_user user; /* with max_age */
     struct event *deadline;
-    struct pipeline *pipeline; /* NULL before the header, and with a snapshot */
-    size_t used;               /* bytes of the current piece that the pipeline took before a pause */
+    struct body_filter *body; /* NULL before the header, and with a snapshot */
+    size_t used;              /* bytes of the current piece that the body took before a pause */
     enum stage stage;
     bool sending; /* a chunk was sent and has not drained */
     bool paused;
@@ -74,7 +75,7 @@ void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 /* Callback of the reply; ctx is the scrape. */
 void scrape_on_client_gone(void *ctx, bool no_memory);
 
-/* Reports the body's families to telemetry: those of the index, or (NULL) of the pipeline. */
+/* Reports the body's families to telemetry: those of the index, or (NULL) of the body's filter. */
 void scrape_report_families(const struct scrape *scrape, const struct ss_index *index);
 
 /* Frees the scrape if response and fetch have both ended: do not use it after this call. */

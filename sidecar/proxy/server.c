@@ -120,7 +120,7 @@ server_update_gauges(const struct server *s)
 {
     s->proxy.telemetry->scrapes_in_flight = (double)s->proxy.in_flight;
     s->proxy.telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
-    telemetry_set_snapshots(s->proxy.telemetry, s->proxy.snapshots.count, s->proxy.snapshots.bytes);
+    telemetry_set_snapshots(s->proxy.telemetry, s->proxy.snapshots.pool.count, s->proxy.snapshots.pool.bytes);
     s->proxy.telemetry->upstream_connections = upstream_opened(s->proxy.upstream);
 }
 

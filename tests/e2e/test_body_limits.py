@@ -92,7 +92,7 @@ def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
     for scrapes, version in enumerate(("1.1", "1.0"), 1):
         service.more = beyond
         service.go_on.clear()
-        got = Transfer(s, "/metrics", *headers, version=version, began=service.go_on.set)
+        got = Transfer(s, "/metrics", *headers, version=version, on_body=service.go_on.set)
         assert (got.status, got.is_gzip, got.whole) == (200, compressed, False)
         assert len(got.payload) > 65536
         if compressed:

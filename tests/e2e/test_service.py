@@ -91,7 +91,7 @@ def test_versions_are_logged_at_the_start(sidecar, service):
 
 @pytest.mark.parametrize("package, library", [
     ("libevent-2.1-7", "libevent"), ("libcurl4", "libcurl"), ("libssl3", "OpenSSL"), ("libxxhash0", "xxHash"),
-    ("libpcre2-8-0", "PCRE2"), ("libseccomp2", "seccomp"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
+    ("libpcre2-8-0", "PCRE2"), ("libseccomp2", "seccomp"), ("zlib1g", "zlib"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
 ])
 def test_versions_are_those_of_the_libraries(package, library):
     """As Debian numbers them."""

@@ -516,7 +516,7 @@ def test_build_info(sidecar, service):
     s = sidecar(service.url)
     key = next(k for k in samples(s) if k[0] == "scrapeshard_build_info")
     labels = dict(key[1:])
-    assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal", "pcre2"} <= labels.keys()
+    assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal", "pcre2", "zlib"} <= labels.keys()
     assert all(re.match(r"\d+\.\d+", v) for v in labels.values()), labels
     assert s.find(f"starting scrapeshard.*version={re.escape(labels['version'])}")
 
