@@ -20,8 +20,10 @@
 #include <stdlib.h>
 
 struct shared_fetch {
-    struct shared_fetch_settings set;
-    struct snapshot *snapshot; /* of the settings */
+    const struct shared_fetch_context *context;
+    struct snapshot *snapshot;
+    void (*report_end)(void *ctx);
+    void *report_ctx;
     TAILQ_HEAD(, fetch_waiter) waiters;
     struct slot upstream_slot; /* of the first waiter that got one */
     char *url;
@@ -42,9 +44,9 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
     const struct failure *failure = &s->failure;
     bool over_budget = state == SNAPSHOT_OVER_BUDGET;
     struct scrape_line line =
-        scrape_log_snapshot_line(x->set.telemetry, s->endpoint->name, failure->outcome, over_budget);
+        scrape_log_snapshot_line(x->context->telemetry, s->endpoint->name, failure->outcome, over_budget);
 
-    LOG_AT(x->set.log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
+    LOG_AT(x->context->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
            log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
@@ -76,12 +78,13 @@ end(struct shared_fetch *x)
         state = SNAPSHOT_FAILED;
         failure_set_no_memory(&s->failure);
     }
-    struct shared_fetch_settings set = x->set;
+    void (*report)(void *) = x->report_end;
+    void *ctx = x->report_ctx;
     shared_fetch_free(x);
     if (state != SNAPSHOT_READY)
         snapshot_set_memory(s, sizeof(*s));
     s->state = state;
-    set.on_end(set.ctx);
+    report(ctx);
 }
 
 static void
@@ -198,7 +201,7 @@ start_fetch(struct shared_fetch *x)
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
     int r = negotiate_tell_timeout(&x->headers, time_left(x));
-    return r ? r : fetch_new(&x->fetch, x->set.upstream, &request, &fetch_events, x);
+    return r ? r : fetch_new(&x->fetch, x->context->upstream, &request, &fetch_events, x);
 }
 
 static void
@@ -213,7 +216,7 @@ leave_slot_queue(struct shared_fetch *x)
 {
     struct fetch_waiter *waiter;
     TAILQ_FOREACH (waiter, &x->waiters, next)
-        slot_release(x->set.upstream_slots, &waiter->upstream_slot);
+        slot_release(x->context->upstream_slots, &waiter->upstream_slot);
 }
 
 static void
@@ -232,7 +235,7 @@ prepare(struct shared_fetch *x, const struct request *request)
 {
     const struct evkeyval *h;
     x->url = request_url(request, x->snapshot->endpoint);
-    x->deadline = evtimer_new(x->set.base, on_deadline, x);
+    x->deadline = evtimer_new(x->context->base, on_deadline, x);
     if (!x->url || !x->deadline)
         return -ENOMEM;
     TAILQ_FOREACH (h, &request->headers, next)
@@ -248,8 +251,10 @@ shared_fetch_new(struct shared_fetch **fetchp, const struct shared_fetch_setting
     struct shared_fetch *x = calloc(1, sizeof(*x));
     if (!x)
         return -ENOMEM;
-    x->set = *settings;
+    x->context = settings->context;
     x->snapshot = settings->snapshot;
+    x->report_end = settings->on_end;
+    x->report_ctx = settings->ctx;
     TAILQ_INIT(&x->waiters);
     TAILQ_INIT(&x->headers);
     int r = prepare(x, request);
@@ -271,7 +276,7 @@ shared_fetch_join(struct shared_fetch *x, struct fetch_waiter *waiter, const str
     if (x->fetch && !r)
         return;
     if (!r)
-        r = slot_acquire(x->set.upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.service, peer,
+        r = slot_acquire(x->context->upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.service, peer,
                          on_slot, waiter);
     if (!r)
         on_slot(waiter);
@@ -287,7 +292,7 @@ shared_fetch_leave(struct fetch_waiter *waiter)
         return;
     waiter->fetch = NULL;
     TAILQ_REMOVE(&x->waiters, waiter, next);
-    slot_release(x->set.upstream_slots, &waiter->upstream_slot);
+    slot_release(x->context->upstream_slots, &waiter->upstream_slot);
 }
 
 enum fetch_progress
@@ -307,7 +312,7 @@ shared_fetch_free(struct shared_fetch *x)
         event_free(x->deadline);
     fetch_free(x->fetch);
     body_index_free(x->body);
-    slot_release(x->set.upstream_slots, &x->upstream_slot);
+    slot_release(x->context->upstream_slots, &x->upstream_slot);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

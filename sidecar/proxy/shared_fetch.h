@@ -24,14 +24,18 @@ struct fetch_waiter {
     TAILQ_ENTRY(fetch_waiter) next;
 };
 
-/* All are borrowed. */
-struct shared_fetch_settings {
+/* What all shared fetches use; borrowed. */
+struct shared_fetch_context {
     struct event_base *base;
     struct upstream *upstream;
     struct slot_pool *upstream_slots; /* shared with the scrapes that are streamed */
     struct telemetry *telemetry;
     const struct log *log;
-    struct snapshot *snapshot;
+};
+
+struct shared_fetch_settings {
+    const struct shared_fetch_context *context; /* borrowed */
+    struct snapshot *snapshot;                  /* to fill; borrowed */
     void (*on_end)(void *ctx); /* the fetch is freed; the snapshot's state and failure say how it ended */
     void *ctx;
 };

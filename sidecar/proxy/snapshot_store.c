@@ -111,7 +111,7 @@ on_fetch_end(void *ctx)
     const struct snapshot *s = e->snapshot;
     bool over_budget = s->state == SNAPSHOT_OVER_BUDGET;
     e->fetch = NULL;
-    telemetry_snapshot_ended(e->store->telemetry, s->endpoint->name,
+    telemetry_snapshot_ended(e->store->context.telemetry, s->endpoint->name,
                              over_budget                               ? SHARED_OVER_BUDGET
                              : s->state == SNAPSHOT_FAILED             ? SHARED_FAILED
                              : s->failure.outcome == OUTCOME_PASSED_ON ? SHARED_PASSED_ON
@@ -140,20 +140,11 @@ find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 static int
 start(struct snapshot_entry *e, const struct request *request)
 {
-    const struct snapshots *store = e->store;
+    const struct shared_fetch_context *context = &e->store->context;
     const struct timeval max_age = {e->serves->max_age / 1000, e->serves->max_age % 1000 * 1000};
-    const struct shared_fetch_settings settings = {
-        .base = store->base,
-        .upstream = store->upstream,
-        .upstream_slots = store->upstream_slots,
-        .telemetry = store->telemetry,
-        .log = store->log,
-        .snapshot = e->snapshot,
-        .on_end = on_fetch_end,
-        .ctx = e,
-    };
-    e->expiry = evtimer_new(store->base, on_expiry, e);
-    e->notify_timer = evtimer_new(store->base, on_notify_timer, e);
+    const struct shared_fetch_settings settings = {context, e->snapshot, on_fetch_end, e};
+    e->expiry = evtimer_new(context->base, on_expiry, e);
+    e->notify_timer = evtimer_new(context->base, on_notify_timer, e);
     if (!e->expiry || !e->notify_timer || evtimer_add(e->expiry, &max_age))
         return -ENOMEM;
     return shared_fetch_new(&e->fetch, &settings, request);
@@ -232,7 +223,7 @@ leave(struct snapshot_user *user)
     if (e->fetch) {
         shared_fetch_free(e->fetch);
         e->fetch = NULL;
-        telemetry_snapshot_ended(e->store->telemetry, e->snapshot->endpoint->name, SHARED_CANCELLED);
+        telemetry_snapshot_ended(e->store->context.telemetry, e->snapshot->endpoint->name, SHARED_CANCELLED);
         unpublish(e);
     } else {
         free_if_unused(e);
@@ -263,8 +254,7 @@ void
 snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream,
                struct slot_pool *upstream_slots, struct telemetry *telemetry, const struct log *log)
 {
-    *store = (struct snapshots){
-        .base = base, .upstream = upstream, .upstream_slots = upstream_slots, .telemetry = telemetry, .log = log};
+    *store = (struct snapshots){.context = {base, upstream, upstream_slots, telemetry, log}};
     snapshot_pool_init(&store->pool);
     TAILQ_INIT(&store->entries);
 }
@@ -304,7 +294,7 @@ void
 snapshots_deinit(struct snapshots *store)
 {
     struct snapshot_entry *e;
-    if (!store->base)
+    if (!store->context.base)
         return;
     while ((e = TAILQ_FIRST(&store->entries)) != NULL)
         entry_free(e);

@@ -11,11 +11,7 @@
 struct snapshot_entry;
 
 struct snapshots {
-    struct event_base *base;
-    struct upstream *upstream;
-    struct slot_pool *upstream_slots; /* shared with the scrapes that are streamed */
-    struct telemetry *telemetry;
-    const struct log *log;
+    struct shared_fetch_context context;
     struct snapshot_pool pool;
     TAILQ_HEAD(, snapshot_entry) entries;
 };
