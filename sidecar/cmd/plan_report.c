@@ -182,7 +182,7 @@ print_fleet(const struct plan *p, const struct terminal *t)
     if (!p->targets)
         return;
     snprintf(heading, sizeof(heading), "%" PRIu64 " such targets, scraped every %.6g s by %u servers:", p->targets,
-             p->interval, count);
+             (double)p->interval / 1000, count);
     print_heading(t, heading);
     printf("%s%-23s %12s %12s %12s%s\n", terminal_colour(t, COLOUR_DIM), "", "all servers", "one server", "the fullest",
            terminal_colour(t, COLOUR_NONE));
