@@ -2,8 +2,8 @@
 #include "cli_common.h"
 
 #include "cmd.h"
+#include "escape.h"
 #include "http_client.h"
-#include "terminal.h"
 
 #include "service/access/secrets.h"
 #include "service/config/config_value.h"

@@ -2,6 +2,7 @@
 /* The shard of a series, and why. */
 #include "cli_common.h"
 #include "cmd.h"
+#include "escape.h"
 #include "output.h"
 #include "terminal.h"
 

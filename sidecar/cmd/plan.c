@@ -4,8 +4,8 @@
 
 #include "cmd.h"
 #include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "service/config/config_value.h"
 #include "service/config/upstream_url.h"

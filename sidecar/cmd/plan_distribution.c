@@ -2,7 +2,7 @@
 /* The arithmetic of plan: what each shard has under a count. */
 #include "plan.h"
 
-#include "terminal.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report of plan. */
+#include "escape.h"
 #include "plan.h"
 #include "terminal.h"
 

@@ -4,8 +4,8 @@
 
 #include "cmd.h"
 #include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "core/base/buffer.h"
 #include "service/config/upstream_url.h"
