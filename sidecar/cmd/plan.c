@@ -28,18 +28,6 @@ enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
 static const char prometheus_accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                                         "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-struct ss_filter_settings
-plan_settings(const struct config *config, const char *content_type)
-{
-    struct ss_filter_settings s = ss_filter_settings_default();
-    s.content_type = content_type;
-    s.sharding = config->sharding;
-    s.census = true;
-    s.max_line = SIZE_MAX;
-    s.max_families = UINT64_MAX; /* count each by name */
-    return s;
-}
-
 /* The command line. */
 
 /* Stores a number of targets above 0. */
@@ -131,26 +119,6 @@ make_plan(struct plan *p, const struct ss_index *index)
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
         p->moved[placement] = plan_distribution_moved(&p->distribution, placement, p->cli.count, p->to);
     return 0;
-}
-
-static double
-seconds(const struct plan *p)
-{
-    return (double)p->interval / 1000;
-}
-
-struct cost
-plan_cost_before(const struct plan *p, uint64_t body)
-{
-    double one = (double)p->targets * (double)body / seconds(p);
-    return (struct cost){one * p->cli.count, one, one};
-}
-
-struct cost
-plan_cost_after(const struct plan *p, double mean, uint64_t most)
-{
-    double one = (double)p->targets * mean / seconds(p);
-    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / seconds(p)};
 }
 
 static int
