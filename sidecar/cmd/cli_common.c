@@ -117,7 +117,9 @@ cli_read_split(const struct cli *cli, char *const *patterns, size_t n, struct co
 int
 cli_fail(const char *name, const char *why)
 {
-    fprintf(stderr, "scrapeshard: %s: ", name);
+    fputs("scrapeshard: ", stderr);
+    print_escaped_controls(stderr, (struct ss_span){name, strlen(name)});
+    fputs(": ", stderr);
     print_escaped_controls(stderr, (struct ss_span){why, strlen(why)});
     putc('\n', stderr);
     return EXIT_FAILED;

@@ -85,7 +85,9 @@ print_chart(const struct plan *p, const struct terminal *t)
     uint32_t lines = !t->rows ? LINES : t->rows < LINES_MIN + LINES_BESIDE ? LINES_MIN : t->rows - LINES_BESIDE;
     uint32_t step = (count + lines - 1) / lines;
 
-    print_heading(t, "      shard     series  families      bytes");
+    char heading[80];
+    snprintf(heading, sizeof(heading), "%11s %10s %9s %9s", "shard", "series", "families", "bytes");
+    print_heading(t, heading);
     for (uint32_t first = 0; first < count; first += step)
         print_shard(p, t, first, first + step - 1 < count ? first + step - 1 : count - 1);
     if (step > 1)
