@@ -2,6 +2,8 @@
 /* The shard of a series, and why. */
 #include "cli_common.h"
 #include "cmd.h"
+#include "escape.h"
+#include "output.h"
 #include "terminal.h"
 
 #include <errno.h>
@@ -14,11 +16,6 @@ static const char usage[] =
     "Shows why each series, a name with optional labels ('http_requests_total{code=\"200\"}'), is in its shard:\n"
     "its family, key and hash, and the rule that decided. Exits 0; 1 if a series or the configuration is invalid,\n"
     "2 if the command line is invalid.\n";
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    [CLI_OWN] = {NULL, NULL, NULL, NULL},
-};
 
 enum destination { ONE_SHARD, EVERY_SHARD, NO_SHARD };
 
@@ -152,7 +149,7 @@ explain(const struct cli *cli, struct json *j, const char *series, bool first)
 static int
 explain_all(const struct cli *cli, char **names, int n)
 {
-    struct json json = {.out = stdout}, *j = cli->values[CLI_JSON] ? &json : NULL;
+    struct json json = {.out = stdout}, *j = cli->json ? &json : NULL;
     int status = 0;
 
     if (j) {
@@ -172,15 +169,16 @@ explain_all(const struct cli *cli, char **names, int n)
 int
 cmd_explain(int argc, char **argv)
 {
-    struct cli cli = {.flags = flags};
-    int at = cli_read(&cli, argc, argv, usage), status;
+    struct cli cli = {.count = 0};
+    const struct flag flags[] = {CLI_COMMON_FLAGS(&cli), FLAGS_END};
+    int at = cli_read(&cli, flags, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at == argc)
         status = flags_refuse("explain expects one or more series after the flags");
     else
-        status = cli_end(explain_all(&cli, argv + at, argc - at));
+        status = output_end(explain_all(&cli, argv + at, argc - at));
     cli_deinit(&cli);
     return status;
 }

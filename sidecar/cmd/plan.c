@@ -3,8 +3,9 @@
 #include "plan.h"
 
 #include "cmd.h"
+#include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "service/config/config_value.h"
 #include "service/config/upstream_url.h"
@@ -21,63 +22,36 @@ static const char usage[] =
     "would reduce it, the balance of other shard counts, and what a change of the count would move. Exits 0; 1 if\n"
     "the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
 
-enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL };
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("that of Prometheus 2.42"),
-    [CONTENT_TYPE] = {"content-type", "CT", "content type of a body without one (text/plain; version=0.0.4)", cli_take},
-    [TO] = {"to", "M", "show what a change from N to M shards moves (N+1)", cli_take},
-    [TARGETS] = {"targets", "T", "show what T such targets cost N servers", cli_take},
-    [INTERVAL] = {"interval", "DURATION", "scrape interval of these targets (60s)", cli_take},
-    [INTERVAL + 1] = {NULL, NULL, NULL, NULL},
-};
+enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
 
 /* scrape/scrape.go of Prometheus 2.42. */
 static const char prometheus_accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                                         "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-struct ss_filter_settings
-plan_settings(const struct config *config, const char *content_type)
-{
-    struct ss_filter_settings s = ss_filter_settings_default();
-    s.content_type = content_type;
-    s.sharding = config->sharding;
-    s.count_families = true;
-    s.max_line = SIZE_MAX;
-    s.max_families = UINT64_MAX; /* count each by name */
-    return s;
-}
-
 /* The command line. */
 
+/* Stores a number of targets above 0. */
 static int
-read_fleet(struct plan *p)
+store_targets(void *target, const struct flag *flag, const char *value)
 {
-    const char *targets = p->cli.values[TARGETS], *interval = p->cli.values[INTERVAL], *error;
-    int64_t ms = 60000;
-
-    if (interval && !targets)
-        return flags_refuse("--interval needs --targets");
-    error = targets ? value_read_count(&p->targets, targets) : NULL;
-    if (error || (targets && !p->targets))
-        return flags_refuse("--targets: \"%s\" %s", targets, error ? error : "is not a number above 0");
-    error = interval ? value_read_duration(&ms, interval) : NULL;
-    if (error || ms < 1)
-        return flags_refuse("--interval: \"%s\" %s", interval,
-                            error ? error : "is not a positive duration (expected e.g. 60s)");
-    p->interval = (double)ms / 1000;
-    return 0;
+    uint64_t *targets = target;
+    const char *error = value_read_count(targets, value);
+    if (!error && !*targets)
+        error = "is not a number above 0";
+    return error ? flags_refuse("--%s: \"%s\" %s", flag->name, value, error) : 0;
 }
 
+/* Checks the flags that depend on each other, and sets defaults. */
 static int
-read_flags(struct plan *p)
+complete_flags(struct plan *p)
 {
-    p->to = p->cli.count < SS_SHARD_COUNT_MAX ? p->cli.count + 1 : p->cli.count;
-    int status = p->cli.values[TO] ? cli_read_count(&p->cli, TO, &p->to) : 0;
-    if (!status)
-        status = cli_check_asking(&p->cli);
-    return status ? status : read_fleet(p);
+    if (p->interval && !p->targets)
+        return flags_refuse("--interval needs --targets");
+    if (!p->interval)
+        p->interval = INTERVAL_DEFAULT;
+    if (!p->to)
+        p->to = p->cli.count < SS_SHARD_COUNT_MAX ? p->cli.count + 1 : p->cli.count;
+    return 0;
 }
 
 /* The body. */
@@ -147,25 +121,10 @@ make_plan(struct plan *p, const struct ss_index *index)
     return 0;
 }
 
-struct cost
-plan_cost_before(const struct plan *p, uint64_t body)
-{
-    double one = (double)p->targets * (double)body / p->interval;
-    return (struct cost){one * p->cli.count, one, one};
-}
-
-struct cost
-plan_cost_after(const struct plan *p, double mean, uint64_t most)
-{
-    double one = (double)p->targets * mean / p->interval;
-    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / p->interval};
-}
-
 static int
 plan_body(struct plan *p, const char *where)
 {
-    const char *type = p->cli.values[CONTENT_TYPE];
-    struct ss_filter_settings settings = plan_settings(p->cli.config, type ? type : "text/plain; version=0.0.4");
+    struct ss_filter_settings settings = plan_settings(p->cli.config, p->content_type);
     struct ss_index *index = NULL;
 
     int status = read_body(p, where, &settings, &index);
@@ -173,7 +132,7 @@ plan_body(struct plan *p, const char *where)
         status = make_plan(p, index);
     if (!status)
         status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance);
-    if (!status && p->cli.values[CLI_JSON])
+    if (!status && p->cli.json)
         plan_print_json(p);
     else if (!status)
         plan_print(p);
@@ -184,17 +143,27 @@ plan_body(struct plan *p, const char *where)
 int
 cmd_plan(int argc, char **argv)
 {
-    struct plan plan = {.cli = {.flags = flags}};
-    int at = cli_read(&plan.cli, argc, argv, usage), status;
+    struct plan plan = {.content_type = "text/plain; version=0.0.4"};
+    const struct flag flags[] = {
+        CLI_COMMON_FLAGS(&plan.cli),
+        CLI_HTTP_FLAGS(&plan.cli, "that of Prometheus 2.42"),
+        {"content-type", "CT", "content type of a body without one (text/plain; version=0.0.4)", flag_store_text,
+         &plan.content_type},
+        {"to", "M", "show what a change from N to M shards moves (N+1)", cli_store_count, &plan.to},
+        {"targets", "T", "show what T such targets cost N servers", store_targets, &plan.targets},
+        {"interval", "DURATION", "scrape interval of these targets (60s)", cli_store_duration, &plan.interval},
+        FLAGS_END,
+    };
+    int at = cli_read(&plan.cli, flags, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at < argc - 1)
         status = flags_refuse("plan expects one body after the flags");
     else
-        status = read_flags(&plan);
+        status = complete_flags(&plan);
     if (!status)
-        status = cli_end(plan_body(&plan, argv[at]));
+        status = output_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);
     split_advice_deinit(&plan.advice);
     free(plan.loads);

@@ -72,12 +72,13 @@ int split_advice_find(struct split_advice *advice, struct cli *cli, const struct
 void split_advice_deinit(struct split_advice *advice);
 
 struct plan {
-    struct cli cli;   /* must be first: its functions take it for all there is */
-    const char *name; /* of the source, for people */
-    char *url;        /* owns name if the source is a URL */
-    uint32_t to;
-    uint64_t targets; /* 0: no fleet in the report */
-    double interval;  /* seconds */
+    struct cli cli;
+    const char *name;         /* of the source, for people */
+    char *url;                /* owns name if the source is a URL */
+    const char *content_type; /* of a body without one */
+    uint32_t to;              /* the other shard count of moves */
+    uint64_t targets;         /* 0: no fleet in the report */
+    int64_t interval;         /* milliseconds */
     struct plan_distribution distribution;
     struct shard_load *loads;
     struct shard_balance balance;

@@ -2,11 +2,23 @@
 /* The arithmetic of plan: what each shard has under a count. */
 #include "plan.h"
 
-#include "terminal.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct ss_filter_settings
+plan_settings(const struct config *config, const char *content_type)
+{
+    struct ss_filter_settings s = ss_filter_settings_default();
+    s.content_type = content_type;
+    s.sharding = config->sharding;
+    s.count_families = true;
+    s.max_line = SIZE_MAX;
+    s.max_families = UINT64_MAX; /* count each by name */
+    return s;
+}
 
 /* The parts. */
 
@@ -244,4 +256,26 @@ plan_distribution_moved(const struct plan_distribution *f, enum ss_placement pla
             moved += p->series;
     }
     return moved;
+}
+
+/* The load of a fleet. */
+
+static double
+seconds(const struct plan *p)
+{
+    return (double)p->interval / 1000;
+}
+
+struct cost
+plan_cost_before(const struct plan *p, uint64_t body)
+{
+    double one = (double)p->targets * (double)body / seconds(p);
+    return (struct cost){one * p->cli.count, one, one};
+}
+
+struct cost
+plan_cost_after(const struct plan *p, double mean, uint64_t most)
+{
+    double one = (double)p->targets * mean / seconds(p);
+    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / seconds(p)};
 }

@@ -119,7 +119,7 @@ write_fleet(struct json *j, const struct plan *p)
     }
     json_open_object(j, "fleet");
     json_count(j, "targets", p->targets);
-    json_number(j, "interval_seconds", p->interval);
+    json_number(j, "interval_seconds", (double)p->interval / 1000);
     json_count(j, "servers", p->cli.count);
     json_open_object(j, "samples_per_second");
     write_cost(j, "before", plan_cost_before(p, p->distribution.series));

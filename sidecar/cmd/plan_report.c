@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report of plan. */
+#include "escape.h"
 #include "plan.h"
 #include "terminal.h"
 
@@ -84,7 +85,9 @@ print_chart(const struct plan *p, const struct terminal *t)
     uint32_t lines = !t->rows ? LINES : t->rows < LINES_MIN + LINES_BESIDE ? LINES_MIN : t->rows - LINES_BESIDE;
     uint32_t step = (count + lines - 1) / lines;
 
-    print_heading(t, "      shard     series  families      bytes");
+    char heading[80];
+    snprintf(heading, sizeof(heading), "%11s %10s %9s %9s", "shard", "series", "families", "bytes");
+    print_heading(t, heading);
     for (uint32_t first = 0; first < count; first += step)
         print_shard(p, t, first, first + step - 1 < count ? first + step - 1 : count - 1);
     if (step > 1)
@@ -182,7 +185,7 @@ print_fleet(const struct plan *p, const struct terminal *t)
     if (!p->targets)
         return;
     snprintf(heading, sizeof(heading), "%" PRIu64 " such targets, scraped every %.6g s by %u servers:", p->targets,
-             p->interval, count);
+             (double)p->interval / 1000, count);
     print_heading(t, heading);
     printf("%s%-23s %12s %12s %12s%s\n", terminal_colour(t, COLOUR_DIM), "", "all servers", "one server", "the fullest",
            terminal_colour(t, COLOUR_NONE));

@@ -2,8 +2,8 @@
 /* Which families to split: tries the hottest ones. */
 #include "cmd.h"
 #include "plan.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sidecar itself, from the command line to the last scrape. */
-#include "cli_common.h"
 #include "cmd.h"
 #include "reloads.h"
 #include "settings.h"
@@ -55,25 +54,11 @@ static const char usage[] =
     "  split      filter a body to some shards, as a scrape would\n";
 
 static int
-take_version(void *ctx, const struct flag *flag, const char *value)
+show_version(void *target, const struct flag *flag, const char *value)
 {
-    (void)ctx, (void)flag, (void)value;
+    (void)target, (void)flag, (void)value;
     exit(cmd_version());
 }
-
-static const struct flag flags[] = {
-    {"config.file", "FILE", "configuration file; see conf/scrapeshard.ini", settings_take_file},
-    {"upstream.url", "URL", "metrics URL of the upstream: http://, https:// or unix:/SOCKET:/PATH", settings_take},
-    {"web.listen-address", "ADDRESS", "address for scrapes (:19480); repeatable", settings_take},
-    {"admin.listen-address", "ADDRESS", "address for the shard page, own metrics and health (127.0.0.1:19481), or off",
-     settings_take},
-    {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
-    {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
-    {"set", "SECTION.KEY=VALUE", "any setting of the file, e.g. endpoint.app.timeout=5s; repeatable",
-     settings_take_set},
-    {"version", NULL, "show the version, and those of the libraries", take_version},
-    {NULL, NULL, NULL, NULL},
-};
 
 enum {
     SIGNALS = 3,
@@ -83,7 +68,7 @@ enum {
 };
 
 struct program {
-    struct cli_settings settings;
+    struct config_flags settings;
     struct config *config;
     struct event_base *base;
     struct log log;
@@ -174,7 +159,7 @@ read_again(struct program *p, char *why, size_t size)
     size_t len = 0;
     reloads_begin(&p->reloads);
     FILE *out = open_memstream(&errors, &len);
-    int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
+    int r = out ? config_read(&config, &p->settings, out) : -ENOMEM;
     if (out)
         fclose(out);
     if (errors)
@@ -449,9 +434,9 @@ run(struct program *p)
         fputs("scrapeshard: startup failed: libcurl: out of memory\n", stderr);
         return EXIT_FAILED;
     }
-    p->settings.flags.files = &p->files;
+    p->settings.files = &p->files;
     reloads_begin(&p->reloads);
-    int status = cli_read_config(&p->settings.flags, &p->config);
+    int status = settings_read(&p->settings, &p->config);
     if (status)
         return status;
     set_log(p, p->config);
@@ -473,8 +458,22 @@ int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
+    const struct flag flags[] = {
+        {"config.file", "FILE", "configuration file; see conf/scrapeshard.ini", settings_store_file, &p.settings},
+        {"upstream.url", "URL", "metrics URL of the upstream: http://, https:// or unix:/SOCKET:/PATH", settings_store,
+         &p.settings},
+        {"web.listen-address", "ADDRESS", "address for scrapes (:19480); repeatable", settings_store, &p.settings},
+        {"admin.listen-address", "ADDRESS",
+         "address for the shard page, own metrics and health (127.0.0.1:19481), or off", settings_store, &p.settings},
+        {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_store, &p.settings},
+        {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_store, &p.settings},
+        {"set", "SECTION.KEY=VALUE", "any setting of the file, e.g. endpoint.app.timeout=5s; repeatable",
+         settings_store_set, &p.settings},
+        {"version", NULL, "show the version, and those of the libraries", show_version, NULL},
+        FLAGS_END,
+    };
     block_sighup(SIG_BLOCK);
-    int at = flags_read(argc, argv, flags, usage, &p.settings), status;
+    int at = flags_read(argc, argv, flags, usage), status;
 
     if (at < 0)
         status = -at;

@@ -2,7 +2,7 @@
 #include "source.h"
 
 #include "cmd.h"
-#include "terminal.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -19,29 +19,9 @@ static const char usage[] =
     "body is not a valid exposition, and then the output must not be used; 2 if the command line is invalid.\n";
 
 struct split {
-    struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
+    struct config_flags settings;
     const char *shard, *count, *content_type;
     struct config *config; /* NULL: not given */
-};
-
-static int
-take_text(void *ctx, const struct flag *flag, const char *value)
-{
-    struct split *s = ctx;
-    const char **field = !strcmp(flag->name, "shard")         ? &s->shard
-                         : !strcmp(flag->name, "shard-count") ? &s->count
-                                                              : &s->content_type;
-    *field = value;
-    return 0;
-}
-
-static const struct flag flags[] = {
-    {"shard", "S", "shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
-    {"shard-count", "N", "number of shards", take_text},
-    {"config.file", "FILE", "read [sharding] and [rules] from a configuration", settings_take_file},
-    {"set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable", settings_take_set},
-    {"content-type", "CT", "content type of the body (text/plain; version=0.0.4)", take_text},
-    {NULL, NULL, NULL, NULL},
 };
 
 static int
@@ -114,21 +94,31 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
 static int
 read_config(struct split *s)
 {
-    if (!s->settings.flags.file && !s->settings.flags.n)
+    if (!s->settings.file && !s->settings.n)
         return 0;
-    s->settings.flags.sharding_only = true;
-    return cli_read_config(&s->settings.flags, &s->config);
+    s->settings.sharding_only = true;
+    return settings_read(&s->settings, &s->config);
 }
 
 int
 cmd_split(int argc, char **argv)
 {
     struct split s = {.content_type = "text/plain; version=0.0.4"};
+    const struct flag flags[] = {
+        {"shard", "S", "shards to keep: a number, a list (0,4,8) or a range (0-15)", flag_store_text, &s.shard},
+        {"shard-count", "N", "number of shards", flag_store_text, &s.count},
+        {"config.file", "FILE", "read [sharding] and [rules] from a configuration", settings_store_file, &s.settings},
+        {"set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable", settings_store_set,
+         &s.settings},
+        {"content-type", "CT", "content type of the body (text/plain; version=0.0.4)", flag_store_text,
+         &s.content_type},
+        FLAGS_END,
+    };
     struct ss_shards_error error;
     struct ss_shards *shards;
     uint32_t count;
 
-    int at = flags_read(argc, argv, flags, usage, &s);
+    int at = flags_read(argc, argv, flags, usage);
     if (at < 0)
         return -at;
     if (at < argc - 1)

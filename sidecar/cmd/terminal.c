@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "terminal.h"
 
-#include "service/base/utf8.h"
-
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum {
-    COLUMNS_MAX = 200, /* longer bars are not more precise */
-    /* Seconds between lines of progress that are not rewritten. */
-    PROGRESS_SECONDS = 10,
-};
+enum { COLUMNS_MAX = 200 /* longer bars are not more precise */ };
 
 static bool
 locale_is_utf8(void)
@@ -69,98 +62,4 @@ terminal_bar(const struct terminal *t, FILE *out, double value, double max, int 
         fputs(t->utf8 ? "█" : "#", out);
     if (t->utf8)
         fputs(eighths[parts % 8], out);
-}
-
-size_t
-text_character(const char *p, const char *end)
-{
-    char four[5] = {0};
-    memcpy(four, p, end - p < 4 ? (size_t)(end - p) : 4);
-    return *four ? utf8_len(four) : 1;
-}
-
-static bool
-is_control(const char *p, size_t len)
-{
-    const unsigned char *c = (const unsigned char *)p;
-    return len == 1 ? *c < 0x20 || *c == 0x7f : len == 2 && c[0] == 0xc2 && c[1] < 0xa0;
-}
-
-static void
-print_text(FILE *out, struct ss_span text, bool keep_backslash)
-{
-    const char *p = text.ptr, *end = p + text.len;
-    while (p < end) {
-        size_t n = text_character(p, end);
-        if (n && !is_control(p, n)) {
-            if (*p == '\\' && !keep_backslash)
-                putc('\\', out);
-            fwrite(p, 1, n, out);
-        } else if (*p == '\n' || *p == '\t') {
-            fputs(*p == '\n' ? "\\n" : "\\t", out);
-        } else {
-            for (size_t i = 0; i < (n ? n : 1); i++)
-                fprintf(out, "\\x%02x", (unsigned char)p[i]);
-        }
-        p += n ? n : 1;
-    }
-}
-
-void
-print_escaped(FILE *out, struct ss_span text)
-{
-    print_text(out, text, false);
-}
-
-void
-print_escaped_controls(FILE *out, struct ss_span text)
-{
-    print_text(out, text, true);
-}
-
-/* Progress. */
-
-static double
-seconds_since(const struct timespec *then)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
-}
-
-struct progress
-progress_start(const char *what)
-{
-    struct progress p = {.what = what};
-    clock_gettime(CLOCK_MONOTONIC, &p.started);
-    p.updated = p.started;
-    return p;
-}
-
-void
-progress_update(struct progress *p, uint64_t done, uint64_t total)
-{
-    bool rewritten = isatty(STDERR_FILENO);
-    if (seconds_since(&p->updated) < (!p->shown ? 1 : rewritten ? 0.1 : PROGRESS_SECONDS))
-        return;
-    char total_text[32] = "", line[160];
-    if (total)
-        snprintf(total_text, sizeof(total_text), " of %" PRIu64, total);
-    snprintf(line, sizeof(line), "scrapeshard: %s: %" PRIu64 "%s, %.0f s", p->what, done, total_text,
-             seconds_since(&p->started));
-    if (rewritten) /* a wrapped line could not be erased */
-        fprintf(stderr, "\r\033[K%.*s", (int)terminal_of(stderr).columns - 1, line);
-    else
-        fprintf(stderr, "%s\n", line);
-    fflush(stderr);
-    p->shown = true;
-    clock_gettime(CLOCK_MONOTONIC, &p->updated);
-}
-
-void
-progress_end(struct progress *p)
-{
-    if (p->shown && isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-    p->shown = false;
 }

@@ -3,8 +3,9 @@
 #include "verify.h"
 
 #include "cmd.h"
+#include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "core/base/buffer.h"
 #include "service/config/upstream_url.h"
@@ -24,16 +25,7 @@ static const char usage[] =
     "Exits 0 if there are no violations; 1 if there are, listing the first 20, or if most series are churn, so that\n"
     "nothing is proved; 2 if the command line is invalid.\n";
 
-enum { UNSHARDED = CLI_OWN_HTTP };
-
 enum { ROUNDS_MAX = 5 };
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("text/plain;version=0.0.4"),
-    [UNSHARDED] = {"whole", "URL", "fetch the unsharded body from here, e.g. from the upstream itself", cli_take},
-    [UNSHARDED + 1] = {NULL, NULL, NULL, NULL},
-};
 
 /* Bodies. */
 
@@ -230,7 +222,7 @@ verify(struct verify *v)
     http_client_free(shards);
     if (status)
         return status;
-    if (v->cli.values[CLI_JSON])
+    if (v->cli.json)
         verify_print_json(v);
     else
         verify_print(v);
@@ -240,8 +232,15 @@ verify(struct verify *v)
 int
 cmd_verify(int argc, char **argv)
 {
-    struct verify v = {.cli = {.flags = flags}};
-    int at = cli_read(&v.cli, argc, argv, usage), status;
+    struct verify v = {.url = NULL};
+    const struct flag flags[] = {
+        CLI_COMMON_FLAGS(&v.cli),
+        CLI_HTTP_FLAGS(&v.cli, "text/plain;version=0.0.4"),
+        {"whole", "URL", "fetch the unsharded body from here, e.g. from the upstream itself", flag_store_text,
+         &v.unsharded_url},
+        FLAGS_END,
+    };
+    int at = cli_read(&v.cli, flags, argc, argv, usage), status;
 
     if (at < 0) {
         status = -at;
@@ -250,9 +249,8 @@ cmd_verify(int argc, char **argv)
     } else {
         v.url = argv[at];
         v.shown = url_shown(v.url);
-        v.unsharded_url = v.cli.values[UNSHARDED];
         v.observations.count = v.cli.count;
-        status = cli_end(verify(&v));
+        status = output_end(verify(&v));
     }
     observations_deinit(&v.observations);
     verify_result_deinit(&v.result);

@@ -112,7 +112,7 @@ bool verify_result_has_high_churn(const struct verify_result *result);
 void verify_result_deinit(struct verify_result *result);
 
 struct verify {
-    struct cli cli; /* must be first: its functions take it for all there is */
+    struct cli cli;
     const char *url;
     const char *unsharded_url; /* NULL: url */
     char *shown;               /* url without secrets */

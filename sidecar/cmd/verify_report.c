@@ -2,6 +2,7 @@
 /* The report of verify, and its JSON. */
 #include "verify.h"
 
+#include "escape.h"
 #include "identity.h"
 #include "terminal.h"
 

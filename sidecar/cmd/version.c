@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --version. The first line is for programs. */
-#include "cli_common.h"
 #include "cmd.h"
+#include "output.h"
 
 #include <scrapeshard/version.h>
 
@@ -40,5 +40,5 @@ cmd_version(void)
 #else
     printf("  built by   gcc %s\n", __VERSION__);
 #endif
-    return cli_end(EXIT_SUCCESS);
+    return output_end(EXIT_SUCCESS);
 }

@@ -59,6 +59,14 @@ def test_chart_fits_the_terminal():
         assert "█" in drawn[0][1]
 
 
+def test_headings_end_above_their_columns():
+    out = in_terminal("plan", "--shard-count=7", NODE, env=[("NO_COLOR", "1")])
+    heading, *rows = out[out.index("      shard"):out.index("The mean")].strip("\n").split("\n")
+    for row in rows:
+        cells = re.match(r"( +\d+)( +\d+)( +\d+)( +[\d.]+ k?B)", row)
+        assert [cells.end(i) for i in range(1, 5)] == [m.end() for m in re.finditer(r"\w+", heading)], row
+
+
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
 def test_narrow_terminals_have_short_bars_or_none(language):
     """The columns of a table stay, however narrow the terminal; the bars beside them fit."""
