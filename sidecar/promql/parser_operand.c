@@ -46,7 +46,7 @@ parse_label(struct parser *p, struct ss_span *out)
         p->later = "a quoted name";
         return parse_string(p, out);
     }
-    if (kind != TOKEN_IDENTIFIER && !token_is_word(kind)) {
+    if (kind != TOKEN_IDENTIFIER && (!token_is_word(kind) || kind == TOKEN_WITHOUT)) {
         parser_expected(p, "a label or `)`");
         return false;
     }
