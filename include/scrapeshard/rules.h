@@ -22,7 +22,8 @@ enum ss_action {
     SS_ACTION_DROP,      /* in no shard */
     SS_ACTION_KEEP,      /* once there is one such rule, what none of them matches is in no shard */
     SS_ACTION_REPLICATE, /* in every shard */
-    SS_ACTION_COLOCATE,  /* what the pattern's groups caught, joined by the separator, is the key */
+    SS_ACTION_COLOCATE,  /* what the pattern's groups caught, joined by the separator, is the key; of a rule that is
+                            written NAME: PATTERN it is NAME, of letters, digits, _ . and - */
     SS_ACTION_SPLIT,     /* by the family's name and all labels but le and quantile, series by series */
 };
 

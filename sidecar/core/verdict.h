@@ -8,7 +8,8 @@
 
 struct rule {
     enum ss_action action;
-    struct ss_span pattern;
+    struct ss_span pattern; /* as it was written */
+    struct ss_span group;   /* of a colocate rule that names its key: a beginning of pattern; else empty */
     struct pcre2_real_code_8 *code;
 };
 
@@ -22,7 +23,8 @@ enum {
 struct verdict {
     const struct rule *rule; /* the one that decided, or NULL */
     bool unkept;             /* there are keep rules, and none of them matched */
-    /* Of a colocate rule: what its groups caught, borrowed from the names; one that caught nothing is empty. */
+    /* Of a colocate rule: what its groups caught, borrowed from the names; one that caught nothing is empty. Or the
+       name that it has for the key, borrowed from the rule. */
     struct ss_span groups[VERDICT_GROUPS];
     size_t n_groups;
 };
