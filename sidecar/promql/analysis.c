@@ -107,7 +107,7 @@ find_possibilities(struct analysis *a)
     uint32_t *places = malloc((a->n_families + 1) * sizeof(*places));
     int r = places ? 0 : -ENOMEM;
 
-    if (places)
+    if (places && a->n_families)
         memcpy(places, a->places, a->n_families * sizeof(*places));
     for (size_t i = 0; i < a->n_families; i++)
         a->families[i].may_replicate = a->families[i].place.spread == SPREAD_ONE;

@@ -104,6 +104,17 @@ struct evaluation {
 enum value evaluate(struct evaluation *evaluation, uint32_t rule, const struct node *node);
 enum value evaluate_rule(struct evaluation *evaluation, uint32_t rule);
 
+/* What the arguments of a part of an expression come to, one after the other, and the value that it has then. */
+struct fold {
+    enum value first, second; /* arguments */
+    enum value vector, scalars;
+};
+void fold_argument(struct fold *fold, const struct node *node, uint32_t number, enum value value);
+enum value fold_value(struct evaluation *evaluation, uint32_t rule, const struct node *node, const struct fold *fold);
+
+/* Counts one part more that is evaluated; false: these are too many, or nest too deeply. */
+bool evaluation_may_go_on(struct evaluation *evaluation);
+
 /* After places or here have changed: what was remembered of rules is forgotten. */
 void evaluation_move(struct evaluation *evaluation, uint32_t here);
 

@@ -111,43 +111,31 @@ value_of_absent(enum value v)
     return v == VALUE_EMPTY || v == VALUE_PART ? VALUE_WRONG : v;
 }
 
-/* Of the arguments: that of the vector, unless a scalar spoils it. */
+/* Of a call or an aggregation: the value of the vector, unless a scalar spoils it. */
 static enum value
-value_of_arguments(struct evaluation *e, uint32_t rule, const struct node *n)
+value_of_arguments(const struct fold *f)
 {
-    enum value vector = VALUE_CONST, scalars = VALUE_CONST, spoilt;
-    for (uint32_t i = 0; i < n->n_args; i++) {
-        const struct node *arg = n->args[i];
-        enum value v = arg->type == TYPE_STRING ? VALUE_CONST : evaluate(e, rule, arg);
-        if (arg->type == TYPE_VECTOR || arg->type == TYPE_MATRIX)
-            vector = v;
-        else if (spoil(scalars, v, &spoilt))
-            scalars = spoilt;
-        else if (v == VALUE_FULL)
-            scalars = v;
-    }
-    if (vector == VALUE_EMPTY || !spoil(vector, scalars, &spoilt))
-        return vector == VALUE_CONST ? scalars : vector;
+    enum value spoilt;
+    if (f->vector == VALUE_EMPTY || !spoil(f->vector, f->scalars, &spoilt))
+        return f->vector == VALUE_CONST ? f->scalars : f->vector;
     return spoilt;
 }
 
 static enum value
-value_of_call(struct evaluation *e, uint32_t rule, const struct node *n)
+value_of_call(const struct evaluation *e, const struct node *n, const struct fold *f)
 {
-    if (is_called(n, "info")) {
-        enum value v = evaluate(e, rule, n->args[0]);
-        return value_of_info(v, n->n_args > 1 ? evaluate(e, rule, n->args[1]) : value_of_target_info(e));
-    }
-    enum value v = value_of_arguments(e, rule, n);
+    if (is_called(n, "info"))
+        return value_of_info(f->first, n->n_args > 1 ? f->second : value_of_target_info(e));
+    enum value v = value_of_arguments(f);
     if (is_called(n, "scalar"))
         return value_of_scalar(v);
     return is_called(n, "absent") || is_called(n, "absent_over_time") ? value_of_absent(v) : v;
 }
 
 static enum value
-value_of_aggregate(struct evaluation *e, uint32_t rule, const struct node *n)
+value_of_aggregate(const struct fold *f)
 {
-    enum value v = value_of_arguments(e, rule, n);
+    enum value v = value_of_arguments(f);
     return v == VALUE_PART ? VALUE_WRONG : v;
 }
 
@@ -200,9 +188,8 @@ value_of_both(const struct node *n, enum value left, enum value right)
 }
 
 static enum value
-value_of_binary(struct evaluation *e, uint32_t rule, const struct node *n)
+value_of_binary(const struct node *n, enum value left, enum value right)
 {
-    enum value left = evaluate(e, rule, n->args[0]), right = evaluate(e, rule, n->args[1]);
     return n->op == TOKEN_OR       ? value_of_or(left, right)
            : n->op == TOKEN_UNLESS ? value_of_unless(left, right)
                                    : value_of_both(n, left, right);
@@ -210,39 +197,68 @@ value_of_binary(struct evaluation *e, uint32_t rule, const struct node *n)
 
 /* Expressions. */
 
-enum value
-evaluate(struct evaluation *e, uint32_t rule, const struct node *n)
+void
+fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value v)
 {
-    enum value v = VALUE_UNKNOWN;
+    enum value_type type = n->args[number]->type;
+    enum value spoilt;
 
-    if (e->depth == LIMIT_EVALUATION || e->steps == LIMIT_STEPS || e->analysis->steps == LIMIT_ALL_STEPS)
-        return v;
-    e->steps++;
-    e->analysis->steps++;
-    e->depth++;
+    if (!number)
+        *f = (struct fold){v, VALUE_CONST, VALUE_CONST, VALUE_CONST};
+    else if (number == 1)
+        f->second = v;
+    if (type == TYPE_VECTOR || type == TYPE_MATRIX)
+        f->vector = v;
+    else if (spoil(f->scalars, v, &spoilt))
+        f->scalars = spoilt;
+    else if (v == VALUE_FULL)
+        f->scalars = v;
+}
+
+enum value
+fold_value(struct evaluation *e, uint32_t rule, const struct node *n, const struct fold *f)
+{
     switch (n->kind) {
     case NODE_NUMBER:
     case NODE_STRING:
-        v = VALUE_CONST;
-        break;
+        return VALUE_CONST;
     case NODE_SELECTOR:
-        v = value_of_binding(e, &e->analysis->states[rule].bindings[n->selector->number]);
-        break;
+        return value_of_binding(e, &e->analysis->states[rule].bindings[n->selector->number]);
     case NODE_SUBQUERY:
     case NODE_PAREN:
     case NODE_UNARY:
-        v = evaluate(e, rule, n->args[0]);
-        break;
+        return f->first;
     case NODE_BINARY:
-        v = value_of_binary(e, rule, n);
-        break;
+        return value_of_binary(n, f->first, f->second);
     case NODE_AGGREGATE:
-        v = value_of_aggregate(e, rule, n);
-        break;
+        return value_of_aggregate(f);
     case NODE_CALL:
-        v = value_of_call(e, rule, n);
-        break;
+        return value_of_call(e, n, f);
     }
+    return VALUE_UNKNOWN;
+}
+
+bool
+evaluation_may_go_on(struct evaluation *e)
+{
+    if (e->depth == LIMIT_EVALUATION || e->steps == LIMIT_STEPS || e->analysis->steps == LIMIT_ALL_STEPS)
+        return false;
+    e->steps++;
+    e->analysis->steps++;
+    return true;
+}
+
+enum value
+evaluate(struct evaluation *e, uint32_t rule, const struct node *n)
+{
+    struct fold f = {VALUE_CONST, VALUE_CONST, VALUE_CONST, VALUE_CONST};
+
+    if (!evaluation_may_go_on(e))
+        return VALUE_UNKNOWN;
+    e->depth++;
+    for (uint32_t i = 0; i < n->n_args; i++)
+        fold_argument(&f, n, i, evaluate(e, rule, n->args[i]));
+    enum value v = fold_value(e, rule, n, &f);
     e->depth--;
     return v;
 }

@@ -22,7 +22,9 @@ enum {
     LIMIT_EVALUATION = 4000,
     /* Parts of expressions that are evaluated for one verdict, and for all: seconds. 900 rules take a million. */
     LIMIT_STEPS = 20 * 1000 * 1000,
-    LIMIT_ALL_STEPS = 500 * 1000 * 1000,
+    LIMIT_ALL_STEPS = 200 * 1000 * 1000,
+    /* The same to say why; beyond that nothing is said. */
+    LIMIT_WHY_STEPS = 100 * 1000,
     /* Families that rules need, through all that they read, each rule's counted by itself. */
     LIMIT_NEEDS = 4 * 1000 * 1000,
     /* Families of a group from which on it is looked for one that can be replicated instead. Most groups have two to

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why a rule is what it is, in one sentence: the innermost part of its expression that makes it so. */
 #include "analysis_state.h"
+#include "limits.h"
 
 #include "core/bytes.h"
 
@@ -285,6 +286,10 @@ print_why(FILE *out, const struct view *view, uint32_t rule, enum rule_verdict v
         [RULE_UNKNOWN] = {is_unknown, print_unknown},
     };
     struct culprit c = find_culprit(view, rule, ways[verdict].suspects);
+    if (view->evaluation->steps == LIMIT_STEPS) {
+        fputs("it reads too much to say which part of it is the cause", out);
+        return;
+    }
     if (c.rule != rule) {
         struct ss_span name = view->evaluation->analysis->rules->items[c.rule].name;
         fprintf(out, "it reads `%.*s`, where ", (int)name.len, name.ptr);
@@ -295,7 +300,7 @@ print_why(FILE *out, const struct view *view, uint32_t rule, enum rule_verdict v
 int
 explain_rule(struct analysis *a, uint32_t rule, const uint32_t *places, enum rule_verdict verdict, const char **whyp)
 {
-    struct evaluation e = {.analysis = a, .places = places};
+    struct evaluation e = {.analysis = a, .places = places, .steps = LIMIT_STEPS - LIMIT_WHY_STEPS};
     const struct rule_result *result = &a->results[rule];
     struct servers servers;
     char *text = NULL;
