@@ -36,7 +36,8 @@ struct tool {
     const struct flag *flags;       /* the table */
     const char *values[TOOL_FLAGS]; /* by the flag's place in it; NULL: not given; "" of a flag without a value */
     struct config *config;
-    uint32_t count;
+    uint32_t count; /* 0: not given, where it need not be */
+    bool count_is_optional;
     char *authorization; /* what its file says */
 };
 
@@ -61,8 +62,15 @@ int tool_read_config(const struct config_flags *flags, struct config **configp);
  */
 int tool_read(struct tool *tool, int argc, char **argv, const char *usage);
 
-/* The configuration again, with n more split rules. 0: *configp is the caller's. Else an exit status, after saying why.
- */
+/* A line of [rules]. */
+struct tool_rule {
+    const char *action, *pattern; /* "split" */
+};
+
+/* The configuration again, with n lines more. 0: *configp is the caller's. Else an exit status, after saying why. */
+int tool_read_rules(struct tool *tool, const struct tool_rule *rules, size_t n, struct config **configp);
+
+/* The same for split rules. */
 int tool_read_split(struct tool *tool, char *const *patterns, size_t n, struct config **configp);
 
 /* Reads a number from 1 to SS_SHARD_COUNT_MAX of a flag. 0, or an exit status, after saying why. */

@@ -73,6 +73,14 @@ struct rule_result {
     const char *why; /* one sentence */
 };
 
+/* Whether it has to be evaluated over all servers: it is wrong, and not for want of a body's family. Parts that are
+   complete together do no harm to who reads all servers. */
+static inline bool
+rule_result_needs_ruler(const struct rule_result *result)
+{
+    return !rule_verdict_is_good(result->verdict) && result->verdict != RULE_IN_PARTS && !result->is_missing;
+}
+
 struct analysis;
 
 /* 0: *analysisp is the caller's, and borrows rules and the placement; a negative errno value: -E2BIG if the rules need
@@ -108,7 +116,6 @@ struct derivation {
     size_t n_groups;
     uint64_t replicated;             /* series of the families that are replicated by the lines */
     const struct rule_result *after; /* by the rules' order: with the lines */
-    const bool *needs_ruler;         /* likewise: it stays wrong, and is to be evaluated over all servers */
 };
 
 /* Lines that make as many rules right as lines can; the same ones at every call. 0: *derivationp is the caller's and

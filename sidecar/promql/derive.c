@@ -258,30 +258,18 @@ deriving_deinit(struct deriving *d)
     free(d->grouping.series);
 }
 
-/* Whether it has to be evaluated over all servers: it stays wrong, and not for want of a body's family. */
-static bool
-needs_ruler(const struct rule_result *after)
-{
-    return !rule_verdict_is_good(after->verdict) && after->verdict != RULE_IN_PARTS && !after->is_missing;
-}
-
 static int
 judge_after(struct deriving *d, struct derivation *out)
 {
     struct analysis *a = d->analysis;
     struct rule_result *after = arena_take(d->arena, (a->rules->n + 1) * sizeof(*after));
-    bool *ruler = arena_take(d->arena, (a->rules->n + 1) * sizeof(*ruler));
 
-    if (!after || !ruler)
+    if (!after)
         return -ENOMEM;
     if (a->rules->n)
         memcpy(after, a->results, a->rules->n * sizeof(*after));
-    int r = judge_all(a, d->places, after);
-    for (size_t i = 0; !r && i < a->rules->n; i++)
-        ruler[i] = needs_ruler(&after[i]);
     out->after = after;
-    out->needs_ruler = ruler;
-    return r;
+    return judge_all(a, d->places, after);
 }
 
 int
