@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "scrapeshard rules [flags] RULEFILE...\n"
+    "scrapeshard rules [flags] FILE...\n"
     "\n"
     "Reads recording and alerting rules (rule files of Prometheus, PrometheusRule, VMRule, List; - is standard\n"
     "input), and reports which of them are right when each server evaluates them over its own shard, why the others\n"
@@ -27,7 +27,7 @@ static int take_body(void *ctx, const struct flag *flag, const char *value);
 static const struct flag flags[] = {
     TOOL_COMMON_FLAGS,
     TOOL_ASKER_FLAGS("as Prometheus 2.42 asks"),
-    [BODY] = {"body", "FILE|URL", "a body of the service that the rules are for; may be repeated", take_body},
+    [BODY] = {"body", "FILE", "a body of a service that the rules are for, or its URL; may be repeated", take_body},
     [CONTENT_TYPE] = {"content-type", "CT", "of bodies that do not come with one (text/plain; version=0.0.4)",
                       tool_take},
     [CONTENT_TYPE + 1] = {NULL, NULL, NULL, NULL},

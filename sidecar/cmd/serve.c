@@ -46,6 +46,7 @@ static const char usage[] =
     "  plan       how a body falls into shards, what makes them uneven, and what would cure it\n"
     "  verify     proof that a running sidecar's shards are the whole\n"
     "  explain    the shard of a series, and why\n"
+    "  rules      which recording and alerting rules are right, and what makes the others right\n"
     "  split      a scrape without sockets: a body in, a shard's body out\n";
 
 static int

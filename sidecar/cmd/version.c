@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
+#include <yaml.h>
 
 int
 cmd_version(void)
@@ -28,6 +29,7 @@ cmd_version(void)
     printf("  OpenSSL    %s\n", OpenSSL_version(OPENSSL_VERSION_STRING));
     printf("  xxHash     %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
     printf("  PCRE2      %s\n", pcre2);
+    printf("  libyaml    %s\n", yaml_get_version_string());
     /* These do not tell at run time. */
     printf("  ISA-L      %d.%d.%d, when it was built\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
     printf("  inih       %s, when it was built\n", INIH_VERSION);

@@ -14,6 +14,7 @@
 
 struct yaml_file {
     yaml_parser_t parser;
+    struct ss_span bytes;
     struct arena arena;
     struct names anchors;             /* of the document */
     const struct yaml_value **values; /* by the anchor's number */
@@ -29,6 +30,7 @@ yaml_file_new(struct yaml_file **filep, struct ss_span bytes)
         free(f);
         return -ENOMEM;
     }
+    f->bytes = bytes;
     yaml_parser_set_encoding(&f->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&f->parser, (const unsigned char *)(bytes.len ? bytes.ptr : ""), bytes.len);
     *filep = f;
@@ -57,6 +59,21 @@ refuse(struct promql_error *error, yaml_mark_t mark, const char *reason)
     return EINVAL;
 }
 
+/* Where a byte is that is none of a text: libyaml only has its offset. */
+static yaml_mark_t
+mark_at(struct ss_span bytes, size_t offset)
+{
+    yaml_mark_t mark = {.index = 0};
+    for (size_t i = 0; i < offset && i < bytes.len; i++) {
+        mark.column += ((unsigned char)bytes.ptr[i] & 0xc0) != 0x80;
+        if (bytes.ptr[i] != '\n')
+            continue;
+        mark.line++;
+        mark.column = 0;
+    }
+    return mark;
+}
+
 static int
 refuse_yaml(const struct yaml_file *f, struct promql_error *error)
 {
@@ -67,10 +84,8 @@ refuse_yaml(const struct yaml_file *f, struct promql_error *error)
         return -ENOMEM;
     snprintf(reason, sizeof(reason), "expected YAML: %s%s%s", p->context ? p->context : "", p->context ? ": " : "",
              p->problem ? p->problem : "it cannot be read");
-    yaml_mark_t mark = p->problem_mark;
-    if (p->error == YAML_READER_ERROR)
-        mark = p->mark;
-    return refuse(error, mark, reason);
+    return refuse(error, p->error == YAML_READER_ERROR ? mark_at(f->bytes, p->problem_offset) : p->problem_mark,
+                  reason);
 }
 
 /* Values. */

@@ -251,7 +251,8 @@ test_patterns_that_are_none(void **state)
     } cases[] = {
         {SS_ACTION_DROP, SPAN("a(b"), 3, "missing closing parenthesis"},
         {SS_ACTION_KEEP, SPAN("a\\Cb"), 3, "using \\C is disabled by the application"},
-        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0, "there is no group to be the key; as in (job:.*):.* is right"},
+        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0,
+         "expected a capture group or a name for the key, as in (job:.*):.* or jobs: job:.*"},
         {SS_ACTION_COLOCATE, SPAN("(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)"), 0,
          "there are more than 16 groups; (?:...) is one that does not count"},
     };

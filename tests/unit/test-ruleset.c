@@ -103,7 +103,7 @@ static const struct {
     {"groups: [\n", 2, 1, "expected YAML"},
     {"groups:\n- name: g\n rules: []\n", 3, 2, "expected YAML"},
     {"groups:\n\t- name: g\n", 2, 1, "expected YAML"},
-    {"groups: \"\xff\"\n", 1, 1, "expected YAML"},
+    {"# \xc3\xa9\ngroups: \"\xff\"\n", 2, 10, "expected YAML"},
     {"groups: *a\n", 1, 9, "no anchor"},
     {"groups: &a [*a]\n", 1, 13, "inside the value"},
     /* Where in an expression: plain, quoted, in blocks. */
