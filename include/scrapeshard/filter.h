@@ -34,10 +34,10 @@ extern "C" {
 enum ss_filter_condition {
     SS_NO_EXPOSITION = 1, /* a record that no parser of the format accepts */
     SS_LINE_TOO_LONG,     /* a line longer than max_line; in protobuf, as much of a family before its name */
-    SS_BODY_CUT,          /* the body ended inside a record or before its end marker */
+    SS_BODY_TRUNCATED,    /* the body ended inside a record or before its end marker */
     SS_TOO_MANY,          /* more series or families than max_series or max_families, or names than memory is for */
     SS_RULE_FAILED,       /* a rule's pattern came to no end, so that nobody knows what it matches */
-    SS_KEY_IMPOSSIBLE,    /* a format in which the key cannot be honoured */
+    SS_KEY_IMPOSSIBLE,    /* a format in which the key cannot be honoured, or a family of protobuf that must not part */
 };
 
 /* Where and why a body failed. */
@@ -55,14 +55,14 @@ struct ss_filter_settings {
     size_t max_line;                /* bytes of the longest line taken, its LF included */
     uint64_t max_series;            /* of the whole body, whatever is let through; 0: any number */
     uint64_t max_families;          /* likewise; families by their keys' names */
-    bool census;                    /* count by family, for ss_filter_largest() */
+    bool census;                    /* count by family, for ss_filter_largest() and the counts of families */
 };
 
 /* Text, all shards, the default sharding, lines of up to 1 MiB, no other limits, no census. */
 struct ss_filter_settings ss_filter_settings_default(void);
 
-/* What went by so far. A family that comes back after another one counts again; under a key that parts families so
-   does each part. */
+/* What went by so far. With a census each family counts once; those that it has no room for, and all families without
+   one, count again when they reappear after another, and under a key that parts families so does each part. */
 struct ss_filter_counts {
     uint64_t bytes_seen, bytes_kept;
     uint64_t series_seen, series_kept;
@@ -104,7 +104,7 @@ struct ss_family_count {
     struct ss_span name;
     uint64_t series, bytes;
     /* How its samples fall: whole by the hash, for ss_sharding_place(); to every shard, to none; or not all alike. */
-    enum ss_family_fate { SS_FAMILY_HASHED, SS_FAMILY_EVERY, SS_FAMILY_DROPPED, SS_FAMILY_PARTS } fate;
+    enum ss_family_route { SS_FAMILY_BY_HASH, SS_FAMILY_ALL, SS_FAMILY_NONE, SS_FAMILY_SPLIT } route;
     uint64_t hash;
 };
 

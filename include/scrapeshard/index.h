@@ -51,15 +51,15 @@ int ss_index_select(const struct ss_index *index, const struct ss_shards *shards
  * with and without, and nothing is done for a body of which a family parts, or for counts as large as the body. Behind
  * ss_index_end(); another count's order is given up. 0 or -ENOMEM, and then there is none.
  */
-int ss_index_arrange(struct ss_index *index, uint32_t count);
+int ss_index_build_shard_lists(struct ss_index *index, uint32_t count);
 
 enum { SS_INDEX_LENT = 16 };
 
 /* How a part of a body falls: neighbours of one family and one fate. */
 struct ss_index_part {
     struct ss_span family; /* its name; empty if it has none, or is one of too many. Borrowed from the index. */
-    enum ss_index_fate { SS_INDEX_HASHED, SS_INDEX_EVERY, SS_INDEX_DROPPED, SS_INDEX_LOOSE, SS_INDEX_META } fate;
-    uint64_t hash; /* SS_INDEX_HASHED: of the key, for ss_sharding_place() */
+    enum ss_index_route { SS_INDEX_BY_HASH, SS_INDEX_ALL, SS_INDEX_NONE, SS_INDEX_UNKEYED, SS_INDEX_METADATA } route;
+    uint64_t hash; /* SS_INDEX_BY_HASH: of the key, for ss_sharding_place() */
     uint64_t series, bytes;
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every mistake of a config file, and what it comes to. */
+#include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
-#include "tool.h"
 
-#include "../service/config_print.h"
+#include "service/config/config_print.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static const char usage[] =
     "there is none, 1 if there is one, 2 if the command line is wrong.\n";
 
 struct check {
-    struct settings settings; /* must be first: the flags of settings.h take it for all there is */
+    struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
     bool print;
 };
 
@@ -55,19 +55,17 @@ cmd_check(int argc, char **argv)
 {
     struct check check = {.print = false};
     struct config *config = NULL;
-    int at = flags_read(argc, argv, flags, usage, &check), status = EXIT_FAILED;
+    int at = flags_read(argc, argv, flags, usage, &check), status;
 
     if (at < 0) {
         status = -at;
-    } else if (at != argc - 1) {
+    } else if (at != argc - 1 || !*argv[at]) {
         status = flags_refuse("check takes one file");
     } else {
         check.settings.flags.file = strcmp(argv[at], "-") != 0 ? argv[at] : "/dev/stdin";
-        int r = config_read(&config, &check.settings.flags, stderr);
-        if (r < 0)
-            fputs("scrapeshard: there is no memory to read it\n", stderr);
-        if (!r)
-            status = tool_end(report(&check, config, argv[at]));
+        status = cli_read_config(&check.settings.flags, &config);
+        if (!status)
+            status = cli_end(report(&check, config, argv[at]));
     }
     config_unref(config);
     settings_deinit(&check.settings);

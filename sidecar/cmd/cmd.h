@@ -6,10 +6,10 @@
  * or EXIT_USAGE; serve and rules have one more.
  */
 enum {
-    EXIT_FAILED = 1, /* it could not be done: a bad file, a port in use, a body that is no exposition */
-    EXIT_USAGE = 2,  /* the command line is wrong */
-    EXIT_BROKEN = 3, /* serve: the end came before that of the scrapes in flight */
-    EXIT_UNREAD = 3, /* rules: a file or expression could not be read */
+    EXIT_FAILED = 1,        /* it could not be done: a bad file, a port in use, a body that is no exposition */
+    EXIT_USAGE = 2,         /* the command line is wrong */
+    EXIT_DRAIN_TIMEOUT = 3, /* serve: the end came before that of the scrapes in flight */
+    EXIT_UNREAD = 3,        /* rules: a file or expression could not be read */
 };
 
 int cmd_serve(int argc, char **argv);

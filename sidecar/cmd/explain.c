@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a series goes, and why. */
+#include "cli_common.h"
 #include "cmd.h"
 #include "terminal.h"
-#include "tool.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,8 +16,8 @@ static const char usage[] =
     "told, 2 if the command line is wrong.\n";
 
 static const struct flag flags[] = {
-    TOOL_COMMON_FLAGS,
-    [TOOL_OWN] = {NULL, NULL, NULL, NULL},
+    CLI_COMMON_FLAGS,
+    [CLI_OWN] = {NULL, NULL, NULL, NULL},
 };
 
 /* What becomes of a series. */
@@ -56,11 +56,11 @@ print_text(const struct terminal *t, const char *name, struct ss_span value)
 }
 
 static void
-print_rule(const struct tool *tool, const struct terminal *t, const struct ss_explanation *e)
+print_rule(const struct cli *cli, const struct terminal *t, const struct ss_explanation *e)
 {
     print_name(t, "rule");
     if (!e->action)
-        printf("none: key = %s decides", tool_key_name(tool->config));
+        printf("none: key = %s decides", cli_key_name(cli->config));
     else if (!e->pattern.len)
         printf("%s, which nothing of it matches", e->action);
     else
@@ -69,48 +69,48 @@ print_rule(const struct tool *tool, const struct terminal *t, const struct ss_ex
 }
 
 static void
-print_explanation(const struct tool *tool, const struct terminal *t, const char *series, const struct ss_explanation *e)
+print_explanation(const struct cli *cli, const struct terminal *t, const char *series, const struct ss_explanation *e)
 {
-    enum fate fate = fate_of(e);
-    const struct config *c = tool->config;
+    enum fate route = fate_of(e);
+    const struct config *c = cli->config;
 
     printf("%s", terminal_colour(t, COLOUR_BOLD));
-    text_print_escaped(stdout, span_of(series));
+    log_escape_text(stdout, span_of(series));
     printf("%s\n", terminal_colour(t, COLOUR_NONE));
     print_text(t, "name", e->name);
     print_text(t, "family", e->family);
-    if (fate == ONE_SHARD) {
+    if (route == ONE_SHARD) {
         print_text(t, "key", e->key);
         print_name(t, "hash");
-        printf("%016" PRIx64 " (%s)\n", e->hash, tool_hash_name(c));
+        printf("%016" PRIx64 " (%s)\n", e->hash, cli_hash_name(c));
     }
     print_name(t, "shard");
-    if (fate == ONE_SHARD)
+    if (route == ONE_SHARD)
         printf("%s%u%s of %u (%s)\n", terminal_colour(t, COLOUR_GOOD),
-               ss_sharding_place(c->sharding, e->hash, tool->count), terminal_colour(t, COLOUR_NONE), tool->count,
-               tool_placement_name(c));
+               ss_sharding_place(c->sharding, e->hash, cli->count), terminal_colour(t, COLOUR_NONE), cli->count,
+               cli_placement_name(c));
     else
-        printf(fate == EVERY_SHARD ? "every one of %u\n" : "none of %u\n", tool->count);
-    print_rule(tool, t, e);
+        printf(route == EVERY_SHARD ? "every one of %u\n" : "none of %u\n", cli->count);
+    print_rule(cli, t, e);
 }
 
 static void
-json_explanation(const struct tool *tool, struct json *j, const char *series, const struct ss_explanation *e)
+json_explanation(const struct cli *cli, struct json *j, const char *series, const struct ss_explanation *e)
 {
     static const char *const fates[] = {[ONE_SHARD] = "one", [EVERY_SHARD] = "every", [NO_SHARD] = "none"};
-    enum fate fate = fate_of(e);
+    enum fate route = fate_of(e);
     char hash[20];
 
     json_open_object(j, NULL);
     json_text(j, "series", span_of(series));
     json_text(j, "name", e->name);
     json_text(j, "family", e->family);
-    json_word(j, "shards", fates[fate]);
-    if (fate == ONE_SHARD) {
+    json_word(j, "shards", fates[route]);
+    if (route == ONE_SHARD) {
         snprintf(hash, sizeof(hash), "%016" PRIx64, e->hash);
         json_text(j, "key", e->key);
         json_word(j, "hash", hash);
-        json_count(j, "shard", ss_sharding_place(tool->config->sharding, e->hash, tool->count));
+        json_count(j, "shard", ss_sharding_place(cli->config->sharding, e->hash, cli->count));
     } else {
         json_null(j, "key");
         json_null(j, "hash");
@@ -129,41 +129,41 @@ json_explanation(const struct tool *tool, struct json *j, const char *series, co
 
 /* Explains one series, by json if there is one. */
 static int
-explain(const struct tool *tool, struct json *j, const char *series, bool first)
+explain(const struct cli *cli, struct json *j, const char *series, bool first)
 {
     struct terminal t = terminal_of(stdout);
     struct ss_explanation e;
-    int r = ss_explain(tool->config->sharding, span_of(series), &e);
+    int r = ss_explain(cli->config->sharding, span_of(series), &e);
 
     if (r) {
         fprintf(stderr, "scrapeshard: ");
-        text_print_escaped(stderr, span_of(series));
+        log_escape_text(stderr, span_of(series));
         fprintf(stderr, ": %s\n", r > 0 ? e.reason : strerror(-r));
         return EXIT_FAILED;
     }
     if (j) {
-        json_explanation(tool, j, series, &e);
+        json_explanation(cli, j, series, &e);
         return 0;
     }
     if (!first)
         putchar('\n');
-    print_explanation(tool, &t, series, &e);
+    print_explanation(cli, &t, series, &e);
     return 0;
 }
 
 static int
-explain_all(const struct tool *tool, char **names, int n)
+explain_all(const struct cli *cli, char **names, int n)
 {
-    struct json json = {.out = stdout}, *j = tool->values[TOOL_JSON] ? &json : NULL;
+    struct json json = {.out = stdout}, *j = cli->values[CLI_JSON] ? &json : NULL;
     int status = 0;
 
     if (j) {
         json_open_object(j, NULL);
-        tool_json_sharding(tool, j);
+        cli_json_sharding(cli, j);
         json_open_array(j, "series");
     }
     for (int i = 0; i < n; i++)
-        status |= explain(tool, j, names[i], i == 0);
+        status |= explain(cli, j, names[i], i == 0);
     if (j) {
         json_close_array(j);
         json_close_object(j);
@@ -174,15 +174,15 @@ explain_all(const struct tool *tool, char **names, int n)
 int
 cmd_explain(int argc, char **argv)
 {
-    struct tool tool = {.flags = flags};
-    int at = tool_read(&tool, argc, argv, usage), status;
+    struct cli cli = {.flags = flags};
+    int at = cli_read(&cli, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at == argc)
         status = flags_refuse("explain takes the name of a series, or several");
     else
-        status = tool_end(explain_all(&tool, argv + at, argc - at));
-    tool_deinit(&tool);
+        status = cli_end(explain_all(&cli, argv + at, argc - at));
+    cli_deinit(&cli);
     return status;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flags.h"
 
+#include "cli_common.h"
 #include "cmd.h"
-#include "tool.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ flags_read(int argc, char **argv, const struct flag *flags, const char *usage, v
             return i + 1;
         if (!strcmp(word, "help") || !strcmp(word, "h")) {
             print_help(flags, usage);
-            exit(tool_end(EXIT_SUCCESS));
+            exit(cli_end(EXIT_SUCCESS));
         }
         while (f->name && (strlen(f->name) != len || strncmp(f->name, word, len) != 0))
             f++;

@@ -10,10 +10,10 @@
 enum { SERIES = 'S' };
 
 static int
-add_text(struct bytes *bytes, struct ss_span text)
+add_text(struct buffer *bytes, struct ss_span text)
 {
-    int r = bytes_add(bytes, (struct ss_span){(const char *)&text.len, sizeof(text.len)});
-    return r ? r : bytes_add(bytes, text);
+    int r = buffer_add(bytes, (struct ss_span){(const char *)&text.len, sizeof(text.len)});
+    return r ? r : buffer_add(bytes, text);
 }
 
 static struct ss_span
@@ -42,7 +42,7 @@ identity_begin(struct identity *x, size_t room)
 }
 
 struct ss_span
-identity_meaning(struct identity *x, const struct name *name)
+identity_unescape_part(struct identity *x, const struct name *name)
 {
     struct ss_span bytes = name_bytes(name, x->values.ptr + x->values.len);
     if (name->escaped)
@@ -53,7 +53,7 @@ identity_meaning(struct identity *x, const struct name *name)
 int
 identity_add(struct identity *x, const struct label *label)
 {
-    struct identity_label added = {identity_meaning(x, &label->name), identity_meaning(x, &label->value)};
+    struct identity_label added = {identity_unescape_part(x, &label->name), identity_unescape_part(x, &label->value)};
     if (!added.value.len)
         return 0;
     if (x->n == x->capacity) {
@@ -82,7 +82,7 @@ identity_end(struct identity *x, struct ss_span name)
 {
     char kind = SERIES;
     x->bytes.len = 0;
-    int r = bytes_add(&x->bytes, (struct ss_span){&kind, 1});
+    int r = buffer_add(&x->bytes, (struct ss_span){&kind, 1});
     if (!r)
         r = add_text(&x->bytes, name);
     if (x->n)
@@ -99,7 +99,7 @@ int
 identity_of_meta(struct identity *x, char kind, struct ss_span name)
 {
     x->bytes.len = 0;
-    int r = bytes_add(&x->bytes, (struct ss_span){&kind, 1});
+    int r = buffer_add(&x->bytes, (struct ss_span){&kind, 1});
     return r ? r : add_text(&x->bytes, name);
 }
 
@@ -174,7 +174,7 @@ identity_print(FILE *out, struct ss_span bytes)
 void
 identity_deinit(struct identity *x)
 {
-    bytes_deinit(&x->bytes);
-    bytes_deinit(&x->values);
+    buffer_deinit(&x->bytes);
+    buffer_deinit(&x->values);
     free(x->labels);
 }

@@ -5,15 +5,15 @@
  * What makes two series one, whatever their labels' order and escapes: bytes that are equal if and only if the series
  * are. A label without a value is none. Metadata have such bytes too, which no series has.
  */
-#include "../core/bytes.h"
-#include "../core/labels.h"
+#include "core/base/buffer.h"
+#include "core/text/labels.h"
 
 #include <stdio.h>
 
 /* Builds one; zeroed is ready, to be freed with identity_deinit(). */
 struct identity {
-    struct bytes bytes;  /* what was built last */
-    struct bytes values; /* what names and values mean that have escapes */
+    struct buffer bytes;  /* what was built last */
+    struct buffer values; /* what names and values mean that have escapes */
     struct identity_label {
         struct ss_span name, value;
     } * labels;
@@ -26,7 +26,7 @@ struct identity {
 int identity_begin(struct identity *identity, size_t room);
 
 /* What a name or value means; borrowed, perhaps from the name, until the next beginning. */
-struct ss_span identity_meaning(struct identity *identity, const struct name *name);
+struct ss_span identity_unescape_part(struct identity *identity, const struct name *name);
 
 /* Adds a label to the series. The label's bytes are needed until its end. */
 int identity_add(struct identity *identity, const struct label *label);

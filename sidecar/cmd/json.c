@@ -3,7 +3,7 @@
 
 #include "terminal.h"
 
-#include "../service/utf8.h"
+#include "service/base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -6,7 +6,8 @@
 #include "source.h"
 #include "terminal.h"
 
-#include "../service/values.h"
+#include "service/config/config_value.h"
+#include "service/config/upstream_url.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,16 +21,16 @@ static const char usage[] =
     "other counts would give, and what a change of the count would move. Exits 0; 1 if the body cannot be had\n"
     "or is no exposition, 2 if the command line is wrong.\n";
 
-enum { CONTENT_TYPE = TOOL_OWN_OF_ASKER, TO, TARGETS, INTERVAL };
+enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL };
 
 static const struct flag flags[] = {
-    TOOL_COMMON_FLAGS,
-    TOOL_ASKER_FLAGS("as Prometheus 2.42 asks"),
+    CLI_COMMON_FLAGS,
+    CLI_HTTP_FLAGS("as Prometheus 2.42 asks"),
     [CONTENT_TYPE] = {"content-type", "CT", "of a body that does not come with one (text/plain; version=0.0.4)",
-                      tool_take},
-    [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", tool_take},
-    [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", tool_take},
-    [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", tool_take},
+                      cli_take},
+    [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", cli_take},
+    [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", cli_take},
+    [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", cli_take},
     [INTERVAL + 1] = {NULL, NULL, NULL, NULL},
 };
 
@@ -55,7 +56,7 @@ plan_settings(const struct config *config, const char *content_type)
 static int
 read_fleet(struct plan *p)
 {
-    const char *targets = p->tool.values[TARGETS], *interval = p->tool.values[INTERVAL], *wrong;
+    const char *targets = p->cli.values[TARGETS], *interval = p->cli.values[INTERVAL], *wrong;
     int64_t ms = 60000;
 
     if (interval && !targets)
@@ -73,8 +74,10 @@ read_fleet(struct plan *p)
 static int
 read_flags(struct plan *p)
 {
-    p->to = p->tool.count < SS_SHARD_COUNT_MAX ? p->tool.count + 1 : p->tool.count;
-    int status = p->tool.values[TO] ? tool_read_count(&p->tool, TO, &p->to) : 0;
+    p->to = p->cli.count < SS_SHARD_COUNT_MAX ? p->cli.count + 1 : p->cli.count;
+    int status = p->cli.values[TO] ? cli_read_count(&p->cli, TO, &p->to) : 0;
+    if (!status)
+        status = cli_check_asking(&p->cli);
     return status ? status : read_fleet(p);
 }
 
@@ -84,13 +87,13 @@ static int
 read_url(struct plan *p, const char *url, const struct ss_filter_settings *settings, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
-    struct getter *getter;
-    int status = tool_open_url(&getter, &p->tool, url, prometheus_accept);
+    struct http_client *client;
+    int status = cli_open_url(&client, &p->cli, url, prometheus_accept);
     if (status)
         return status;
-    status = source_read_url(indexp, getter, NULL, settings, why);
-    getter_free(getter);
-    return status ? tool_fail(url, why) : 0;
+    status = source_read_url(indexp, client, NULL, settings, why);
+    http_client_free(client);
+    return status ? cli_fail(p->name, why) : 0;
 }
 
 static int
@@ -98,29 +101,30 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
 {
     char why[SOURCE_REASON];
 
-    if (where && get_is_url(where)) {
-        p->name = where;
+    if (where && http_client_is_url(where)) {
+        p->url = url_shown(where);
+        p->name = p->url ? p->url : "";
         return read_url(p, where, settings, indexp);
     }
     const char *path = where && strcmp(where, "-") != 0 ? where : NULL;
     p->name = path ? path : "standard input";
-    return source_read_file(indexp, path, settings, why) ? tool_fail(p->name, why) : 0;
+    return source_read_file(indexp, path, settings, why) ? cli_fail(p->name, why) : 0;
 }
 
 /* The plan. */
 
 /* What each of the usual counts gives. */
 static int
-weigh_counts(struct plan *p)
+evaluate_counts(struct plan *p)
 {
-    struct progress progress = progress_begin("counts weighed");
-    struct load loads[COUNTS_MOST];
+    struct progress progress = progress_start("counts weighed");
+    struct shard_load loads[COUNTS_MAX];
     int r = 0;
 
-    for (uint32_t n = COUNTS_LEAST; n <= COUNTS_MOST && !r; n++) {
-        r = fall_loads(&p->fall, n, loads);
+    for (uint32_t n = COUNTS_MIN; n <= COUNTS_MAX && !r; n++) {
+        r = plan_distribution_loads(&p->distribution, n, loads);
         p->counts[n] = balance_of(loads, n);
-        progress_tell(&progress, n, COUNTS_MOST);
+        progress_update(&progress, n, COUNTS_MAX);
     }
     progress_end(&progress);
     return r;
@@ -129,18 +133,18 @@ weigh_counts(struct plan *p)
 static int
 make_plan(struct plan *p, const struct ss_index *index)
 {
-    int r = fall_init(&p->fall, index, p->tool.config);
-    p->loads = calloc(p->tool.count, sizeof(*p->loads));
+    int r = plan_distribution_init(&p->distribution, index, p->cli.config);
+    p->loads = calloc(p->cli.count, sizeof(*p->loads));
     if (!r)
-        r = p->loads ? fall_loads_exactly(&p->fall, p->tool.count, p->loads) : -ENOMEM;
+        r = p->loads ? plan_distribution_loads_exactly(&p->distribution, p->cli.count, p->loads) : -ENOMEM;
     if (!r)
-        r = weigh_counts(p);
+        r = evaluate_counts(p);
     if (r)
-        return tool_fail(p->name, strerror(-r));
-    p->balance = balance_of(p->loads, p->tool.count);
-    p->n_shares = fall_largest(&p->fall, p->tool.count, p->balance.fullest, p->shares, SHARES);
+        return cli_fail(p->name, strerror(-r));
+    p->balance = balance_of(p->loads, p->cli.count);
+    p->n_shares = plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->shares, SHARES_MAX);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
-        p->moved[placement] = fall_moved(&p->fall, placement, p->tool.count, p->to);
+        p->moved[placement] = plan_distribution_moved(&p->distribution, placement, p->cli.count, p->to);
     return 0;
 }
 
@@ -148,29 +152,29 @@ struct cost
 plan_cost_before(const struct plan *p, uint64_t body)
 {
     double one = (double)p->targets * (double)body / p->interval;
-    return (struct cost){one * p->tool.count, one, one};
+    return (struct cost){one * p->cli.count, one, one};
 }
 
 struct cost
 plan_cost_after(const struct plan *p, double mean, uint64_t most)
 {
     double one = (double)p->targets * mean / p->interval;
-    return (struct cost){one * p->tool.count, one, (double)p->targets * (double)most / p->interval};
+    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / p->interval};
 }
 
 static int
 plan_body(struct plan *p, const char *where)
 {
-    const char *type = p->tool.values[CONTENT_TYPE];
-    struct ss_filter_settings settings = plan_settings(p->tool.config, type ? type : "text/plain; version=0.0.4");
+    const char *type = p->cli.values[CONTENT_TYPE];
+    struct ss_filter_settings settings = plan_settings(p->cli.config, type ? type : "text/plain; version=0.0.4");
     struct ss_index *index = NULL;
 
     int status = read_body(p, where, &settings, &index);
     if (!status)
         status = make_plan(p, index);
     if (!status)
-        status = cure_find(&p->cure, &p->tool, &p->fall, &p->balance);
-    if (!status && p->tool.values[TOOL_JSON])
+        status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance);
+    if (!status && p->cli.values[CLI_JSON])
         plan_print_json(p);
     else if (!status)
         plan_print(p);
@@ -181,8 +185,8 @@ plan_body(struct plan *p, const char *where)
 int
 cmd_plan(int argc, char **argv)
 {
-    struct plan plan = {.tool = {.flags = flags}};
-    int at = tool_read(&plan.tool, argc, argv, usage), status;
+    struct plan plan = {.cli = {.flags = flags}};
+    int at = cli_read(&plan.cli, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
@@ -191,10 +195,11 @@ cmd_plan(int argc, char **argv)
     else
         status = read_flags(&plan);
     if (!status)
-        status = tool_end(plan_body(&plan, argv[at]));
-    fall_deinit(&plan.fall);
-    cure_deinit(&plan.cure);
+        status = cli_end(plan_body(&plan, argv[at]));
+    plan_distribution_deinit(&plan.distribution);
+    split_advice_deinit(&plan.advice);
     free(plan.loads);
-    tool_deinit(&plan.tool);
+    free(plan.url);
+    cli_deinit(&plan.cli);
     return status;
 }

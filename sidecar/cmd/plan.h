@@ -2,12 +2,12 @@
 #ifndef CMD_PLAN_H
 #define CMD_PLAN_H
 /* How a body falls into shards: what plan finds out, and what it tells. */
-#include "tool.h"
+#include "cli_common.h"
 
 #include <scrapeshard/index.h>
 
 /* How the body falls, whatever the count: its parts by family, kind and hash, none twice. */
-struct fall {
+struct plan_distribution {
     const struct config *config;
     const struct ss_index *index;
     struct ss_index_part
@@ -20,12 +20,12 @@ struct fall {
 };
 
 /* What a shard has. */
-struct load {
+struct shard_load {
     uint64_t series, bytes, families;
 };
 
 /* What a count gives. */
-struct balance {
+struct shard_balance {
     uint32_t count, fullest;
     uint64_t most_series, most_bytes;
     double mean_series, mean_bytes; /* of the shards */
@@ -35,39 +35,43 @@ struct balance {
 /* How plan reads a body. content_type is borrowed. */
 struct ss_filter_settings plan_settings(const struct config *config, const char *content_type);
 
-/* 0 or -ENOMEM; to be freed with fall_deinit() in both cases. */
-int fall_init(struct fall *fall, const struct ss_index *index, const struct config *config);
-void fall_deinit(struct fall *fall);
+/* 0 or -ENOMEM; to be freed with plan_distribution_deinit() in both cases. */
+int plan_distribution_init(struct plan_distribution *distribution, const struct ss_index *index,
+                           const struct config *config);
+void plan_distribution_deinit(struct plan_distribution *distribution);
 
 /* The loads of count shards. 0 or -ENOMEM. Where metadata go with series, bytes are only nearly right. */
-int fall_loads(const struct fall *fall, uint32_t count, struct load *loads);
+int plan_distribution_loads(const struct plan_distribution *distribution, uint32_t count, struct shard_load *loads);
 
 /* The same, with all bytes right. Slower. */
-int fall_loads_exactly(const struct fall *fall, uint32_t count, struct load *loads);
+int plan_distribution_loads_exactly(const struct plan_distribution *distribution, uint32_t count,
+                                    struct shard_load *loads);
 
-struct balance balance_of(const struct load *loads, uint32_t count);
+struct shard_balance balance_of(const struct shard_load *loads, uint32_t count);
 
 /* A family in a shard. */
-struct share {
+struct family_share {
     struct ss_span family; /* borrowed from the index */
     uint64_t series, bytes;
 };
 
-enum { SHARES = 5, COUNTS_LEAST = 2, COUNTS_MOST = 128, CURE_MOST = 55 };
+enum { SHARES_MAX = 5, COUNTS_MIN = 2, COUNTS_MAX = 128, SPLIT_ADVICE_MAX = 55 };
 
 /* The families with the most series in a shard, largest first; how many were written. */
-size_t fall_largest(const struct fall *fall, uint32_t count, uint32_t shard, struct share *out, size_t n);
+size_t plan_distribution_largest(const struct plan_distribution *distribution, uint32_t count, uint32_t shard,
+                                 struct family_share *out, size_t n);
 
 /* How many series change their shard from one count to another. */
-uint64_t fall_moved(const struct fall *fall, enum ss_placement placement, uint32_t from, uint32_t to);
+uint64_t plan_distribution_moved(const struct plan_distribution *distribution, enum ss_placement placement,
+                                 uint32_t from, uint32_t to);
 
 /* Split rules that were tried. */
-struct cure {
-    char *patterns[CURE_MOST];
+struct split_advice {
+    char *patterns[SPLIT_ADVICE_MAX];
     size_t n; /* 0: nothing helps */
     size_t families;
     bool needed; /* the skew is not as small as it gets */
-    struct balance balance;
+    struct shard_balance balance;
 };
 
 /* Above such a skew by series a cure is looked for. */
@@ -75,26 +79,28 @@ struct cure {
 
 /*
  * Looks for the fewest families whose splitting makes the shards about as even as splitting can, by trying. 0, or an
- * exit status, after saying why; to be freed with cure_deinit() in both cases.
+ * exit status, after saying why; to be freed with split_advice_deinit() in both cases.
  */
-int cure_find(struct cure *cure, struct tool *tool, const struct fall *fall, const struct balance *before);
-void cure_deinit(struct cure *cure);
+int split_advice_find(struct split_advice *advice, struct cli *cli, const struct plan_distribution *distribution,
+                      const struct shard_balance *before);
+void split_advice_deinit(struct split_advice *advice);
 
 /* All that is told. */
 struct plan {
-    struct tool tool; /* must be first: its functions take it for all there is */
+    struct cli cli;   /* must be first: its functions take it for all there is */
     const char *name; /* of the body's source */
+    char *url;        /* it, as it may be told, if it is one */
     uint32_t to;
     uint64_t targets; /* 0: nobody asks for the fleet */
     double interval;  /* seconds */
-    struct fall fall;
-    struct load *loads;
-    struct balance balance;
-    struct balance counts[COUNTS_MOST + 1]; /* by their count */
-    struct share shares[SHARES];
+    struct plan_distribution distribution;
+    struct shard_load *loads;
+    struct shard_balance balance;
+    struct shard_balance counts[COUNTS_MAX + 1]; /* by their count */
+    struct family_share shares[SHARES_MAX];
     size_t n_shares;
     uint64_t moved[2]; /* by enum ss_placement */
-    struct cure cure;
+    struct split_advice advice;
 };
 
 /* What the fleet does in a second: all of its servers, one of them, and the fullest. */

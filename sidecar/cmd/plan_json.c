@@ -5,7 +5,7 @@
 #include <string.h>
 
 static void
-write_balance(struct json *j, const char *key, const struct balance *b)
+write_balance(struct json *j, const char *key, const struct shard_balance *b)
 {
     json_open_object(j, key);
     json_count(j, "shard_count", b->count);
@@ -22,7 +22,7 @@ write_balance(struct json *j, const char *key, const struct balance *b)
 static void
 write_body(struct json *j, const struct plan *p)
 {
-    const struct fall *f = &p->fall;
+    const struct plan_distribution *f = &p->distribution;
     json_open_object(j, "body");
     json_text(j, "source", (struct ss_span){p->name, strlen(p->name)});
     json_word(j, "format", ss_index_format(f->index));
@@ -38,7 +38,7 @@ static void
 write_shards(struct json *j, const struct plan *p)
 {
     json_open_array(j, "shards");
-    for (uint32_t i = 0; i < p->tool.count; i++) {
+    for (uint32_t i = 0; i < p->cli.count; i++) {
         json_open_object(j, NULL);
         json_count(j, "shard", i);
         json_count(j, "series", p->loads[i].series);
@@ -64,13 +64,13 @@ write_causes(struct json *j, const struct plan *p)
 }
 
 static void
-write_cure(struct json *j, const struct cure *c)
+write_split_advice(struct json *j, const struct split_advice *c)
 {
     if (!c->n) {
-        json_null(j, "cure");
+        json_null(j, "suggested_split");
         return;
     }
-    json_open_object(j, "cure");
+    json_open_object(j, "suggested_split");
     json_open_array(j, "split");
     for (size_t i = 0; i < c->n; i++)
         json_word(j, NULL, c->patterns[i]);
@@ -84,7 +84,7 @@ static void
 write_counts(struct json *j, const struct plan *p)
 {
     json_open_array(j, "counts");
-    for (uint32_t n = COUNTS_LEAST; n <= COUNTS_MOST; n++)
+    for (uint32_t n = COUNTS_MIN; n <= COUNTS_MAX; n++)
         write_balance(j, NULL, &p->counts[n]);
     json_close_array(j);
 }
@@ -93,7 +93,7 @@ static void
 write_move(struct json *j, const struct plan *p)
 {
     json_open_object(j, "move");
-    json_count(j, "from", p->tool.count);
+    json_count(j, "from", p->cli.count);
     json_count(j, "to", p->to);
     json_count(j, "modulo_series", p->moved[SS_PLACE_MODULO]);
     json_count(j, "jump_series", p->moved[SS_PLACE_JUMP]);
@@ -120,13 +120,13 @@ write_fleet(struct json *j, const struct plan *p)
     json_open_object(j, "fleet");
     json_count(j, "targets", p->targets);
     json_number(j, "interval_seconds", p->interval);
-    json_count(j, "servers", p->tool.count);
+    json_count(j, "servers", p->cli.count);
     json_open_object(j, "samples_per_second");
-    write_cost(j, "before", plan_cost_before(p, p->fall.series));
+    write_cost(j, "before", plan_cost_before(p, p->distribution.series));
     write_cost(j, "after", plan_cost_after(p, p->balance.mean_series, p->balance.most_series));
     json_close_object(j);
     json_open_object(j, "bytes_per_second");
-    write_cost(j, "before", plan_cost_before(p, p->fall.bytes));
+    write_cost(j, "before", plan_cost_before(p, p->distribution.bytes));
     write_cost(j, "after", plan_cost_after(p, p->balance.mean_bytes, p->balance.most_bytes));
     json_close_object(j);
     json_close_object(j);
@@ -137,12 +137,12 @@ plan_print_json(const struct plan *p)
 {
     struct json json = {.out = stdout}, *j = &json;
     json_open_object(j, NULL);
-    tool_json_sharding(&p->tool, j);
+    cli_json_sharding(&p->cli, j);
     write_body(j, p);
     write_shards(j, p);
     write_balance(j, "balance", &p->balance);
     write_causes(j, p);
-    write_cure(j, &p->cure);
+    write_split_advice(j, &p->advice);
     write_counts(j, p);
     write_move(j, p);
     write_fleet(j, p);

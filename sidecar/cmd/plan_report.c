@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Lines of shards where no terminal says how many fit. */
-enum { LINES = 40, LINES_LEAST = 8, LINES_BESIDE = 6 };
+enum { LINES = 40, LINES_MIN = 8, LINES_BESIDE = 6 };
 
 /* A shard is drawn as too full from so many times the mean on. */
 #define TOO_FULL 1.5
@@ -45,13 +45,13 @@ percent(uint64_t part, uint64_t whole)
 static void
 print_body(const struct plan *p, const struct terminal *t)
 {
-    const struct fall *f = &p->fall;
+    const struct plan_distribution *f = &p->distribution;
     printf("%s", terminal_colour(t, COLOUR_BOLD));
     text_print(stdout, (struct ss_span){p->name, strlen(p->name)});
     printf("%s: %" PRIu64 " series in %" PRIu64 " families, %s of %s\n", terminal_colour(t, COLOUR_NONE), f->series,
            f->families, scale((double)f->bytes, "B").text, ss_index_format(f->index));
-    printf("key = %s, hash = %s, placement = %s\n", tool_key_name(f->config), tool_hash_name(f->config),
-           tool_placement_name(f->config));
+    printf("key = %s, hash = %s, placement = %s\n", cli_key_name(f->config), cli_hash_name(f->config),
+           cli_placement_name(f->config));
     if (f->every)
         printf("%" PRIu64 " series are replicated: every shard has them\n", f->every);
     if (f->dropped)
@@ -67,21 +67,21 @@ print_shards(const struct plan *p, const struct terminal *t, uint32_t first, uin
     for (uint32_t i = first; i <= last; i++)
         if (p->loads[i].series > p->loads[fullest].series)
             fullest = i;
-    const struct load *l = &p->loads[fullest];
+    const struct shard_load *l = &p->loads[fullest];
     snprintf(name, sizeof(name), first == last ? "%u" : "%u-%u", first, last);
-    int width = printf("%11s %10" PRIu64 " %9" PRIu64 " %9s  ", name, l->series, l->families,
-                       scale((double)l->bytes, "B").text);
+    int used =
+        printf("%11s %10" PRIu64 " %9" PRIu64 " %9s", name, l->series, l->families, scale((double)l->bytes, "B").text);
     bool bad = (double)l->series > TOO_FULL * p->balance.mean_series;
     fputs(terminal_colour(t, bad ? COLOUR_BAD : COLOUR_GOOD), stdout);
-    terminal_bar(t, stdout, (double)l->series, (double)p->balance.most_series, t->columns - (unsigned)width - 1);
+    terminal_bar(t, stdout, (double)l->series, (double)p->balance.most_series, used);
     printf("%s\n", terminal_colour(t, COLOUR_NONE));
 }
 
 static void
 print_chart(const struct plan *p, const struct terminal *t)
 {
-    uint32_t count = p->tool.count;
-    uint32_t lines = !t->rows ? LINES : t->rows < LINES_LEAST + LINES_BESIDE ? LINES_LEAST : t->rows - LINES_BESIDE;
+    uint32_t count = p->cli.count;
+    uint32_t lines = !t->rows ? LINES : t->rows < LINES_MIN + LINES_BESIDE ? LINES_MIN : t->rows - LINES_BESIDE;
     uint32_t step = (count + lines - 1) / lines;
 
     print_heading(t, "      shard     series  families      bytes");
@@ -100,7 +100,7 @@ print_causes(const struct plan *p, const struct terminal *t)
     snprintf(heading, sizeof(heading), "Shard %u is the fullest. Its largest families:", p->balance.fullest);
     print_heading(t, heading);
     for (size_t i = 0; i < p->n_shares; i++) {
-        const struct share *s = &p->shares[i];
+        const struct family_share *s = &p->shares[i];
         printf("%11" PRIu64 " series %9s %4.0f %%  ", s->series, scale((double)s->bytes, "B").text,
                percent(s->series, p->balance.most_series));
         text_print(stdout, s->family);
@@ -109,16 +109,16 @@ print_causes(const struct plan *p, const struct terminal *t)
 }
 
 static void
-print_tried(const char *what, const struct balance *b)
+print_tried(const char *what, const struct shard_balance *b)
 {
     printf("%-14s %9" PRIu64 " %9.2f %9.2f\n", what, b->most_series, b->by_series, b->by_bytes);
 }
 
 static void
-print_cure(const struct plan *p, const struct terminal *t)
+print_split_advice(const struct plan *p, const struct terminal *t)
 {
-    const struct cure *c = &p->cure;
-    if (!c->needed || p->tool.count == 1)
+    const struct split_advice *c = &p->advice;
+    if (!c->needed || p->cli.count == 1)
         return;
     if (!c->n) {
         print_heading(t, "To split families would not make it more even: fewer shards would.");
@@ -138,7 +138,6 @@ static void
 print_counts(const struct plan *p, const struct terminal *t)
 {
     static const uint32_t shown[] = {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128};
-    enum { PREFIX = 47 };
 
     print_heading(t, "Other counts:");
     printf("%s      shards   fullest by series  by bytes%s\n", terminal_colour(t, COLOUR_DIM),
@@ -148,9 +147,9 @@ print_counts(const struct plan *p, const struct terminal *t)
         if (p->counts[shown[i]].by_series > most)
             most = p->counts[shown[i]].by_series;
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
-        const struct balance *b = &p->counts[shown[i]];
-        printf("%12u %9" PRIu64 " %9.2f %9.2f  ", b->count, b->most_series, b->by_series, b->by_bytes);
-        terminal_bar(t, stdout, b->by_series, most, t->columns - PREFIX);
+        const struct shard_balance *b = &p->counts[shown[i]];
+        int used = printf("%12u %9" PRIu64 " %9.2f %9.2f", b->count, b->most_series, b->by_series, b->by_bytes);
+        terminal_bar(t, stdout, b->by_series, most, used);
         putchar('\n');
     }
 }
@@ -159,11 +158,11 @@ static void
 print_move(const struct plan *p, const struct terminal *t)
 {
     char heading[80];
-    snprintf(heading, sizeof(heading), "From %u to %u shards, series that change their shard:", p->tool.count, p->to);
+    snprintf(heading, sizeof(heading), "From %u to %u shards, series that change their shard:", p->cli.count, p->to);
     print_heading(t, heading);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
         printf("%12s %9" PRIu64 " %8.1f %%\n", placement == SS_PLACE_JUMP ? "jump" : "modulo", p->moved[placement],
-               percent(p->moved[placement], p->fall.series));
+               percent(p->moved[placement], p->distribution.series));
 }
 
 static void
@@ -177,7 +176,7 @@ print_cost(const char *what, const char *unit, struct cost before, struct cost a
 static void
 print_fleet(const struct plan *p, const struct terminal *t)
 {
-    uint32_t count = p->tool.count;
+    uint32_t count = p->cli.count;
     char heading[120];
     if (!p->targets)
         return;
@@ -186,12 +185,12 @@ print_fleet(const struct plan *p, const struct terminal *t)
     print_heading(t, heading);
     printf("%s%-23s %12s %12s %12s%s\n", terminal_colour(t, COLOUR_DIM), "", "all servers", "one server", "the fullest",
            terminal_colour(t, COLOUR_NONE));
-    print_cost("samples parsed", "/s", plan_cost_before(p, p->fall.series),
+    print_cost("samples parsed", "/s", plan_cost_before(p, p->distribution.series),
                plan_cost_after(p, p->balance.mean_series, p->balance.most_series));
-    print_cost("bytes received", "B/s", plan_cost_before(p, p->fall.bytes),
+    print_cost("bytes received", "B/s", plan_cost_before(p, p->distribution.bytes),
                plan_cost_after(p, p->balance.mean_bytes, p->balance.most_bytes));
     printf("Before, each server parses every body and throws %u/%u of it away.\n", count - 1, count);
-    if (!strcmp(ss_index_format(p->fall.index), "protobuf"))
+    if (!strcmp(ss_index_format(p->distribution.index), "protobuf"))
         puts("A histogram or summary counts as one series in protobuf.");
 }
 
@@ -203,7 +202,7 @@ plan_print(const struct plan *p)
     print_chart(p, &t);
     if (p->n_shares)
         print_causes(p, &t);
-    print_cure(p, &t);
+    print_split_advice(p, &t);
     print_counts(p, &t);
     print_move(p, &t);
     print_fleet(p, &t);

@@ -5,7 +5,7 @@
 #include "cmd.h"
 #include "terminal.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 #include "promql/limits.h"
 
 #include <errno.h>
@@ -20,16 +20,16 @@ static const char usage[] =
     "are not, and the [rules] lines that make them right. Exits 0 if all are right, 1 if not, 2 if the command line\n"
     "is wrong, 3 if a file or an expression cannot be read.\n";
 
-enum { BODY = TOOL_OWN_OF_ASKER, CONTENT_TYPE };
+enum { BODY = CLI_OWN_HTTP, CONTENT_TYPE };
 
 static int take_body(void *ctx, const struct flag *flag, const char *value);
 
 static const struct flag flags[] = {
-    TOOL_COMMON_FLAGS,
-    TOOL_ASKER_FLAGS("as Prometheus 2.42 asks"),
+    CLI_COMMON_FLAGS,
+    CLI_HTTP_FLAGS("as Prometheus 2.42 asks"),
     [BODY] = {"body", "FILE", "a body of a service that the rules are for, or its URL; may be repeated", take_body},
     [CONTENT_TYPE] = {"content-type", "CT", "of bodies that do not come with one (text/plain; version=0.0.4)",
-                      tool_take},
+                      cli_take},
     [CONTENT_TYPE + 1] = {NULL, NULL, NULL, NULL},
 };
 
@@ -52,13 +52,13 @@ take_body(void *ctx, const struct flag *flag, const char *value)
 
 /* Reads a file up to one byte more than a rule file may have. 0 or a positive errno value. */
 static int
-read_file(const char *path, struct bytes *bytes)
+read_file(const char *path, struct buffer *bytes)
 {
     FILE *in = strcmp(path, "-") != 0 ? fopen(path, "rb") : stdin;
     int error = in ? 0 : errno;
 
     while (!error && bytes->len <= LIMIT_FILE) {
-        if (bytes_reserve(bytes, 64 * 1024)) {
+        if (buffer_reserve(bytes, 64 * 1024)) {
             error = ENOMEM;
             break;
         }
@@ -79,29 +79,29 @@ static void
 tell_error(const char *path, const struct promql_error *e)
 {
     fputs("scrapeshard: ", stderr);
-    text_print_escaped(stderr, (struct ss_span){path, strlen(path)});
+    log_escape_text(stderr, (struct ss_span){path, strlen(path)});
     fprintf(stderr, ":%u:%u: ", e->line, e->column);
-    text_print_escaped(stderr, (struct ss_span){e->reason, strlen(e->reason)});
+    log_escape_text(stderr, (struct ss_span){e->reason, strlen(e->reason)});
     putc('\n', stderr);
 }
 
 static int
 read_rules(struct rules_run *run, const char *path)
 {
-    struct bytes bytes = {NULL, 0, 0};
+    struct buffer bytes = {NULL, 0, 0};
     struct promql_error error;
 
     int r = read_file(path, &bytes);
     if (r) {
-        tool_fail(path, strerror(r));
+        cli_fail(path, strerror(r));
     } else {
-        r = ruleset_add_file(&run->rules, path, bytes_span(&bytes), &error);
+        r = ruleset_add_file(&run->rules, path, buffer_span(&bytes), &error);
         if (r > 0)
             tell_error(path, &error);
         else if (r)
-            tool_fail(path, strerror(-r));
+            cli_fail(path, strerror(-r));
     }
-    bytes_deinit(&bytes);
+    buffer_deinit(&bytes);
     return r ? EXIT_UNREAD : 0;
 }
 
@@ -125,7 +125,7 @@ analyse(struct rules_run *run, const struct config *config, struct rules_state *
                                                .has_body = run->n_bodies,
                                                .families = run->families,
                                                .n_families = run->n_families,
-                                               .shard_count = run->tool.count};
+                                               .shard_count = run->cli.count};
     state->config = config;
     int r = analysis_new(&state->analysis, &run->rules, &settings);
     if (!r) {
@@ -140,13 +140,13 @@ static int
 prove(struct rules_run *run)
 {
     const struct derivation *d = run->derivation;
-    struct tool_rule *lines = calloc(d->n_lines + 1, sizeof(*lines));
+    struct cli_rule *lines = calloc(d->n_lines + 1, sizeof(*lines));
 
     if (!lines)
         return fail(-ENOMEM);
     for (size_t i = 0; i < d->n_lines; i++)
-        lines[i] = (struct tool_rule){ss_action_name(d->lines[i].action), d->lines[i].value};
-    int status = tool_read_rules(&run->tool, lines, d->n_lines, &run->config_after) ? EXIT_UNREAD : 0;
+        lines[i] = (struct cli_rule){ss_action_name(d->lines[i].action), d->lines[i].value};
+    int status = cli_read_rules(&run->cli, lines, d->n_lines, &run->config_after) ? EXIT_UNREAD : 0;
     free(lines);
     return status ? status : analyse(run, run->config_after, &run->after);
 }
@@ -170,25 +170,25 @@ run_all(struct rules_run *run, char **paths, int n)
     for (int i = 0; i < n; i++)
         status |= read_rules(run, paths[i]);
     if (!status)
-        status = analyse(run, run->tool.config, &run->before);
+        status = analyse(run, run->cli.config, &run->before);
     if (status)
         return status;
     int r = derivation_new(&run->derivation, run->before.analysis);
     status = r ? fail(r) : run->derivation->n_lines ? prove(run) : 0;
     if (status)
         return status;
-    if (run->tool.values[TOOL_JSON])
+    if (run->cli.values[CLI_JSON])
         rules_print_json(run);
     else
         rules_print(run);
-    return tool_end(0) ? EXIT_UNREAD : rules_good(&run->before) == run->rules.n ? 0 : EXIT_FAILED;
+    return cli_end(0) ? EXIT_UNREAD : rules_good(&run->before) == run->rules.n ? 0 : EXIT_FAILED;
 }
 
 int
 cmd_rules(int argc, char **argv)
 {
-    struct rules_run run = {.tool = {.flags = flags, .count_is_optional = true}};
-    int at = tool_read(&run.tool, argc, argv, usage), status;
+    struct rules_run run = {.cli = {.flags = flags, .count_is_optional = true}};
+    int at = cli_read(&run.cli, argc, argv, usage), status;
 
     if (at < 0)
         status = at == -EXIT_USAGE ? EXIT_USAGE : EXIT_UNREAD;
@@ -203,6 +203,6 @@ cmd_rules(int argc, char **argv)
     ruleset_deinit(&run.rules);
     rules_free_bodies(&run);
     free(run.body_names);
-    tool_deinit(&run.tool);
+    cli_deinit(&run.cli);
     return status;
 }

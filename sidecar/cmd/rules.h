@@ -18,11 +18,11 @@ struct rules_state {
     struct analysis *analysis;
     uint64_t totals[RULE_VERDICTS];
     bool has_balance; /* there are bodies and a count */
-    struct balance balance;
+    struct shard_balance balance;
 };
 
 struct rules_run {
-    struct tool tool; /* must be first: its functions take it for all there is */
+    struct cli cli; /* must be first: its functions take it for all there is */
     const char **body_names;
     struct rules_body *bodies;
     size_t n_bodies;

@@ -4,7 +4,8 @@
 #include "rules.h"
 #include "source.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
+#include "service/config/upstream_url.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,29 +41,31 @@ order_families(const void *left, const void *right)
 static int
 read_body(struct rules_run *run, const char *where, const char *type, struct ss_index **indexp)
 {
-    struct ss_filter_settings settings = plan_settings(run->tool.config, type ? type : "text/plain; version=0.0.4");
+    struct ss_filter_settings settings = plan_settings(run->cli.config, type ? type : "text/plain; version=0.0.4");
     char why[SOURCE_REASON];
-    struct getter *getter;
+    struct http_client *client;
 
-    if (get_is_url(where)) {
-        int status = tool_open_url(&getter, &run->tool, where, accept);
+    if (http_client_is_url(where)) {
+        int status = cli_open_url(&client, &run->cli, where, accept);
         if (status)
             return status == EXIT_USAGE ? status : EXIT_UNREAD;
-        status = source_read_url(indexp, getter, NULL, &settings, why);
-        getter_free(getter);
+        status = source_read_url(indexp, client, NULL, &settings, why);
+        http_client_free(client);
         if (!status)
             return 0;
     } else if (!source_read_file(indexp, strcmp(where, "-") != 0 ? where : NULL, &settings, why)) {
         return 0;
     }
-    tool_fail(where, why);
+    char *shown = http_client_is_url(where) ? url_shown(where) : NULL;
+    cli_fail(shown ? shown : http_client_is_url(where) ? "the body" : where, why);
+    free(shown);
     return EXIT_UNREAD;
 }
 
 int
 rules_read_bodies(struct rules_run *run)
 {
-    const char *type = run->tool.values[TOOL_OWN_OF_ASKER + 1];
+    const char *type = run->cli.values[CLI_OWN_HTTP + 1];
     run->bodies = calloc(run->n_bodies + 1, sizeof(*run->bodies));
     if (!run->bodies) {
         fputs("scrapeshard: out of memory\n", stderr);
@@ -84,21 +87,22 @@ rules_read_bodies(struct rules_run *run)
 
 /* Adds what a body gives each shard. */
 static int
-add_loads(const struct rules_run *run, const struct config *config, const struct ss_index *index, struct load *loads)
+add_loads(const struct rules_run *run, const struct config *config, const struct ss_index *index,
+          struct shard_load *loads)
 {
-    uint32_t count = run->tool.count;
-    struct load *own = calloc(count, sizeof(*own));
-    struct fall fall = {.parts = NULL};
+    uint32_t count = run->cli.count;
+    struct shard_load *own = calloc(count, sizeof(*own));
+    struct plan_distribution distribution = {.parts = NULL};
 
-    int r = own ? fall_init(&fall, index, config) : -ENOMEM;
+    int r = own ? plan_distribution_init(&distribution, index, config) : -ENOMEM;
     if (!r)
-        r = fall_loads(&fall, count, own);
+        r = plan_distribution_loads(&distribution, count, own);
     for (uint32_t i = 0; !r && i < count; i++) {
         loads[i].series += own[i].series;
         loads[i].bytes += own[i].bytes;
         loads[i].families += own[i].families;
     }
-    fall_deinit(&fall);
+    plan_distribution_deinit(&distribution);
     free(own);
     return r;
 }
@@ -121,24 +125,24 @@ read_again(const struct rules_run *run, const struct config *config, const struc
 int
 rules_weigh(struct rules_run *run, struct rules_state *state)
 {
-    struct load *loads;
+    struct shard_load *loads;
     int r = 0;
 
-    if (!run->n_bodies || !run->tool.count)
+    if (!run->n_bodies || !run->cli.count)
         return 0;
-    loads = calloc(run->tool.count, sizeof(*loads));
+    loads = calloc(run->cli.count, sizeof(*loads));
     if (!loads)
         return -ENOMEM;
     for (size_t i = 0; !r && i < run->n_bodies; i++) {
         struct ss_index *again = NULL;
-        bool same = state->config == run->tool.config;
+        bool same = state->config == run->cli.config;
         r = same ? 0 : read_again(run, state->config, run->bodies[i].index, &again);
         if (!r)
             r = add_loads(run, state->config, same ? run->bodies[i].index : again, loads);
         ss_index_free(again);
     }
     if (!r) {
-        state->balance = balance_of(loads, run->tool.count);
+        state->balance = balance_of(loads, run->cli.count);
         state->has_balance = true;
     }
     free(loads);

@@ -2,7 +2,7 @@
 /* The rules for a machine. */
 #include "rules.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ write_rules(struct json *j, const struct rules_run *run)
         json_word(j, "kind", p->is_record ? "record" : "alert");
         json_text(j, "name", p->name);
         json_word(j, "verdict", rule_verdict_name(results[i].verdict));
-        if (run->tool.count)
+        if (run->cli.count)
             json_flag(j, "by_chance", results[i].by_chance);
         write_families(j, "families", &run->before, results[i].families, results[i].n_families);
         if (results[i].n_queried)
@@ -131,10 +131,10 @@ rules_print_json(const struct rules_run *run)
         write_missing(&j, run);
     if (run->before.has_balance) {
         json_open_object(&j, "balance");
-        json_count(&j, "shard_count", run->tool.count);
+        json_count(&j, "shard_count", run->cli.count);
         write_balance(&j, "before", &run->before);
         write_balance(&j, "after", rules_after(run));
-        json_count(&j, "replicated_series", run->derivation->replicated * (run->tool.count - 1));
+        json_count(&j, "replicated_series", run->derivation->replicated * (run->cli.count - 1));
         json_close_object(&j);
     }
     json_close_object(&j);

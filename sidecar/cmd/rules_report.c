@@ -38,8 +38,8 @@ print_place(const struct rules_run *run, const struct rules_state *s, const stru
         fputs(" (not in the body)", stdout);
     else if (p->spread != SPREAD_ONE)
         printf(" (%s)", p->spread == SPREAD_ALL ? "all shards" : p->spread == SPREAD_NONE ? "no shard" : "split");
-    else if (run->tool.count)
-        printf(" (shard %u)", ss_sharding_place(s->config->sharding, p->hash, run->tool.count));
+    else if (run->cli.count)
+        printf(" (shard %u)", ss_sharding_place(s->config->sharding, p->hash, run->cli.count));
 }
 
 static void
@@ -69,11 +69,11 @@ print_rule(const struct rules_run *run, const struct terminal *t, size_t i)
     text_print(stdout, p->file);
     printf(":%u%s\n", p->line, terminal_colour(t, COLOUR_NONE));
     fputs("    ", stdout);
-    text_print_escaped(stdout, (struct ss_span){r->why, strlen(r->why)});
+    log_escape_text(stdout, (struct ss_span){r->why, strlen(r->why)});
     putchar('\n');
     print_places(run, r);
     if (r->by_chance)
-        printf("    right with %u shards, by chance: another count breaks it\n", run->tool.count);
+        printf("    right with %u shards, by chance: another count breaks it\n", run->cli.count);
 }
 
 static void
@@ -127,7 +127,7 @@ print_splits(const struct rules_run *run, const struct terminal *t)
 /* Lines. */
 
 static void
-print_balance(const char *what, const struct balance *b)
+print_balance(const char *what, const struct shard_balance *b)
 {
     printf("%-14s %9" PRIu64 " %9.2f %9.2f\n", what, b->most_series, b->by_series, b->by_bytes);
 }
@@ -143,9 +143,9 @@ print_cost(const struct rules_run *run, const struct terminal *t)
         print_balance("as they are", &run->before.balance);
         print_balance("with the lines", &run->after.balance);
     }
-    if (d->replicated && run->tool.count)
+    if (d->replicated && run->cli.count)
         printf("Replication adds %" PRIu64 " series: %" PRIu64 " on each of %u shards more.\n",
-               d->replicated * (run->tool.count - 1), d->replicated, run->tool.count - 1);
+               d->replicated * (run->cli.count - 1), d->replicated, run->cli.count - 1);
     for (size_t i = 0; i < d->n_groups; i++)
         if (rules_group_spans_bodies(run, &d->groups[i]))
             printf("%s has families of several bodies: their sidecars need the same lines.\n", d->groups[i].name);
@@ -187,7 +187,7 @@ print_ruler(const struct rules_run *run, const struct terminal *t)
         printf("  %s", terminal_colour(t, COLOUR_DIM));
         text_print(stdout, p->file);
         printf(":%u%s\n        ", p->line, terminal_colour(t, COLOUR_NONE));
-        text_print_escaped(stdout, (struct ss_span){results[i].why, strlen(results[i].why)});
+        log_escape_text(stdout, (struct ss_span){results[i].why, strlen(results[i].why)});
         putchar('\n');
     }
 }
@@ -212,11 +212,11 @@ void
 rules_print(const struct rules_run *run)
 {
     struct terminal t = terminal_of(stdout);
-    const struct config *c = run->tool.config;
+    const struct config *c = run->cli.config;
 
     printf("%s%zu rules:%s ", terminal_colour(&t, COLOUR_BOLD), run->rules.n, terminal_colour(&t, COLOUR_NONE));
     print_totals(&run->before);
-    printf("\nkey = %s, hash = %s, placement = %s\n", tool_key_name(c), tool_hash_name(c), tool_placement_name(c));
+    printf("\nkey = %s, hash = %s, placement = %s\n", cli_key_name(c), cli_hash_name(c), cli_placement_name(c));
     print_wrong(run, &t);
     print_splits(run, &t);
     print_lines(run, &t);

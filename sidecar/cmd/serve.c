@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sidecar itself: from the command line to the last scrape. */
+#include "cli_common.h"
 #include "cmd.h"
+#include "reloads.h"
 #include "settings.h"
 
-#include "../proxy/outcome.h"
-#include "../proxy/server.h"
-#include "../service/admin.h"
-#include "../service/descriptors.h"
-#include "../service/http.h"
-#include "../service/limits.h"
-#include "../service/listen.h"
-#include "../service/loop.h"
-#include "../service/memory.h"
-#include "../service/sandbox.h"
-#include "../service/systemd.h"
+#include "proxy/outcome.h"
+#include "proxy/scrape_log.h"
+#include "proxy/server.h"
+#include "service/admin/admin.h"
+#include "service/base/alloc_reserve.h"
+#include "service/base/fd_reserve.h"
+#include "service/base/log_writer.h"
+#include "service/base/loop.h"
+#include "service/base/sandbox.h"
+#include "service/base/systemd.h"
+#include "service/http/http.h"
+#include "service/http/listen.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <scrapeshard/version.h>
 
@@ -58,9 +62,10 @@ take_version(void *ctx, const struct flag *flag, const char *value)
 
 static const struct flag flags[] = {
     {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
-    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH", settings_take},
-    {"web.listen-address", "ADDRESS", "where scrapes are answered (:9464); may be repeated", settings_take},
-    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:9465); off closes it",
+    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH (endpoint default)",
+     settings_take},
+    {"web.listen-address", "ADDRESS", "where scrapes are answered (:19480); may be repeated", settings_take},
+    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:19481); off closes it",
      settings_take},
     {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
     {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
@@ -69,21 +74,70 @@ static const struct flag flags[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-enum { SIGNALS = 3 };
+enum {
+    SIGNALS = 3,
+    /* Milliseconds for the last lines of the log: no more than web.grace, but time to write them if they can be. */
+    LOG_END_MAX = 1000,
+    LOG_END_MIN = 250,
+};
 
 struct program {
-    struct settings settings;
+    struct cli_settings settings;
     struct config *config;
     struct event_base *base;
     struct log log;
     struct telemetry telemetry;
-    struct limits limits;
+    struct rejection_log limits;
     struct server server;
     struct admin admin;
+    struct reloads reloads;
+    struct string_list files; /* that the configuration was read from */
     struct event *signals[SIGNALS];
     struct event *grace; /* runs behind SIGTERM */
     bool broken;         /* it ran out */
 };
+
+/* The log. */
+
+static void
+set_log(struct program *p, const struct config *config)
+{
+    p->log.level = (enum log_level)config->log_level;
+    p->log.format = (enum log_format)config->log_format;
+}
+
+static const struct log *log_of_libevent;
+
+/* libevent writes to standard error by itself, unless it is told otherwise. */
+static void
+on_libevent_message(int severity, const char *message)
+{
+    static const enum log_level levels[] = {[EVENT_LOG_DEBUG] = LOG_DEBUG,
+                                            [EVENT_LOG_MSG] = LOG_INFO,
+                                            [EVENT_LOG_WARN] = LOG_WARN,
+                                            [EVENT_LOG_ERR] = LOG_ERROR};
+    LOG_AT(log_of_libevent, levels[severity & 3], "libevent", log_text("reason", message));
+}
+
+static int
+start_log(struct program *p)
+{
+    int r = log_writer_new(&p->log.writer);
+    if (r)
+        log_error(&p->log, "cannot begin: no thread for the log", log_text("reason", strerror(-r)));
+    log_of_libevent = &p->log;
+    event_set_log_callback(on_libevent_message);
+    return r;
+}
+
+/* The last lines are written, if somebody reads them. */
+static void
+end_log(struct program *p, int64_t grace)
+{
+    int64_t most = grace < LOG_END_MIN ? LOG_END_MIN : grace < LOG_END_MAX ? grace : LOG_END_MAX;
+    event_set_log_callback(NULL);
+    log_writer_free(p->log.writer, most);
+}
 
 /* Reload. */
 
@@ -104,21 +158,29 @@ drop_excerpts(char *mistakes)
     *to = 0;
 }
 
-/* Reads the configuration anew. The old one stays in force if the new one has mistakes; why gets them. */
-static bool
-reload(void *ctx, char *why, size_t size)
+static void
+watch_files(struct program *p)
 {
-    struct program *p = ctx;
+    reloads_end(&p->reloads, &p->files, p->config->watch_files == WATCH_FILES_ON);
+}
+
+/* Reads the configuration again. The old one stays in force if the new one has mistakes; why gets them. */
+static bool
+read_again(struct program *p, char *why, size_t size)
+{
     struct config *config;
     char *mistakes = NULL;
     size_t len = 0;
+    reloads_begin(&p->reloads);
     FILE *out = open_memstream(&mistakes, &len);
     int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
     if (out)
         fclose(out);
     if (mistakes)
         drop_excerpts(mistakes);
-    if (!r && (r = telemetry_set_config(&p->telemetry, config)))
+    else if (r > 0)
+        r = -ENOMEM;
+    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
@@ -126,6 +188,7 @@ reload(void *ctx, char *why, size_t size)
         why[strcspn(why, "\n")] = 0;
         log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : mistakes));
         free(mistakes);
+        watch_files(p);
         return false;
     }
     free(mistakes);
@@ -133,14 +196,38 @@ reload(void *ctx, char *why, size_t size)
     const char *restart = config_needs_restart(p->config, config);
     if (restart)
         log_warn(&p->log, "a changed setting needs a restart", log_text("setting", restart));
-    config_succeed(config, p->config);
+    config_inherit_static(config, p->config);
     config_unref(p->config);
     p->config = config;
-    p->log = (struct log){(enum log_level)config->log_level, (enum log_format)config->log_format};
+    set_log(p, config);
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
+    watch_files(p);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
     return true;
+}
+
+/* Whoever it was for: a SIGHUP that waits is done with it, too. */
+static bool
+reload(void *ctx, char *why, size_t size)
+{
+    bool done = read_again(ctx, why, size);
+    systemd_notify("READY=1");
+    return done;
+}
+
+static void
+reload_unasked(void *ctx)
+{
+    char why[256];
+    reload(ctx, why, sizeof(why));
+}
+
+static unsigned
+ask_reload(void *ctx)
+{
+    struct program *p = ctx;
+    return reloads_ask(&p->reloads);
 }
 
 static bool
@@ -161,7 +248,8 @@ static const struct telemetry *
 telemetry(void *ctx)
 {
     struct program *p = ctx;
-    server_tell(&p->server);
+    server_update_gauges(&p->server);
+    p->telemetry.log_lines_dropped = log_writer_dropped(p->log.writer);
     p->telemetry.http_connections[LISTENER_ADMIN] = (double)http_connections(p->admin.http);
     return &p->telemetry;
 }
@@ -178,11 +266,10 @@ on_idle(void *ctx)
 static void
 on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-    char why[256];
+    struct program *p = ctx;
     (void)signal, (void)what;
     systemd_notify_reload();
-    reload(ctx, why, sizeof(why));
-    systemd_notify("READY=1");
+    reloads_hang_up(&p->reloads);
 }
 
 static void
@@ -210,13 +297,14 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
              log_number("in_flight", (double)p->server.in_flight));
     systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
-    event_add(p->grace, &grace);
+    if (event_add(p->grace, &grace)) /* there is no memory to wait for it */
+        event_active(p->grace, EV_TIMEOUT, 0);
     server_drain(&p->server, on_idle, p);
 }
 
 /* One that comes before there is somebody to hear it waits. It would end the program. */
 static void
-hold_hangup(int how)
+block_sighup(int how)
 {
     sigset_t hangup;
     sigemptyset(&hangup);
@@ -241,7 +329,7 @@ watch_signals(struct program *p)
         if (!p->signals[i] || event_add(p->signals[i], NULL))
             return -ENOMEM;
     }
-    hold_hangup(SIG_UNBLOCK);
+    block_sighup(SIG_UNBLOCK);
     return 0;
 }
 
@@ -260,7 +348,7 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, reload, config_in_force, telemetry, p};
+    struct admin_hooks hooks = {is_ready, ask_reload, reload, config_in_force, telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;
@@ -295,17 +383,31 @@ start(struct program *p)
 {
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     mallopt(M_TOP_PAD, HEAP_AHEAD);
+    const char *part = "the event loop";
+    errno = 0;
     p->base = loop_new();
+    int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
-    limits_init(&p->limits, &p->log, &p->telemetry);
-    descriptors_init(&p->limits);
-    int r = p->base ? server_init(&p->server, p->base, &p->limits, p->config) : -ENOMEM;
-    if (!r)
-        r = telemetry_set_config(&p->telemetry, p->config);
-    if (!r)
+    rejection_log_init(&p->limits, &p->log, &p->telemetry);
+    fd_reserve_init(&p->limits);
+    if (!r) {
+        part = "the server of scrapes";
+        r = server_init(&p->server, p->base, &p->limits, p->config);
+    }
+    if (!r) {
+        part = "telemetry";
+        r = telemetry_set_config(&p->telemetry, NULL, p->config);
+    }
+    if (!r) {
+        part = "reloads";
+        r = reloads_init(&p->reloads, p->base, &p->log, reload_unasked, p);
+    }
+    if (!r) {
+        part = "signals";
         r = watch_signals(p);
+    }
     if (r) {
-        log_error(&p->log, "cannot begin", log_text("reason", strerror(-r)));
+        log_error(&p->log, "cannot start", log_text("failed", part), log_text("reason", strerror(-r)));
         return r;
     }
     log_info(&p->log, "scrapeshard begins", log_text("version", SS_VERSION), log_text("libevent", event_get_version()),
@@ -324,6 +426,7 @@ give_up_privileges(struct program *p)
 {
     struct sandbox sandbox = sandbox_enter(p->config->sandbox == SANDBOX_ON);
     log_info(&p->log, "privileges given up", log_text("no_new_privs", sandbox.privileges ? "yes" : "no"),
+             log_text("capabilities", sandbox.capabilities ? "yes" : "no"),
              log_text("landlock", sandbox.landlock ? "yes" : "no"),
              log_text("seccomp", sandbox.seccomp ? "yes" : "no"));
 }
@@ -331,41 +434,46 @@ give_up_privileges(struct program *p)
 static int
 run(struct program *p)
 {
-    int r = config_read(&p->config, &p->settings.flags, stderr);
+    int r = alloc_reserve_install();
     if (r) {
-        if (r < 0)
-            fputs("scrapeshard: there is no memory to begin with\n", stderr);
+        fputs("scrapeshard: cannot start: libcurl: out of memory\n", stderr);
         return EXIT_FAILED;
     }
-    p->log = (struct log){(enum log_level)p->config->log_level, (enum log_format)p->config->log_format};
-    if (start(p))
+    p->settings.flags.files = &p->files;
+    reloads_begin(&p->reloads);
+    int status = cli_read_config(&p->settings.flags, &p->config);
+    if (status)
+        return status;
+    set_log(p, p->config);
+    if (start_log(p) || start(p))
         return EXIT_FAILED;
     give_up_privileges(p);
+    watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
+    scrape_log_minute(&p->log, &p->telemetry);
     log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
-    return p->broken ? EXIT_BROKEN : EXIT_SUCCESS;
+    return p->broken ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }
 
 int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
-    hold_hangup(SIG_BLOCK);
+    block_sighup(SIG_BLOCK);
     int at = flags_read(argc, argv, flags, usage, &p.settings), status;
 
     if (at < 0)
         status = -at;
     else if (at < argc)
         status = flags_refuse("there is no command %s", argv[at]);
-    else if (memory_init_libraries())
-        status = EXIT_FAILED;
     else
         status = run(&p);
 
+    reloads_deinit(&p.reloads);
     admin_deinit(&p.admin);
     server_deinit(&p.server);
     telemetry_deinit(&p.telemetry);
@@ -376,10 +484,13 @@ cmd_serve(int argc, char **argv)
         event_free(p.grace);
     if (p.base)
         event_base_free(p.base);
-    descriptors_deinit();
+    fd_reserve_deinit();
+    int64_t grace = p.config && !p.broken ? p.config->grace : 0;
     config_unref(p.config);
+    string_list_clear(&p.files);
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();
+    end_log(&p, grace);
     return status;
 }

@@ -9,7 +9,7 @@
 
 /* Adds an assignment; takes the three strings over, any of which may be NULL for want of memory. */
 static int
-add(struct settings *s, char *flag, char *setting, char *value)
+add(struct cli_settings *s, char *flag, char *setting, char *value)
 {
     struct config_flag_value *values = realloc(s->flags.values, (s->flags.n + 1) * sizeof(*values));
     if (values)
@@ -28,8 +28,9 @@ add(struct settings *s, char *flag, char *setting, char *value)
 int
 settings_take_file(void *ctx, const struct flag *flag, const char *value)
 {
-    struct settings *s = ctx;
-    (void)flag;
+    struct cli_settings *s = ctx;
+    if (!*value)
+        return flags_refuse("--%s needs a value: --%s=%s", flag->name, flag->name, flag->value);
     s->flags.file = value;
     return 0;
 }
@@ -60,7 +61,7 @@ settings_take_set(void *ctx, const struct flag *flag, const char *value)
 }
 
 void
-settings_deinit(struct settings *s)
+settings_deinit(struct cli_settings *s)
 {
     for (size_t i = 0; i < s->flags.n; i++) {
         free(s->flags.values[i].flag);

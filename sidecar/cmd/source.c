@@ -14,7 +14,7 @@
 struct reading {
     struct ss_index *index;
     struct ss_filter_settings settings;
-    const struct get_answer *answer; /* of a service; NULL: of a file */
+    const struct http_response *answer; /* of a service; NULL: of a file */
     struct progress progress;
     uint64_t bytes;
     int condition; /* why the index takes no more */
@@ -37,7 +37,7 @@ take(void *ctx, const struct ss_span *spans, size_t n)
         error = ss_index_feed(r->index, spans[i]);
         r->bytes += spans[i].len;
     }
-    progress_tell(&r->progress, r->bytes, 0);
+    progress_update(&r->progress, r->bytes, 0);
     r->condition = error > 0 ? error : 0;
     return error > 0 ? -EBADMSG : error;
 }
@@ -69,9 +69,9 @@ end(struct reading *r, int error, const char *reason, struct ss_index **indexp, 
 }
 
 static struct reading
-reading_of(const struct ss_filter_settings *settings, const struct get_answer *answer)
+reading_of(const struct ss_filter_settings *settings, const struct http_response *answer)
 {
-    return (struct reading){.settings = *settings, .answer = answer, .progress = progress_begin("bytes read")};
+    return (struct reading){.settings = *settings, .answer = answer, .progress = progress_start("bytes read")};
 }
 
 int
@@ -92,13 +92,13 @@ source_read_file(struct ss_index **indexp, const char *path, const struct ss_fil
 }
 
 int
-source_read_url(struct ss_index **indexp, struct getter *getter, const char *query,
+source_read_url(struct ss_index **indexp, struct http_client *client, const char *query,
                 const struct ss_filter_settings *settings, char *why)
 {
-    struct get_answer answer = {.status = 0};
+    struct http_response answer = {.status = 0};
     struct reading r = reading_of(settings, &answer);
     struct ss_sink sink = {take, &r};
-    int error = getter_get(getter, query, &sink, &answer);
+    int error = http_client_get(client, query, &sink, &answer);
     return end(&r, error, answer.reason, indexp, why);
 }
 

@@ -2,7 +2,7 @@
 #ifndef CMD_SOURCE_H
 #define CMD_SOURCE_H
 /* Bodies from wherever they are, read into an index. */
-#include "get.h"
+#include "http_client.h"
 
 #include <scrapeshard/index.h>
 
@@ -19,7 +19,7 @@ enum { SOURCE_REASON = 600 };
 int source_read_file(struct ss_index **indexp, const char *path, const struct ss_filter_settings *settings, char *why);
 
 /* From a service, with more for the URL's query (NULL: nothing). */
-int source_read_url(struct ss_index **indexp, struct getter *getter, const char *query,
+int source_read_url(struct ss_index **indexp, struct http_client *client, const char *query,
                     const struct ss_filter_settings *settings, char *why);
 
 /* From bytes. */

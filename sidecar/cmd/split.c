@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A scrape without sockets: a body in, the body of some shards out. */
+#include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
-#include "tool.h"
 
 #include <scrapeshard/filter.h>
 
@@ -20,13 +20,13 @@ static const char usage[] =
     "wrong.\n";
 
 struct split {
-    struct settings settings; /* must be first: the flags of settings.h take it for all there is */
+    struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
     const char *shard, *count, *content_type;
     struct config *config; /* NULL: none was named */
 };
 
 static int
-take_text(void *ctx, const struct flag *flag, const char *value)
+reserve_strdup(void *ctx, const struct flag *flag, const char *value)
 {
     struct split *s = ctx;
     const char **field = !strcmp(flag->name, "shard")         ? &s->shard
@@ -37,11 +37,11 @@ take_text(void *ctx, const struct flag *flag, const char *value)
 }
 
 static const struct flag flags[] = {
-    {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", take_text},
-    {"shard-count", "N", "how many shards there are", take_text},
+    {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", reserve_strdup},
+    {"shard-count", "N", "how many shards there are", reserve_strdup},
     {"config.file", "FILE", "take [sharding] and [rules] from a configuration", settings_take_file},
     {"set", "SECTION.KEY=VALUE", "any of its settings, as in sharding.key=name", settings_take_set},
-    {"content-type", "CT", "of the body; default text/plain; version=0.0.4", take_text},
+    {"content-type", "CT", "of the body; default text/plain; version=0.0.4", reserve_strdup},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -78,7 +78,7 @@ filter_file(struct ss_filter *filter, int fd, const char *name)
 
     while (!r && (n = read(fd, buffer, sizeof(buffer))) != 0) {
         if (n < 0)
-            return tool_fail(name, strerror(errno));
+            return cli_fail(name, strerror(errno));
         r = ss_filter_feed(filter, (struct ss_span){buffer, (size_t)n}, &sink);
     }
     if (!r)
@@ -118,8 +118,8 @@ read_config(struct split *s)
 {
     if (!s->settings.flags.file && !s->settings.flags.n)
         return 0;
-    s->settings.flags.for_bodies_only = true;
-    return tool_read_config(&s->settings.flags, &s->config);
+    s->settings.flags.sharding_only = true;
+    return cli_read_config(&s->settings.flags, &s->config);
 }
 
 int

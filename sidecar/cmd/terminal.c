@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "terminal.h"
 
-#include "../service/utf8.h"
+#include "service/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 enum {
-    COLUMNS_LEAST = 40,
-    COLUMNS_MOST = 200, /* a bar that is longer says no more */
+    COLUMNS_MAX = 200, /* a bar that is longer says no more */
     /* Seconds between two lines of progress where they stay. */
     PROGRESS_SECONDS = 10,
 };
@@ -37,9 +36,7 @@ terminal_of(FILE *out)
     t.colours = term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
     t.blocks = shows_utf8();
     if (!ioctl(fileno(out), TIOCGWINSZ, &size) && size.ws_col) {
-        t.columns = size.ws_col < COLUMNS_LEAST  ? COLUMNS_LEAST
-                    : size.ws_col > COLUMNS_MOST ? COLUMNS_MOST
-                                                 : size.ws_col;
+        t.columns = size.ws_col > COLUMNS_MAX ? COLUMNS_MAX : size.ws_col;
         t.rows = size.ws_row;
     }
     return t;
@@ -56,14 +53,18 @@ terminal_colour(const struct terminal *t, enum colour colour)
 }
 
 void
-terminal_bar(const struct terminal *t, FILE *out, double value, double most, unsigned width)
+terminal_bar(const struct terminal *t, FILE *out, double value, double most, int used)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    int width = (int)t->columns - used - 3; /* in the last column some terminals begin a new line */
     double columns = most > 0 ? value / most * width : 0;
+    if (width < 1)
+        return;
     unsigned parts = (unsigned)(columns * (t->blocks ? 8 : 1) + 0.5), whole = t->blocks ? parts / 8 : parts;
 
     if (value > 0 && !parts)
         parts = 1, whole = !t->blocks;
+    fputs("  ", out);
     for (unsigned i = 0; i < whole; i++)
         fputs(t->blocks ? "█" : "#", out);
     if (t->blocks)
@@ -113,7 +114,7 @@ text_print(FILE *out, struct ss_span text)
 }
 
 void
-text_print_escaped(FILE *out, struct ss_span text)
+log_escape_text(FILE *out, struct ss_span text)
 {
     print_text(out, text, true);
 }
@@ -129,7 +130,7 @@ seconds_since(const struct timespec *then)
 }
 
 struct progress
-progress_begin(const char *what)
+progress_start(const char *what)
 {
     struct progress p = {.what = what};
     clock_gettime(CLOCK_MONOTONIC, &p.begun);
@@ -138,15 +139,20 @@ progress_begin(const char *what)
 }
 
 void
-progress_tell(struct progress *p, uint64_t done, uint64_t total)
+progress_update(struct progress *p, uint64_t done, uint64_t total)
 {
     bool rewritten = isatty(STDERR_FILENO);
     if (seconds_since(&p->told) < (!p->shown ? 1 : rewritten ? 0.1 : PROGRESS_SECONDS))
         return;
-    fprintf(stderr, "%sscrapeshard: %s: %" PRIu64, rewritten ? "\r\033[K" : "", p->what, done);
+    char total_text[32] = "", line[160];
     if (total)
-        fprintf(stderr, " of %" PRIu64, total);
-    fprintf(stderr, ", %.0f s%s", seconds_since(&p->begun), rewritten ? "" : "\n");
+        snprintf(total_text, sizeof(total_text), " of %" PRIu64, total);
+    snprintf(line, sizeof(line), "scrapeshard: %s: %" PRIu64 "%s, %.0f s", p->what, done, total_text,
+             seconds_since(&p->begun));
+    if (rewritten) /* a line that goes on in the next row could not be taken back */
+        fprintf(stderr, "\r\033[K%.*s", (int)terminal_of(stderr).columns - 1, line);
+    else
+        fprintf(stderr, "%s\n", line);
     fflush(stderr);
     p->shown = true;
     clock_gettime(CLOCK_MONOTONIC, &p->told);

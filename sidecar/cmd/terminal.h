@@ -23,8 +23,9 @@ enum colour { COLOUR_NONE, COLOUR_BOLD, COLOUR_DIM, COLOUR_GOOD, COLOUR_BAD };
 /* The bytes that switch to a colour; nothing where there are none. */
 const char *terminal_colour(const struct terminal *terminal, enum colour colour);
 
-/* Draws a bar of at most width columns, as long as value is of most. */
-void terminal_bar(const struct terminal *terminal, FILE *out, double value, double most, unsigned width);
+/* Draws a bar, as long as value is of most, with two blanks before it, in what a line has left after so many columns;
+   nothing if that is too little. */
+void terminal_bar(const struct terminal *terminal, FILE *out, double value, double most, int used);
 
 /* The length of the UTF-8 character at p; 0 if there is none. */
 size_t text_character(const char *p, const char *end);
@@ -33,7 +34,7 @@ size_t text_character(const char *p, const char *end);
 void text_print(FILE *out, struct ss_span text);
 
 /* The same for text that has its own escapes: a backslash stays. */
-void text_print_escaped(FILE *out, struct ss_span text);
+void log_escape_text(FILE *out, struct ss_span text);
 
 /*
  * Tells on standard error how far a work is that takes longer than a second: on a terminal in one line that is
@@ -45,10 +46,10 @@ struct progress {
     bool shown;
 };
 
-struct progress progress_begin(const char *what);
+struct progress progress_start(const char *what);
 
 /* total 0: not known. */
-void progress_tell(struct progress *progress, uint64_t done, uint64_t total);
+void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 
 /* Takes the line away. */
 void progress_end(struct progress *progress);

@@ -6,7 +6,8 @@
 #include "source.h"
 #include "terminal.h"
 
-#include "../core/bytes.h"
+#include "core/base/buffer.h"
+#include "service/config/upstream_url.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,15 +19,20 @@ static const char usage[] =
     "Asks a running sidecar (http://, https:// or unix:/SOCKET:/PATH) for the whole, for each of N shards, and\n"
     "for the whole again, and proves that the shards are the whole and disjoint, by names and labels; that\n"
     "families are whole, and metadata where their samples are. What is in only one of the wholes came or went\n"
-    "meanwhile. With a configuration it also proves that each series is in the very shard it ought to be.\n"
-    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong; 2 if the command line is.\n";
+    "meanwhile; what looks wrong is asked for again, up to five times, for it may come and go as well. With a\n"
+    "configuration it also proves that each series is in the very shard it ought to be.\n"
+    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong, or if most of the series came or\n"
+    "went, so that nothing is proved; 2 if the command line is wrong.\n";
 
-enum { WHOLE = TOOL_OWN_OF_ASKER };
+enum { WHOLE = CLI_OWN_HTTP };
+
+/* The most rounds of asking. */
+enum { ROUNDS = 5 };
 
 static const struct flag flags[] = {
-    TOOL_COMMON_FLAGS,
-    TOOL_ASKER_FLAGS("text/plain;version=0.0.4"),
-    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", tool_take},
+    CLI_COMMON_FLAGS,
+    CLI_HTTP_FLAGS("text/plain;version=0.0.4"),
+    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", cli_take},
     [WHOLE + 1] = {NULL, NULL, NULL, NULL},
 };
 
@@ -37,20 +43,20 @@ settings_of(const struct verify *v)
 {
     struct ss_filter_settings s = ss_filter_settings_default();
     s.content_type = "text/plain; version=0.0.4";
-    s.sharding = v->tool.config->sharding;
+    s.sharding = v->cli.config->sharding;
     s.max_line = SIZE_MAX;
     return s;
 }
 
 /* Reads one answer into the evidence. 0, or an exit status and why. *indexp, unless NULL, gets the body. */
 static int
-read_answer(struct verify *v, struct getter *getter, const char *query, enum role role, uint32_t shard,
+read_answer(struct verify *v, struct http_client *client, const char *query, enum role role, uint32_t shard,
             struct ss_index **indexp, char *why)
 {
     struct ss_filter_settings settings = settings_of(v);
     struct ss_index *index = NULL;
 
-    int status = source_read_url(&index, getter, query, &settings, why);
+    int status = source_read_url(&index, client, query, &settings, why);
     if (!status && !v->format)
         v->format = ss_index_format(index);
     if (!status && strcmp(v->format, ss_index_format(index)) != 0) {
@@ -58,7 +64,7 @@ read_answer(struct verify *v, struct getter *getter, const char *query, enum rol
         status = EXIT_FAILED;
     }
     if (!status)
-        status = evidence_read(&v->evidence, ss_index_body(index), v->format, role, shard, why);
+        status = observations_read(&v->observations, ss_index_body(index), v->format, role, shard, why);
     if (status || !indexp)
         ss_index_free(index);
     else
@@ -66,38 +72,63 @@ read_answer(struct verify *v, struct getter *getter, const char *query, enum rol
     return status;
 }
 
+static void
+fail_whole(const struct verify *v, const char *why)
+{
+    char name[SOURCE_REASON], *shown = url_shown(v->whole ? v->whole : v->url);
+    snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
+    cli_fail(name, why);
+    free(shown);
+}
+
 static int
-read_whole(struct verify *v, struct getter *getter, enum role role, struct ss_index **indexp)
+read_whole(struct verify *v, struct http_client *client, enum role role, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
-    int status = read_answer(v, getter, NULL, role, 0, indexp, why);
-    if (status) {
-        char name[SOURCE_REASON];
-        snprintf(name, sizeof(name), "%s: the whole", v->whole ? v->whole : v->url);
-        tool_fail(name, why);
+    int status = read_answer(v, client, NULL, role, 0, indexp, why);
+    if (status)
+        fail_whole(v, why);
+    return status;
+}
+
+/* Asks for the whole and looks at none of it: services that change with each request, in turns, are then met at another
+   one of their turns than in the last round. */
+static int
+skip_wholes(const struct verify *v, struct http_client *client, unsigned n)
+{
+    struct ss_filter_settings settings = settings_of(v);
+    int status = 0;
+    for (; n && !status; n--) {
+        char why[SOURCE_REASON];
+        struct ss_index *index = NULL;
+        status = source_read_url(&index, client, NULL, &settings, why);
+        ss_index_free(index);
+        if (status)
+            fail_whole(v, why);
     }
     return status;
 }
 
 /* Reads every shard. One that cannot be had is a finding, and after many of them no more are asked for. */
 static int
-read_shards(struct verify *v, struct getter *getter)
+read_shards(struct verify *v, struct http_client *client)
 {
-    const struct config *c = v->tool.config;
-    struct progress progress = progress_begin("shards asked");
-    uint32_t count = v->tool.count;
+    const struct config *c = v->cli.config;
+    struct progress progress = progress_start("shards asked");
+    uint32_t count = v->cli.count;
     int r = 0;
 
-    for (uint32_t shard = 0; shard < count && !r && v->judgement.n < FINDINGS; shard++) {
+    for (uint32_t i = 0; i < count && !r && v->result.n < VIOLATIONS_SHOWN; i++) {
+        uint32_t shard = (i + v->rounds) % count;
         char why[SOURCE_REASON], *query;
         if (asprintf(&query, "%s=%u&%s=%u", c->shard_param, shard, c->shard_count_param, count) < 0) {
             r = -ENOMEM;
             break;
         }
-        if (read_answer(v, getter, query, ROLE_SHARD, shard, NULL, why))
-            judgement_add(&v->judgement, (struct finding){MISTAKE_SHARD, 0, shard, 0, strdup(why)});
+        if (read_answer(v, client, query, ROLE_SHARD, shard, NULL, why))
+            verify_result_add(&v->result, (struct violation){VIOLATION_SHARD, 0, shard, 0, strdup(why)});
         free(query);
-        progress_tell(&progress, shard + 1, count);
+        progress_update(&progress, i + 1, count);
     }
     progress_end(&progress);
     return r;
@@ -110,7 +141,7 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
     int r = 0;
     for (size_t i = 0; i < n && !r; i++)
-        r = bytes_add(ctx, spans[i]);
+        r = buffer_add(ctx, spans[i]);
     return r;
 }
 
@@ -118,8 +149,8 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
 static int
 expect_shards(struct verify *v, const struct ss_index *whole)
 {
-    uint32_t count = v->tool.count;
-    struct bytes body = {.len = 0};
+    uint32_t count = v->cli.count;
+    struct buffer body = {.len = 0};
     struct ss_sink sink = {keep_spans, &body};
     char why[SOURCE_REASON] = "there is no memory";
     int r = 0;
@@ -135,10 +166,11 @@ expect_shards(struct verify *v, const struct ss_index *whole)
         if (!r)
             r = ss_index_select(whole, shards, &sink, &counts);
         if (!r)
-            r = evidence_read(&v->evidence, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED, shard, why);
+            r = observations_read(&v->observations, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED,
+                                  shard, why);
         ss_shards_free(shards);
     }
-    bytes_deinit(&body);
+    buffer_deinit(&body);
     if (r)
         fprintf(stderr, "scrapeshard: what the configuration says of the whole cannot be told: %s\n", why);
     return r ? EXIT_FAILED : 0;
@@ -146,13 +178,16 @@ expect_shards(struct verify *v, const struct ss_index *whole)
 
 /* The proof. */
 
+/* One round. */
 static int
-gather(struct verify *v, struct getter *shards, struct getter *whole)
+gather(struct verify *v, struct http_client *shards, struct http_client *whole)
 {
     struct ss_index *before = NULL;
-    bool expected = tool_has_config(&v->tool);
+    bool expected = cli_has_config(&v->cli);
 
-    int status = read_whole(v, whole, ROLE_BEFORE, &before);
+    int status = skip_wholes(v, whole, v->rounds);
+    if (!status)
+        status = read_whole(v, whole, ROLE_BEFORE, &before);
     if (!status && read_shards(v, shards))
         status = EXIT_FAILED;
     if (!status)
@@ -160,40 +195,54 @@ gather(struct verify *v, struct getter *shards, struct getter *whole)
     if (!status && expected)
         status = expect_shards(v, before);
     ss_index_free(before);
-    if (status || v->judgement.n) /* without all shards nothing can be said of the rest */
+    v->result.is_final |= v->result.n > 0;
+    if (status || v->result.n) /* without all shards nothing can be said of the rest */
         return status;
-    if (!judgement_pass(&v->judgement, &v->evidence, expected))
+    if (!verify_result_check(&v->result, &v->observations, v->rounds, expected))
         return 0;
     fputs("scrapeshard: there is no memory to judge\n", stderr);
     return EXIT_FAILED;
+}
+
+/* Asks until it is clear what is wrong, and what only comes and goes. */
+static int
+gather_all(struct verify *v, struct http_client *shards, struct http_client *whole)
+{
+    int status = gather(v, shards, whole);
+    for (v->rounds = 1; v->rounds < ROUNDS && !status && !v->result.is_final; v->rounds++) {
+        verify_result_deinit(&v->result);
+        evidence_begin_round(&v->observations);
+        status = gather(v, shards, whole);
+    }
+    return status;
 }
 
 static int
 verify(struct verify *v)
 {
     static const char accept[] = "text/plain;version=0.0.4";
-    struct getter *shards = NULL, *whole = NULL;
-    int status = tool_open_url(&shards, &v->tool, v->url, accept);
+    struct http_client *shards = NULL, *whole = NULL;
+    int status = cli_open_url(&shards, &v->cli, v->url, accept);
     if (!status && v->whole)
-        status = tool_open_url(&whole, &v->tool, v->whole, accept);
+        status = cli_open_url(&whole, &v->cli, v->whole, accept);
     if (!status)
-        status = gather(v, shards, v->whole ? whole : shards);
-    getter_free(whole);
-    getter_free(shards);
+        status = gather_all(v, shards, v->whole ? whole : shards);
+    http_client_free(whole);
+    http_client_free(shards);
     if (status)
         return status;
-    if (v->tool.values[TOOL_JSON])
+    if (v->cli.values[CLI_JSON])
         verify_print_json(v);
     else
         verify_print(v);
-    return v->judgement.n ? EXIT_FAILED : 0;
+    return v->result.n ? EXIT_FAILED : 0;
 }
 
 int
 cmd_verify(int argc, char **argv)
 {
-    struct verify v = {.tool = {.flags = flags}};
-    int at = tool_read(&v.tool, argc, argv, usage), status;
+    struct verify v = {.cli = {.flags = flags}};
+    int at = cli_read(&v.cli, argc, argv, usage), status;
 
     if (at < 0) {
         status = -at;
@@ -201,12 +250,14 @@ cmd_verify(int argc, char **argv)
         status = flags_refuse("verify takes one URL, behind the flags");
     } else {
         v.url = argv[at];
-        v.whole = v.tool.values[WHOLE];
-        v.evidence.count = v.tool.count;
-        status = tool_end(verify(&v));
+        v.shown = url_shown(v.url);
+        v.whole = v.cli.values[WHOLE];
+        v.observations.count = v.cli.count;
+        status = cli_end(verify(&v));
     }
-    evidence_deinit(&v.evidence);
-    judgement_deinit(&v.judgement);
-    tool_deinit(&v.tool);
+    observations_deinit(&v.observations);
+    verify_result_deinit(&v.result);
+    free(v.shown);
+    cli_deinit(&v.cli);
     return status;
 }

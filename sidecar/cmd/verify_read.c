@@ -5,9 +5,9 @@
 #include "source.h"
 #include "verify.h"
 
-#include "../core/line.h"
-#include "../core/sample.h"
-#include "../core/wire.h"
+#include "core/protobuf/wire.h"
+#include "core/text/line_splitter.h"
+#include "core/text/sample.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 
 /* A body in hand. */
 struct reader {
-    struct evidence *evidence;
+    struct observations *evidence;
     enum role role;
     uint32_t shard;
     bool openmetrics;
@@ -27,7 +27,7 @@ struct reader {
 /* Items. */
 
 static void
-place_add(struct place *p, uint32_t shard)
+place_add(struct occurrences *p, uint32_t shard)
 {
     if (p->last != shard + 1) {
         p->last = shard + 1;
@@ -43,10 +43,10 @@ place_add(struct place *p, uint32_t shard)
 
 /* The item of what the identity is; a new one is empty. NULL: there is no memory. */
 static struct item *
-item_of(struct evidence *e, const struct identity *identity, bool *newp)
+item_of(struct observations *e, const struct identity *identity, bool *newp)
 {
     uint32_t number, before = e->names.n;
-    if (names_add(&e->names, (struct ss_span){identity->bytes.ptr, identity->bytes.len}, &number))
+    if (name_table_add(&e->names, (struct ss_span){identity->bytes.ptr, identity->bytes.len}, &number))
         return NULL;
     if (number >= e->capacity) {
         struct item *items = realloc(e->items, e->names.capacity * sizeof(*items));
@@ -84,7 +84,7 @@ see(const struct reader *r, struct item *item)
 static int
 take_series(struct reader *r, struct ss_span name)
 {
-    struct evidence *e = r->evidence;
+    struct observations *e = r->evidence;
     bool new;
     struct item *item = item_of(e, &r->identity, &new);
     if (!item)
@@ -93,7 +93,7 @@ take_series(struct reader *r, struct ss_span name)
     e->series[r->role]++;
     if (!new)
         return 0;
-    int error = names_add(&e->keys, ss_key_family(name), &item->key);
+    int error = name_table_add(&e->keys, ss_key_family(name), &item->key);
     struct ss_span declared = e->is_protobuf ? name : families_declared(&e->families, name, r->openmetrics);
     return error ? error : families_add(&e->families, declared, &item->family);
 }
@@ -102,7 +102,7 @@ take_series(struct reader *r, struct ss_span name)
 static int
 take_meta(struct reader *r, char kind, struct ss_span name, struct ss_span type)
 {
-    struct evidence *e = r->evidence;
+    struct observations *e = r->evidence;
     bool new;
     int error = identity_of_meta(&r->identity, kind, name);
     struct item *item = error ? NULL : item_of(e, &r->identity, &new);
@@ -132,7 +132,7 @@ read_sample(struct reader *r, struct ss_span line)
     r->wrong = sample_read(line, r->openmetrics, &sample);
     if (r->wrong)
         return EINVAL;
-    struct ss_span name = identity_meaning(&r->identity, &sample.name);
+    struct ss_span name = identity_unescape_part(&r->identity, &sample.name);
     if (sample.labels) {
         struct labels labels = labels_of_text(line.ptr + sample.labels, line.ptr + line.len);
         struct label label;
@@ -159,7 +159,7 @@ read_comment(struct reader *r, struct ss_span line)
         return 0;
     /* Behind # and blanks stands HELP, TYPE or UNIT. */
     const char *keyword = line.ptr + strspn(line.ptr, " \t#");
-    return take_meta(r, *keyword, identity_meaning(&r->identity, &comment.name), comment.type);
+    return take_meta(r, *keyword, identity_unescape_part(&r->identity, &comment.name), comment.type);
 }
 
 static int
@@ -181,8 +181,8 @@ read_text(struct reader *r, struct ss_span left, uint64_t *linep)
 {
     int error = 0;
     for (*linep = 0; left.len && !error;) {
-        struct cut cut = {.openmetrics = r->openmetrics};
-        size_t n = cut_feed(&cut, left);
+        struct line_splitter splitter = {.openmetrics = r->openmetrics};
+        size_t n = line_splitter_feed(&splitter, left);
         struct ss_span line = {left.ptr, n ? n : left.len};
         ++*linep;
         error = read_line(r, line);
@@ -249,7 +249,8 @@ read_protobuf(struct reader *r, struct ss_span body, uint64_t *messagep)
 }
 
 int
-evidence_read(struct evidence *e, struct ss_span body, const char *format, enum role role, uint32_t shard, char *why)
+observations_read(struct observations *e, struct ss_span body, const char *format, enum role role, uint32_t shard,
+                  char *why)
 {
     struct reader r = {.evidence = e, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
     uint64_t at;
@@ -265,10 +266,23 @@ evidence_read(struct evidence *e, struct ss_span body, const char *format, enum 
 }
 
 void
-evidence_deinit(struct evidence *e)
+evidence_begin_round(struct observations *e)
 {
-    names_deinit(&e->names);
-    names_deinit(&e->keys);
+    memset(e->series, 0, sizeof(e->series));
+    for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
+        i->before = i->after = 0;
+        i->found = i->expected = (struct occurrences){.shards = 0};
+        i->wrong = 0;
+        if (i->is_meta)
+            memset(i->shards, 0, (e->count + 7) / 8);
+    }
+}
+
+void
+observations_deinit(struct observations *e)
+{
+    name_table_deinit(&e->names);
+    name_table_deinit(&e->keys);
     families_deinit(&e->families);
     arena_deinit(&e->arena);
     free(e->items);

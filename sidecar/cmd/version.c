@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What runs here. The first line is for programs. */
+#include "cli_common.h"
 #include "cmd.h"
-#include "tool.h"
 
 #include <scrapeshard/version.h>
 
@@ -38,5 +38,5 @@ cmd_version(void)
 #else
     printf("  built by   gcc %s\n", __VERSION__);
 #endif
-    return tool_end(EXIT_SUCCESS);
+    return cli_end(EXIT_SUCCESS);
 }

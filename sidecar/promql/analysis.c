@@ -13,7 +13,7 @@ take_bodies(struct analysis *a)
     if (!a->body_series)
         return -ENOMEM;
     for (size_t i = 0; i < a->settings.n_families; i++) {
-        if (names_add(&a->body_names, a->settings.families[i].name, &number))
+        if (name_table_add(&a->body_names, a->settings.families[i].name, &number))
             return -ENOMEM;
         a->body_series[number] += a->settings.families[i].series;
     }
@@ -183,12 +183,12 @@ analysis_free(struct analysis *a)
 {
     if (!a)
         return;
-    names_deinit(&a->names);
-    names_deinit(&a->family_names);
-    names_deinit(&a->keys);
-    names_deinit(&a->body_names);
-    names_deinit(&a->recorded);
-    names_deinit(&a->alerts);
+    name_table_deinit(&a->names);
+    name_table_deinit(&a->family_names);
+    name_table_deinit(&a->keys);
+    name_table_deinit(&a->body_names);
+    name_table_deinit(&a->recorded);
+    name_table_deinit(&a->alerts);
     free(a->states);
     free(a->results);
     free(a->memo);

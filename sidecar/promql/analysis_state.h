@@ -4,7 +4,7 @@
 /* What the files of the analysis share. */
 #include "analysis.h"
 
-#include "core/names.h"
+#include "core/base/name_table.h"
 
 /* Where a selector finds its series. */
 struct binding {
@@ -43,16 +43,16 @@ struct analysis {
     struct analysis_settings settings;
     struct rule_state *states; /* by the rules' order */
     struct rule_result *results;
-    struct names names;       /* of metrics that selectors name */
+    struct name_table names;  /* of metrics that selectors name */
     uint32_t *family_of_name; /* by the name's number */
-    struct names family_names;
+    struct name_table family_names;
     struct needed_family *families; /* by the family's number, from 0: one less than in family_names */
     size_t n_families, family_room, name_room;
-    struct names keys;
+    struct name_table keys;
     uint32_t *places; /* by family: a key's number */
-    struct names body_names;
+    struct name_table body_names;
     uint64_t *body_series; /* by the name's number */
-    struct names recorded, alerts;
+    struct name_table recorded, alerts;
     struct rule_list *recorded_by, *alerts_by; /* by the name's number */
     size_t recorded_room, alerts_room;
     struct value_memo *memo; /* of rules, by their order */

@@ -3,7 +3,7 @@
 #include "analysis_state.h"
 #include "pattern.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 
@@ -34,10 +34,10 @@ append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 /* Rules by name. */
 
 static int
-note_rule(struct analysis *a, struct names *names, struct rule_list **lists, size_t *room, uint32_t rule)
+note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
 {
     uint32_t number;
-    if (names_add(names, a->rules->items[rule].name, &number))
+    if (name_table_add(names, a->rules->items[rule].name, &number))
         return -ENOMEM;
     struct rule_list *larger = analysis_reserve(*lists, room, number, sizeof(*larger));
     if (!larger)
@@ -86,7 +86,7 @@ bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
         const struct matcher *m = &s->matchers[i];
         if (m->op != TOKEN_ASSIGN || !spans_equal(m->label, span_of("alertname")))
             continue;
-        uint32_t number = names_find(&a->alerts, m->value);
+        uint32_t number = name_table_find(&a->alerts, m->value);
         if (number)
             set_producers(b, &a->alerts_by[number]);
         else
@@ -206,7 +206,7 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         name = span_of("target_info");
     if (!name.ptr)
         return bind_nameless(a, s, b);
-    if ((number = names_find(&a->recorded, name)) != 0) {
+    if ((number = name_table_find(&a->recorded, name)) != 0) {
         set_producers(b, &a->recorded_by[number]);
         return 0;
     }

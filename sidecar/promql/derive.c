@@ -5,7 +5,7 @@
  */
 #include "derive_state.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "derive_state.h"
 #include "limits.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 

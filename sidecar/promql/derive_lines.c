@@ -2,7 +2,7 @@
 /* The lines for [rules]: one group after the other, the largest first, in an order that depends on nothing else. */
 #include "derive_state.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdio.h>

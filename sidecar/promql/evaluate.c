@@ -3,7 +3,7 @@
 #include "analysis_state.h"
 #include "limits.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 void
 evaluation_move(struct evaluation *e, uint32_t here)
@@ -95,7 +95,7 @@ static enum value
 value_of_target_info(const struct evaluation *e)
 {
     const struct analysis *a = e->analysis;
-    uint32_t name = names_find(&a->names, (struct ss_span){"target_info", strlen("target_info")});
+    uint32_t name = name_table_find(&a->names, (struct ss_span){"target_info", strlen("target_info")});
     return name ? value_of_family(e, a->family_of_name[name]) : VALUE_EMPTY;
 }
 

@@ -5,7 +5,7 @@
 #include "error.h"
 #include "lexer.h"
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 
 enum value_type { TYPE_SCALAR, TYPE_VECTOR, TYPE_MATRIX, TYPE_STRING };
 

@@ -2,7 +2,7 @@
 /* The families of metrics that selectors name, and where the sharding places them. */
 #include "analysis_state.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,15 +24,15 @@ analysis_reserve(void *items, size_t *room, size_t number, size_t size)
 int
 analysis_key(struct analysis *a, struct ss_span key, uint32_t *numberp)
 {
-    return names_add(&a->keys, key, numberp);
+    return name_table_add(&a->keys, key, numberp);
 }
 
 static void
 find_in_body(const struct analysis *a, struct needed_family *f)
 {
-    uint32_t number = names_find(&a->body_names, f->name);
+    uint32_t number = name_table_find(&a->body_names, f->name);
     if (!number)
-        number = names_find(&a->body_names, ss_key_family(f->name));
+        number = name_table_find(&a->body_names, ss_key_family(f->name));
     f->in_body = number;
     f->series = number ? a->body_series[number] : 0;
 }
@@ -56,16 +56,16 @@ reserve_family(struct analysis *a, size_t number)
 static int
 identify_family(struct analysis *a, const struct metric_place *place, uint32_t *numberp)
 {
-    struct bytes identity = {NULL, 0, 0};
+    struct buffer identity = {NULL, 0, 0};
     const char spread[2] = {0, (char)place->spread};
-    int r = bytes_add(&identity, place->family);
+    int r = buffer_add(&identity, place->family);
     if (!r)
-        r = bytes_add(&identity, (struct ss_span){spread, 2});
+        r = buffer_add(&identity, (struct ss_span){spread, 2});
     if (!r && place->spread == SPREAD_ONE)
-        r = bytes_add(&identity, place->key);
+        r = buffer_add(&identity, place->key);
     if (!r)
-        r = names_add(&a->family_names, bytes_span(&identity), numberp);
-    bytes_deinit(&identity);
+        r = name_table_add(&a->family_names, buffer_span(&identity), numberp);
+    buffer_deinit(&identity);
     return r;
 }
 
@@ -100,7 +100,7 @@ analysis_family(struct analysis *a, struct ss_span name, uint32_t *familyp)
     struct metric_place place;
     uint32_t number, before = a->names.n;
 
-    if (names_add(&a->names, name, &number))
+    if (name_table_add(&a->names, name, &number))
         return -ENOMEM;
     uint32_t *families = analysis_reserve(a->family_of_name, &a->name_room, number, sizeof(*families));
     if (!families)

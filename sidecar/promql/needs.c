@@ -3,7 +3,7 @@
 #include "analysis_state.h"
 #include "limits.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>

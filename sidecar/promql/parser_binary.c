@@ -2,7 +2,7 @@
 /* What stands between two operands. */
 #include "parser.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 

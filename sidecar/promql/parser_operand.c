@@ -5,7 +5,7 @@
 #include "pattern.h"
 #include "strings.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdio.h>

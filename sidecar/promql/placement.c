@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "placement.h"
 
-#include "core/sharding.h"
+#include "core/key/sharding.h"
 
 #include <errno.h>
 #include <string.h>

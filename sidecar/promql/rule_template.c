@@ -3,7 +3,7 @@
 #include "ruleset.h"
 #include "strings.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "limits.h"
 #include "yaml_tree.h"
 
-#include "core/bytes.h"
+#include "core/base/buffer.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #ifndef PROMQL_STRINGS_H
 #define PROMQL_STRINGS_H
 /* Literals of PromQL: what they mean. */
-#include "core/arena.h"
+#include "core/base/arena.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,9 +3,9 @@
 
 #include "limits.h"
 
-#include "core/arena.h"
-#include "core/bytes.h"
-#include "core/names.h"
+#include "core/base/arena.h"
+#include "core/base/buffer.h"
+#include "core/base/name_table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ struct yaml_file {
     yaml_parser_t parser;
     struct ss_span bytes;
     struct arena arena;
-    struct names anchors;             /* of the document */
+    struct name_table anchors;        /* of the document */
     const struct yaml_value **values; /* by the anchor's number */
     size_t n_values;
     uint64_t nodes; /* read so far, of all documents */
@@ -43,7 +43,7 @@ yaml_file_free(struct yaml_file *f)
     if (!f)
         return;
     yaml_parser_delete(&f->parser);
-    names_deinit(&f->anchors);
+    name_table_deinit(&f->anchors);
     free(f->values);
     arena_deinit(&f->arena);
     free(f);
@@ -138,7 +138,7 @@ keep_anchor(struct yaml_file *f, const unsigned char *anchor, const struct yaml_
     uint32_t number;
     if (!anchor)
         return 0;
-    if (names_add(&f->anchors, span_of(anchor), &number))
+    if (name_table_add(&f->anchors, span_of(anchor), &number))
         return -ENOMEM;
     if (number >= f->n_values) {
         size_t n = 2 * (size_t)number + 8;
@@ -197,7 +197,7 @@ static int
 find_alias(struct yaml_file *f, const struct stack *stack, const yaml_event_t *event, const struct yaml_value **valuep,
            struct promql_error *error)
 {
-    uint32_t number = names_find(&f->anchors, span_of(event->data.alias.anchor));
+    uint32_t number = name_table_find(&f->anchors, span_of(event->data.alias.anchor));
     if (!number)
         return refuse(error, event->start_mark, "there is no anchor of this name before this alias");
     *valuep = f->values[number];
@@ -278,7 +278,7 @@ yaml_file_next(struct yaml_file *f, const struct yaml_value **rootp, struct prom
     int r = 0;
 
     *rootp = NULL;
-    names_deinit(&f->anchors);
+    name_table_deinit(&f->anchors);
     while (!done && !r) {
         yaml_event_t event;
         if (!yaml_parser_parse(&f->parser, &event))

@@ -85,7 +85,7 @@ gzip_new(struct gzip **gzipp, int level)
 }
 
 int
-gzip_renew(struct gzip **gzipp, int level)
+gzip_reset(struct gzip **gzipp, int level)
 {
     struct gzip *g = *gzipp;
     if (g && g->stream.level == (uint32_t)level) {
@@ -287,7 +287,7 @@ inflate_some(struct gunzip *g, struct ss_span *in, struct ss_span *out)
 }
 
 const char *
-gunzip_next(struct gunzip *g, struct ss_span *in, struct ss_span *out)
+gunzip_read(struct gunzip *g, struct ss_span *in, struct ss_span *out)
 {
     *out = (struct ss_span){NULL, 0};
     for (;;) {

@@ -12,7 +12,7 @@ struct gunzip;
 struct gzip;
 
 /* The levels of gzip_new(), as ISA-L has them. */
-enum { GZIP_LEVEL_LEAST = 0, GZIP_LEVEL_MOST = 3 };
+enum { GZIP_LEVEL_MIN = 0, GZIP_LEVEL_MAX = 3 };
 
 /* Whether an Accept-Encoding (NULL: none) takes gzip, by RFC 9110, 12.5.3: gzip;q=0 does not. */
 bool gzip_accepted(const char *accept_encoding);
@@ -22,7 +22,7 @@ int gzip_new(struct gzip **gzipp, int level);
 
 /* As gzip_new(), in the memory of what *gzipp is, whatever became of it, if that will do; NULL is fine. After -ENOMEM
    it is NULL. */
-int gzip_renew(struct gzip **gzipp, int level);
+int gzip_reset(struct gzip **gzipp, int level);
 
 /* Compresses the bytes; what comes of them by now is added to out. 0 or -ENOMEM. */
 int gzip_add(struct gzip *gzip, struct ss_span bytes, struct evbuffer *out);
@@ -41,7 +41,7 @@ int gunzip_new(struct gunzip **gunzipp);
  * call; an empty span when all of *in was used up and all it means was given. Members that follow each other are one
  * stream, as for Go. NULL, or what is wrong with the stream.
  */
-const char *gunzip_next(struct gunzip *gunzip, struct ss_span *in, struct ss_span *out);
+const char *gunzip_read(struct gunzip *gunzip, struct ss_span *in, struct ss_span *out);
 
 /* Whether the stream so far is whole. */
 bool gunzip_is_whole(const struct gunzip *gunzip);

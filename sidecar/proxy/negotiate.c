@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
+#include "service/config/config.h"
+
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -46,6 +48,11 @@ static const char *const not_for_scraper[] = {
     "Alt-Svc",
     "Strict-Transport-Security",
     NULL,
+};
+
+/* IANA's registry of content codings (2026-11), without those that we undo. */
+static const char *const other_codings[] = {
+    "aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd", NULL,
 };
 
 static bool
@@ -225,10 +232,60 @@ negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp
     return 0;
 }
 
-int
-negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct negotiate_error *error)
+/* Whether an element of a list is one of these names. */
+static bool
+element_is_among(const char *element, const char *end, const char *const *names)
 {
-    *msp = endpoint_ms;
+    while (element < end && strchr(" \t", *element))
+        element++;
+    while (element < end && strchr(" \t", end[-1]))
+        end--;
+    size_t len = (size_t)(end - element);
+    for (; *names; names++)
+        if (strlen(*names) == len && !strncasecmp(*names, element, len))
+            return true;
+    return false;
+}
+
+enum coding
+negotiate_coding(const char *list)
+{
+    static const char *const gzip[] = {"gzip", "x-gzip", NULL};
+    enum coding coding = CODING_NONE;
+    for (const char *p = list ? list : "", *end;; p = end + 1) {
+        end = element_end(p);
+        bool is_gzip = element_is_among(p, end, gzip);
+        if (element_is_among(p, end, other_codings) || (is_gzip && coding == CODING_GZIP))
+            return CODING_OTHER;
+        if (is_gzip)
+            coding = CODING_GZIP;
+        if (!*end)
+            return coding;
+    }
+}
+
+static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
+
+enum {
+    /* No scraper waits longer for us; a peer that says so is not to hold its place for days. */
+    TIMEOUT_MAX = 60 * 60 * 1000,
+    OFFSET_MAX = 500,
+    SERVICE_OFFSET_MAX = 100,
+};
+
+/* A tenth of a time, but not more than this. */
+static double
+tenth(double ms, double most)
+{
+    return ms / 10 < most ? ms / 10 : most;
+}
+
+int
+negotiate_timeout(const char *header, const struct endpoint *endpoint, struct time_limit *limit,
+                  struct negotiate_error *error)
+{
+    limit->ms = endpoint->timeout;
+    snprintf(limit->by, sizeof(limit->by), "endpoint.%s.timeout", endpoint->name);
     if (!header)
         return 0;
 
@@ -236,13 +293,28 @@ negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct 
     double seconds = strtod(header, &end);
     /* strtod() takes more than a decimal number; a scraper's timeout is nothing else. */
     if (!*header || *end || strspn(header, "0123456789.") != strlen(header) || !(seconds > 0)) {
-        snprintf(error->reason, sizeof(error->reason),
-                 "X-Prometheus-Scrape-Timeout-Seconds: \"%.40s\" is no time; a number of seconds above 0 is right",
-                 header);
+        snprintf(error->reason, sizeof(error->reason), "%s: expected a number of seconds above 0, got \"%.40s\"",
+                 timeout_header, header);
         return EINVAL;
     }
-    double left = seconds - (seconds > 1 ? 0.5 : seconds / 2);
-    if (left * 1000 < (double)endpoint_ms)
-        *msp = left * 1000 < 1 ? 1 : (int64_t)(left * 1000);
+    double ms = seconds * 1000 < TIMEOUT_MAX ? seconds * 1000 : TIMEOUT_MAX, offset = tenth(ms, OFFSET_MAX);
+    if (endpoint->timeout_is_set && (double)endpoint->timeout <= ms - offset)
+        return 0;
+    limit->ms = ms - offset < 1 ? 1 : (int64_t)(ms - offset);
+    snprintf(limit->by, sizeof(limit->by), "%s %g less %g s", timeout_header, ms / 1000, offset / 1000);
     return 0;
+}
+
+int
+negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
+{
+    char seconds[32];
+    double ms = left_ms > 1 ? (double)left_ms : 1;
+    if (!evhttp_find_header(headers, timeout_header))
+        return 0;
+    while (!evhttp_remove_header(headers, timeout_header))
+        ;
+    ms -= tenth(ms, SERVICE_OFFSET_MAX);
+    snprintf(seconds, sizeof(seconds), "%.3f", (ms < 1 ? 1 : ms) / 1000);
+    return evhttp_add_header(headers, timeout_header, seconds) ? -ENOMEM : 0;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct endpoint;
 struct evkeyvalq;
 
 struct negotiate_error {
@@ -32,11 +33,40 @@ void negotiate_vary(struct evkeyvalq *headers);
  */
 int negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp);
 
+/* How a body is encoded. */
+enum coding {
+    CODING_NONE,
+    CODING_GZIP,
+    CODING_OTHER, /* by what we cannot undo: another coding, or gzip twice */
+};
+
 /*
- * The milliseconds a scrape may take: the endpoint's timeout, or what X-Prometheus-Scrape-Timeout-Seconds leaves (NULL:
- * not there) less half a second, so that the scraper hears our reason and not its own timeout; of a header below a
- * second, half. 0, or EINVAL (positive) for what is no time.
+ * What a list of Content-Encoding says, joined, NULL if there is none. Only codings that exist count: services write
+ * all kinds of words there (a charset, a media type), and Prometheus, which looks for "gzip" alone, reads their bodies
+ * as they are.
  */
-int negotiate_timeout(const char *header, int64_t endpoint_ms, int64_t *msp, struct negotiate_error *error);
+enum coding negotiate_coding(const char *list);
+
+/* How long something may take. */
+struct time_limit {
+    int64_t ms;
+    char by[96]; /* the setting or header that says so */
+};
+
+/*
+ * How long a scrape may take. Where the scraper names its timeout, that decides: X-Prometheus-Scrape-Timeout-Seconds
+ * (NULL: not there) less a tenth, half a second at the most, so that the scraper hears our reason and not its own
+ * timeout. The endpoint's timeout is for other scrapers, and the most if it was set. 0, or EINVAL (positive) for what
+ * is not a time.
+ */
+int negotiate_timeout(const char *header, const struct endpoint *endpoint, struct time_limit *limit,
+                      struct negotiate_error *error);
+
+/*
+ * Tells the service, where the scraper has told us, how much time it has: what is left of ours less a tenth, 0.1 s at
+ * the most, for what we do with its response. So the last word of an exporter that answers when its time is over comes
+ * in time. 0 or -ENOMEM.
+ */
+int negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms);
 
 #endif

@@ -2,12 +2,12 @@
 #include "outcome.h"
 
 const struct outcome_row outcomes[] = {
-    [OUTCOME_OK] = {"ok", 200, LOG_INFO, UPSTREAM_ERROR_NONE},
+    [OUTCOME_OK] = {"ok", 200, LOG_DEBUG, UPSTREAM_ERROR_NONE},
     [OUTCOME_PASSED_ON] = {"passed_on", 0, LOG_WARN, UPSTREAM_ERROR_STATUS},
     [OUTCOME_BAD_REQUEST] = {"bad_request", 400, LOG_WARN, UPSTREAM_ERROR_NONE},
     [OUTCOME_BUSY] = {"busy", 503, LOG_WARN, UPSTREAM_ERROR_NONE},
     [OUTCOME_UPSTREAM_FAILED] = {"upstream_failed", 502, LOG_WARN, UPSTREAM_ERROR_HTTP},
-    [OUTCOME_UPSTREAM_CUT] = {"upstream_cut", 502, LOG_WARN, UPSTREAM_ERROR_CUT},
+    [OUTCOME_UPSTREAM_TRUNCATED] = {"upstream_truncated", 502, LOG_WARN, UPSTREAM_ERROR_TRUNCATED},
     [OUTCOME_NO_EXPOSITION] = {"no_exposition", 502, LOG_WARN, UPSTREAM_ERROR_EXPOSITION},
     [OUTCOME_TOO_LARGE] = {"too_large", 502, LOG_WARN, UPSTREAM_ERROR_TOO_LARGE},
     [OUTCOME_UNDECIDED] = {"undecided", 502, LOG_WARN, UPSTREAM_ERROR_NONE},
@@ -19,5 +19,5 @@ const struct outcome_row outcomes[] = {
 const char *
 outcome_word(size_t outcome)
 {
-    return outcome < OUTCOMES ? outcomes[outcome].word : NULL;
+    return outcome < OUTCOMES ? outcomes[outcome].label : NULL;
 }

@@ -2,8 +2,8 @@
 #ifndef PROXY_OUTCOME_H
 #define PROXY_OUTCOME_H
 /* One small table that turns conditions of a scrape into what the scraper and the log hear of it. */
-#include "../service/log.h"
-#include "../service/telemetry.h"
+#include "service/base/log.h"
+#include "service/telemetry/telemetry.h"
 
 /* How a scrape can end. */
 enum outcome {
@@ -12,7 +12,7 @@ enum outcome {
     OUTCOME_BAD_REQUEST,
     OUTCOME_BUSY,
     OUTCOME_UPSTREAM_FAILED,
-    OUTCOME_UPSTREAM_CUT,
+    OUTCOME_UPSTREAM_TRUNCATED,
     OUTCOME_NO_EXPOSITION,
     OUTCOME_TOO_LARGE,
     OUTCOME_UNDECIDED,
@@ -23,9 +23,9 @@ enum outcome {
 };
 
 struct outcome_row {
-    const char *word;          /* in the log, and in metrics */
+    const char *label;         /* in the log, and in metrics */
     int status;                /* of the answer; 0: not ours to say */
-    enum log_level level;      /* of the log's line */
+    enum log_level level;      /* of the log's line, unless scrape_log.h says otherwise */
     enum upstream_error error; /* what the service did, if nothing better is known */
 };
 

@@ -3,7 +3,7 @@
 
 #include "gzip.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -12,18 +12,18 @@
 
 enum {
     /* What fits in one packet is sent as it is. */
-    GZIP_LEAST = 1400,
+    GZIP_MIN = 1400,
 };
 
 struct pipeline {
     enum pipeline_target target;
-    struct ss_filter *filter; /* PIPELINE_FILTER */
-    struct ss_index *index;   /* PIPELINE_INDEX */
-    struct ss_stamp *stamp;   /* NULL: samples get no time */
-    struct gunzip *gunzip;    /* NULL: the bytes do not come compressed */
-    struct gzip *gzip;        /* NULL: they do not go out compressed, or not yet */
+    struct ss_filter *filter;           /* PIPELINE_FILTER */
+    struct ss_index *index;             /* PIPELINE_INDEX */
+    struct ss_timestamper *timestamper; /* NULL: samples get no time */
+    struct gunzip *gunzip;              /* NULL: the bytes do not come compressed */
+    struct gzip *gzip;                  /* NULL: they do not go out compressed, or not yet */
     int gzip_level;
-    uint64_t max_body, max_series, bytes_in, bytes_meant;
+    uint64_t max_body, max_series, bytes_in, bytes_decoded;
     bool strict_close;
     struct evbuffer *out;
     char reason[380];
@@ -45,9 +45,9 @@ make_stages(struct pipeline *p, const struct pipeline_settings *settings)
     filter.census = true;
     if (!r && p->target == PIPELINE_FILTER)
         return ss_filter_new(&p->filter, &filter);
-    if (!r && settings->stamp_ms) {
-        r = ss_stamp_new(&p->stamp, settings->content_type, settings->stamp_ms, settings->max_line);
-        filter.max_line += SS_STAMP_MOST;
+    if (!r && settings->timestamp_ms) {
+        r = ss_timestamper_new(&p->timestamper, settings->content_type, settings->timestamp_ms, settings->max_line);
+        filter.max_line += SS_TIMESTAMP_MAX_GROWTH;
     }
     return r ? r : ss_index_new(&p->index, &filter);
 }
@@ -117,7 +117,7 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
         else
             r = evbuffer_add(p->out, spans[i].ptr, spans[i].len) ? -ENOMEM : 0;
     }
-    if (!r && p->gzip_level >= 0 && evbuffer_get_length(p->out) >= GZIP_LEAST)
+    if (!r && p->gzip_level >= 0 && evbuffer_get_length(p->out) >= GZIP_MIN)
         r = begin_gzip(p);
     return r;
 }
@@ -139,8 +139,8 @@ from_target(struct pipeline *p, int r)
         return r;
     ss_filter_error_text(error, p->reason, sizeof(p->reason));
     switch (error->condition) {
-    case SS_BODY_CUT:
-        return PIPELINE_CUT;
+    case SS_BODY_TRUNCATED:
+        return PIPELINE_TRUNCATED;
     case SS_LINE_TOO_LONG:
         return PIPELINE_LINE_TOO_LONG;
     case SS_TOO_MANY:
@@ -166,7 +166,7 @@ index_spans(void *ctx, const struct ss_span *spans, size_t n)
 
 /* The answer of the stamp, which may be the index's behind it. */
 static int
-from_stamp(struct pipeline *p, int r)
+from_timestamper(struct pipeline *p, int r)
 {
     if (r <= 0 || ss_index_error(p->index))
         return from_target(p, r);
@@ -176,15 +176,15 @@ from_stamp(struct pipeline *p, int r)
 static int
 target_feed(struct pipeline *p, struct ss_span bytes)
 {
-    struct ss_sink sink = {take_spans, p}, stamped = {index_spans, p};
+    struct ss_sink sink = {take_spans, p}, timestamped = {index_spans, p};
 
-    p->bytes_meant += bytes.len;
-    if (p->bytes_meant > p->max_body)
+    p->bytes_decoded += bytes.len;
+    if (p->bytes_decoded > p->max_body)
         return fail(p, PIPELINE_TOO_LARGE, "the service's body is larger than max_body");
     if (p->target == PIPELINE_PASS)
         return take_spans(p, &bytes, 1);
-    if (p->stamp)
-        return from_stamp(p, ss_stamp_feed(p->stamp, bytes, &stamped));
+    if (p->timestamper)
+        return from_timestamper(p, ss_timestamper_feed(p->timestamper, bytes, &timestamped));
     return from_target(p, p->index ? ss_index_feed(p->index, bytes) : ss_filter_feed(p->filter, bytes, &sink));
 }
 
@@ -196,7 +196,7 @@ pipeline_feed(struct pipeline *p, struct ss_span *in, bool *morep)
 
     *morep = false;
     if (p->gunzip) {
-        const char *wrong = gunzip_next(p->gunzip, in, &meant);
+        const char *wrong = gunzip_read(p->gunzip, in, &meant);
         if (wrong)
             return fail(p, PIPELINE_BAD_ENCODING, wrong);
         *morep = meant.len > 0;
@@ -212,20 +212,20 @@ pipeline_feed(struct pipeline *p, struct ss_span *in, bool *morep)
 int
 pipeline_end(struct pipeline *p, bool by_close)
 {
-    struct ss_sink sink = {take_spans, p}, stamped = {index_spans, p};
+    struct ss_sink sink = {take_spans, p}, timestamped = {index_spans, p};
     int r = 0;
 
     if (p->target == PIPELINE_PASS)
         return 0;
     if (p->gunzip && !gunzip_is_whole(p->gunzip))
-        return fail(p, PIPELINE_CUT, "the gzip stream ends before its end");
-    if (p->stamp)
-        r = from_stamp(p, ss_stamp_end(p->stamp, &stamped));
+        return fail(p, PIPELINE_TRUNCATED, "the gzip stream ends before its end");
+    if (p->timestamper)
+        r = from_timestamper(p, ss_timestamper_end(p->timestamper, &timestamped));
     if (r)
         return r;
     /* A gzip stream's end proves nothing: another member might have followed. */
     if (by_close && p->strict_close && !(p->index ? ss_index_ends_whole(p->index) : ss_filter_ends_whole(p->filter)))
-        return fail(p, PIPELINE_CUT,
+        return fail(p, PIPELINE_TRUNCATED,
                     "the service closed the connection where its body cannot be at its end (strict_close)");
     r = from_target(p, p->index ? ss_index_end(p->index) : ss_filter_end(p->filter, &sink));
     return r || !p->gzip ? r : gzip_end(p->gzip, p->out);
@@ -272,7 +272,7 @@ size_t
 pipeline_memory(const struct pipeline *p)
 {
     return evbuffer_get_length(p->out) + (p->index ? ss_index_memory(p->index) : 0) +
-           (p->stamp ? ss_stamp_memory(p->stamp) : 0);
+           (p->timestamper ? ss_timestamper_memory(p->timestamper) : 0);
 }
 
 struct ss_index *
@@ -290,7 +290,7 @@ pipeline_free(struct pipeline *p)
         return;
     ss_filter_free(p->filter);
     ss_index_free(p->index);
-    ss_stamp_free(p->stamp);
+    ss_timestamper_free(p->timestamper);
     gunzip_free(p->gunzip);
     gzip_free(p->gzip);
     if (p->out)

@@ -18,7 +18,7 @@ struct pipeline;
 /* Conditions of a body; positive, as opposed to negative errno values. */
 enum pipeline_condition {
     PIPELINE_NO_EXPOSITION = 1,
-    PIPELINE_CUT,
+    PIPELINE_TRUNCATED,
     PIPELINE_TOO_LARGE,
     PIPELINE_LINE_TOO_LONG,
     PIPELINE_TOO_MANY_SERIES,
@@ -43,9 +43,9 @@ struct pipeline_settings {
     uint64_t max_series, max_families; /* 0: any number */
     uint64_t max_body;                 /* of the bytes that come, and of what they mean */
     bool strict_close;
-    bool gunzip;      /* the bytes come compressed */
-    int gzip_level;   /* of what goes out, if it is not too little to be worth it; below 0: none */
-    int64_t stamp_ms; /* PIPELINE_INDEX: the time of samples that have none, since 1970; 0: they stay so */
+    bool gunzip;          /* the bytes come compressed */
+    int gzip_level;       /* of what goes out, if it is not too little to be worth it; below 0: none */
+    int64_t timestamp_ms; /* PIPELINE_INDEX: the time of samples that have none, since 1970; 0: they stay so */
 };
 
 /* 0: *pipelinep is the caller's. ENOTSUP (positive): the hash cannot be had. -ENOMEM. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply.h"
 
-#include "../service/connections.h"
-#include "../service/memory.h"
-#include "../service/tls.h"
+#include "service/access/tls.h"
+#include "service/base/alloc_reserve.h"
+#include "service/http/connections.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -13,6 +13,7 @@
 #include <event2/http_struct.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,11 @@ struct reply {
     struct evhttp_request *request; /* NULL once it is over */
     struct evhttp_connection *connection;
     struct connection *record; /* its */
-    int watched;               /* the connection's socket by a second descriptor, or -1 */
+    int hangup_fd;             /* the connection's socket by a second descriptor, or -1 */
     struct event *hangup;
-    bool sending;      /* a piece has not gone to the kernel */
-    bool ending;       /* the end is to follow it */
-    uint64_t failures; /* memory_failures() at the beginning */
+    bool sending;   /* a piece has not gone to the kernel */
+    bool ending;    /* the end is to follow it */
+    bool no_memory; /* for a part of it */
     const struct reply_events *events;
     void *ctx;
 };
@@ -52,29 +53,18 @@ static void
 detach(struct reply *r)
 {
     if (r->record)
-        connection_listen(r->record, NULL, NULL);
+        connection_set_callbacks(r->record, NULL, NULL);
     if (r->connection)
         evbuffer_remove_cb(output_of(r), on_output, r);
     if (r->hangup)
         event_free(r->hangup);
-    if (r->watched >= 0)
-        close(r->watched);
+    if (r->hangup_fd >= 0)
+        close(r->hangup_fd);
     r->hangup = NULL;
-    r->watched = -1;
+    r->hangup_fd = -1;
     r->request = NULL;
     r->connection = NULL;
     r->record = NULL;
-}
-
-/*
- * Resets a TCP connection, by dissolving it (connect(2), AF_UNSPEC). evhttp's own way is to shut it down first, and for
- * an HTTP/1.0 scraper that would be the end of the body, whatever SO_LINGER says of the close behind it.
- */
-static void
-dissolve(struct evhttp_connection *connection)
-{
-    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
-    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &unconnected, sizeof(unconnected));
 }
 
 /* Whether a close of the socket, by whomever and be it the kernel at the process' end, is a reset. */
@@ -94,16 +84,18 @@ ends_by_close(const struct reply *r)
 }
 
 /*
- * To be called behind all that evhttp adds to the answer. What it had no memory for is missing there, perhaps from the
- * head, so nothing may go out; evhttp hears that by the error that its next write gets.
+ * To be called after each part of the response that is given to evhttp, with alloc_failures() from before it. What it
+ * had no memory for is missing there, perhaps from the head, so nothing may go out; evhttp hears that by the error that
+ * its next write gets.
  */
 static void
-check_memory(struct reply *r)
+after_send(struct reply *r, uint64_t failures)
 {
-    if (memory_failures() == r->failures)
+    connection_pause_input(r->connection);
+    if (alloc_failures() == failures)
         return;
-    dissolve(r->connection);
-    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(r->connection)), SHUT_RDWR);
+    r->no_memory = true;
+    connection_abort(r->connection);
 }
 
 /* evhttp ends the connection: an error of it, or a time-out. */
@@ -113,30 +105,33 @@ on_close(void *ctx)
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    dissolve(r->connection);
+    connection_dissolve(r->connection);
     detach(r);
     /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
        with the connection. */
     if (!evhttp_request_get_connection(request))
         evhttp_request_free(request);
-    r->events->gone(r->ctx);
+    r->events->gone(r->ctx, r->no_memory);
 }
 
 enum {
     /* What a scraper may send ahead while it waits: some requests. One that sends more is not one, and behind so much
        its leaving could not be seen. */
-    AHEAD_MOST = 64 * 1024,
+    AHEAD_MAX = 64 * 1024,
 };
 
-/* Whether the peer has closed its side or reset the connection, or floods it. */
+/*
+ * Whether the peer has reset the connection, or, over a unix socket, closed it, or floods it. Over TCP the end of what
+ * it sends is no such sign: one that shuts down its sending side after the request waits for the response, and a close
+ * looks the same until something is sent.
+ */
 static bool
-has_left(int fd, short what)
+has_left(int fd)
 {
-    int error = 0, ahead = 0;
-    socklen_t len = sizeof(error);
-    char byte;
-    return what & EV_CLOSED || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) || error ||
-           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || ioctl(fd, FIONREAD, &ahead) || ahead > AHEAD_MOST;
+    struct pollfd state = {.fd = fd};
+    int ahead = 0;
+    return poll(&state, 1, 0) < 0 || state.revents & (POLLERR | POLLHUP) || ioctl(fd, FIONREAD, &ahead) ||
+           ahead > AHEAD_MAX;
 }
 
 static void
@@ -144,12 +139,13 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_connection *connection = r->connection;
+    (void)what;
 
-    if (!has_left(fd, what))
+    if (!has_left(fd))
         return;
     detach(r);
     evhttp_connection_free(connection);
-    r->events->gone(r->ctx);
+    r->events->gone(r->ctx, r->no_memory);
 }
 
 /*
@@ -161,14 +157,14 @@ on_hangup(evutil_socket_t fd, short what, void *ctx)
 int
 reply_watch(struct reply *r)
 {
-    if (r->watched >= 0)
+    if (r->hangup_fd >= 0)
         return 0;
     struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
-    r->watched = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
-    if (r->watched < 0)
+    r->hangup_fd = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
+    if (r->hangup_fd < 0)
         return -errno;
     r->hangup =
-        event_new(bufferevent_get_base(bev), r->watched, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
+        event_new(bufferevent_get_base(bev), r->hangup_fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
     return r->hangup && !event_add(r->hangup, NULL) ? 0 : -ENOMEM;
 }
 
@@ -178,7 +174,7 @@ on_done(void *ctx)
     struct reply *r = ctx;
     if (ends_by_close(r)) {
         set_reset_on_close(r->connection, false);
-        tls_say_end(evhttp_connection_get_bufferevent(r->connection));
+        tls_send_close_notify(evhttp_connection_get_bufferevent(r->connection));
     }
     detach(r);
     r->events->done(r->ctx);
@@ -190,9 +186,10 @@ static void
 send_end(struct reply *r)
 {
     bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
+    uint64_t failures = alloc_failures();
     evhttp_send_reply_end(r->request);
     if (chunked)
-        check_memory(r);
+        after_send(r, failures);
 }
 
 /*
@@ -222,11 +219,9 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     r->connection = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
-    r->failures = memory_failures();
-
-    r->watched = -1;
+    r->hangup_fd = -1;
     r->record = connection_of(request);
-    connection_listen(r->record, &connection_events, r);
+    connection_set_callbacks(r->record, &connection_events, r);
     *replyp = r;
     return 0;
 }
@@ -241,14 +236,15 @@ void
 reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
 {
     char length[24];
+    uint64_t failures = alloc_failures();
     snprintf(length, sizeof(length), "%" PRIu64, len);
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
-    if (r->watched < 0)
-        evbuffer_add_cb(output_of(r), on_output, r);
+    if (r->hangup_fd < 0)
+        (void)evbuffer_add_cb(output_of(r), on_output, r); /* without it nobody watches, which the deadline bounds */
     evhttp_send_reply(r->request, status, NULL, body);
-    check_memory(r);
+    after_send(r, failures);
 }
 
 bool
@@ -263,6 +259,7 @@ reply_can_break(struct reply *r)
 void
 reply_start(struct reply *r, int status)
 {
+    uint64_t failures = alloc_failures();
     if (ends_by_close(r)) {
         /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
         while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
@@ -270,15 +267,16 @@ reply_start(struct reply *r, int status)
         set_reset_on_close(r->connection, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
-    check_memory(r);
+    after_send(r, failures);
 }
 
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
+    uint64_t failures = alloc_failures();
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
-    check_memory(r);
+    after_send(r, failures);
 }
 
 void
@@ -295,7 +293,7 @@ reply_break(struct reply *r)
     struct evhttp_connection *connection = r->connection;
     if (!connection)
         return;
-    dissolve(connection);
+    connection_dissolve(connection);
     detach(r);
     evhttp_connection_free(connection);
 }

@@ -18,8 +18,9 @@ struct reply;
 struct reply_events {
     /* What was sent has gone to the kernel: the next may come. */
     void (*drained)(void *ctx);
-    /* The scraper has gone, or its connection failed. Only reply_free() is left to do. */
-    void (*gone)(void *ctx);
+    /* The scraper has gone, or its connection failed; no_memory: by us, for want of memory for the answer. Only
+       reply_free() is left to do. */
+    void (*gone)(void *ctx, bool no_memory);
     /* The whole answer has gone to the kernel. Only reply_free() is left to do. */
     void (*done)(void *ctx);
 };

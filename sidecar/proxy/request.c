@@ -2,9 +2,8 @@
 #include "request.h"
 
 #include "gzip.h"
-#include "negotiate.h"
 
-#include "../service/config.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/http.h>
@@ -46,12 +45,13 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
     struct params_error params_error = {""};
     struct negotiate_error error = {""};
 
-    *r = (struct request){.timeout = 0};
+    *r = (struct request){.gzip = false};
     TAILQ_INIT(&r->headers);
+    negotiate_timeout(NULL, endpoint, &r->timeout, &error);
     int status = params_parse(&r->params, query, &names, &params_error);
     if (!status)
-        status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"),
-                                   endpoint->timeout, &r->timeout, &error);
+        status = negotiate_timeout(evhttp_find_header(headers, "X-Prometheus-Scrape-Timeout-Seconds"), endpoint,
+                                   &r->timeout, &error);
     if (!status)
         status = negotiate_request(headers, &r->headers, ss_sharding_takes_protobuf(config->sharding), &error);
     if (!status)
@@ -61,7 +61,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
     if (status) {
         snprintf(reason, size, "%s", *params_error.reason ? params_error.reason : error.reason);
         request_deinit(r);
-        *r = (struct request){.timeout = 0};
+        *r = (struct request){.timeout = r->timeout};
         TAILQ_INIT(&r->headers);
     }
     return status;
@@ -70,12 +70,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
 char *
 request_url(const struct request *r, const struct endpoint *endpoint)
 {
-    char *url;
-    if (!r->params.query)
-        return strdup(endpoint->url);
-    if (asprintf(&url, "%s%c%s", endpoint->url, strchr(endpoint->url, '?') ? '&' : '?', r->params.query) < 0)
-        return NULL;
-    return url;
+    return url_with_query(&endpoint->url, r->params.query);
 }
 
 /* A file's name, or NULL if the setting says that there is none. */
@@ -90,11 +85,12 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
 {
     return (struct fetch_request){
         .url = url,
-        .socket = e->socket,
-        .connect_to = e->connect_to,
-        .host = e->host,
+        .socket = e->url.socket,
+        .connect_to = e->url.connect_to,
+        .host = e->url.host,
         .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
                 e->tls_insecure, !e->strict_close},
+        .keepalive = e->upstream_keepalive,
         .gzip = e->upstream_encoding == ENCODING_GZIP,
         .headers = headers,
     };

@@ -3,6 +3,7 @@
 #define PROXY_REQUEST_H
 /* What a scrape asks for, read and found sound. */
 #include "fetch.h"
+#include "negotiate.h"
 #include "params.h"
 
 #include <event2/keyvalq_struct.h>
@@ -17,13 +18,13 @@ struct evhttp_request;
 struct request {
     struct params params;
     struct evkeyvalq headers; /* for the service */
-    int64_t timeout;          /* milliseconds */
-    bool gzip;                /* the answer is to be compressed, if that is worth it */
+    struct time_limit timeout;
+    bool gzip; /* the answer is to be compressed, if that is worth it */
 };
 
 /*
  * Reads a scrape's target and headers. 0: *request is the caller's, to be given to request_deinit(). EINVAL (positive):
- * reason, of size bytes, says what is wrong and what would be right. -ENOMEM.
+ * reason, of size bytes, says what is wrong and what would be right. -ENOMEM. In any case there is a timeout.
  */
 int request_read(struct request *request, struct evhttp_request *from, const struct config *config,
                  const struct endpoint *endpoint, char *reason, size_t size);

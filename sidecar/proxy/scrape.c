@@ -5,27 +5,28 @@
  *     scraper                      scrape                                service
  *        | GET ?shard=3&...           |                                     |
  *        |--------------------------->| scrape_begin   is it sound?         |
- *        |                            | look           is a snapshot here, or on its way? (max_age)
- *        |                            | ask            ------ GET --------->|
+ *        |                            | try_snapshot           is a snapshot here, or on its way? (max_age)
+ *        |                            | start_fetch            ------ GET --------->|
  *        |                            | on_head        <----- head ---------|
  *        |                            | on_body        <----- bytes --------|
  *        |                            |   pipeline: gunzip, filter, gzip
  *        |                            |   staged until there is a piece to send
- *        |<-------- piece ------------| push           (head first)         |
+ *        |<-------- piece ------------| flush_staged           (head first)         |
  *        |                            |   wait until drained, meanwhile:    |
  *        |                            |   FETCH_PAUSE when enough is staged |
  *        | (took it)                  | on_drained     fetch_resume ------->|
  *        |                            | on_end         <----- the end ------|
  *        |<-------- the rest ---------| finish         checked to the last byte
  *        |                            | on_done                             |
- *        |                            | scrape_settle  log and telemetry    |
+ *        |                            | scrape_finish_if_done  log and telemetry    |
  *
- * An answer that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a failure, wherever
- * it was, is still a status. A longer one has gone out in part, and can only be broken. scrape_fail() knows which;
- * every road ends in scrape_settle() (scrape_end.c).
+ * An reply_from_snapshot that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a
+ * failure, wherever it was, is still a status. A longer one has gone out in part, and can only be broken. scrape_fail()
+ * knows which; every road ends in scrape_finish_if_done() (scrape_end.c).
  *
- * Under max_age the service's side is snapshot.h's: the scrape waits until the body is there (on_told), and answers
- * from it at once and whole (answer). Only when there is no room for a snapshot it asks the service itself.
+ * Under max_age the service's side is snapshot.h's: the scrape waits until the body is there (on_snapshot_ready), and
+ * answers from it at once and whole (reply_from_snapshot). Only when there is no room for a snapshot it asks the
+ * service itself.
  *
  * The road may fork anywhere to: scrape_on_deadline (no time left), scrape_on_gone (the scraper left), scrape_fail
  * (anything else).
@@ -37,8 +38,9 @@
 #include "scrape_state.h"
 #include "server.h"
 
-#include "../service/http.h"
-#include "../service/limits.h"
+#include "service/base/alloc_reserve.h"
+#include "service/http/http.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -51,13 +53,13 @@
 #include <time.h>
 
 enum {
-    /* An answer is held up to so much. */
+    /* An reply_from_snapshot is held up to so much. */
     HOLD_BYTES = 64 * 1024,
     /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
     PIECE_BYTES = 192 * 1024,
 };
 
-/* The answer. */
+/* The reply_from_snapshot. */
 
 static size_t
 staged(const struct scrape *s)
@@ -65,19 +67,21 @@ staged(const struct scrape *s)
     return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
 }
 
-/* The headers that are known only when there is something to send. */
-static void
-tell_encoding(struct scrape *s, bool gzip)
+/* The headers that are known only when there is something to send. False: there is no memory for them. */
+static bool
+add_encoding_headers(struct scrape *s, bool gzip)
 {
+    uint64_t failures = alloc_failures();
     if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
         negotiate_vary(reply_headers(s->reply));
     if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
+    return alloc_failures() == failures;
 }
 
 /* Sends what is staged if it is worth it and the last piece has drained. */
 static void
-push(struct scrape *s)
+flush_staged(struct scrape *s)
 {
     size_t len = staged(s);
     if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : PIECE_BYTES) || s->in_flight || s->stage == STAGE_OVER)
@@ -91,12 +95,15 @@ push(struct scrape *s)
         if (!reply_can_break(s->reply)) {
             struct failure failure;
             failure_set(&failure, OUTCOME_BAD_REQUEST,
-                        "an answer of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+                        "an reply_from_snapshot of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
             scrape_fail(s, &failure);
             return;
         }
+        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+            scrape_fail_without_memory(s);
+            return;
+        }
         s->stage = STAGE_STREAMING;
-        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_start(s->reply, s->status);
     }
     s->in_flight = true;
@@ -108,7 +115,7 @@ on_drained(void *ctx)
 {
     struct scrape *s = ctx;
     s->in_flight = false;
-    push(s);
+    flush_staged(s);
     if (s->paused) {
         s->paused = false;
         /* It tells no end of itself then; unless it was stopped, a part of the body is lost, and more would follow. */
@@ -117,7 +124,7 @@ on_drained(void *ctx)
         if (s->stage == STAGE_OVER)
             scrape_end_fetch(s);
     }
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 static void
@@ -125,7 +132,7 @@ on_done(void *ctx)
 {
     struct scrape *s = ctx;
     s->stage = STAGE_OVER;
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 /* The whole body has come, and is whole: the rest goes out, and the end. */
@@ -135,10 +142,13 @@ finish(struct scrape *s)
     struct evbuffer *rest = pipeline_out(s->pipeline);
     bool holding = s->stage == STAGE_HOLDING;
 
+    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
+        scrape_fail_without_memory(s);
+        return;
+    }
     s->bytes_out += staged(s);
-    s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
+    scrape_is_whole(s); /* before anything is sent: on_done may be called from in there */
     if (holding) {
-        tell_encoding(s, pipeline_is_gzip(s->pipeline));
         reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
     } else {
         /* The last piece need not have drained: reply_end() waits for both. */
@@ -148,25 +158,28 @@ finish(struct scrape *s)
     }
 }
 
-/* The snapshot is here: all of the answer goes out at once. */
+/* The snapshot is here: all of the reply_from_snapshot goes out at once. */
 static void
-answer(struct scrape *s)
+reply_from_snapshot(struct scrape *s)
 {
     struct snapshot *snapshot = s->user.snapshot;
-    struct snapshot_part part = {evbuffer_new(), s->request.gzip, &s->counts};
+    struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
     int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
 
     if (!r && snapshot->index)
         telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
     if (!r) {
         s->status = snapshot->status;
-        s->failure = snapshot->failure;
-        tell_encoding(s, part.gzip);
+        s->failure = snapshot->failure; /* or passed on, which decides what is told of encodings */
+        if (!add_encoding_headers(s, part.gzip))
+            r = -ENOMEM;
+    }
+    if (!r) {
         if (!s->shared && snapshot->index)
-            scrape_tell_families(s, snapshot->index);
+            scrape_report_families(s, snapshot->index);
         s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
         s->bytes_out = evbuffer_get_length(part.body);
-        s->stage = STAGE_FLUSHING;
+        scrape_is_whole(s);
         reply_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
     } else if (r == ERANGE) {
         struct failure failure;
@@ -183,7 +196,7 @@ static const struct reply_events reply_events = {on_drained, scrape_on_gone, on_
 
 /* The service's side. */
 
-static enum fetch_pace
+static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
@@ -195,19 +208,20 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
         .gzip_level = s->request.gzip ? s->config->compression_level : -1,
     };
     s->status = status;
-    if (!intake_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
+    if (!upstream_response_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply),
+                                 &failure)) {
         scrape_fail(s, &failure);
-        return FETCH_STOP;
+        return FETCH_ABORT;
     }
     s->failure = failure;
-    return FETCH_ON;
+    return FETCH_CONTINUE;
 }
 
 static void
 fail_pipeline(struct scrape *s, int r)
 {
     struct failure failure;
-    intake_pipeline_failed(&failure, s->endpoint, s->pipeline, r);
+    failure_of_pipeline(&failure, s->endpoint, s->pipeline, r);
     scrape_fail(s, &failure);
 }
 
@@ -218,7 +232,7 @@ is_full(const struct scrape *s)
 }
 
 /* A piece of the body. After a pause the same bytes come again, and those that were used are not used twice. */
-static enum fetch_pace
+static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
     struct scrape *s = ctx;
@@ -231,16 +245,16 @@ on_body(void *ctx, struct ss_span bytes)
         int r = pipeline_feed(s->pipeline, &in, &more);
         if (r) {
             fail_pipeline(s, r);
-            return FETCH_STOP;
+            return FETCH_ABORT;
         }
-        push(s);
+        flush_staged(s);
         if (s->stage != STAGE_HOLDING && s->stage != STAGE_STREAMING)
-            return FETCH_STOP;
+            return FETCH_ABORT;
         s->paused = more && is_full(s);
         if (!more) {
             s->used -= skip;
             s->bytes_in += bytes.len;
-            return FETCH_ON;
+            return FETCH_CONTINUE;
         }
     }
     s->used += (size_t)(in.ptr - bytes.ptr) - skip;
@@ -256,7 +270,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         struct failure failure;
         int r = 0;
         if (result >= FETCH_FAILED) {
-            intake_fetch_failed(&failure, s->endpoint, result, reason);
+            failure_of_fetch(&failure, s->endpoint, result, reason);
             scrape_fail(s, &failure);
         } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
             fail_pipeline(s, r);
@@ -265,7 +279,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         }
     }
     scrape_end_fetch(s);
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
@@ -273,66 +287,70 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 /* The beginning. */
 
 static int
-ask(struct scrape *s)
+start_fetch(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
+    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
     struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
-    int r = url ? fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s) : -ENOMEM;
+    if (!r)
+        r = fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s);
     free(url);
     return r;
 }
 
 static void
-on_turn(void *ctx)
+on_slot(void *ctx)
 {
     struct scrape *s = ctx;
-    if (ask(s))
+    if (start_fetch(s))
         scrape_fail_without_memory(s);
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 /* Asks the service when it is this scrape's turn. */
 static int
-ask_in_turn(struct scrape *s)
+start_fetch_when_slot_free(struct scrape *s)
 {
     int r = reply_watch(s->reply);
     if (!r)
-        r = place_await(&s->server->turns, &s->turn, s->endpoint->service, &s->place.peer, on_turn, s);
-    return r == EAGAIN ? 0 : r ? r : ask(s);
+        r = slot_acquire(&s->server->upstream_slots, &s->upstream_slot, s->endpoint->url.service,
+                         &s->endpoint_slot.peer, on_slot, s);
+    return r == EAGAIN ? 0 : r ? r : start_fetch(s);
 }
 
 /* There is no room for a snapshot. */
 static int
-stream(struct scrape *s)
+bypass_snapshot(struct scrape *s)
 {
-    telemetry_snapshot_streamed(s->server->telemetry, s->endpoint->name);
-    return ask_in_turn(s);
+    telemetry_snapshot_bypassed(s->server->telemetry, s->endpoint->name);
+    return start_fetch_when_slot_free(s);
 }
 
 /* The snapshot that was waited for has come, or never will. */
 static void
-on_told(void *ctx)
+on_snapshot_ready(void *ctx)
 {
     struct scrape *s = ctx;
     const struct snapshot *snapshot = s->user.snapshot;
 
     if (snapshot->state == SNAPSHOT_HERE)
-        answer(s);
+        reply_from_snapshot(s);
     else if (snapshot->state == SNAPSHOT_FAILED)
         scrape_fail(s, &snapshot->failure);
-    else if (stream(s))
+    else if (bypass_snapshot(s))
         scrape_fail_without_memory(s);
-    snapshot_leave(&s->user);
-    scrape_settle(s);
+    snapshot_release(&s->user);
+    scrape_finish_if_done(s);
 }
 
 /* Looks for a snapshot, and asks the service if there is no room for one. */
 static int
-look(struct scrape *s)
+try_snapshot(struct scrape *s)
 {
     struct telemetry *telemetry = s->server->telemetry;
-    s->user = (struct snapshot_user){.peer = &s->place.peer, .told = on_told, .ctx = s};
-    int r = snapshots_ask(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
+    s->user = (struct snapshot_user){
+        .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
+    int r = snapshots_acquire(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
 
     s->shared = s->user.found;
     if (s->user.found)
@@ -340,38 +358,38 @@ look(struct scrape *s)
     else
         telemetry_snapshot_miss(telemetry, s->endpoint->name);
     if (r > 0)
-        return stream(s);
+        return bypass_snapshot(s);
     if (!r && s->user.waits) {
         r = reply_watch(s->reply);
     } else if (!r) {
-        answer(s);
+        reply_from_snapshot(s);
     }
     if (r || !s->user.waits)
-        snapshot_leave(&s->user);
+        snapshot_release(&s->user);
     return r;
 }
 
 static int
-set_deadline(struct scrape *s)
+begin_deadline(struct scrape *s)
 {
-    struct timeval tv = {s->request.timeout / 1000, s->request.timeout % 1000 * 1000};
     s->deadline = evtimer_new(s->server->base, scrape_on_deadline, s);
-    return s->deadline && !evtimer_add(s->deadline, &tv) ? 0 : -ENOMEM;
+    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
 }
 
 /* Takes one of the endpoint's places. 0, or a negative errno value; EBUSY (positive): there is none. */
 static int
-take_place(struct scrape *s, struct evhttp_request *request)
+take_endpoint_slot(struct scrape *s, struct evhttp_request *request)
 {
     struct peer peer = connection_peer(connection_of(request));
-    return place_take(&s->server->places, &s->place, s->endpoint->name, &peer, s->endpoint->max_in_flight);
+    return slot_try_acquire(&s->server->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
+                            s->endpoint->max_in_flight);
 }
 
 static void
 fail_busy(struct scrape *s)
 {
     struct failure failure;
-    limits_hit(s->server->limits, LIMIT_IN_FLIGHT, s->peer, NULL);
+    rejection_report(s->server->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
     failure_set(&failure, OUTCOME_BUSY,
                 "endpoint %s: as many scrapes of it are in flight as max_in_flight allows: %" PRIu64, s->endpoint->name,
                 s->endpoint->max_in_flight);
@@ -410,15 +428,13 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (r) /* the answer that says so is to be read in time too */
-        s->request.timeout = endpoint->timeout;
-    if (set_deadline(s))
+    if (begin_deadline(s))
         r = -ENOMEM;
-    if (!r && (r = take_place(s, request)) == EBUSY) {
+    if (!r && (r = take_endpoint_slot(s, request)) == EBUSY) {
         fail_busy(s);
         r = 0;
     } else if (!r) {
-        r = endpoint->max_age ? look(s) : ask_in_turn(s);
+        r = endpoint->max_age ? try_snapshot(s) : start_fetch_when_slot_free(s);
     }
     if (r > 0) {
         struct failure failure;
@@ -429,5 +445,5 @@ scrape_begin(struct server *server, const struct endpoint *endpoint, struct evht
     } else if (r) {
         scrape_fail_without_memory(s);
     }
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }

@@ -1,24 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where every road of scrape.c ends: how a scrape fails, how it is cut short, and what is told of it. */
 #include "reply.h"
+#include "scrape_log.h"
 #include "scrape_state.h"
 #include "server.h"
 
+#include "service/base/alloc_reserve.h"
+
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    /* What we say ourselves is to be read by then; it is short. */
+    TIME_TO_READ = 1000,
+};
+
+/* Time. */
+
+int64_t
+scrape_time_left(const struct scrape *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t gone = (int64_t)(now.tv_sec - s->began.tv_sec) * 1000 + (now.tv_nsec - s->began.tv_nsec) / 1000000;
+    return gone < s->request.timeout.ms ? s->request.timeout.ms - gone : 0;
+}
+
+int
+scrape_set_deadline(struct scrape *s, int64_t more)
+{
+    int64_t ms = scrape_time_left(s) + more;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    return evtimer_add(s->deadline, &tv) ? -ENOMEM : 0;
+}
+
+void
+scrape_is_whole(struct scrape *s)
+{
+    s->stage = STAGE_FLUSHING;
+    scrape_set_deadline(s, TIME_TO_READ);
+}
+
 /* Failure. */
 
 /* Answers with the reason. False: it could not. */
 static bool
-say_reason(struct scrape *s)
+reply_with_reason(struct scrape *s)
 {
     const char *reason = s->failure.reason;
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
+    uint64_t failures = alloc_failures();
     bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
@@ -34,6 +70,10 @@ say_reason(struct scrape *s)
     evhttp_add_header(headers, "Content-Type", "text/plain; charset=utf-8");
     if (s->failure.outcome == OUTCOME_BUSY)
         evhttp_add_header(headers, "Retry-After", "1");
+    if (alloc_failures() != failures) {
+        evbuffer_free(text);
+        return false;
+    }
     reply_whole(s->reply, s->status, s->head_only ? NULL : text, s->bytes_out);
     evbuffer_free(text);
     return true;
@@ -42,19 +82,19 @@ say_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
-    const struct timeval time_to_read = {1, 0};
+    const struct timeval time_to_read = {TIME_TO_READ / 1000, 0};
     bool holding = s->stage == STAGE_HOLDING;
 
     /* One that fails twice failed for the first reason, and could not say it. */
     if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)
         s->failure = *failure;
-    if (failure->limit != LIMITS)
+    if (failure->limit)
         telemetry_limit_hit(s->server->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
     /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
-    if (holding && s->deadline)
-        evtimer_add(s->deadline, &time_to_read);
-    if (holding && say_reason(s))
+    if (holding && s->deadline && evtimer_add(s->deadline, &time_to_read))
+        holding = false; /* who is given no end of time is given no answer */
+    if (holding && reply_with_reason(s))
         return;
     reply_break(s->reply);
     s->stage = STAGE_OVER;
@@ -74,8 +114,16 @@ scrape_end_fetch(struct scrape *s)
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    place_leave(&s->server->turns, &s->turn);
-    snapshot_leave(&s->user);
+    slot_release(&s->server->upstream_slots, &s->upstream_slot);
+    snapshot_release(&s->user);
+}
+
+/* Whether what it waited for has come in time, or has failed, and it is told so in a moment, after others. */
+static bool
+is_about_to_hear(const struct scrape *s)
+{
+    const struct snapshot *snapshot = s->user.snapshot;
+    return s->user.waits && (snapshot->state == SNAPSHOT_HERE || snapshot->state == SNAPSHOT_FAILED);
 }
 
 void
@@ -84,9 +132,14 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct scrape *s = ctx;
     struct failure failure;
     (void)fd, (void)what;
-    if (s->user.waits || s->turn.waits || (s->fetch && !s->paused)) {
-        intake_timed_out(&failure, s->endpoint,
-                         s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch));
+    if (is_about_to_hear(s)) {
+        scrape_set_deadline(s, TIME_TO_READ);
+        return;
+    }
+    if (s->user.waits || s->upstream_slot.waits || (s->fetch && !s->paused)) {
+        failure_of_timeout(&failure, s->endpoint,
+                           s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
+                           &s->request.timeout);
     } else {
         failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;
@@ -95,45 +148,66 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     if (s->stage != STAGE_OVER)
         scrape_fail(s, &failure);
     scrape_end_fetch(s);
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 void
-scrape_on_gone(void *ctx)
+scrape_on_gone(void *ctx, bool no_memory)
 {
     struct scrape *s = ctx;
     scrape_end_fetch(s);
-    if (s->failure.outcome == OUTCOME_OK)
+    if (no_memory && (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON))
+        failure_set_no_memory(&s->failure);
+    else if (s->failure.outcome == OUTCOME_OK)
         s->failure.outcome = OUTCOME_CLIENT_GONE;
     s->stage = STAGE_OVER;
-    scrape_settle(s);
+    scrape_finish_if_done(s);
 }
 
 /* The end. */
 
 void
-scrape_tell_families(const struct scrape *s, const struct ss_index *index)
+scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
     struct telemetry *telemetry = s->server->telemetry;
-    struct ss_family_count largest[WATCH_FAMILIES];
-    size_t n = index ? ss_index_largest(index, largest, WATCH_FAMILIES)
-                     : pipeline_largest(s->pipeline, largest, WATCH_FAMILIES);
+    struct ss_family_count largest[TRACKED_FAMILIES];
+    size_t n = index ? ss_index_largest(index, largest, TRACKED_FAMILIES)
+                     : pipeline_largest(s->pipeline, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
-    struct falls *falls = telemetry_falls(telemetry, s->endpoint->name);
-    if (!falls || s->config != s->server->config) /* by keys and rules that are no longer in force */
+    const struct endpoint *now = config_endpoint(s->server->config, s->endpoint->name);
+    struct distribution *distribution = telemetry_distribution(telemetry, s->endpoint->name);
+    /* Not by keys and rules that are no longer in force. */
+    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
         return;
-    falls_begin(falls, telemetry_now());
+    distribution_start(distribution, telemetry_now());
     if (index)
-        ss_index_families(index, falls_take, falls);
+        ss_index_families(index, distribution_add_family, distribution);
     else
-        pipeline_families(s->pipeline, falls_take, falls);
-    falls_end(falls, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
+        pipeline_families(s->pipeline, distribution_add_family, distribution);
+    distribution_finish(distribution, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
 }
 
-/* Tells how it went, to the log and to telemetry. */
 static void
-tell(const struct scrape *s)
+log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double seconds, bool first)
+{
+    const struct ss_shards *shards = s->request.params.shards;
+    struct scrape_line line = scrape_log_line(s->server->telemetry, s->endpoint->name, s->failure.outcome, first);
+
+    LOG_AT(s->server->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
+           log_text("outcome", outcomes[s->failure.outcome].label), log_number("status", s->status),
+           log_text("peer", s->peer), log_text("shard", s->request.params.shard),
+           log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
+           log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts->series_seen),
+           log_number("series_out", (double)counts->series_kept),
+           log_number("families_in", (double)counts->families_seen),
+           log_number("families_out", (double)counts->families_kept), log_number("seconds", seconds),
+           log_text("reason", s->failure.reason), line.fields[0], line.fields[1]);
+}
+
+/* Tells how it went, to telemetry and to the log. */
+static void
+record_end(const struct scrape *s)
 {
     struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
     struct timespec now;
@@ -141,50 +215,42 @@ tell(const struct scrape *s)
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
 
-    LOG_AT(s->server->log, outcomes[s->failure.outcome].level, "scrape", log_text("endpoint", s->endpoint->name),
-           log_text("outcome", outcomes[s->failure.outcome].word), log_number("status", s->status),
-           log_text("peer", s->peer), log_text("shard", s->request.params.shard),
-           log_number("shard_count", shard_count), log_number("bytes_in", (double)s->bytes_in),
-           log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts.series_seen),
-           log_number("series_out", (double)counts.series_kept),
-           log_number("families_in", (double)counts.families_seen),
-           log_number("families_out", (double)counts.families_kept), log_number("seconds", seconds),
-           log_text("reason", s->failure.reason));
-    telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
-                                               .endpoint = s->endpoint->name,
-                                               .outcome = s->failure.outcome,
-                                               .ok = s->failure.outcome == OUTCOME_OK,
-                                               .error = s->failure.error,
-                                               .seconds = seconds,
-                                               .bytes_in = s->bytes_in,
-                                               .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                               .counts = counts,
-                                               .shared = s->shared,
-                                               .unwatched = s->head_only,
-                                               .shard = s->request.params.shard,
-                                               .shard_count = shard_count,
-                                               .peer = s->peer,
-                                               .reason = s->failure.reason,
-                                           });
+    bool first = telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
+                                                            .endpoint = s->endpoint->name,
+                                                            .outcome = s->failure.outcome,
+                                                            .ok = s->failure.outcome == OUTCOME_OK,
+                                                            .error = s->failure.error,
+                                                            .seconds = seconds,
+                                                            .bytes_in = s->bytes_in,
+                                                            .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                                            .counts = counts,
+                                                            .shared = s->shared,
+                                                            .unwatched = s->head_only,
+                                                            .shard = s->request.params.shard,
+                                                            .shard_count = shard_count,
+                                                            .peer = s->peer,
+                                                            .reason = s->failure.reason,
+                                                        });
+    log_scrape(s, &counts, seconds, first);
     if (s->failure.outcome == OUTCOME_OK && s->pipeline)
-        scrape_tell_families(s, NULL);
+        scrape_report_families(s, NULL);
 }
 
 void
-scrape_settle(struct scrape *s)
+scrape_finish_if_done(struct scrape *s)
 {
     if (s->stage != STAGE_OVER || s->fetch)
         return;
     struct server *server = s->server;
-    tell(s);
-    snapshot_leave(&s->user);
+    record_end(s);
+    snapshot_release(&s->user);
     reply_free(s->reply);
     pipeline_free(s->pipeline);
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
-    place_leave(&server->turns, &s->turn);
-    place_leave(&server->places, &s->place);
+    slot_release(&server->upstream_slots, &s->upstream_slot);
+    slot_release(&server->endpoint_slots, &s->endpoint_slot);
     config_unref(s->config);
     free(s);
     server_scrape_over(server);

@@ -3,10 +3,11 @@
 
 #include "fetch.h"
 #include "scrape.h"
+#include "scrape_log.h"
 #include "upstream.h"
 
-#include "../service/limits.h"
-#include "../service/listen.h"
+#include "service/http/listen.h"
+#include "service/telemetry/rejection_log.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,7 +17,7 @@
 #include <string.h>
 
 /* Behind the last scrape, before memory is given back. */
-enum { QUIET_SECONDS = 2 };
+enum { IDLE_TRIM_SECONDS = 2 };
 
 static const struct endpoint *
 find_endpoint(const struct config *config, const char *path)
@@ -58,27 +59,36 @@ on_request(struct evhttp_request *request, void *ctx)
 /* Scrapes take and give back some hundred KiB each, so the heap keeps as much through them (serve.c); when there are
    none any more, it goes back to the system. */
 static void
-on_quiet(evutil_socket_t fd, short what, void *ctx)
+on_idle_trim(evutil_socket_t fd, short what, void *ctx)
 {
     struct server *s = ctx;
     (void)fd, (void)what;
-    snapshots_rest(&s->snapshots);
+    snapshots_trim(&s->snapshots);
     malloc_trim(0);
 }
 
+static void
+on_minute(evutil_socket_t fd, short what, void *ctx)
+{
+    struct server *s = ctx;
+    (void)fd, (void)what;
+    scrape_log_minute(s->log, s->telemetry);
+}
+
 int
-server_init(struct server *s, struct event_base *base, struct limits *limits, struct config *config)
+server_init(struct server *s, struct event_base *base, struct rejection_log *rejections, struct config *config)
 {
     *s = (struct server){.base = base,
-                         .log = limits->log,
-                         .limits = limits,
-                         .telemetry = limits->telemetry,
+                         .log = rejections->log,
+                         .rejections = rejections,
+                         .telemetry = rejections->telemetry,
                          .handler = {on_request, s, NULL}};
     int r = upstream_new(&s->upstream, base, &fetch_hooks);
-    snapshots_init(&s->snapshots, base, s->upstream, &s->turns, s->telemetry, s->log);
+    snapshots_init(&s->snapshots, base, s->upstream, &s->upstream_slots, s->telemetry, s->log);
     if (!r)
-        r = http_new(&s->http, base, limits, &s->handler);
-    if (!r && !(s->quiet = evtimer_new(base, on_quiet, s)))
+        r = http_new(&s->http, base, rejections, &s->handler);
+    if (!r &&
+        (!(s->idle_trim_timer = evtimer_new(base, on_idle_trim, s)) || !(s->minute = evtimer_new(base, on_minute, s))))
         r = -ENOMEM;
     if (!r)
         server_set_config(s, config);
@@ -118,18 +128,18 @@ server_set_config(struct server *s, struct config *config)
     config_ref(config);
     config_unref(s->config);
     s->config = config;
-    snapshots_forget(&s->snapshots);
+    snapshots_set_config(&s->snapshots, config);
     struct connections_settings settings = {config->web_max_connections, config->web_max_per_peer,
                                             config->head_timeout};
-    http_set(s->http, &settings, config->web_door);
-    places_set_most(&s->turns, config->max_upstream_connections);
+    http_set(s->http, &settings, config->web_access);
+    slot_pool_set_max(&s->upstream_slots, config->max_upstream_connections);
 }
 
 static void
 end_if_idle(void *ctx)
 {
     struct server *s = ctx;
-    if (s->draining && !s->in_flight && !http_is_judging(s->http))
+    if (s->draining && !s->in_flight && !http_has_pending_auth(s->http))
         s->idle(s->idle_ctx);
 }
 
@@ -146,15 +156,17 @@ server_drain(struct server *s, void (*idle)(void *ctx), void *ctx)
 void
 server_scrape_over(struct server *s)
 {
-    const struct timeval quiet = {QUIET_SECONDS, 0};
+    const struct timeval quiet = {IDLE_TRIM_SECONDS, 0}, minute = {SUMMARY_SECONDS, 0};
+    if (!evtimer_pending(s->minute, NULL))
+        evtimer_add(s->minute, &minute);
     if (--s->in_flight)
         return;
-    evtimer_add(s->quiet, &quiet);
+    (void)evtimer_add(s->idle_trim_timer, &quiet); /* if it fails, the next scrape tries again */
     end_if_idle(s);
 }
 
 void
-server_tell(const struct server *s)
+server_update_gauges(const struct server *s)
 {
     s->telemetry->scrapes_in_flight = (double)s->in_flight;
     s->telemetry->http_connections[LISTENER_WEB] = (double)http_connections(s->http);
@@ -166,8 +178,10 @@ void
 server_deinit(struct server *s)
 {
     http_free(s->http);
-    if (s->quiet)
-        event_free(s->quiet);
+    if (s->idle_trim_timer)
+        event_free(s->idle_trim_timer);
+    if (s->minute)
+        event_free(s->minute);
     snapshots_deinit(&s->snapshots);
     upstream_free(s->upstream);
     config_unref(s->config);

@@ -2,35 +2,36 @@
 #ifndef PROXY_SERVER_H
 #define PROXY_SERVER_H
 /* The listener for scrapes: which endpoint, which method; and what all scrapes share. */
-#include "../service/config.h"
-#include "../service/http.h"
-#include "../service/log.h"
-#include "../service/telemetry.h"
+#include "service/base/log.h"
+#include "service/config/config.h"
+#include "service/http/http.h"
+#include "service/telemetry/telemetry.h"
 
-#include "places.h"
+#include "slots.h"
 #include "snapshot.h"
 
 #include <stdbool.h>
 
 struct event;
 struct event_base;
-struct limits;
+struct rejection_log;
 struct upstream;
 
 struct server {
     struct event_base *base;
     const struct log *log;
     struct telemetry *telemetry;
-    struct limits *limits;
+    struct rejection_log *rejections;
     struct config *config; /* in force for the scrapes to come */
     struct upstream *upstream;
     struct snapshots snapshots;
     struct http *http;
     struct http_handler handler;
-    size_t in_flight;     /* scrapes begun and not over */
-    struct places places; /* of endpoints: max_in_flight */
-    struct places turns;  /* of services: max_upstream_connections */
-    struct event *quiet;  /* set behind the last scrape */
+    size_t in_flight;                /* scrapes begun and not over */
+    struct slot_pool endpoint_slots; /* of endpoints: max_in_flight */
+    struct slot_pool upstream_slots; /* of services: max_upstream_connections */
+    struct event *idle_trim_timer;   /* set behind the last scrape */
+    struct event *minute;            /* set by the first scrape after its summary: an idle program does not wake up */
     bool draining;
     void (*idle)(void *ctx); /* told when draining and the last scrape is over */
     void *idle_ctx;
@@ -38,7 +39,8 @@ struct server {
 
 /* 0: the server is the caller's; it takes a reference of config and borrows base, and limits with their log and
    telemetry. -ENOMEM. */
-int server_init(struct server *server, struct event_base *base, struct limits *limits, struct config *config);
+int server_init(struct server *server, struct event_base *base, struct rejection_log *rejections,
+                struct config *config);
 
 /* Listens as configured, and logs where. 0, or a negative errno value, logged. */
 int server_listen(struct server *server);
@@ -53,7 +55,7 @@ void server_drain(struct server *server, void (*idle)(void *ctx), void *ctx);
 void server_scrape_over(struct server *server);
 
 /* Brings up to date what telemetry has of the server. */
-void server_tell(const struct server *server);
+void server_update_gauges(const struct server *server);
 
 void server_deinit(struct server *server);
 

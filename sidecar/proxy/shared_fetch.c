@@ -3,12 +3,13 @@
 #include "shared_fetch.h"
 
 #include "fetch.h"
-#include "places.h"
 #include "request.h"
+#include "scrape_log.h"
+#include "slots.h"
 #include "snapshot.h"
 
-#include "../service/config.h"
-#include "../service/log.h"
+#include "service/base/log.h"
+#include "service/config/config.h"
 
 #include <scrapeshard/index.h>
 
@@ -20,13 +21,14 @@
 
 struct shared_fetch {
     struct snapshot *snapshot;
-    struct place turn; /* of the first of those who wait who has had one */
+    struct slot upstream_slot; /* of the first of those who wait who has had one */
     char *url;
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it is its turn */
     struct event *deadline;
+    struct time_limit timeout; /* of those who wait or have waited, the longest, from the beginning */
     struct pipeline *pipeline; /* NULL before the head */
-    bool outgrown;
+    bool over_budget;
 };
 
 /* The end. */
@@ -36,15 +38,17 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
 {
     const struct snapshot *s = x->snapshot;
     const struct failure *failure = &s->failure;
-    bool outgrown = state == SNAPSHOT_OUTGROWN;
+    bool over_budget = state == SNAPSHOT_OVER_BUDGET;
+    struct scrape_line line =
+        scrape_log_snapshot_line(s->store->telemetry, s->endpoint->name, failure->outcome, over_budget);
 
-    LOG_AT(s->store->log, outgrown ? LOG_WARN : outcomes[failure->outcome].level, "snapshot",
-           log_text("endpoint", s->endpoint->name),
-           log_text("outcome", outgrown ? "outgrown" : outcomes[failure->outcome].word),
+    LOG_AT(s->store->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
+           log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
            log_text("reason",
-                    outgrown ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason));
+                    over_budget ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason),
+           line.fields[0]);
 }
 
 /* Keeps what has come. */
@@ -52,15 +56,15 @@ static int
 keep_body(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
-    if (snapshot_tell_time(s))
+    if (snapshot_set_time_header(s))
         return -ENOMEM;
     if (s->failure.outcome == OUTCOME_OK) {
         s->index = pipeline_take_index(x->pipeline);
         return 0;
     }
-    s->passed = evbuffer_new();
-    return s->passed && !evbuffer_add_buffer(s->passed, pipeline_out(x->pipeline)) &&
-                   (!evbuffer_get_length(s->passed) || evbuffer_pullup(s->passed, -1))
+    s->passthrough_body = evbuffer_new();
+    return s->passthrough_body && !evbuffer_add_buffer(s->passthrough_body, pipeline_out(x->pipeline)) &&
+                   (!evbuffer_get_length(s->passthrough_body) || evbuffer_pullup(s->passthrough_body, -1))
                ? 0
                : -ENOMEM;
 }
@@ -71,7 +75,7 @@ end(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     bool passed_on = s->failure.outcome == OUTCOME_PASSED_ON;
-    enum snapshot_state state = x->outgrown                                     ? SNAPSHOT_OUTGROWN
+    enum snapshot_state state = x->over_budget                                  ? SNAPSHOT_OVER_BUDGET
                                 : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_HERE
                                                                                 : SNAPSHOT_FAILED;
     log_end(x, state);
@@ -90,7 +94,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     struct shared_fetch *x = ctx;
     (void)fd, (void)what;
-    intake_timed_out(&x->snapshot->failure, x->snapshot->endpoint, fetch_progress(x->fetch));
+    failure_of_timeout(&x->snapshot->failure, x->snapshot->endpoint, fetch_progress(x->fetch), &x->timeout);
     end(x);
 }
 
@@ -100,19 +104,19 @@ static bool
 has_failed(const struct shared_fetch *x)
 {
     enum outcome outcome = x->snapshot->failure.outcome;
-    return x->outgrown || (outcome != OUTCOME_OK && outcome != OUTCOME_PASSED_ON);
+    return x->over_budget || (outcome != OUTCOME_OK && outcome != OUTCOME_PASSED_ON);
 }
 
 /* Counts what has come. */
-static enum fetch_pace
+static enum fetch_action
 make_room(struct shared_fetch *x, uint64_t to_come)
 {
     struct snapshot *s = x->snapshot;
-    x->outgrown = !snapshot_count(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
-    return x->outgrown ? FETCH_STOP : FETCH_ON;
+    x->over_budget = !snapshot_count(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
+    return x->over_budget ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
-static enum fetch_pace
+static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct shared_fetch *x = ctx;
@@ -124,15 +128,15 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
         .gzip_level = -1,
     };
     if (s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT)
-        settings.stamp_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+        settings.timestamp_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
     s->status = status;
-    if (!intake_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
-        return FETCH_STOP;
+    if (!upstream_response_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
+        return FETCH_ABORT;
     /* What will not fit need not come first. */
     return make_room(x, length ? strtoull(length, NULL, 10) : 0);
 }
 
-static enum fetch_pace
+static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
     struct shared_fetch *x = ctx;
@@ -142,13 +146,13 @@ on_body(void *ctx, struct ss_span bytes)
     while (more) {
         int r = pipeline_feed(x->pipeline, &bytes, &more);
         if (r) {
-            intake_pipeline_failed(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
-            return FETCH_STOP;
+            failure_of_pipeline(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
+            return FETCH_ABORT;
         }
-        if (make_room(x, 0) != FETCH_ON)
-            return FETCH_STOP;
+        if (make_room(x, 0) != FETCH_CONTINUE)
+            return FETCH_ABORT;
     }
-    return FETCH_ON;
+    return FETCH_CONTINUE;
 }
 
 static void
@@ -163,9 +167,9 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         return;
     }
     if (result >= FETCH_FAILED)
-        intake_fetch_failed(failure, x->snapshot->endpoint, result, reason);
+        failure_of_fetch(failure, x->snapshot->endpoint, result, reason);
     else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
-        intake_pipeline_failed(failure, x->snapshot->endpoint, x->pipeline, r);
+        failure_of_pipeline(failure, x->snapshot->endpoint, x->pipeline, r);
     else
         make_room(x, 0);
     end(x);
@@ -175,12 +179,33 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
 /* The beginning. */
 
+static int64_t
+time_left(const struct shared_fetch *x)
+{
+    int64_t gone = (int64_t)(snapshot_age(x->snapshot) * 1000);
+    return gone < x->timeout.ms ? x->timeout.ms - gone : 0;
+}
+
+/* Gives it the time of one more who waits, if that is longer. It counts from the beginning all the same: a service that
+   hangs is not waited for by everyone who comes, one after the other. */
 static int
-ask(struct shared_fetch *x)
+extend(struct shared_fetch *x, const struct time_limit *timeout)
+{
+    if (timeout->ms <= x->timeout.ms)
+        return 0;
+    x->timeout = *timeout;
+    int64_t left = time_left(x);
+    struct timeval tv = {left / 1000, left % 1000 * 1000};
+    return evtimer_add(x->deadline, &tv) ? -ENOMEM : 0;
+}
+
+static int
+start_fetch(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
-    return fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
+    int r = negotiate_tell_timeout(&x->headers, time_left(x));
+    return r ? r : fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
 }
 
 static void
@@ -192,35 +217,37 @@ fail_without_memory(struct shared_fetch *x)
 
 /* Those who wait need no turn any more. */
 static void
-leave_queue(struct shared_fetch *x)
+leave_slot_queue(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct snapshot_user *user;
     TAILQ_FOREACH (user, &s->waiting, next)
-        place_leave(s->store->turns, &user->turn);
+        slot_release(s->store->upstream_slots, &user->upstream_slot);
 }
 
 static void
-on_turn(void *ctx)
+on_slot(void *ctx)
 {
     struct snapshot_user *user = ctx;
     struct shared_fetch *x = user->snapshot->fetch;
-    place_move(&x->turn, &user->turn);
-    leave_queue(x);
-    if (ask(x))
+    slot_transfer(&x->upstream_slot, &user->upstream_slot);
+    leave_slot_queue(x);
+    if (start_fetch(x))
         fail_without_memory(x);
 }
 
 static int
 begin(struct shared_fetch *x, const struct request *request)
 {
-    const struct endpoint *endpoint = x->snapshot->endpoint;
-    const struct timeval tv = {endpoint->timeout / 1000, endpoint->timeout % 1000 * 1000};
-    x->url = request_url(request, endpoint);
+    const struct evkeyval *h;
+    x->url = request_url(request, x->snapshot->endpoint);
     x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
-    return !x->url || !x->deadline || evtimer_add(x->deadline, &tv)
-               ? -ENOMEM
-               : snapshot_request_headers(request, endpoint, &x->headers);
+    if (!x->url || !x->deadline)
+        return -ENOMEM;
+    TAILQ_FOREACH (h, &request->headers, next)
+        if (evhttp_add_header(&x->headers, h->key, h->value))
+            return -ENOMEM;
+    return 0;
 }
 
 int
@@ -244,11 +271,14 @@ void
 shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
 {
     const struct snapshot *s = x->snapshot;
-    if (x->fetch)
+    int r = extend(x, user->timeout);
+    if (x->fetch && !r)
         return;
-    int r = place_await(s->store->turns, &user->turn, s->endpoint->service, user->peer, on_turn, user);
     if (!r)
-        on_turn(user);
+        r = slot_acquire(s->store->upstream_slots, &user->upstream_slot, s->endpoint->url.service, user->peer, on_slot,
+                         user);
+    if (!r)
+        on_slot(user);
     else if (r < 0)
         fail_without_memory(x);
 }
@@ -264,12 +294,12 @@ shared_fetch_free(struct shared_fetch *x)
 {
     if (!x)
         return;
-    leave_queue(x);
+    leave_slot_queue(x);
     if (x->deadline)
         event_free(x->deadline);
     fetch_free(x->fetch);
     pipeline_free(x->pipeline);
-    place_leave(x->snapshot->store->turns, &x->turn);
+    slot_release(x->snapshot->store->upstream_slots, &x->upstream_slot);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

@@ -6,8 +6,9 @@
 #include "request.h"
 #include "shared_fetch.h"
 
-#include "../service/config.h"
-#include "../service/telemetry.h"
+#include "service/access/secrets.h"
+#include "service/config/config.h"
+#include "service/telemetry/telemetry.h"
 
 #include <scrapeshard/index.h>
 
@@ -21,7 +22,7 @@
 
 enum {
     /* What a larger body took is given back at once; the allocator would keep some of it for the next. */
-    TRIM_LEAST = 1024 * 1024,
+    TRIM_MIN = 1024 * 1024,
 };
 
 /* Memory. */
@@ -55,7 +56,7 @@ snapshot_unref(struct snapshot *s)
 {
     if (--s->references)
         return;
-    bool large = s->most_bytes >= TRIM_LEAST;
+    bool large = s->most_bytes >= TRIM_MIN;
     snapshot_count(s, 0);
     if (s->store) {
         TAILQ_REMOVE(&s->store->all, s, next);
@@ -63,16 +64,16 @@ snapshot_unref(struct snapshot *s)
     }
     if (s->expiry)
         event_free(s->expiry);
-    if (s->telling)
-        event_free(s->telling);
+    if (s->notify_timer)
+        event_free(s->notify_timer);
     shared_fetch_free(s->fetch);
     snapshot_free_gzips(s);
     ss_index_free(s->index);
-    if (s->passed)
-        evbuffer_free(s->passed);
+    if (s->passthrough_body)
+        evbuffer_free(s->passthrough_body);
     evhttp_clear_headers(&s->headers);
     config_unref(s->config);
-    free(s->key);
+    secret_free(s->key);
     free(s);
     if (large)
         malloc_trim(0);
@@ -80,7 +81,7 @@ snapshot_unref(struct snapshot *s)
 
 /* Nobody finds it any more. */
 static void
-hide(struct snapshot *s)
+unpublish(struct snapshot *s)
 {
     if (!s->findable)
         return;
@@ -109,15 +110,23 @@ static void
 on_expiry(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd, (void)what;
-    hide(ctx);
+    unpublish(ctx);
+}
+
+/* Tells one of those who wait, in the next turn of the loop, or in this one if there is no memory to wait for it. */
+static void
+tell_soon(struct snapshot *s)
+{
+    const struct timeval now = {0, 0};
+    if (evtimer_add(s->notify_timer, &now))
+        event_active(s->notify_timer, EV_TIMEOUT, 0);
 }
 
 /* Tells the next of those who wait, one in a turn of the loop: each makes an answer of its own, and others are to be
    answered in between. */
 static void
-on_telling(evutil_socket_t fd, short what, void *ctx)
+on_notify_timer(evutil_socket_t fd, short what, void *ctx)
 {
-    const struct timeval now = {0, 0};
     struct snapshot *s = ctx;
     struct snapshot_user *user = TAILQ_FIRST(&s->waiting);
     (void)fd, (void)what;
@@ -126,24 +135,23 @@ on_telling(evutil_socket_t fd, short what, void *ctx)
     TAILQ_REMOVE(&s->waiting, user, next);
     user->waits = false;
     if (!TAILQ_EMPTY(&s->waiting))
-        evtimer_add(s->telling, &now);
-    user->told(user->ctx);
+        tell_soon(s);
+    user->on_ready(user->ctx);
 }
 
 void
 snapshot_ended(struct snapshot *s, enum snapshot_state state)
 {
-    const struct timeval now = {0, 0};
     s->fetch = NULL;
     s->state = state;
     telemetry_snapshot_ended(s->store->telemetry, s->endpoint->name,
-                             state == SNAPSHOT_OUTGROWN                ? SHARED_OUTGROWN
+                             state == SNAPSHOT_OVER_BUDGET             ? SHARED_OVER_BUDGET
                              : state == SNAPSHOT_FAILED                ? SHARED_FAILED
                              : s->failure.outcome == OUTCOME_PASSED_ON ? SHARED_PASSED_ON
                                                                        : SHARED_KEPT);
-    evtimer_add(s->telling, &now);
-    if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OUTGROWN)
-        hide(s);
+    tell_soon(s);
+    if (s->failure.outcome != OUTCOME_OK && state != SNAPSHOT_OVER_BUDGET)
+        unpublish(s);
 }
 
 /* Asking. */
@@ -153,12 +161,12 @@ find(struct snapshots *store, const struct endpoint *endpoint, const char *key)
 {
     struct snapshot *s;
     TAILQ_FOREACH (s, &store->all, next)
-        if (s->findable && s->endpoint == endpoint && !strcmp(s->key, key))
+        if (s->findable && s->serves == endpoint && !strcmp(s->key, key))
             break;
     /* Its timer may be late. */
     if (!s || snapshot_age(s) * 1000 < (double)endpoint->max_age)
         return s;
-    hide(s);
+    unpublish(s);
     return NULL;
 }
 
@@ -167,8 +175,8 @@ begin(struct snapshots *store, struct snapshot *s, const struct request *request
 {
     const struct timeval max_age = {s->endpoint->max_age / 1000, s->endpoint->max_age % 1000 * 1000};
     s->expiry = evtimer_new(store->base, on_expiry, s);
-    s->telling = evtimer_new(store->base, on_telling, s);
-    if (!s->expiry || !s->telling || evtimer_add(s->expiry, &max_age))
+    s->notify_timer = evtimer_new(store->base, on_notify_timer, s);
+    if (!s->expiry || !s->notify_timer || evtimer_add(s->expiry, &max_age))
         return -ENOMEM;
     return shared_fetch_new(&s->fetch, s, request);
 }
@@ -180,13 +188,13 @@ snapshot_new(struct snapshots *store, struct config *config, const struct endpoi
 {
     struct snapshot *s = calloc(1, sizeof(*s));
     if (!s) {
-        free(key);
+        secret_free(key);
         return -ENOMEM;
     }
     s->store = store;
     s->references = 1;
     s->config = config_ref(config);
-    s->endpoint = endpoint;
+    s->endpoint = s->serves = endpoint;
     s->key = key;
     TAILQ_INIT(&s->waiting);
     TAILQ_INIT(&s->headers);
@@ -213,15 +221,15 @@ is_full(const struct snapshots *store, const struct config *config)
 }
 
 int
-snapshots_ask(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
-              const struct request *request, struct snapshot_user *user)
+snapshots_acquire(struct snapshots *store, struct config *config, const struct endpoint *endpoint,
+                  const struct request *request, struct snapshot_user *user)
 {
     char *key = snapshot_key(request);
     struct snapshot *s = key ? find(store, endpoint, key) : NULL;
     if (!key)
         return -ENOMEM;
-    if (s ? s->state == SNAPSHOT_OUTGROWN : is_full(store, config)) {
-        free(key);
+    if (s ? s->state == SNAPSHOT_OVER_BUDGET : is_full(store, config)) {
+        secret_free(key);
         return EBUSY;
     }
     if (!s) {
@@ -230,7 +238,7 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
             return r;
         s = user->snapshot;
     } else {
-        free(key);
+        secret_free(key);
         user->found = true;
     }
     snapshot_ref(s);
@@ -244,7 +252,7 @@ snapshots_ask(struct snapshots *store, struct config *config, const struct endpo
 }
 
 void
-snapshot_leave(struct snapshot_user *user)
+snapshot_release(struct snapshot_user *user)
 {
     struct snapshot *s = user->snapshot;
     if (!s)
@@ -252,14 +260,14 @@ snapshot_leave(struct snapshot_user *user)
     user->snapshot = NULL;
     if (user->waits) {
         TAILQ_REMOVE(&s->waiting, user, next);
-        place_leave(s->store->turns, &user->turn);
+        slot_release(s->store->upstream_slots, &user->upstream_slot);
     }
     user->waits = false;
     if (s->fetch && TAILQ_EMPTY(&s->waiting)) {
         shared_fetch_free(s->fetch);
         s->fetch = NULL;
         telemetry_snapshot_ended(s->store->telemetry, s->endpoint->name, SHARED_CANCELLED);
-        hide(s);
+        unpublish(s);
     }
     snapshot_unref(s);
 }
@@ -273,26 +281,41 @@ snapshot_progress(const struct snapshot *s)
 /* The store as a whole. */
 
 void
-snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream, struct places *turns,
-               struct telemetry *telemetry, const struct log *log)
+snapshots_init(struct snapshots *store, struct event_base *base, struct upstream *upstream,
+               struct slot_pool *upstream_slots, struct telemetry *telemetry, const struct log *log)
 {
-    *store = (struct snapshots){.base = base, .upstream = upstream, .turns = turns, .telemetry = telemetry, .log = log};
+    *store = (struct snapshots){
+        .base = base, .upstream = upstream, .upstream_slots = upstream_slots, .telemetry = telemetry, .log = log};
     TAILQ_INIT(&store->all);
 }
 
+/* The endpoint of a configuration that a snapshot was as well made for; NULL: there is none. With another limit, one
+   that has found no room may have some. */
+static const struct endpoint *
+successor(const struct snapshot *s, const struct config *config)
+{
+    const struct endpoint *endpoint = config ? config_endpoint(config, s->endpoint->name) : NULL;
+    bool keeps = endpoint && config_keeps_endpoint(s->config, s->endpoint, config, endpoint) &&
+                 s->config->max_snapshots == config->max_snapshots &&
+                 s->config->max_snapshot_bytes == config->max_snapshot_bytes;
+    return keeps ? endpoint : NULL;
+}
+
 void
-snapshots_forget(struct snapshots *store)
+snapshots_set_config(struct snapshots *store, const struct config *config)
 {
     struct snapshot *s = TAILQ_FIRST(&store->all);
     while (s) {
         struct snapshot *next = TAILQ_NEXT(s, next);
-        hide(s);
+        s->serves = successor(s, config);
+        if (!s->serves)
+            unpublish(s);
         s = next;
     }
 }
 
 void
-snapshots_rest(struct snapshots *store)
+snapshots_trim(struct snapshots *store)
 {
     gzip_free(store->gzip);
     store->gzip = NULL;
@@ -301,15 +324,15 @@ snapshots_rest(struct snapshots *store)
 /* Takes a snapshot away from the store, for which pieces of it on their way are no reason to stay: libevent frees them
    when the base goes, after us. */
 static void
-let_go(struct snapshot *s)
+orphan(struct snapshot *s)
 {
     shared_fetch_free(s->fetch);
     s->fetch = NULL;
     TAILQ_REMOVE(&s->store->all, s, next);
     s->store = NULL;
     event_free(s->expiry);
-    event_free(s->telling);
-    s->expiry = s->telling = NULL;
+    event_free(s->notify_timer);
+    s->expiry = s->notify_timer = NULL;
 }
 
 void
@@ -318,8 +341,8 @@ snapshots_deinit(struct snapshots *store)
     struct snapshot *s;
     if (!store->base)
         return;
-    snapshots_forget(store);
+    snapshots_set_config(store, NULL);
     while ((s = TAILQ_FIRST(&store->all)) != NULL)
-        let_go(s);
-    snapshots_rest(store);
+        orphan(s);
+    snapshots_trim(store);
 }

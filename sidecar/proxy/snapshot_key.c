@@ -5,21 +5,16 @@
 
 #include "request.h"
 
-#include "../service/config.h"
-
 #include <ctype.h>
-#include <errno.h>
-#include <event2/http.h>
-#include <stdio.h>
+#include <event2/keyvalq_struct.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-static const char timeout[] = "X-Prometheus-Scrape-Timeout-Seconds";
-
 /* What differs between the scrapes of one server, or between servers, and never decides over metrics: how long they
    wait, what they are called, and what they are traced by. */
-static const char *const left_aside[] = {timeout, "User-Agent", "traceparent", "tracestate", NULL};
+static const char *const left_aside[] = {"X-Prometheus-Scrape-Timeout-Seconds", "User-Agent", "traceparent",
+                                         "tracestate", NULL};
 
 static bool
 is_left_aside(const char *name)
@@ -60,18 +55,4 @@ snapshot_key(const struct request *request)
         to = stpcpy(stpcpy(to, ":"), h->value);
     }
     return key;
-}
-
-int
-snapshot_request_headers(const struct request *request, const struct endpoint *endpoint, struct evkeyvalq *out)
-{
-    const struct evkeyval *h;
-    char seconds[32];
-    snprintf(seconds, sizeof(seconds), "%.3f", (double)endpoint->timeout / 1000);
-    TAILQ_FOREACH (h, &request->headers, next) {
-        /* The first who asks may have less time than those who will wait with him. */
-        if (evhttp_add_header(out, h->key, strcasecmp(h->key, timeout) ? h->value : seconds))
-            return -ENOMEM;
-    }
-    return 0;
 }

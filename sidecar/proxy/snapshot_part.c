@@ -8,7 +8,7 @@
 #include "params.h"
 #include "snapshot.h"
 
-#include "../service/config.h"
+#include "service/config/config.h"
 
 #include <scrapeshard/index.h>
 
@@ -21,10 +21,10 @@
 
 enum {
     /* Shorter runs are copied: that takes no longer than a reference, as measured with libevent 2.1. */
-    LENT_LEAST = 1024,
+    REFERENCE_MIN = 1024,
     /* What fits in one packet is sent as it is; what takes longer than a turn of the loop may, too. */
-    GZIP_LEAST = 1400,
-    GZIP_MOST = 64 * 1024 * 1024,
+    GZIP_MIN = 1400,
+    GZIP_MAX = 64 * 1024 * 1024,
 };
 
 struct kept_gzip {
@@ -39,24 +39,24 @@ struct kept_gzip {
 /* Lending. */
 
 static void
-give_back(const void *bytes, size_t len, void *ctx)
+unref_snapshot(const void *bytes, size_t len, void *ctx)
 {
     (void)bytes, (void)len;
     snapshot_unref(ctx);
 }
 
 static int
-lend(struct snapshot *s, struct evbuffer *out, const void *bytes, size_t len)
+add_reference(struct snapshot *s, struct evbuffer *out, const void *bytes, size_t len)
 {
-    if (len < LENT_LEAST)
+    if (len < REFERENCE_MIN)
         return evbuffer_add(out, bytes, len) ? -ENOMEM : 0;
-    if (evbuffer_add_reference(out, bytes, len, give_back, s))
+    if (evbuffer_add_reference(out, bytes, len, unref_snapshot, s))
         return -ENOMEM;
     snapshot_ref(s);
     return 0;
 }
 
-struct lending {
+struct reference_sink {
     struct snapshot *snapshot;
     struct evbuffer *out;
 };
@@ -64,10 +64,10 @@ struct lending {
 static int
 take_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
-    struct lending *lending = ctx;
+    struct reference_sink *refs = ctx;
     int r = 0;
     for (size_t i = 0; i < n && !r; i++)
-        r = lend(lending->snapshot, lending->out, spans[i].ptr, spans[i].len);
+        r = add_reference(refs->snapshot, refs->out, spans[i].ptr, spans[i].len);
     return r;
 }
 
@@ -95,7 +95,7 @@ static int
 compress(struct snapshots *store, struct evbuffer *plain, int level, struct evbuffer *out)
 {
     struct evbuffer_iovec part;
-    int r = gzip_renew(&store->gzip, level);
+    int r = gzip_reset(&store->gzip, level);
     while (!r && evbuffer_peek(plain, -1, NULL, &part, 1) > 0) {
         r = gzip_add(store->gzip, (struct ss_span){part.iov_base, part.iov_len}, out);
         evbuffer_drain(plain, part.iov_len);
@@ -127,12 +127,12 @@ keep_gzip(struct snapshot *s, const struct params *params, struct evbuffer *comp
 static bool
 is_worth_it(const struct snapshot *s, size_t len)
 {
-    return len >= GZIP_LEAST && len <= GZIP_MOST && snapshot_has_room(s, len);
+    return len >= GZIP_MIN && len <= GZIP_MAX && snapshot_has_room(s, len);
 }
 
 /* Puts the compressed part in the place of the plain one. */
 static int
-compress_part(struct snapshot *s, const struct params *params, struct snapshot_part *part)
+compress_part(struct snapshot *s, const struct params *params, struct snapshot_selection *part)
 {
     struct evbuffer *compressed = evbuffer_new();
     int r = compressed ? compress(s->store, part->body, s->config->compression_level, compressed) : -ENOMEM;
@@ -142,7 +142,7 @@ compress_part(struct snapshot *s, const struct params *params, struct snapshot_p
     if (!kept)
         return -ENOMEM;
     kept->counts = *part->counts;
-    return lend(s, part->body, kept->bytes, kept->len);
+    return add_reference(s, part->body, kept->bytes, kept->len);
 }
 
 void
@@ -160,36 +160,36 @@ snapshot_free_gzips(struct snapshot *s)
 
 /* Brings the index in the order of a count that is asked for again; without room or memory for that it does without. */
 static void
-arrange(struct snapshot *s, uint32_t count)
+build_shard_lists(struct snapshot *s, uint32_t count)
 {
     size_t before = ss_index_memory(s->index);
     if (count == s->last_count && snapshot_has_room(s, before - ss_index_body(s->index).len)) {
-        ss_index_arrange(s->index, count);
+        ss_index_build_shard_lists(s->index, count);
         snapshot_count(s, s->bytes + ss_index_memory(s->index) - before);
     }
     s->last_count = count;
 }
 
 static int
-take_body(struct snapshot *s, const struct params *params, struct snapshot_part *part)
+take_body(struct snapshot *s, const struct params *params, struct snapshot_selection *part)
 {
-    struct lending lending = {s, part->body};
-    struct ss_sink sink = {take_spans, &lending};
+    struct reference_sink refs = {s, part->body};
+    struct ss_sink sink = {take_spans, &refs};
     bool gzip = part->gzip;
 
     part->gzip = false;
-    if (s->passed) {
-        size_t len = evbuffer_get_length(s->passed);
-        return len ? lend(s, part->body, evbuffer_pullup(s->passed, -1), len) : 0;
+    if (s->passthrough_body) {
+        size_t len = evbuffer_get_length(s->passthrough_body);
+        return len ? add_reference(s, part->body, evbuffer_pullup(s->passthrough_body, -1), len) : 0;
     }
     struct kept_gzip *kept = gzip ? find_gzip(s, params) : NULL;
     if (kept) {
         part->gzip = true;
         *part->counts = kept->counts;
-        return lend(s, part->body, kept->bytes, kept->len);
+        return add_reference(s, part->body, kept->bytes, kept->len);
     }
     if (params->shards)
-        arrange(s, ss_shards_count(params->shards));
+        build_shard_lists(s, ss_shards_count(params->shards));
     int r = ss_index_select(s->index, params->shards, &sink, part->counts);
     if (r)
         return r < 0 ? r : ERANGE;
@@ -198,7 +198,7 @@ take_body(struct snapshot *s, const struct params *params, struct snapshot_part 
 }
 
 int
-snapshot_tell_time(struct snapshot *s)
+snapshot_set_time_header(struct snapshot *s)
 {
     char time[40];
     struct tm tm;
@@ -210,7 +210,8 @@ snapshot_tell_time(struct snapshot *s)
 }
 
 int
-snapshot_take(struct snapshot *s, const struct params *params, struct snapshot_part *part, struct evkeyvalq *headers)
+snapshot_take(struct snapshot *s, const struct params *params, struct snapshot_selection *part,
+              struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
     char age[24];

@@ -5,6 +5,8 @@
  */
 #include "upstream.h"
 
+#include "resolver.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -31,6 +34,8 @@ struct connection_socket {
     curl_socket_t fd;
     void *owner;    /* of the transfer that was the last to use it and has not been told that it is free; or NULL */
     int local_port; /* 0: no request has gone over it */
+    int64_t keepalive;
+    int64_t closes; /* while it is idle: when it is shut, by now() */
 };
 
 struct sockets {
@@ -40,8 +45,10 @@ struct sockets {
 
 struct upstream {
     struct event_base *base;
-    struct event *timer;
+    struct event *timer, *idle;
+    bool early; /* there was no memory to wait for the timer */
     CURLM *multi;
+    struct resolver *resolver;
     struct upstream_hooks hooks;
     struct sockets sockets;
     uint64_t opened; /* connections */
@@ -58,19 +65,31 @@ sockets_add(struct sockets *s, curl_socket_t fd)
         s->items = items;
         s->capacity = capacity;
     }
-    s->items[s->n++] = (struct connection_socket){fd, NULL, 0};
+    s->items[s->n++] = (struct connection_socket){.fd = fd};
     return true;
 }
 
 /* Idle connections. */
 
-bool
-upstream_clear_socket(curl_socket_t fd)
+enum unasked
+upstream_unasked(const char *bytes, size_t len)
+{
+    size_t blank = 0;
+    while (blank < len && (bytes[blank] == '\r' || bytes[blank] == '\n'))
+        blank++;
+    return blank < len ? UNASKED_MORE : len ? UNASKED_BLANK : UNASKED_NONE;
+}
+
+enum unasked
+upstream_drain_unsolicited(curl_socket_t fd)
 {
     char bytes[4096];
-    bool unasked = false;
-    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-        unasked = true;
+    enum unasked unasked = UNASKED_NONE;
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+        enum unasked more = upstream_unasked(bytes, (size_t)n);
+        unasked = more > unasked ? more : unasked;
+    }
     if (unasked)
         shutdown(fd, SHUT_RDWR);
     return unasked;
@@ -97,7 +116,7 @@ local_port(const struct connection_socket *s)
 
 /* A local port may be used for connections to several peers. */
 static bool
-is_connection(const struct connection_socket *s, const struct upstream_ends *ends)
+is_connection(const struct connection_socket *s, const struct tcp_tuple *ends)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
@@ -111,58 +130,107 @@ is_connection(const struct connection_socket *s, const struct upstream_ends *end
     return port_of(&peer) == ends->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
 }
 
-/* Tells the owner that the socket is free. */
-static void
-free_socket(struct upstream *u, struct connection_socket *s)
-{
-    void *owner = s->owner;
-    s->owner = NULL;
-    if (owner)
-        u->hooks.freed(owner, s->fd);
-}
-
-/* An owner goes, and uses no socket any more; told: he is to hear of those that are free by that. */
-static void
-free_sockets_of(struct upstream *u, void *owner, bool told)
-{
-    for (size_t i = 0; i < u->sockets.n; i++) {
-        struct connection_socket *s = &u->sockets.items[i];
-        if (s->owner != owner)
-            continue;
-        if (told)
-            free_socket(u, s);
-        s->owner = NULL;
-    }
-}
-
 static bool
 is_idle(const struct connection_socket *s)
 {
     return s->local_port && !s->owner;
 }
 
+static int64_t
+now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Wakes on_idle() when the first of the idle connections is to be shut. */
+static void
+await_idle(struct upstream *u)
+{
+    int64_t first = INT64_MAX, time = now();
+    for (size_t i = 0; i < u->sockets.n; i++)
+        if (is_idle(&u->sockets.items[i]) && u->sockets.items[i].closes < first)
+            first = u->sockets.items[i].closes;
+    if (first == INT64_MAX) {
+        event_del(u->idle);
+        return;
+    }
+    int64_t ms = first > time ? first - time : 0;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    /* Without memory for it a connection is kept for longer, until another is idle, or libcurl finds it too old. */
+    (void)event_add(u->idle, &tv);
+}
+
+/*
+ * A service with few workers gives one of them to a connection, for as long as it is open: so one that was idle for
+ * long enough is shut. (CURLOPT_MAXAGE_CONN only keeps libcurl from using it again.) libcurl closes it when it looks
+ * for one the next time.
+ */
+static void
+on_idle(evutil_socket_t fd, short what, void *ctx)
+{
+    struct upstream *u = ctx;
+    int64_t time = now();
+    (void)fd, (void)what;
+    for (size_t i = 0; i < u->sockets.n; i++) {
+        struct connection_socket *s = &u->sockets.items[i];
+        if (!is_idle(s) || s->closes > time)
+            continue;
+        shutdown(s->fd, SHUT_RDWR);
+        s->closes = INT64_MAX;
+    }
+    await_idle(u);
+}
+
+/* The owner needs the socket no more; told: he is to hear of it. */
+static void
+release_socket(struct upstream *u, struct connection_socket *s, bool told)
+{
+    void *owner = s->owner;
+    if (!owner)
+        return;
+    s->owner = NULL;
+    s->closes = now() + s->keepalive;
+    if (told)
+        u->hooks.released(owner, s->fd);
+}
+
+/* An owner goes, and uses no socket any more; told: he is to hear of those that are free by that. */
+static void
+release_sockets_of(struct upstream *u, void *owner, bool told)
+{
+    for (size_t i = 0; i < u->sockets.n; i++) {
+        struct connection_socket *s = &u->sockets.items[i];
+        if (s->owner == owner)
+            release_socket(u, s, told);
+    }
+    await_idle(u);
+}
+
 /* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
 static void
-clear_idle(struct upstream *u)
+drain_idle_sockets(struct upstream *u)
 {
     for (size_t i = 0; i < u->sockets.n; i++)
         if (is_idle(&u->sockets.items[i]))
-            upstream_clear_socket(u->sockets.items[i].fd);
+            upstream_drain_unsolicited(u->sockets.items[i].fd);
 }
 
 bool
-upstream_use(struct upstream *u, void *owner, const struct upstream_ends *ends)
+upstream_use(struct upstream *u, void *owner, const struct tcp_tuple *ends, int64_t keepalive)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
         if (!is_connection(s, ends))
             continue;
         /* On one that is shut the request fails at once, and libcurl takes another. */
-        if (is_idle(s) && upstream_clear_socket(s->fd))
-            clear_idle(u);
-        free_socket(u, s);
+        if (is_idle(s) && upstream_drain_unsolicited(s->fd))
+            drain_idle_sockets(u);
+        release_socket(u, s, true);
         s->owner = owner;
         s->local_port = ends->local_port;
+        s->keepalive = keepalive;
         return true;
     }
     return false;
@@ -180,7 +248,7 @@ collect_ended(struct upstream *u)
         CURLcode code = message->data.result;
         void *owner;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
-        free_sockets_of(u, owner, true);
+        release_sockets_of(u, owner, true);
         u->hooks.ended(owner, code);
     }
 }
@@ -194,13 +262,34 @@ on_socket(evutil_socket_t fd, short what, void *ctx)
     collect_ended(u);
 }
 
+/* libcurl takes an error of this for one of all transfers. So without memory to wait for the time it is now. */
+static int
+set_timer(CURLM *multi, long ms, void *ctx)
+{
+    struct upstream *u = ctx;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    (void)multi;
+    if (ms < 0)
+        return event_del(u->timer);
+    u->early = event_add(u->timer, &tv);
+    if (u->early)
+        event_active(u->timer, EV_TIMEOUT, 0);
+    return 0;
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *ctx)
 {
     struct upstream *u = ctx;
+    bool early = u->early;
     int running;
+    long ms;
     (void)fd, (void)what;
+    u->early = false;
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    /* Of a time that is the same as before libcurl says nothing. */
+    if (early && !u->early && !curl_multi_timeout(u->multi, &ms))
+        set_timer(u->multi, ms, u);
     collect_ended(u);
 }
 
@@ -239,20 +328,11 @@ upstream_close_socket(void *ctx, curl_socket_t fd)
     for (size_t i = 0; i < s->n; i++) {
         if (s->items[i].fd != fd)
             continue;
-        free_socket(u, &s->items[i]);
+        release_socket(u, &s->items[i], true);
         s->items[i] = s->items[--s->n];
         break;
     }
     return close(fd);
-}
-
-static int
-set_timer(CURLM *multi, long ms, void *ctx)
-{
-    struct upstream *u = ctx;
-    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    (void)multi;
-    return ms < 0 ? event_del(u->timer) : event_add(u->timer, &tv);
 }
 
 int
@@ -264,10 +344,12 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     u->base = base;
     u->hooks = *hooks;
     u->timer = evtimer_new(base, on_timer, u);
+    u->idle = evtimer_new(base, on_idle, u);
     u->multi = curl_multi_init();
-    if (!u->timer || !u->multi) {
+    int r = u->timer && u->idle && u->multi ? resolver_new(&u->resolver, base) : -ENOMEM;
+    if (r) {
         upstream_free(u);
-        return -ENOMEM;
+        return r;
     }
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(u->multi, CURLMOPT_SOCKETDATA, u);
@@ -287,6 +369,9 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
+    if (u->idle)
+        event_free(u->idle);
+    resolver_free(u->resolver);
     free(u->sockets.items);
     free(u);
 }
@@ -306,10 +391,16 @@ upstream_remove(struct upstream *u, CURL *easy)
     void *owner = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
     if (owner)
-        free_sockets_of(u, owner, false);
+        release_sockets_of(u, owner, false);
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);
+}
+
+struct resolver *
+upstream_resolver(struct upstream *u)
+{
+    return u->resolver;
 }
 
 uint64_t

@@ -105,14 +105,16 @@ class Process:
 
 class Sidecar(Process):
     """A running scrapeshard. Give it an upstream's URL, or a config file by config=; prefix= is a command that becomes
-    it."""
+    it. Its log has a line for each scrape, unless level= is None or another one."""
 
-    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", prefix=(), **options):
+    def __init__(self, upstream=None, *args, config=None, listen="127.0.0.1:0", prefix=(), level="debug", **options):
         argv = [*prefix, BINARY, f"--web.listen-address={listen}", "--admin.listen-address=127.0.0.1:0"]
         if upstream:
             argv.append(f"--upstream.url={upstream}")
         if config:
             argv.append(f"--config.file={config}")
+        if level:
+            argv.append(f"--log.level={level}")
         super().__init__(argv + list(args), **options)
         self.address = self.wait_line(r'msg="listening for scrapes" address=(\S+)')[1]
         self.admin_port = int(self.wait_line(r'msg="listening for administration" address=\S+:(\d+)')[1])
@@ -124,6 +126,11 @@ class Sidecar(Process):
 
     def connect(self):
         """A raw connection to the scrape listener."""
+        if self.port is None:
+            raw = socket.socket(socket.AF_UNIX)
+            raw.settimeout(60 * SLOW)
+            raw.connect(self.address.removeprefix("unix:"))
+            return raw
         return socket.create_connection(("127.0.0.1", self.port), timeout=60 * SLOW)
 
     def get(self, target="/metrics", headers=None, method="GET", port=None):
@@ -183,8 +190,11 @@ class Upstream:
             self.socket.bind(path)
             self.url = f"unix:{path}:/metrics"
         else:
-            self.socket = socket.create_server((host, 0), backlog=256)
-            self.url = f"http://{host}:{self.socket.getsockname()[1]}/metrics"
+            ipv6 = ":" in host  # "::" is both
+            self.socket = socket.create_server((host, 0), backlog=256, family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+                                               dualstack_ipv6=host == "::")
+            self.port = self.socket.getsockname()[1]
+            self.url = f"http://[{host}]:{self.port}/metrics" if ipv6 else f"http://{host}:{self.port}/metrics"
         self.socket.listen(256)
         threading.Thread(target=self._accept, daemon=True).start()
 

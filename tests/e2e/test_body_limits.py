@@ -104,7 +104,7 @@ def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
         wait_until(lambda: s.count("msg=scrape .*outcome=too_large status=200 ") == scrapes, "no line of log")
         assert s.count(reason) == scrapes, s.lines[-1]
     after(s, 2)
-    assert value(s, "limit_hits_total", limit=limit) == 2
+    assert value(s, "limit_hits_total", limit=f"max_{limit}") == 2
     assert value(s, "upstream_errors_total", endpoint="default", reason="too_large") == 2
     service.more = b""
     assert Transfer(s, "/metrics", *headers).body == service.within
@@ -128,7 +128,7 @@ def test_crossed_before_anything_went_out(upstream, sidecar, config, name, limit
         assert reason in body.decode() and body.startswith(b"endpoint a: ") and body.count(b"\n") == 1
         assert len(u.requests) == i, "a failure was kept"
     after(s, 3, "a")
-    assert value(s, "limit_hits_total", limit=limit) == 3
+    assert value(s, "limit_hits_total", limit=f"max_{limit}") == 3
     service.more = b""
     assert s.get("/metrics", headers if max_age == "0s" else {})[0] == 200
 
@@ -144,7 +144,7 @@ def test_just_within(upstream, sidecar, name, limit):
             "families": f"max_families={FAMILIES}"}[limit]
     s = sidecar(upstream(service).url, *flags(most))
     assert Transfer(s).body == service.within
-    assert value(s, "limit_hits_total", limit=limit) == 0
+    assert value(s, "limit_hits_total", limit=f"max_{limit}") == 0
 
 
 def test_all_who_wait_for_a_snapshot_hear_of_the_limit(upstream, sidecar, config):

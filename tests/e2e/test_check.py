@@ -10,8 +10,8 @@ GOOD_FILE = """
 ; a comment
 # another
 [web]
-  listen_address = 127.0.0.1:9464   ; behind a value
-listen_address = [::1]:9464
+  listen_address = 127.0.0.1:19480   ; behind a value
+listen_address = [::1]:19480
 \tlisten_address: unix:/run/scrapeshard.sock
 
 [admin] ; behind a section
@@ -52,8 +52,8 @@ format = json
 
 GOOD_PRINTED = """\
 [web]
-listen_address = 127.0.0.1:9464
-listen_address = [::1]:9464
+listen_address = 127.0.0.1:19480
+listen_address = [::1]:19480
 listen_address = unix:/run/scrapeshard.sock
 compression = auto
 compression_level = 1
@@ -88,6 +88,7 @@ allow_networks = any
 path = /metrics
 upstream = http://127.0.0.1:8080/metrics?a=b;c
 upstream_encoding = identity
+upstream_keepalive = on
 tls_ca = system
 tls_certificate = off
 tls_key = off
@@ -109,13 +110,14 @@ strict_close = false
 path = /other
 upstream = unix:/run/app.sock:/metrics
 upstream_encoding = identity
+upstream_keepalive = on
 tls_ca = system
 tls_certificate = off
 tls_key = off
 tls_server_name = off
 tls_insecure = false
 authorization_file = off
-timeout = 10s
+; timeout = 10s
 max_in_flight = 256
 max_age = 0s
 timestamps = off
@@ -130,6 +132,7 @@ strict_close = true
 path = /third
 upstream = https://[::1]:8443/
 upstream_encoding = identity
+upstream_keepalive = on
 tls_ca = system
 tls_certificate = off
 tls_key = off
@@ -254,7 +257,7 @@ BAD_LINES = [
     ("\v[endpoint x]=\n", 1, 1, "control"),
     ("timeout = 1s\0\n", 1, 13, "NUL"),
     ("# a\0b\n", 1, 4, "NUL"),
-    ("[web]\nlisten_address = 9464\n", 2, 18, "listen_address"),
+    ("[web]\nlisten_address = 19480\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = unix:relative\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = 127.0.0.1:99999\n", 2, 18, "listen_address"),
     ("[web]\nlisten_address = off\n", 2, 18, "off.*:PORT"),
@@ -262,7 +265,7 @@ BAD_LINES = [
     ("[web]\nlisten_address = systemd:a\nlisten_address = \"systemd:a\"\n", 3, 19, "systemd:a is there twice"),
     ("[admin]\nlisten_address = :80\n[web]\nlisten_address = :80\n", 2, 18, r"\[web\]"),
     ("[web]\nlisten_address = systemd:0\n[admin]\nlisten_address = systemd:0\n", 4, 18, r"\[web\]"),
-    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:9465\n", 3, 18, r"\[web\]"),
+    ("[web]\nlisten_address = :80\nlisten_address = 127.0.0.1:19481\n", 3, 18, r"\[web\]"),
     ("[admin]\nlisten_address = nonsense\n", 2, 18, "listen_address"),
     ('[log]\nlevel = "info\n', 2, 9, "quotes"),
     ('[log]\nlevel = "info" x\n', 2, 9, "quotes"),
@@ -316,7 +319,7 @@ def test_endpoint_that_is_no_utf8(config, name):
     status, _, err = run("check", path, errors="replace")
     assert status == 1 and err.startswith(f"{path}:3:2: the endpoint's name is no UTF-8; ") and err.count("\n") == 3
     status, _, err = run("check", "--set", b"endpoint." + name + b".path=/b", config(APP), errors="replace")
-    assert status == 1 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
+    assert status == 2 and "is no endpoint's name; at most 39 bytes of UTF-8 without ] are right" in err
     assert run("check", config(APP + "[endpoint été]\npath = /b\nupstream = http://b/\n"))[0] == 0
 
 
@@ -353,7 +356,7 @@ def test_with_a_flag(config):
     path = config(APP)
     assert run("check", "--set", "endpoint.app.timeout=3s", path)[0] == 0
     status, _, err = run("check", "--set", "endpoint.app.timeout=soon", path)
-    assert status == 1 and re.match("--set endpoint.app.timeout: ", err)
+    assert status == 2 and re.match("--set endpoint.app.timeout: ", err)
 
 
 # Whole messages.
@@ -489,7 +492,7 @@ def test_whole_message(config, text, message):
 ])
 def test_flag_has_no_line(config, flag, message):
     name = flag.partition("=")[0]
-    assert run("check", "--set", flag, config(APP)) == (1, "", f"--set {name}: {message}\n")
+    assert run("check", "--set", flag, config(APP)) == (2, "", f"--set {name}: {message}\n")
 
 
 @pytest.mark.parametrize("tool", [
@@ -566,6 +569,13 @@ def again(config, printed):
     status, out, err = run("check", "--print", config(printed))
     assert (status, err) == (0, "")
     return out
+
+
+@pytest.mark.parametrize("given, shown", [("", "; timeout = 10s"), ("timeout = 10s\n", "timeout = 10s")])
+def test_print_says_whether_the_timeout_was_set(config, given, shown):
+    """Set, it is the most for scrapers that name their own, even if it is the default."""
+    printed = run("check", "--print", config("[endpoint app]\nupstream = http://127.0.0.1:8080/metrics\n" + given))[1]
+    assert f"\n{shown}\n" in printed and again(config, printed) == printed
 
 
 def test_print_is_a_file(config):

@@ -44,7 +44,7 @@ def test_vmagent(tmp_path, process, upstream, sidecar):
     """A real vmagent takes its shard from its environment."""
     text = (PROMETHEUS / "vmagent.yml").read_text()
     service = upstream(answering(answer(b"up 1\n")))
-    targets = re.sub(r'\["app-0:9464".*\]', f'["127.0.0.1:{sidecar(service.url).port}"]', text)
+    targets = re.sub(r'\["app-0:19480".*\]', f'["127.0.0.1:{sidecar(service.url).port}"]', text)
     config, port = tmp_path / "vmagent.yml", free_port()
     config.write_text(targets.replace("scrape_interval: 30s", "scrape_interval: 1s"))
     assert targets != text and config.read_text() != targets

@@ -132,7 +132,7 @@ def booted(clean_root, containers):
 def test_systemd_runs_it(booted):
     """The unit with all its hardening: it runs as nobody in particular, reloads, refuses a bad file, ends cleanly."""
     def healthy():
-        return booted("curl", "-sf", "http://127.0.0.1:9465/-/healthy").returncode == 0
+        return booted("curl", "-sf", "http://127.0.0.1:19481/-/healthy").returncode == 0
 
     def journal(text):
         return text in booted("journalctl", "--unit=scrapeshard", "--no-pager").stdout
@@ -145,7 +145,7 @@ def test_systemd_runs_it(booted):
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     # It fetches: there is no service, and that is what it says.
-    refused = booted("curl", "-s", "http://127.0.0.1:9464/metrics?shard=0&shard_count=2").stdout
+    refused = booted("curl", "-s", "http://127.0.0.1:19480/metrics?shard=0&shard_count=2").stdout
     assert "127.0.0.1 port 8080" in refused
 
     assert booted("systemctl", "reload", "scrapeshard").returncode == 0

@@ -9,7 +9,10 @@ import pytest
 from conftest import BINARY, ROOT
 
 CONF = ROOT / "conf"
-DEF = (ROOT / "sidecar/service/config.def").read_text()
+# The README and the longer documents, and all of them as one text.
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "contrib/docs").glob("*.md"))]
+TEXT = "\n\n".join(path.read_text() for path in DOCUMENTS)
+DEF = (ROOT / "sidecar/service/config/config.def").read_text()
 KEYS = re.findall(r"^GLOBAL\((\w+), (\w+),", DEF, re.M) + [("endpoint", k) for k in re.findall(r"^ENDPOINT\((\w+),", DEF, re.M)]
 
 
@@ -41,7 +44,8 @@ def read_full_conf():
 
 
 def test_conf_has_every_key_with_its_default():
-    """The full file changes nothing: it says the defaults. A list without a default has an example instead."""
+    """The full file changes nothing: it says the defaults. A list without a default has an example instead, and so has the
+    timeout, which means more where it is set."""
     values, examples, _ = read_full_conf()
     assert not set(values) & set(examples)
     assert set(values) | set(examples) == set(KEYS)
@@ -51,6 +55,8 @@ def test_conf_has_every_key_with_its_default():
     for key, (kind, default) in defaults.items():
         if kind in ("labels", "patterns"):
             assert default == "" and key in examples
+        elif key == ("endpoint", "timeout"):
+            assert examples[key] == default
         elif key != ("endpoint", "upstream"):
             assert values[key] == (f'"{default}"' if kind == "separator" else default)
 
@@ -72,11 +78,19 @@ def test_version_is_one():
     assert run(BINARY, "--version").stdout.startswith(f"scrapeshard {header}")
 
 
-def test_readme_names_what_is_there():
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_documents_are_all_found_from_the_readme():
     readme = (ROOT / "README.md").read_text()
-    for path in re.findall(r"\]\(([\w./]+)\)", readme) + ["contrib/quickstart", "tests/run", "tests/bench/run"]:
-        assert (ROOT / path).exists(), path
-        assert path in readme
+    assert not [path.name for path in DOCUMENTS[1:] if f"(contrib/docs/{path.name})" not in readme]
+
+
+def test_map_of_the_rooms():
+    """design.md names each file of sidecar/ in its room, and no other."""
+    r = run(ROOT / "tests/docs/rooms-table", "--check")
+    assert r.returncode == 0, r.stderr
 
 
 @pytest.mark.alone
@@ -86,9 +100,10 @@ def test_quickstart():
     r = run(ROOT / "contrib/quickstart", "--once", timeout=300)
     assert r.returncode == 0, r.stdout + r.stderr
     assert len(re.findall(r"shard=\d&shard_count=5 +\d+ bytes +[1-9]\d* series", r.stdout)) == 5
-    assert re.search(r"6\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
+    assert "the shards are the whole, and they are disjoint" in r.stdout  # what verify says
+    assert re.search(r"7\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
     assert re.search(r"^  http://127.0.0.1:\d+/ +the shard page", r.stdout, re.M)
-    port = re.search(r"http://127.0.0.1:(\d+)/metrics answers", r.stdout)[1]
+    port = re.search(r"http://127.0.0.1:(\d+)/metrics responds", r.stdout)[1]
     assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if _has(p, f"127.0.0.1:{port}")]
 
 
@@ -104,8 +119,13 @@ def test_quickstart_refuses_junk():
     assert r.returncode == 2 and "usage" in r.stderr
 
 
+def test_run_refuses_junk():
+    r = run(ROOT / "tests/run", "--most")
+    assert r.returncode == 2 and "usage: tests/run [--all]" in r.stderr
+
+
 def test_scripts_are_executable():
     for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run",
-                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind", "tests/docs/settings",
+                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind", "tests/docs/settings", "tests/docs/rooms-table",
                  "tests/torture/load"]:
         assert os.access(ROOT / path, os.X_OK), path

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("grafana")
 DASHBOARD = json.loads((ROOT / "contrib/grafana/scrapeshard.json").read_text())
 PANELS = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
 ALERTS = yaml.safe_load((ROOT / "contrib/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
-TELEMETRY = ROOT / "sidecar/service/telemetry.def"
+TELEMETRY = ROOT / "sidecar/service/telemetry/telemetry.def"
 
 
 def queries():
@@ -73,7 +73,7 @@ def test_what_is_no_promql_is_refused(prometheus):
         prometheus.query("sum(")
 
 
-@pytest.mark.skipif(not TELEMETRY.exists(), reason="sidecar/service/telemetry.def is not there")
+@pytest.mark.skipif(not TELEMETRY.exists(), reason="sidecar/service/telemetry/telemetry.def is not there")
 def test_metrics_are_there():
     """Every metric that the dashboard and the alerts speak of is one of the program's."""
     there = set(re.findall(r'"(scrapeshard_\w+)"', TELEMETRY.read_text()))

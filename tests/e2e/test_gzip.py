@@ -509,8 +509,7 @@ def test_encodings_that_are_decoded(upstream, sidecar, encoding):
         == [b"Accept-Encoding: identity"]
 
 
-@pytest.mark.parametrize("encoding", ["deflate", "br", "zstd", "compress", "gzip, gzip", "gzip, br", "br, gzip",
-                                      "gzip;q=1", "aws-chunked", "gzipped"])
+@pytest.mark.parametrize("encoding", ["deflate", "br", "zstd", "compress", "gzip, gzip", "gzip, br", "br, gzip"])
 def test_encodings_that_are_not(upstream, sidecar, encoding):
     for bytes_ in (PLAIN, member(PLAIN), zlib.compress(PLAIN)):
         s = sidecar(upstream(answering(answer(bytes_, extra=[f"Content-Encoding: {encoding}"]))).url)

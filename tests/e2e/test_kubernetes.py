@@ -13,7 +13,7 @@ from containers import containers, good, run  # containers is a fixture
 from exposition import PROTOBUF, gauge_family
 from pki import Authority
 from prometheus import PATIENCE, Prometheus
-from test_security import serving
+from test_security import ADDRESS, GUARDED, OPEN, ask_there, elsewhere, serving  # elsewhere is a fixture
 
 pytestmark = pytest.mark.xdist_group("containers")
 
@@ -57,7 +57,7 @@ def sidecar_of(objects):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_overlay(build, overlay, process):
+def test_overlay(build, overlay, process, elsewhere):
     place, container = sidecar_of(build(overlay))
     native = overlay != "classic"
     assert place == ("initContainers" if native else "containers")
@@ -67,12 +67,15 @@ def test_overlay(build, overlay, process):
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65534,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
-    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 9464, "shard-admin": 9465}
+    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"sharded-metrics": 19480, "shard-admin": 19481}
     for probe in ("startupProbe", "livenessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 9465}
-    # The program takes the arguments.
-    args = [re.sub("listen-address=:94", "listen-address=127.0.0.1:0 #", a).split(" #")[0] for a in container["args"]]
-    assert process([BINARY, *args]).wait_line('"msg":"listening for administration"')
+        assert container[probe]["httpGet"] == {"path": "/-/healthy", "port": 19481}
+    # The program takes the arguments. The cluster can probe it and read its metrics, and no more.
+    args = [re.sub(r"listen-address=:\d+$", "listen-address=:0", a) for a in container["args"]]
+    p = process(["ip", "netns", "exec", elsewhere, BINARY, *args])
+    port = p.wait_line(r'"msg":"listening for administration","address":"[^"]*:(\d+)"')[1]
+    assert {target: ask_there(elsewhere, ADDRESS, port, target) for target in OPEN + GUARDED} == \
+        {**dict.fromkeys(OPEN, 200), **dict.fromkeys(GUARDED, 403)}
 
 
 def snake(rule):
@@ -126,7 +129,7 @@ def test_image_is_small(containers, image):
                       env=containers).split()
     sent = int(good("sh", "-c", f"podman save {image} | gzip -6 | wc -c", env=containers))
     print(f"image: {int(size) / 2**20:.2f} MiB, compressed {sent / 2**20:.2f} MiB")
-    told = re.search(r"(\d+) MiB to pull, (\d+) MiB on\s+the disk", (ROOT / "README.md").read_text())
+    told = re.search(r"(\d+) MiB to pull, (\d+) MiB on\s+the disk", (ROOT / "contrib/docs/kubernetes.md").read_text())
     assert sent <= int(told[1]) * 2**20 and int(size) <= int(told[2]) * 2**20 <= 20 * 2**20
     assert user == "65534:65534"
 

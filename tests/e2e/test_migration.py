@@ -49,7 +49,7 @@ class Server(Prometheus):
     def own(self, job):
         """A job of the guide with the shard of this server and the ports of the test."""
         job = json.loads(json.dumps(job).replace("app-0:8080", f"127.0.0.1:{self.service}")
-                         .replace(":8080", f":{self.service}").replace(":9464", f":{self.sidecar}"))
+                         .replace(":8080", f":{self.service}").replace(":19480", f":{self.sidecar}"))
         if "params" in job:
             assert job["params"] == {"shard": ["0"], "shard_count": [str(SERVERS)]}
             job["params"]["shard"] = [str(self.shard)]
@@ -118,7 +118,7 @@ def test_nothing_is_lost(tmp_path, upstream, sidecar):
 def check_proof(ini, service, sidecar):
     """The guide's own proof that the shards are the service's answer."""
     command = re.search(r"^    scrapeshard (verify .*)$", GUIDE, re.M)[1]
-    for there, here in [("scrapeshard.ini", ini), (":8080", f":{service}"), (":9464", f":{sidecar}")]:
+    for there, here in [("scrapeshard.ini", ini), (":8080", f":{service}"), (":19480", f":{sidecar}")]:
         assert there in command
         command = command.replace(there, str(here))
     r = subprocess.run([BINARY, *command.split()], capture_output=True, text=True, check=False)

@@ -202,3 +202,98 @@ def test_federated_native_histograms(prometheus, upstream, sidecar):
     second = prometheus([{**j, "honor_timestamps": False} for j in jobs])
     second.wait_up(1)
     check_equal(second, "direct", "shard", NATIVE)
+
+
+def mixed(*kinds):
+    """Metrics of one family, of these kinds of histogram in turn."""
+    return [metric(f"pod-{k}", 7, kind(k)) for k, kind in enumerate(kinds * 3)]
+
+
+def only_classic(k):
+    return integer(k, classic(1, 2, 3))
+
+
+def only_native(k):
+    return integer(k, native(k))
+
+
+def both(k):
+    return integer(k, native(k), classic(1, 2, 3))
+
+
+def neither(k):
+    return integer(k)
+
+
+def zero_bucket(k):
+    return integer(k, field(7, 3 + k), classic(1, 2, 3))
+
+
+def floating(k):
+    return field(2, 2.5) + native_float(k)
+
+
+def merged(k):
+    """Two fields of one metric, which are one histogram."""
+    return only_classic(k) + field(15, timestamp(1.6e9)) + field(99, "nobody knows") + native(k)
+
+
+# Families whose metrics are not of one kind, and whether Prometheus 2.42 reads them as native: by the first of them.
+MIXED = [((only_classic, only_native), False), ((only_native, only_classic), True), ((neither, only_native), False),
+         ((only_native, neither, both), True), ((zero_bucket, only_classic), True), ((only_classic, zero_bucket), False),
+         ((floating, only_classic, only_native), True), ((only_classic, floating), False),
+         ((merged, only_classic), True), ((only_classic, only_classic, merged), False)]
+ONE_KIND = [((only_classic,), False), ((only_native,), True), ((both, only_native), True)]
+RULES = {"split": ["rules.split=.*"], "labels": ["sharding.key=labels", "sharding.source_labels=pod"]}
+
+
+def mixed_body(families):
+    return b"".join(family(f"latency_{i}_seconds", GAUGE_HISTOGRAM if i % 3 == 2 else HISTOGRAM, *mixed(*kinds))
+                    for i, (kinds, _) in enumerate(families))
+
+
+def test_mixed_kinds(prometheus, upstream, sidecar):
+    """Families of native and classic histograms, where metrics part: what Prometheus makes of the shards' is what it
+    makes of the whole, streamed and of a snapshot."""
+    families = MIXED + ONE_KIND
+    service = upstream(answering(answer(mixed_body(families), PROTOBUF)))
+    jobs = [job("direct", port_of(service.url))]
+    names = []
+    for rule, settings in RULES.items():
+        for max_age in ("0s", "1h"):
+            s = sidecar(service.url, *(f"--set={text}" for text in [*settings, f"endpoint.default.max_age={max_age}"]))
+            names.append(f"{rule}-{max_age}")
+            jobs += shard_jobs(names[-1], s.port, SHARDS)
+    p = prometheus(jobs)
+    p.wait_up(1)
+    natives = sum(3 * len(kinds) for kinds, native_first in families if native_first)
+    for name in names:
+        check_equal(p, "direct", name, natives)
+
+
+def fails(s, shard):
+    """The scrape of a shard fails: there is no answer, or it is broken off, for its head may have gone out."""
+    try:
+        status, _, body = s.get(target(shard, SHARDS))
+    except (ConnectionError, http.client.HTTPException):
+        return
+    assert status == 502, body
+
+
+def test_a_kind_that_comes_late(upstream, sidecar):
+    """Of a family that is too large to be held another kind after its beginning is refused, in every shard; a snapshot
+    has all of it, and keeps it together."""
+    metrics = [metric(f"pod-{k}", 7, only_classic(k)) for k in range(4000)]
+    content = family("latency_seconds", HISTOGRAM, *metrics, metric("last", 7, only_native(0)))
+    assert len(content) > 512 * 1024
+    service = upstream(answering(answer(content, PROTOBUF)))
+    for settings in RULES.values():
+        flags = [f"--set={text}" for text in settings]
+        s = sidecar(service.url, *flags)
+        for shard in range(SHARDS):
+            fails(s, shard)
+        wait_until(lambda: s.count("both native and classic histograms") == SHARDS, "not every shard was refused")
+        s = sidecar(service.url, *flags, "--set=endpoint.default.max_age=1h")
+        parts = [s.get(target(shard, SHARDS)) for shard in range(SHARDS)]
+        assert [status for status, _, _ in parts] == [200] * SHARDS
+        assert sorted(len(messages(part)) for _, _, part in parts) == [0, 0, 1]

@@ -147,7 +147,7 @@ def skewed(name='giant{id="%d"}', series=1000, rest=60):
 
 def tried_again(p, *args):
     """The balance of a plan under the rules that another plan proposes."""
-    return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["cure"]["split"]), *args)["balance"]
+    return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["suggested_split"]["split"]), *args)["balance"]
 
 
 def test_the_family_that_causes_the_skew_is_split(tmp_path):
@@ -156,19 +156,19 @@ def test_the_family_that_causes_the_skew_is_split(tmp_path):
     p = plan(8, body)
     assert p["balance"]["fullest_shard"] == shard_of("giant", 8)
     assert p["largest_families"][0] == {"family": "giant", "series": 1000, "bytes": len(skewed(rest=0))}
-    assert p["cure"]["split"] == ["giant"] and p["cure"]["families"] == 1
-    assert p["balance"]["skew_series"] > 4 and p["cure"]["balance"]["skew_series"] < 1.3
-    assert tried_again(p, body) == p["cure"]["balance"]
+    assert p["suggested_split"]["split"] == ["giant"] and p["suggested_split"]["families"] == 1
+    assert p["balance"]["skew_series"] > 4 and p["suggested_split"]["balance"]["skew_series"] < 1.3
+    assert tried_again(p, body) == p["suggested_split"]["balance"]
 
 
 def test_several_families_are_split(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(skewed(f'large_family_{i}_with_a_name_of_some_length{{id="%d"}}', 300, 0) for i in range(12)))
     p = plan(40, body)
-    assert p["cure"]["families"] > 8 and len(p["cure"]["split"]) > 1
-    assert all(len(f"split = {s}") < 198 for s in p["cure"]["split"])
-    assert p["cure"]["balance"]["skew_series"] < p["balance"]["skew_series"] / 2
-    assert tried_again(p, body) == p["cure"]["balance"]
+    assert p["suggested_split"]["families"] > 8 and len(p["suggested_split"]["split"]) > 1
+    assert all(len(f"split = {s}") < 198 for s in p["suggested_split"]["split"])
+    assert p["suggested_split"]["balance"]["skew_series"] < p["balance"]["skew_series"] / 2
+    assert tried_again(p, body) == p["suggested_split"]["balance"]
 
 
 def test_a_cure_beside_rules_of_the_file(tmp_path, config):
@@ -176,10 +176,10 @@ def test_a_cure_beside_rules_of_the_file(tmp_path, config):
     body.write_text(skewed() + skewed('"other_giant{a=\\"b\\",id=\\"%d\\"}"'.replace('"', "").replace("\\", '"'), 1000, 0))
     file = config('[rules]\nsplit = "other_(?:giant|"")"\n')
     p = plan(8, f"--config.file={file}", body)
-    assert p["cure"]["split"] == ["giant"]
-    assert p["cure"]["balance"]["skew_series"] < 1.3
+    assert p["suggested_split"]["split"] == ["giant"]
+    assert p["suggested_split"]["balance"]["skew_series"] < 1.3
     file = config('[rules]\nsplit = "other_(?:giant|"")"\nsplit = giant\n')
-    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["suggested_split"]["balance"]
 
 
 @pytest.mark.parametrize("name", [r'{"my.giant; \"x\\y\"\n metric ",id="%d"}', '{"é|.*",id="%d"}'])
@@ -187,9 +187,9 @@ def test_a_cure_for_a_strange_name_fits_a_file(tmp_path, config, name):
     body = tmp_path / "body"
     body.write_text(skewed(name), encoding="utf-8")
     p = plan(8, body)
-    file = config(f"[rules]\nsplit = {p['cure']['split'][0]}\n")
-    assert plan(8, f"--config.file={file}", body)["balance"] == p["cure"]["balance"]
-    assert p["cure"]["balance"]["skew_series"] < 1.3
+    file = config(f"[rules]\nsplit = {p['suggested_split']['split'][0]}\n")
+    assert plan(8, f"--config.file={file}", body)["balance"] == p["suggested_split"]["balance"]
+    assert p["suggested_split"]["balance"]["skew_series"] < 1.3
 
 
 def test_a_cure_in_protobuf(tmp_path):
@@ -197,14 +197,14 @@ def test_a_cure_in_protobuf(tmp_path):
     body.write_bytes(gauge_family("giant_total", {f"{i}": 1 for i in range(1000)}) +
                      b"".join(gauge_family(f"small_{i}", {"a": 1}) for i in range(100)))
     p = plan(8, f"--content-type={PROTOBUF}", body)
-    assert p["cure"]["split"] == ["giant"]
-    assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["cure"]["balance"]
+    assert p["suggested_split"]["split"] == ["giant"]
+    assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["suggested_split"]["balance"]
 
 
 def test_what_is_even_needs_no_cure(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(5000)))
-    assert plan(4, body)["cure"] is None
+    assert plan(4, body)["suggested_split"] is None
     assert "more even" not in run("plan", "--shard-count=4", str(body))[1]
 
 
@@ -213,7 +213,7 @@ def test_what_splitting_cannot_cure(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(10)))
     p = plan(16, body)
-    assert p["balance"]["skew_series"] > 1.2 and p["cure"] is None
+    assert p["balance"]["skew_series"] > 1.2 and p["suggested_split"] is None
     assert "To split families would not make it more even" in run("plan", "--shard-count=16", str(body))[1]
 
 
@@ -278,7 +278,7 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 @pytest.mark.parametrize("serve, said", [
     (answering(answer(b"no such page\nmore", status="404 Not Found")), "it answers 404: no such page\n"),
     (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "it answers 500: \\x1b[31mred\\x9b\n"),
-    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "it answers 301\n"),
+    (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "status 301) to \"/other\", "),
     (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "encoded as gzip"),
     (answering(answer(b"<html>\n")), "line 1, byte 0: "),
     (answering(answer(b"a 1\nb 2\nc\n")), "line 3, byte 8: "),
@@ -345,7 +345,8 @@ def test_what_cannot_be_written_fails(args):
     assert done.returncode == 1 and b"standard output: No space left" in done.stderr
 
 
-README = (ROOT / "README.md").read_text()
+RULES = (ROOT / "contrib/docs/rules.md").read_text()
+TOOLS = (ROOT / "contrib/docs/tools.md").read_text()
 
 
 def test_readme_shows_what_plan_says(tmp_path):
@@ -353,7 +354,7 @@ def test_readme_shows_what_plan_says(tmp_path):
     body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
     (tmp_path / "app.prom").write_bytes(body)
     status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
-    shown = README.split("$ scrapeshard plan --shard-count=8 --targets=3400 --interval=60s app.prom\n", 1)[1]
+    shown = RULES.split("$ scrapeshard plan --shard-count=8 --targets=3400 --interval=60s app.prom\n", 1)[1]
     shown = re.sub("^ {4}", "", shown.split("\nIn protobuf", 1)[0], flags=re.M)
     assert status == 0
     for part in shown.split("...\n"):
@@ -361,7 +362,7 @@ def test_readme_shows_what_plan_says(tmp_path):
 
 
 def test_readme_names_the_keys_of_json():
-    row = re.search(r"^\| plan \| (.*) \|$", README, re.M)[1]
+    row = re.search(r"^\| plan \| (.*) \|$", TOOLS, re.M)[1]
 
     def keys(value):
         if isinstance(value, dict):

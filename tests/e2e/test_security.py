@@ -302,7 +302,7 @@ def test_broken_answer_is_seen_as_broken(sidecar, upstream, ca, server, version)
             while piece := t.recv(65536):
                 got += piece
     assert got.startswith(f"HTTP/{version} 200".encode()) and not got.endswith(b"0\r\n\r\n")
-    s.wait_line("outcome=upstream_failed|outcome=upstream_cut")
+    s.wait_line("outcome=upstream_failed|outcome=upstream_truncated")
 
 
 class Gated:
@@ -330,8 +330,7 @@ class Gated:
             connection.sendall(whole[at:])
 
 
-@pytest.mark.parametrize("how", ["close", "close_notify", "reset"])
-@pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
+@pytest.mark.parametrize("streams, how", [(False, "reset"), (True, "close"), (True, "close_notify"), (True, "reset")])
 def test_scraper_leaves(sidecar, upstream, ca, server, streams, how):
     """The service is not asked any further."""
     gated = Gated(LARGE if streams else BODY, streams)
@@ -349,6 +348,24 @@ def test_scraper_leaves(sidecar, upstream, ca, server, streams, how):
             t.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     s.wait_line("outcome=client_gone")
     assert gated.left.wait(10 * SLOW)
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_scraper_that_shuts_its_sending_side(sidecar, upstream, ca, server, body):
+    """It gets its response, over TLS too."""
+    go_on = threading.Event()
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            go_on.wait(20 * SLOW)
+            connection.sendall(answer(body))
+    s = sidecar(upstream(serve).url, *tls(server))
+    with tls_connection(s, ca) as t:
+        t.sendall(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n")
+        super(ssl.SSLSocket, t).shutdown(socket.SHUT_WR)
+        assert s.admin("/-/healthy")[0] == 200
+        go_on.set()
+        assert t.makefile("rb").read().endswith(b"\r\n\r\n" + body)
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
@@ -618,6 +635,66 @@ def test_everything_together(sidecar, service, ca, server, passwords):
     assert len(service.requests) == 1
 
 
+ADDRESS = "10.99.9.1"
+
+
+@pytest.fixture
+def elsewhere():
+    """A network namespace that has an address beside loopback's: its name."""
+    name = f"scrapeshard-{os.getpid()}-elsewhere"
+    for command in (f"add {name}", f"exec {name} ip link set lo up", f"exec {name} ip address add {ADDRESS}/32 dev lo"):
+        subprocess.run(["ip", "netns", *command.split()], check=True, capture_output=True)
+    yield name
+    subprocess.run(["ip", "netns", "delete", name], check=True, capture_output=True)
+
+
+def ask_there(namespace, host, port, target, *args):
+    """The status of a request inside a namespace, from the address that it goes to, by curl."""
+    method = "POST" if target == "/-/reload" else "GET"
+    done = subprocess.run(["ip", "netns", "exec", namespace, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X",
+                           method, *args, f"http://{host}:{port}{target}"], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+OPEN, GUARDED = ("/-/healthy", "/-/ready", "/metrics", "/"), ("/-/reload", "/-/config")
+
+
+def test_configuration_is_for_this_host(sidecar, service, elsewhere, tmp_path):
+    """Unless a credential is asked for: a Pod's admin listener is open to the cluster for probes and for Prometheus."""
+    s = sidecar(service.url, "--set", "admin.listen_address=[::]:0", prefix=["ip", "netns", "exec", elsewhere])
+    port = s.wait_line(r'"listening for administration" address=\S+:(\d+)')[1]
+    for target in OPEN:
+        assert ask_there(elsewhere, ADDRESS, port, target) == 200
+    for target in GUARDED:
+        assert ask_there(elsewhere, ADDRESS, port, target) == 403
+        assert ask_there(elsewhere, "127.0.0.1", port, target) == ask_there(elsewhere, "[::1]", port, target) == 200
+    s.wait_line(f"limit=credentials peer={ADDRESS} .*same host.*bearer_token_file")
+    assert s.count("msg=reloaded") == 2
+
+
+@pytest.mark.parametrize("credential", ["token", "password"])
+def test_configuration_is_for_who_shows_a_credential(sidecar, service, elsewhere, token, passwords, credential):
+    values = {"bearer_token_file": token} if credential == "token" else {"basic_auth_file": passwords}
+    s = sidecar(service.url, "--set", "admin.listen_address=:0", *flags("admin", **values),
+                prefix=["ip", "netns", "exec", elsewhere])
+    good, bad = ([f"Authorization: Bearer {t}" for t in (TOKEN, "x")] if credential == "token" else
+                 [f"Authorization: {h['Authorization']}" for h in (GOOD, basic("prometheus", "x"))])
+    for target in GUARDED:
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target, "-H", good) == 200
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target, "-H", bad) == 401
+        assert ask_there(elsewhere, ADDRESS, s.admin_port, target) == 401
+
+
+def test_configuration_over_a_unix_socket(process, service, tmp_path):
+    p = process([BINARY, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0",
+                 f"--admin.listen-address=unix:{tmp_path}/s"])
+    p.wait_line("listening for administration")
+    for target, method in (("/-/config", "GET"), ("/-/reload", "POST")):
+        done = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "--unix-socket",
+                               tmp_path / "s", f"http://localhost{target}"], capture_output=True, text=True, check=True)
+        assert done.stdout == "200"
+
+
 def test_listeners_are_apart(sidecar, service, token, passwords):
     s = sidecar(service.url, *flags("web", bearer_token_file=token), *flags("admin", basic_auth_file=passwords))
     assert ask(s.port, headers=bearer(TOKEN))[0] == 200
@@ -654,6 +731,24 @@ def test_a_password_is_matched_once(sidecar, service, slow_passwords):
     assert ask(s.port, headers=basic("prometheus", "correct horse "))[0] == 401
 
 
+def test_a_password_is_matched_once_for_all_reloads(sidecar, config, service, slow_passwords, tmp_path):
+    """Unless the users, or a hash of theirs, are others."""
+    users = tmp_path / "users"
+    users.write_bytes(slow_passwords.read_bytes())
+    s = sidecar(config=config(basic_auth_file=users))
+    start = cpu(s)
+    assert ask(s.port, headers=GOOD)[0] == 200
+    once, start = cpu(s) - start, cpu(s)
+    for _ in range(10):
+        reload(s)
+        assert ask(s.port, headers=GOOD)[0] == 200
+    assert cpu(s) - start < 5 * once
+    subprocess.run(["htpasswd", "-bB", "-C", "5", users, "prometheus", "another"], check=True, capture_output=True)
+    reload(s)
+    assert ask(s.port, headers=GOOD)[0] == 401
+    assert ask(s.port, headers=basic("prometheus", "another"))[0] == 200
+
+
 def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     """Wrong passwords from many connections: who is known is served meanwhile, health is answered, the guessers are told
     to come later, and the log is not flooded."""
@@ -680,6 +775,47 @@ def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     for t in threads:
         t.join(30 * SLOW)
     assert s.count("limit=") < 10
+
+
+def hits(s, limit):
+    """How often somebody ran into a limit."""
+    return int(re.search(rb'scrapeshard_limit_hits_total{limit="%s"} (\d+)' % limit.encode(),
+                         s.admin("/metrics")[2])[1])
+
+
+def test_addresses_take_turns_with_their_passwords(sidecar, service, slow_passwords):
+    """Eight addresses fill all places with guesses. An address that is not known yet, as after a restart, comes in when
+    each of them has had one more turn at most."""
+    s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
+    guessing = [f"127.0.0.{i}" for i in range(2, 10)]
+    with contextlib.ExitStack() as stack:
+        def send(source, credential):
+            raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
+            stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                                             + credential["Authorization"].encode() + b"\r\n\r\n")
+            return raw
+        over = threading.Event()
+
+        def guess(source, n):
+            """As fast as it is answered, always over the same connection."""
+            with contextlib.suppress(OSError):
+                raw = send(source, basic("prometheus", f"wrong {n}"))
+                while not over.is_set() and raw.recv(4096):
+                    raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                                + basic("prometheus", "wrong")["Authorization"].encode() + b"\r\n\r\n")
+        threads = [threading.Thread(target=guess, args=(source, n), daemon=True) for source in guessing for n in range(9)]
+        for t in threads:
+            t.start()
+        wait_until(lambda: hits(s, "attempts") >= len(guessing), "there are still places")
+        before = hits(s, "credentials")
+        status, _, body = ask(s.port, headers=GOOD, source="127.0.0.99")
+        matched = hits(s, "credentials") - before
+        over.set()
+    s.process.send_signal(signal.SIGTERM)
+    s.wait_line("shutting down")  # the second signal, at the end, waits for none of the guesses
+    assert (status, body) == (200, BODY)
+    # One was being matched when it came, and one may end before the number is read.
+    assert matched <= len(guessing) + 2
 
 
 def test_guesses_of_those_who_have_gone_are_bounded(sidecar, service, slow_passwords):
@@ -1099,6 +1235,24 @@ def test_https_service_with_a_name_of_its_own(sidecar, upstream, ca):
     assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\n") and b"\r\nHost: " + host + b"\r\n" in u.requests[0]
 
 
+@pytest.mark.parametrize("scheme, status", [("https", 200), ("http", 502)])
+@pytest.mark.parametrize("name", [{}, {"tls_server_name": "service.example"}], ids=["named by its URL", "another name"])
+def test_https_service_that_redirects_to_its_host_header(sidecar, upstream, ca, name, scheme, status):
+    """As it knows itself, whatever its certificate says; without TLS it is not the same service."""
+    context = serving(ca.issue("named", "DNS:service.example" if name else "IP:127.0.0.1"))
+
+    def serve(u, connection):
+        with context.wrap_socket(connection, server_side=True) as t:
+            while head := u.read_request(t):
+                host = re.search(rb"\r\nHost: (.*)\r\n", head)[1].decode()
+                t.sendall(answer(BODY) if b" /m/ " in head else
+                          answer(b"", status="302 Found", extra=[f"Location: {scheme}://{host}/m/"]))
+    u = upstream(serve)
+    s = sidecar(u.url.replace("http:", "https:"), *of_endpoint(tls_ca=ca.pem, **name))
+    assert s.get()[0] == status
+    assert len(u.requests) == (2 if status == 200 else 1)
+
+
 def test_https_service_that_is_believed_blindly(sidecar, upstream, server):
     u, _ = https_service(upstream, serving(server))
     assert sidecar(u.url, *of_endpoint(tls_insecure="true")).get()[0] == 200
@@ -1213,7 +1367,7 @@ def test_settings_of_an_endpoint_that_are_wrong(tmp_path, values, reason):
 def test_secrets_are_nowhere(sidecar, service, ca, server, token, passwords, tmp_path):
     """Not in the log at its most talkative, not in a page, not in the command line."""
     (tmp_path / "up").write_text("Bearer upstream-secret")
-    s = sidecar(service.url, "--log.level=debug", *tls(server, bearer_token_file=token, basic_auth_file=passwords),
+    s = sidecar(service.url, *tls(server, bearer_token_file=token, basic_auth_file=passwords),
                 *of_endpoint(authorization_file=tmp_path / "up"))
     said = b""
     for headers in (GOOD, bearer(TOKEN), basic("prometheus", "guessed-wrong"), bearer("guessed-token"), {}):

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from conftest import BINARY, ROOT, SLOW, TEXT, Process, Sidecar, answer, answering, free_port, run, wait_until
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(20000))
@@ -115,7 +116,7 @@ def test_help_tells_where_a_web_config_is():
     """What it names are settings, of both listeners."""
     said = re.search(r"--web.config.file stands in the configuration: ([^.]*)", run("--help")[1])[1]
     names = re.findall(r"\b\w+_\w+", said)
-    table = (ROOT / "sidecar/service/config.def").read_text()
+    table = (ROOT / "sidecar/service/config/config.def").read_text()
     assert len(names) == 6 and "[web]" in said and "[admin]" in said
     assert all(f"GLOBAL({section}, {name}," in table for section in ("web", "admin") for name in names)
 
@@ -186,9 +187,9 @@ def test_file_that_may_not_be_read(service):
     (["--config.file=/nowhere/at.all"], "/nowhere/at.all"),
 ])
 def test_cannot_begin(args, reason):
-    """Exit 1, before anything listens."""
+    """Exit 2 for the command line, or 1 for the file, before anything listens."""
     status, out, err = run(*args, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off")
-    assert (status, out) == (1, "")
+    assert (status, out) == (1 if reason.startswith("/nowhere") else 2, "")
     assert re.search(reason, err), err
     assert "listening" not in err
 
@@ -239,7 +240,7 @@ def test_listen_address_of_the_flag_replaces_those_of_the_file(sidecar, config, 
 def test_upstream_flag_with_many_endpoints_is_refused(config):
     path = config(endpoint("a", "http://a/", "path = /a") + endpoint("b", "http://b/", "path = /b"))
     status, _, err = run(f"--config.file={path}", "--upstream.url=http://c/")
-    assert status == 1 and "--upstream.url" in err and "2 endpoints" in err
+    assert status == 2 and "--upstream.url" in err and "2 endpoints" in err
 
 
 def test_many_endpoints(sidecar, config, upstream):
@@ -397,13 +398,13 @@ def test_port_in_use(service, flag):
     assert status == 1 and address in err and "in use" in err
 
 
-@pytest.mark.parametrize("address", ["9464", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
+@pytest.mark.parametrize("address", ["19480", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
                                      "127.0.0.1:80x", "unix:", "unix:relative", "unix:/" + "x" * 200, "",
-                                     "192.0.2.1:9464", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
+                                     "192.0.2.1:19480", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
 def test_address_that_is_none(service, address):
     status, out, err = run(f"--upstream.url={service.url}", f"--web.listen-address={address}",
                            "--admin.listen-address=off")
-    assert (status, out) == (1, "")
+    assert (status, out) == (1 if address in ("192.0.2.1:19480", "unix:/nowhere/at.all") else 2, "")
     assert address[:100] in err
 
 
@@ -646,11 +647,12 @@ def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, stre
     assert s.get("/a" if after == "same" else "/b")[0] == 200
 
 
-def test_reload_under_load(sidecar, config, service, upstream):
+def test_reload_under_load(sidecar, config, service, upstream, tmp_path):
     """No scrape fails, and none loses its connection, while good files and bad ones come as fast as they can be read."""
     texts = [endpoint("a", service.url), endpoint("a", service.url, "max_age = 1ms"), "junk\n",
              endpoint("a", service.url, "timeout = 5s") + "[web]\ncompression = off\n"]
-    s = sidecar(config=config(texts[0]))
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(texts[0]), env=steer.environment)
     over, wrong, done = threading.Event(), [], [0] * 8
 
     def scrape(i):
@@ -676,6 +678,7 @@ def test_reload_under_load(sidecar, config, service, upstream):
     for text in texts * 10:
         before = sum(done)
         config(text)
+        steer.forward(1)
         statuses.append(post(s)[0])
         wait_until(lambda: wrong or sum(done) > before + 8, "nothing is scraped")
     over.set()
@@ -685,13 +688,44 @@ def test_reload_under_load(sidecar, config, service, upstream):
     assert statuses == [200, 200, 500, 200] * 10
 
 
-def test_many_reloads_leave_nothing(sidecar, config, service):
+def test_requests_for_reloads_are_limited_in_rate(sidecar, config, service, tmp_path):
+    """A few at once, and one a second; who is refused hears when to come again, and then is heard. Other requests and
+    SIGHUP are not concerned."""
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(endpoint("a", service.url)), env=steer.environment)
+    answers = [post(s) for _ in range(30)]
+    assert [status for status, _, _ in answers[:5]] == [200] * 5
+    refused = [(int(headers["Retry-After"]), body) for status, headers, body in answers if status == 429]
+    assert len(refused) >= 20 and {after for after, _ in refused} == {1} and b"too many reloads" in refused[0][1]
+    assert s.count("msg=reloaded") == 30 - len(refused)
+    assert s.admin("/-/healthy")[0] == s.admin("/metrics")[0] == s.get()[0] == 200
+    hang_up(s)
+    config("junk\n")
+    steer.forward(1)
+    assert [post(s)[0] for _ in range(2)] == [500, 429]
+
+
+def test_of_many_hangups_the_last_counts(sidecar, config, service):
+    """However fast they come: what stood in the file when the last came is in force, with few reloads."""
     s = sidecar(config=config(endpoint("a", service.url)))
-    for _ in range(20):
-        post(s)
+    for i in range(200):
+        config(endpoint("a", service.url, f"max_series = {i + 1}"))
+        s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: b"max_series = 200\n" in s.admin("/-/config")[2], "the last one is lost")
+    assert s.count("msg=reloaded") < 50
+
+
+def test_many_reloads_leave_nothing(sidecar, config, service, tmp_path):
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=config(endpoint("a", service.url)), env=steer.environment)
+
+    def reload(times):
+        for _ in range(times):
+            steer.forward(1)
+            assert post(s)[0] == 200
+    reload(20)
     memory, descriptors = s.memory(), s.descriptors()
-    for _ in range(200):
-        assert post(s)[0] == 200
+    reload(200)
     assert s.descriptors() <= descriptors + 1
     assert SLOW > 1 or s.memory() < memory + (1 << 20)
 
@@ -887,10 +921,12 @@ def test_gives_up_privileges(sidecar, config, service, sandbox):
     """And reloads, finds names and serves all the same."""
     path = config(endpoint("a", service.url.replace("127.0.0.1", "localhost")) + f"[process]\nsandbox = {sandbox}\n")
     s = sidecar(config=path)
+    told = s.wait_line(r"privileges given up.* capabilities=(\w+)")[1]
     status = pathlib.Path(f"/proc/{s.pid}/status").read_text()
     assert re.search(r"NoNewPrivs:\s1", status)
     on = sandbox == "on" and SLOW == 1  # sanitizers need what it would give up
     assert bool(re.search(r"Seccomp:\s2", status)) == on
+    assert told == ("yes" if on else "no")
     if on:
         assert re.search(r"CapEff:\s0+\n", status) and re.search(r"CapPrm:\s0+\n", status)
     for _ in range(3):
@@ -1022,9 +1058,9 @@ def test_one_line_for_each_scrape(json_sidecar, upstream):
     (answer(b"<html>\n"), 502, "no_exposition"),
     (answer(BODY, extra=["Content-Length: 3"]), 502, "upstream_failed"),
     (b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\nConnection: close\r\n\r\nup 1\nu", 502,
-     "upstream_cut"),
+     "upstream_truncated"),
     (answer(b"a" * 2000000), 502, "too_large"),
-], ids=["ok", "passed_on", "no_exposition", "upstream_failed", "upstream_cut", "too_large"])
+], ids=["ok", "passed_on", "no_exposition", "upstream_failed", "upstream_truncated", "too_large"])
 def test_outcomes(sidecar, upstream, script, status, outcome):
     def serve(u, connection):
         u.read_request(connection)
@@ -1035,7 +1071,7 @@ def test_outcomes(sidecar, upstream, script, status, outcome):
 
 
 def test_log_level_is_taken_by_a_reload(sidecar, config, service):
-    s = sidecar(config=config(endpoint("a", service.url)))
+    s = sidecar(config=config(endpoint("a", service.url)), level=None)
     config(endpoint("a", service.url) + "[log]\nlevel = warn\nformat = json\n")
     assert post(s)[0] == 200
     assert s.get()[2] == BODY

@@ -58,7 +58,7 @@ def test_outgrown(upstream, snapshots):
     assert [scrape.result()[0] for scrape in scrapes] == [200] * 2
     assert s.get(target(0, 2))[0] == 200
     after(s, 3, "app")
-    assert counts(s) == {"misses": 2, "hits": 1, "joins": 1, "outgrown": 1, "streamed": 3}
+    assert counts(s) == {"misses": 2, "hits": 1, "joins": 1, "over_budget": 1, "streamed": 3}
 
 
 def test_no_room_from_the_beginning(service, snapshots):

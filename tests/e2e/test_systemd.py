@@ -202,7 +202,7 @@ def test_one_socket_of_a_name_is_of_another_kind(service, passed):
 def test_address_without_a_name(service):
     done = subprocess.run([BINARY, f"--upstream.url={service.url}", "--web.listen-address=systemd:"],
                           capture_output=True, text=True, timeout=20 * SLOW)
-    assert done.returncode == 1 and "systemd:NAME is right" in done.stderr
+    assert done.returncode == 2 and "systemd:NAME is right" in done.stderr
 
 
 # News.

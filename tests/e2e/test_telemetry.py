@@ -13,12 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, wait_until
 from exposition import shard_of, target
 from prometheus import Prometheus, job
+from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
 ACCEPT_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
                "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 OUTCOMES = re.findall(r'= \{"(\w+)"', (ROOT / "sidecar/proxy/outcome.c").read_text())
-DEF = (ROOT / "sidecar/service/telemetry.def").read_text()
+DEF = (ROOT / "sidecar/service/telemetry/telemetry.def").read_text()
 NAMES = re.findall(r'^(?:ENDPOINT_|COUNTER|GAUGE|COMPUTED)\w*\(\w+, "(\w+)"', DEF, re.M)
 
 
@@ -85,7 +86,7 @@ def test_all_metrics_are_there_from_the_start(sidecar, service):
     found = samples(s)
     names = {key[0] for key in found}
     for name in NAMES:
-        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|snapshot_age)", name), name
+        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|snapshot_age|certificate_expiry)", name), name
     for outcome in OUTCOMES:
         assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 0
     assert len(OUTCOMES) > 8
@@ -170,6 +171,22 @@ def test_counts_of_good_scrapes(sidecar, upstream):
     assert sum(v for k, v in found.items() if k[0] == "scrapeshard_upstream_errors_total") == 0
 
 
+@pytest.mark.parametrize("setting", ["max_age=0s", "max_age=1h"])
+def test_a_family_that_reappears_is_one(sidecar, upstream, setting):
+    """Families that take turns, as dnsdist writes its servers': in the counters and by max_families."""
+    body = b"".join(b'a_%d{server="%d"} 1\n' % (family, server) for server in range(50) for family in range(7))
+    s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.{setting}",
+                "--set=endpoint.default.max_families=7")
+    parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)]
+    assert sum(map(len, parts)) == len(body)
+    after(s, 3)
+    bodies = 3 if setting == "max_age=0s" else 1
+    assert value(s, "families_seen_total", endpoint="default") == 7 * bodies
+    assert value(s, "families_kept_total", endpoint="default") == 7
+    lines = [s.wait_line(rf"msg=scrape .*shard={i} .*families_in=(\d+) families_out=(\d+)") for i in range(3)]
+    assert [line[1] for line in lines] == ["7"] * 3 and sum(int(line[2]) for line in lines) == 7
+
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: " + TEXT.encode() + b"\r\n"
 BAD = {
     "passed_on status": answer(b"no\n", status="404 Not Found"),
@@ -179,7 +196,7 @@ BAD = {
     "upstream_failed encoding gzip": answer(BODY, extra=["Content-Encoding: gzip"]),
     "upstream_failed cut": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
     "upstream_failed cut empty": b"",
-    "upstream_cut cut": HEAD + b"Connection: close\r\n\r\nup 1\nu",
+    "upstream_truncated truncated": HEAD + b"Connection: close\r\n\r\nup 1\nu",
     "too_large too_large line": answer(b"a" * 2000000),
     "too_large too_large body": answer(b"a 1\n" * 600000),
 }
@@ -201,7 +218,7 @@ def test_counts_of_bad_answers(sidecar, upstream, case):
     def counted(name, label):
         return {dict(k[1:])[label]: v for k, v in found.items() if k[0] == f"scrapeshard_{name}" and v}
     assert counted("upstream_errors_total", "reason") == {reason: 1}
-    assert counted("limit_hits_total", "limit") == ({more[0]: 1} if outcome == "too_large" else {})
+    assert counted("limit_hits_total", "limit") == ({f"max_{more[0]}": 1} if outcome == "too_large" else {})
     assert found["scrapeshard_upstream_body_bytes_count", ("endpoint", "default")] == 0
     assert found["scrapeshard_scrape_duration_seconds_count", ("endpoint", "default")] == 1
 
@@ -211,7 +228,7 @@ def test_limits_of_a_body(sidecar, service, limit):
     s = sidecar(service.url, "--set", f"endpoint.default.max_{limit}=1")
     assert s.get()[0] == 502
     after(s, 1)
-    assert value(s, "limit_hits_total", limit=limit) == 1
+    assert value(s, "limit_hits_total", limit=f"max_{limit}") == 1
     assert value(s, "upstream_errors_total", endpoint="default", reason="too_large") == 1
 
 
@@ -327,9 +344,11 @@ def test_counts_survive_a_reload(sidecar, service, tmp_path):
 def test_endpoints_that_left_are_bounded(sidecar, service, tmp_path):
     path = tmp_path / "scrapeshard.ini"
     path.write_text(config_text(("first", service.url)))
-    s = sidecar(config=str(path))
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(config=str(path), env=steer.environment)
     for i in range(100):
         path.write_text(config_text((f"e{i}", service.url)))
+        steer.forward(1)
         assert s.admin("/-/reload", "POST")[0] == 200
     names = {dict(k[1:]).get("endpoint") for k in samples(s)} - {None}
     assert names == {f"e{i}" for i in range(35, 100)}
@@ -454,8 +473,8 @@ def test_the_watch_is_bounded(sidecar, many):
     found = after(s, 3 + 3000 + 1200)
     assert watched(s, "shards_missing")["3"] == 0
     assert len(found) < 300 + 3 * 4 * 1024
-    assert value(s, "watch_left_out_total", endpoint="default", what="shard_count") > 100
-    assert value(s, "watch_left_out_total", endpoint="default", what="shards") > 100
+    assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shard_count") > 100
+    assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shards") > 100
     assert SLOW > 1 or s.memory() < memory + (4 << 20)
 
 

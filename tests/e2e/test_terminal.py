@@ -8,6 +8,8 @@ import struct
 import subprocess
 import termios
 
+import pytest
+
 from conftest import BINARY, SLOW, run, wait_until
 from test_plan import NODE, plan, skewed
 from tools import PROGRESS, complaints
@@ -25,6 +27,9 @@ def in_terminal(*args, columns=100, rows=50, env=()):
         try:
             while piece := os.read(main, 65536):
                 out += piece
+                if len(out) > 1 << 20:
+                    p.kill()
+                    pytest.fail(f"it writes without end: {out[:300]}")
         except OSError:  # the other end is closed
             pass
         assert p.wait(20 * SLOW) == 0, out
@@ -52,6 +57,20 @@ def test_chart_fits_the_terminal():
         for length, n in zip(lengths, series):
             assert abs(length - n / max(series) * max(lengths)) <= 1
         assert "█" in drawn[0][1]
+
+
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_narrow_terminals_have_short_bars_or_none(language):
+    """A table's columns stay, however narrow it is; what is drawn beside them fits."""
+    for columns in range(1, 81):
+        out = in_terminal("plan", "--shard-count=7", NODE, columns=columns, env=[("NO_COLOR", "1"), ("LANG", language)])
+        chart = out.split("bytes\n", 1)[1].split("The mean", 1)[0].strip("\n").split("\n")
+        counts = out.split("Other counts:\n", 1)[1].split("\n\n", 1)[0].split("\n")[1:]
+        assert (len(chart), len(counts)) == (7, 19)
+        for line in chart + counts:
+            table, bar = re.fullmatch(r"( +\S+ +\d+ +[\d.]+ +[\d.]+(?: k?B)?)((?:  [█▏▎▍▌▋▊▉#]+)?)", line).groups()
+            assert len(table) <= 42 and (not bar or len(line) < columns), (columns, line)
+        assert any(line[-1] in "█#" for line in chart) == (columns > 45), columns
 
 
 def test_many_shards_are_folded():
@@ -86,7 +105,7 @@ def test_report_of_a_skewed_body(tmp_path):
     assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
     assert "    [rules]\n    split = giant\n" in out
     assert f"as it is {p['balance']['most_series']:>15} {p['balance']['skew_series']:9.2f}" in out
-    assert f"with the rules {p['cure']['balance']['most_series']:>9} {p['cure']['balance']['skew_series']:9.2f}" in out
+    assert f"with the rules {p['suggested_split']['balance']['most_series']:>9} {p['suggested_split']['balance']['skew_series']:9.2f}" in out
     assert f"From 8 to 9 shards, series that change their shard:\n      modulo {p['move']['modulo_series']:9}" in out
     assert "3400 such targets, scraped every 60 s by 8 servers:" in out
     assert "samples parsed   before    534.9 k/s     66.9 k/s\n" in out
@@ -112,8 +131,11 @@ def test_progress_goes_to_standard_error():
         assert b"bytes read" not in out
 
 
-def test_progress_on_a_terminal_is_one_line_that_goes_away():
+@pytest.mark.parametrize("columns", [80, 20, 1])
+def test_progress_on_a_terminal_is_one_line_that_goes_away(columns):
+    """It is cut where the terminal ends: a second row could not be taken back."""
     main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
     with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                           stderr=other) as p:
         os.close(other)
@@ -131,11 +153,13 @@ def test_progress_on_a_terminal_is_one_line_that_goes_away():
             p.stdin.write(b"a 1\n")
             p.stdin.flush()
             shown += read()
-            return shown.count(b"bytes read") > 2
+            return shown.count(b"\r") > 2
         wait_until(fed, "there is no progress")
         p.stdin.close()
         assert p.wait(20) == 0
         shown += read()
     os.close(main)
-    assert shown.startswith(b"\r\033[Kscrapeshard: bytes read: ") and shown.endswith(b"\r\033[K")
-    assert b"\n" not in shown
+    lines = shown.split(b"\r\033[K")
+    assert lines[0] == lines[-1] == b"" and b"\n" not in shown
+    for line in lines[1:-1]:
+        assert line.startswith(b"scrapeshard: bytes read: "[:columns - 1]) and len(line) < columns

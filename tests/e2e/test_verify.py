@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """scrapeshard verify: it passes real sidecars, and finds what is wrong with broken ones, which are real sockets too."""
+import itertools
 import json
+import math
 import re
 import shlex
 import subprocess
+import threading
+import time
 
 import pytest
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run
@@ -141,7 +145,7 @@ def test_a_configuration_that_is_not_the_sidecars(ruled, sidecar):
     url = f"http://127.0.0.1:{sidecar(service).port}/metrics"
     found = wrong(3, url, config_flag)
     home = shard_of("build_info", 3)
-    assert ("unshared", 'build_info{version="1"}', 1, None) in found
+    assert ("not_replicated", 'build_info{version="1"}', 1, None) in found
     assert ("undropped", 'unwanted_total{a="1"}', shard_of("unwanted", 3), None) in found
     assert wrong(3, url, "--set=sharding.hash=md5")[0][0] == "misplaced"
     misplaced = dict((m[1], m[2:]) for m in wrong(3, url, "--set=sharding.key=name", "--set=sharding.hash=md5"))
@@ -153,7 +157,7 @@ def test_a_key_that_nobody_told_of_tears_families(sidecar, upstream):
     service = upstream(answering(answer(RULED)))
     url = f"http://127.0.0.1:{sidecar(service.url, '--set=rules.split=wanted').port}/metrics"
     (mistake, series, shard, other), = wrong(8, url)
-    assert mistake == "torn" and series.startswith("wanted{") and shard != other
+    assert mistake == "family_split" and series.startswith("wanted{") and shard != other
     right(8, url, "--set=rules.split=wanted")
 
 
@@ -268,8 +272,8 @@ def test_a_torn_family(broken):
         return body if shard is None else body.replace(line, b"") + line * (shard == other)
     found = wrong(N, broken(change).url)
     mistake, series, *shards = found[0]
-    assert mistake == "torn" and series.startswith("http_seconds_") and sorted(shards) == sorted([HTTP, other])
-    assert {f[0] for f in found[1:]} == {"bare"} and {f[2] for f in found[1:]} == {other}
+    assert mistake == "family_split" and series.startswith("http_seconds_") and sorted(shards) == sorted([HTTP, other])
+    assert {f[0] for f in found[1:]} == {"metadata_missing"} and {f[2] for f in found[1:]} == {other}
     # With the configuration the series itself is named.
     assert wrong(N, broken(change).url, "--set=sharding.key=family")[0] == (
         "misplaced", 'http_seconds_sum{path="/a"}', other, HTTP)
@@ -285,17 +289,17 @@ def test_a_misplaced_family(broken):
 
 
 def test_a_stray_series(broken):
-    assert wrong(N, broken(with_more(2, b'alien{a="1"} 1\n')).url) == [("stray", 'alien{a="1"}', 2, None)]
+    assert wrong(N, broken(with_more(2, b'alien{a="1"} 1\n')).url) == [("unexpected", 'alien{a="1"}', 2, None)]
 
 
 def test_metadata_that_are_missing(broken):
     assert wrong(N, broken(without(b"# TYPE memory_bytes gauge\n")).url) == [
-        ("bare", "TYPE of memory_bytes", MEMORY, None)]
+        ("metadata_missing", "TYPE of memory_bytes", MEMORY, None)]
 
 
 def test_metadata_without_samples(broken):
     other = (UP + 1) % N
-    assert wrong(N, broken(with_more(other, b"# TYPE up gauge\n")).url) == [("alone", "TYPE of up", other, None)]
+    assert wrong(N, broken(with_more(other, b"# TYPE up gauge\n")).url) == [("metadata_orphaned", "TYPE of up", other, None)]
 
 
 def test_metadata_twice(broken):
@@ -326,7 +330,7 @@ def test_values_orders_and_escapes_do_not_matter(broken):
 
 def test_an_empty_label_is_none_and_another_value_is_another_series(broken):
     assert [f[0] for f in wrong(N, broken(lambda shard, body: body if shard is None else body.replace(b"\\n", b"\\t")).url)] == [
-        "lost", "stray"]
+        "lost", "unexpected"]
 
 
 def test_what_comes_and_goes_is_no_mistake(broken):
@@ -342,6 +346,115 @@ def test_what_comes_and_goes_is_no_mistake(broken):
         return body + line + (b"came 1\n" if shard == 3 else b"")
     v = right(N, broken(change).url)
     assert v["series_that_came_or_went"] == 4
+
+
+STEADY = b"".join(b"steady_%d 1\n" % i for i in range(12))
+
+
+def in_turns(period, turns, flapping, steady=STEADY):
+    """A service of which some families are there in some of every so many requests only, by their number."""
+    numbers = itertools.count()
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            there = next(numbers) % period in turns
+            connection.sendall(answer(steady + (flapping if there else b"")))
+    return serve
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("period, turns", [(2, [0]), (2, [1]), (3, [0]), (3, [1]), (3, [0, 2]), (5, [1, 3]), (5, [0, 2, 4]), (7, [2])])
+def test_what_flaps_is_no_mistake(sidecar, upstream, count, period, turns):
+    """Absent from both wholes and there in between, and the reverse, whatever the shards and the turns: it is asked for
+    again, and counted as what comes and goes."""
+    flapping = b"# HELP flap_a x\n# TYPE flap_a gauge\nflap_a 1\nflap_b{x=\"1\"} 1\nflap_b{x=\"2\"} 1\n"
+    s = sidecar(upstream(in_turns(period, turns, flapping)).url)
+    v = right(count, f"http://127.0.0.1:{s.port}/metrics")
+    assert v["series_that_came_or_went"] <= 3 and 1 <= v["rounds"] <= 5
+
+
+def test_what_flaps_is_told(sidecar, upstream):
+    s = sidecar(upstream(in_turns(2, [1], b"flap 1\n")).url)
+    home = shard_of("flap", 3)
+    status, out, err = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert (status, complaints(err)) == (0, "") and "Right: " in out
+    # Requests 0 and 4 are the wholes.
+    assert "came or went meanwhile: 1 series\n" in out and (home == 1 or "asked again" in out)
+
+
+@pytest.mark.parametrize("turns", [[0], [1]])
+def test_most_that_flaps_proves_nothing(sidecar, upstream, turns):
+    flapping = b"".join(b"flap_%d 1\n" % i for i in range(13))
+    s = sidecar(upstream(in_turns(2, turns, flapping)).url)
+    url = f"http://127.0.0.1:{s.port}/metrics"
+    assert wrong(3, url) == [("unsteady", None, None, None)]
+    status, out, _ = run("verify", "--shard-count=3", url)
+    assert status == 1 and "Right" not in out and "most of the series came or went" in out and "Warning: " in out
+
+
+def test_a_mistake_is_found_among_what_flaps(broken):
+    """It is there each time. The rounds are bounded."""
+    numbers = itertools.count()
+    lost = without(b'memory_bytes{kind="c",zone="2"} 5\n')
+
+    def change(shard, body):
+        return lost(shard, body) + (b"" if next(numbers) % 3 else b'flap{a="%d"} 1\n' % (shard or 0))
+    service = broken(change)
+    assert wrong(N, service.url) == [("lost", 'memory_bytes{kind="c",zone="2"}', None, None)]
+    assert len(service.requests) == 5 * (N + 2) + 1 + 2 + 3 + 4
+
+
+class SinceYourLastRequest:
+    """A service as netdata is by default: each client, by its address or by a parameter of its own, gets the series that
+    have changed since that client asked last. Each of them changes once a second, at a time of its own."""
+    SERIES = 200
+
+    def __init__(self):
+        self.last, self.lock = {}, threading.Lock()
+
+    def body(self, client):
+        with self.lock:
+            now = time.monotonic()
+            last, self.last[client] = self.last.get(client, now - 1), now
+        changed = (i for i in range(self.SERIES) if math.floor(now - i / self.SERIES) > math.floor(last - i / self.SERIES))
+        return b"".join(b"chart_%d 1\n" % i for i in changed)
+
+    def serve(self, u, connection):
+        while head := u.read_request(connection):
+            server = re.search(rb"[?&]server=(\w+)", head)
+            connection.sendall(answer(self.body(server[1] if server else connection.getpeername()[0])))
+
+
+@pytest.fixture
+def differing(upstream):
+    return upstream(SinceYourLastRequest().serve)
+
+
+def test_a_service_that_answers_each_client_differently(sidecar, differing):
+    """It takes all servers for one, the sidecar, and what one shard has got the next does not get."""
+    s = sidecar(differing.url)
+    status, out, _ = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 1 and "Right" not in out and "Warning: " in out and "max_age" in out
+    status, v = verify(3, f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 1 and v["much_came_or_went"]
+
+
+def test_max_age_cures_it(sidecar, differing):
+    s = sidecar(differing.url, "--set=endpoint.default.max_age=1m")
+    v = right(3, f"http://127.0.0.1:{s.port}/metrics")
+    assert v["samples_in_shards"] == SinceYourLastRequest.SERIES and not v["much_came_or_went"]
+    status, out, _ = run("verify", "--shard-count=3", f"http://127.0.0.1:{s.port}/metrics")
+    assert status == 0 and "Right: " in out and "Warning" not in out
+
+
+def test_a_parameter_of_its_own_for_each_server_cures_it(sidecar, differing):
+    s = sidecar(differing.url)
+
+    def series(*more):
+        bodies = [s.get(f"/metrics?shard={i}&shard_count=3{m}")[2] for i, m in enumerate(more)]
+        return sum(body.count(b"\n") for body in bodies)
+    assert series("&server=a", "&server=b", "&server=c") == SinceYourLastRequest.SERIES
+    assert series("", "", "") < SinceYourLastRequest.SERIES
 
 
 OM_BODY = b"""# TYPE a counter
@@ -421,6 +534,30 @@ def test_only_the_first_mistakes_are_told(broken):
 def test_verify_refuses(args, status, said):
     r = run("verify", *args)
     assert r[0] == status and r[1] == "" and said in r[2]
+
+
+SECRETS = ["http://127.0.0.1:1/m?password=hush", "http://127.0.0.1:1/m?a=b#hush", "http://me:hush@127.0.0.1:1/m",
+           "http://me:hu/hush@127.0.0.1:1/m", "ftp://me:hush@127.0.0.1/m?hush", "me:hush@127.0.0.1/m", "unix:/none?hush",
+           "unix:/none:/m?token=hush"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_message_has_the_secrets_of_a_url(broken, url):
+    good = broken(lambda shard, body: body).url
+    for args in ["verify", "--shard-count=3", f"--whole={url}", good], ["verify", "--shard-count=3", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--shard-count=3", "--json", url]:
+        if args[0] == "plan" and "://" not in url and not url.startswith("unix:"):
+            continue  # the name of a file
+        status, out, err = run(*args)
+        assert status in (1, 2) and err and "hush" not in out + err and ("127.0.0.1" in err or "unix:/none" in err), err
+
+
+def test_no_report_has_the_secrets_of_a_url(broken):
+    url = broken(lambda shard, body: body).url + "?password=hush"
+    for args in ["verify", f"--shard-count={N}", url], ["verify", "--json", f"--shard-count={N}", url], \
+            ["plan", "--shard-count=3", url], ["plan", "--json", "--shard-count=3", url]:
+        status, out, err = run(*args)
+        assert status == 0 and "/metrics?<secret>" in out and "hush" not in out + err
 
 
 def test_unix_socket(upstream, tmp_path):

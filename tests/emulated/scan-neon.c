@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scanner for ARM against the portable one, in a program that needs nothing but libc: see run. */
-#include "scan.h"
+#include "core/text/scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The INI reader: whatever stands in a file, it is a configuration, and the same again when printed and read, or has
    mistakes that were told. */
-#include "config.h"
-#include "config_print.h"
+#include "service/config/config.h"
+#include "service/config/config_print.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (read_text(&config, data, size))
         return 0;
     for (size_t i = 0; i < config->n_endpoints; i++)
-        if (!config->endpoints[i].url || config->endpoints[i].path[0] != '/')
+        if (!config->endpoints[i].url.url || config->endpoints[i].path[0] != '/')
             abort();
 
     char *text = print_text(config, &len);

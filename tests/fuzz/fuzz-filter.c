@@ -114,7 +114,7 @@ require_index(struct ss_index *index, const struct ss_shards *shards, const stru
     for (uint32_t count = SHARDS; index && count <= SHARDS + 1; count++) {
         struct result r = {.status = 0};
         struct ss_sink sink = {result_take, &r};
-        REQUIRE(!ss_index_arrange(index, count));
+        REQUIRE(!ss_index_build_shard_lists(index, count));
         REQUIRE(!ss_index_select(index, shards, &sink, &r.counts));
         require_same(&r, wanted);
         free(r.bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The query's reader: whatever comes, it answers, and what it passes on has none of ours in it. */
-#include "params.h"
+#include "proxy/params.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  */
 #include "require.h"
 
-#include "scan.h"
+#include "core/text/scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,9 +71,9 @@ static void
 check_alike(const struct scanner *scanner, struct ss_span body, size_t head_len)
 {
     static uint32_t ends[SCAN_ENDS];
-    const struct fate fate = {.kind = FATE_HASHED};
+    const struct route route = {.kind = ROUTE_BY_HASH};
     struct scan_carry carry = {0};
-    struct heads heads = {0};
+    struct prefix_cache prefixes = {0};
 
     if (body.len > SCAN_BATCH)
         body.len = SCAN_BATCH;
@@ -81,15 +81,15 @@ check_alike(const struct scanner *scanner, struct ss_span body, size_t head_len)
     if (!n || ends[0] < 2)
         return;
     struct ss_span beginning = {body.ptr, 1 + head_len % (ends[0] - 1)};
-    const struct head *head = heads_remember(&heads, beginning, beginning, &fate);
+    const struct name_prefix *head = prefix_cache_insert(&prefixes, beginning, beginning, &route);
     if (!head)
         return;
     char *base = copy_exact(body);
     /* From the first line, and from each behind one that differs. */
     for (size_t i = 0; i < n; i++) {
         const char *line = base + (i ? ends[i - 1] : 0);
-        size_t alike = scanner->alike(head, line, base, ends + i, n - i, base + body.len);
-        REQUIRE(alike == scanner_portable.alike(head, line, base, ends + i, n - i, base + body.len));
+        size_t alike = scanner->count_same_prefix(head, line, base, ends + i, n - i, base + body.len);
+        REQUIRE(alike == scanner_portable.count_same_prefix(head, line, base, ends + i, n - i, base + body.len));
         i += alike;
     }
     free(base);

@@ -6,7 +6,7 @@
  */
 #include "fuzz.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,15 +20,15 @@ stamp(struct ss_span body, size_t format, size_t max_line, unsigned seed)
 {
     struct result r = {.status = 0};
     struct ss_sink sink = {result_take, &r};
-    struct ss_stamp *s;
+    struct ss_timestamper *s;
 
-    REQUIRE(!ss_stamp_new(&s, content_types[format], TIME_MS, max_line));
+    REQUIRE(!ss_timestamper_new(&s, content_types[format], TIME_MS, max_line));
     while (body.len && !r.status)
-        r.status = ss_stamp_feed(s, next_piece(&body, &seed), &sink);
+        r.status = ss_timestamper_feed(s, next_piece(&body, &seed), &sink);
     if (!r.status)
-        r.status = ss_stamp_end(s, &sink);
+        r.status = ss_timestamper_end(s, &sink);
     REQUIRE(r.status == 0 || r.status == SS_LINE_TOO_LONG);
-    ss_stamp_free(s);
+    ss_timestamper_free(s);
     return r;
 }
 
@@ -179,15 +179,15 @@ require_protobuf(struct ss_span in, struct ss_span out)
 
 /* Of a body that the stamp took to its end. */
 static void
-require_right(size_t format, struct ss_span body, struct ss_span stamped, bool right)
+require_right(size_t format, struct ss_span body, struct ss_span timestamped, bool right)
 {
     if (format != PROTOBUF)
-        require_text(body, stamped, stamps[format]);
+        require_text(body, timestamped, stamps[format]);
     else if (right)
-        require_protobuf(body, stamped);
+        require_protobuf(body, timestamped);
 
-    struct result again = stamp(stamped, format, MAX_LINE + SS_STAMP_MOST, 0);
-    REQUIRE(!again.status && same_bytes(span_of(&again), stamped));
+    struct result again = stamp(timestamped, format, MAX_LINE + SS_TIMESTAMP_MAX_GROWTH, 0);
+    REQUIRE(!again.status && same_bytes(span_of(&again), timestamped));
     free(again.bytes);
 }
 
@@ -206,7 +206,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(before.status);
     } else {
         REQUIRE(same_bytes(span_of(&whole), span_of(&pieces)));
-        struct result after = filter(span_of(&whole), format, MAX_LINE + SS_STAMP_MOST);
+        struct result after = filter(span_of(&whole), format, MAX_LINE + SS_TIMESTAMP_MAX_GROWTH);
         REQUIRE(!before.status == !after.status);
         REQUIRE(before.status || (before.counts.series_seen == after.counts.series_seen &&
                                   before.counts.families_seen == after.counts.families_seen));

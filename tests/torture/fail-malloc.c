@@ -25,6 +25,7 @@ struct control {
     atomic_llong failed;
     atomic_llong live; /* blocks that are allocated, whether or not something is to fail */
     char where[224];   /* who asked for the first that failed: "/usr/lib/libx.so+0x1234" */
+    atomic_llong size; /* only allocations of so many bytes fail or are counted; 0: any */
 };
 
 void *__libc_malloc(size_t size);
@@ -60,10 +61,13 @@ tell_where(const void *caller)
 
 /* Whether this allocation is to fail. */
 static bool
-fails(const void *caller)
+fails(size_t size, const void *caller)
 {
     long long at = control ? atomic_load(&control->at) : 0;
     if (!at)
+        return false;
+    long long only = atomic_load(&control->size);
+    if (only && (size_t)only != size)
         return false;
     long long n = atomic_fetch_add(&control->count, 1) + 1;
     if (n < at || (n > at && !atomic_load(&control->all)))
@@ -74,7 +78,7 @@ fails(const void *caller)
     return true;
 }
 
-#define FAILS() fails(__builtin_return_address(0))
+#define FAILS(size) fails(size, __builtin_return_address(0))
 
 static void *
 live(void *p, int n)
@@ -87,37 +91,37 @@ live(void *p, int n)
 void *
 malloc(size_t size)
 {
-    return FAILS() ? NULL : live(__libc_malloc(size), 1);
+    return FAILS(size) ? NULL : live(__libc_malloc(size), 1);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-    return FAILS() ? NULL : live(__libc_calloc(n, size), 1);
+    return FAILS(n * size) ? NULL : live(__libc_calloc(n, size), 1);
 }
 
 void *
 realloc(void *old, size_t size)
 {
-    return FAILS() ? NULL : live(__libc_realloc(old, size), !old);
+    return FAILS(size) ? NULL : live(__libc_realloc(old, size), !old);
 }
 
 void *
 memalign(size_t alignment, size_t size)
 {
-    return FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
+    return FAILS(size) ? NULL : live(__libc_memalign(alignment, size), 1);
 }
 
 void *
 aligned_alloc(size_t alignment, size_t size)
 {
-    return FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
+    return FAILS(size) ? NULL : live(__libc_memalign(alignment, size), 1);
 }
 
 int
 posix_memalign(void **p, size_t alignment, size_t size)
 {
-    void *new = FAILS() ? NULL : live(__libc_memalign(alignment, size), 1);
+    void *new = FAILS(size) ? NULL : live(__libc_memalign(alignment, size), 1);
     if (!new)
         return ENOMEM;
     *p = new;

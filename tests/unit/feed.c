@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "feed.h"
 
-#include "line.h"
+#include "core/text/line_splitter.h"
 
 #include <scrapeshard/index.h>
 
@@ -132,7 +132,7 @@ feed_index(struct ss_span body, const struct question *q, bool arranged)
     if (!o.result)
         o.result = ss_index_end(index);
     if (!o.result && arranged && shards)
-        assert_int_equal(ss_index_arrange(index, ss_shards_count(shards)), 0);
+        assert_int_equal(ss_index_build_shard_lists(index, ss_shards_count(shards)), 0);
     if (o.result)
         o.error = *ss_index_error(index);
     else
@@ -184,8 +184,8 @@ feed_all_ways(struct ss_span body, const struct question *question)
 static size_t
 cut_first(struct ss_span body, bool openmetrics)
 {
-    struct cut cut = {.openmetrics = openmetrics};
-    size_t len = cut_feed(&cut, body);
+    struct line_splitter splitter = {.openmetrics = openmetrics};
+    size_t len = line_splitter_feed(&splitter, body);
     return len ? len : body.len;
 }
 

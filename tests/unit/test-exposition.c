@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How texts are escaped in our own metrics: help and label values differ, and the help of the two formats does. */
-#include "exposition.h"
+#include "service/telemetry/exposition.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a fetch does not do, whatever URL it is given: read files, or speak anything but HTTP. */
-#include "fetch.h"
-#include "upstream.h"
+#include "proxy/fetch.h"
+#include "proxy/upstream.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
@@ -21,20 +21,20 @@ struct told {
     char reason[256];
 };
 
-static enum fetch_pace
+static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     (void)ctx, (void)headers;
     fail_msg("an answer came: %d", status);
-    return FETCH_STOP;
+    return FETCH_ABORT;
 }
 
-static enum fetch_pace
+static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
     (void)ctx;
     fail_msg("a body came: %zu bytes", bytes.len);
-    return FETCH_STOP;
+    return FETCH_ABORT;
 }
 
 static void

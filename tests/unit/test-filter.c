@@ -61,6 +61,9 @@ static const struct {
           "6\n"
           "{\"quoted.label\"=\"my.metric\",\"m\"} 7\n# TYPE \"a\nb # \\\" {}\" gauge\n{\"a\nb # \\\" {}\",x=\"y\"} 8\n"
           "{\"foo\",a=\"1\"} 9\nfoo{\"l.x\"=\"2\"} 10\n{\"lat.ency_bucket\",le=\"1\"} 11\n")},
+    {"NULs after the last line", TEXT, SPAN("a 1\nb 2\n\0\0\0\0\0")},
+    {"NULs, blanks and newlines after the last line", TEXT, SPAN("a 1\nb 2\n\0\n\r\n\0 \t\n\n\0")},
+    {"no type, a marker and NULs", NULL, SPAN("a 1\nb 2\n# EOF\n\0\0")},
     {"OpenMetrics", OM,
      SPAN("# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds \"It\" # EOF\na_seconds_total 1.0 1.5\n"
           "a_seconds_created 1.0\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {trace_id=\"}# EOF\"} 0.5 1.0\n"
@@ -70,7 +73,7 @@ static const struct {
     {"OpenMetrics, marker without newline", OM, SPAN("a 1\nb 2\n# EOF")},
     {"OpenMetrics, nothing in it", OM, SPAN("# EOF\n")},
     {"OpenMetrics, quoted names", OM,
-     SPAN("# UNIT \"a\n# EOF\n.s\" s\n{\"a\n# EOF\n.s\"} 1\n{\"b.c\",x=\"y\"} {count:1,sum:2} st@1\nc {count:1}\n# "
+     SPAN("# UNIT \"a._s\" s\n{\"a\n# EOF\n.s\"} 1\n{\"b.c\",x=\"y\"} {count:1,sum:2} st@1\nc {count:1}\n# "
           "EOF\n")},
     {"a type unknown, perhaps OpenMetrics", "application/json", SPAN("a 1\nb 2\nc 3\n# EOF\n")},
     {"no type, a marker without newline", NULL, SPAN("a 1\nb 2\n# EOF")},
@@ -112,6 +115,11 @@ static const struct {
     {TEXT, SPAN("foo 0x10\n"), SS_NO_EXPOSITION, 0, 1, "no value: foo 0x10"},
     {TEXT, SPAN("foo 1e\n"), SS_NO_EXPOSITION, 0, 1, "no value: foo 1e"},
     {TEXT, SPAN("up 1\n \0up 2\n"), SS_NO_EXPOSITION, 5, 2, "no metric name:  \\x00up 2"},
+    {TEXT, SPAN("\0\0\n"), SS_NO_EXPOSITION, 0, 1, "no metric name: \\x00\\x00"},
+    {TEXT, SPAN("up 1\n\0\0up 2\n"), SS_NO_EXPOSITION, 7, 2,
+     "more text after a NUL, at which the scraper takes the body to end"},
+    {TEXT, SPAN("up 1\nup 2\n\0\n\0\n\"\n"), SS_NO_EXPOSITION, 14, 5,
+     "more text after a NUL, at which the scraper takes the body to end"},
     {TEXT, SPAN("{a=\"b\"} 1\n"), SS_NO_EXPOSITION, 0, 1, "no metric name in braces: {a=\"b\"} 1"},
     {TEXT, SPAN("up 1\n#a\0b\nup 2\n"), SS_NO_EXPOSITION, 5, 2,
      "a NUL, at which the scraper would take the body to end: #a\\x00b"},
@@ -120,15 +128,16 @@ static const struct {
     {TEXT, SPAN("\t# \0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,
      "a NUL, at which the scraper would take the body to end: \\x09# \\x00"},
     {TEXT, SPAN("# HELP \n"), SS_NO_EXPOSITION, 0, 1, "metadata without a metric name: # HELP "},
-    {TEXT, SPAN("up 1\nfoo{a=\"b\n"), SS_BODY_CUT, 5, 2, "the body ends inside quotes"},
-    {TEXT, SPAN("up 1\n# HELP \"foo\n"), SS_BODY_CUT, 5, 2, "the body ends inside quotes"},
-    {OM, SPAN(""), SS_BODY_CUT, 0, 1, "the body ends without # EOF"},
-    {OM, SPAN("up 1\n"), SS_BODY_CUT, 5, 2, "the body ends without # EOF"},
+    {TEXT, SPAN("up 1\nfoo{a=\"b\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends inside quotes"},
+    {TEXT, SPAN("up 1\n# HELP \"foo\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends inside quotes"},
+    {OM, SPAN(""), SS_BODY_TRUNCATED, 0, 1, "the body ends without # EOF"},
+    {OM, SPAN("up 1\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends without # EOF"},
     {OM, SPAN("up 1\n# EO"), SS_NO_EXPOSITION, 5, 2, "a comment that is no metadata: # EO"},
     {OM, SPAN("up 1\n# EOF \n"), SS_NO_EXPOSITION, 5, 2, "a comment that is no metadata: # EOF "},
     {OM, SPAN("# EOF\nup 1\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: up 1"},
     {OM, SPAN("# EOF\n\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: "},
     {OM, SPAN("# EOF\n# EOF\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: # EOF"},
+    {OM, SPAN("# EOF\n\0"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: \\x00"},
     {OM, SPAN("\nup 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a blank line: "},
     {OM, SPAN(" up 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no metric name:  up 1"},
     {OM, SPAN("up\t1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: up\\x091"},
@@ -174,6 +183,12 @@ test_line_limit(void **state)
 
     o = feed_all_ways(SPAN("# a comment with more than twenty bytes\nup 1\n"), &q);
     assert_int_equal(o.result, SS_LINE_TOO_LONG);
+    outcome_free(&o);
+
+    static const char padded[300] = "up 1\n";
+    o = feed_all_ways(SPAN(padded), &q);
+    assert_int_equal(o.result, 0);
+    assert_int_equal(o.len, sizeof(padded) - 1);
     outcome_free(&o);
 
     o = feed_all_ways(SPAN("a{b=\"a line that has no end, and is longer"), &q);
@@ -274,6 +289,7 @@ test_ends_whole(void **state)
         {TEXT, SPAN(""), false},
         {TEXT, SPAN("a 12"), false},
         {TEXT, SPAN("a 12\n"), true},
+        {TEXT, SPAN("a 12\n\0\0"), true},
         {OM, SPAN("a 1\n# EOF"), true},
         {OM, SPAN("# EOF\n"), true},
         {NULL, SPAN("# EOF\n"), true},

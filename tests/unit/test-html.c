@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Templates: whatever fills them stays a text. Numbers as people read them. */
-#include "html.h"
+#include "service/admin/html.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

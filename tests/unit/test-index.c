@@ -68,14 +68,14 @@ check_largest(const struct ss_family_count *found, size_t n)
 
 /* What visit() said, added up. */
 struct visited {
-    uint64_t series[SS_INDEX_META + 1], bytes, named;
+    uint64_t series[SS_INDEX_METADATA + 1], bytes, named;
 };
 
 static void
 visit(void *ctx, const struct ss_index_part *part)
 {
     struct visited *v = ctx;
-    v->series[part->fate] += part->series;
+    v->series[part->route] += part->series;
     v->bytes += part->bytes;
     v->named += part->family.len > 0;
     assert_true(part->bytes > 0);
@@ -103,10 +103,10 @@ test_index(void **state)
     assert_int_equal(ss_index_largest(x, found, 0), 0);
 
     ss_index_visit(x, visit, &v);
-    assert_int_equal(v.series[SS_INDEX_HASHED], 5);
-    assert_int_equal(v.series[SS_INDEX_EVERY], 1);
-    assert_int_equal(v.series[SS_INDEX_DROPPED], 1);
-    assert_int_equal(v.series[SS_INDEX_LOOSE] + v.series[SS_INDEX_META], 0);
+    assert_int_equal(v.series[SS_INDEX_BY_HASH], 5);
+    assert_int_equal(v.series[SS_INDEX_ALL], 1);
+    assert_int_equal(v.series[SS_INDEX_NONE], 1);
+    assert_int_equal(v.series[SS_INDEX_UNKEYED] + v.series[SS_INDEX_METADATA], 0);
     assert_int_equal(v.bytes, sizeof(body) - 1);
     assert_true(v.named >= 4);
     ss_index_free(x);
@@ -131,9 +131,9 @@ select_from(const struct ss_index *x, const char *text)
 static void
 check_arranged(struct ss_index *x, const char *shards)
 {
-    assert_int_equal(ss_index_arrange(x, 4), 0);
+    assert_int_equal(ss_index_build_shard_lists(x, 4), 0);
     struct outcome before = select_from(x, shards);
-    assert_int_equal(ss_index_arrange(x, 3), 0);
+    assert_int_equal(ss_index_build_shard_lists(x, 3), 0);
     struct outcome after = select_from(x, shards);
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.bytes, after.bytes, before.len);
@@ -160,9 +160,53 @@ test_arranged(void **state)
     check_arranged(x, "2");
     check_arranged(x, "0,2");
     assert_in_range(ss_index_memory(x), before + 1, before + most);
-    assert_int_equal(ss_index_arrange(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
+    assert_int_equal(ss_index_build_shard_lists(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
     assert_int_equal(ss_index_memory(x), before);
     ss_index_free(x);
+    settings_end(&settings, rules);
+}
+
+/* Families that take turns: each is one, and in its shard one. */
+static void
+test_families_that_reappear(void **state)
+{
+    (void)state;
+    static const struct ss_span turns =
+        SPAN("# TYPE a counter\na_total{i=\"1\"} 1\nb{i=\"1\"} 1\neverywhere 1\ngone 1\n"
+             "a_total{i=\"2\"} 1\nb{i=\"2\"} 1\neverywhere{i=\"2\"} 1\ngone{i=\"2\"} 1\n"
+             "a_total{i=\"3\"} 1\n");
+    static const char *const asked[] = {"0", "1", "2", "0-2"};
+    struct ss_rules *rules;
+    struct ss_filter_settings settings = settings_new(&rules);
+    struct ss_index *x;
+
+    settings.max_families = 4;
+    assert_int_equal(ss_index_new(&x, &settings), 0);
+    assert_int_equal(ss_index_feed(x, turns), 0);
+    assert_int_equal(ss_index_end(x), 0);
+    uint64_t kept = 0;
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        check_arranged(x, asked[i]);
+        struct outcome o = select_from(x, asked[i]);
+        assert_int_equal(o.counts.families_seen, 4);
+        kept += i < 3 ? o.counts.families_kept : 0;
+        assert_true(i < 3 || o.counts.families_kept == 3);
+        outcome_free(&o);
+    }
+    assert_int_equal(kept, 1 + 1 + 3); /* a, b, and one that is in every shard */
+    ss_index_free(x);
+
+    struct outcome o = {.result = 0};
+    struct ss_sink sink = {outcome_take, &o};
+    struct ss_filter *filter;
+    assert_int_equal(ss_filter_new(&filter, &settings), 0);
+    for (size_t i = 0; i < turns.len; i++)
+        assert_int_equal(ss_filter_feed(filter, (struct ss_span){turns.ptr + i, 1}, &sink), 0);
+    assert_int_equal(ss_filter_end(filter, &sink), 0);
+    assert_int_equal(ss_filter_counts(filter)->families_seen, 4);
+    assert_int_equal(ss_filter_counts(filter)->families_kept, 3);
+    ss_filter_free(filter);
+    outcome_free(&o);
     settings_end(&settings, rules);
 }
 
@@ -274,6 +318,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_arranged),
+        cmocka_unit_test(test_families_that_reappear),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_much_metadata),
         cmocka_unit_test(test_patterns_that_are_none),

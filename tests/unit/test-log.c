@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers of a log line: as printf() writes them, but for the last digit of what stands between two of them. */
-#include "log.h"
+#include "service/base/log.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 static const char *
 written(double number)
 {
-    static const struct log log = {LOG_INFO, LOG_LOGFMT};
+    static const struct log log = {LOG_INFO, LOG_LOGFMT, NULL};
     static char line[256];
     FILE *file = tmpfile();
     int kept = dup(STDERR_FILENO);

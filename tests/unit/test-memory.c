@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reserve of memory, by several threads at once: libcurl looks names up in threads of their own. */
-#include "memory.h"
+#include "service/base/alloc_reserve.h"
 
 #include <curl/curl.h>
 #include <malloc.h>
@@ -64,7 +64,7 @@ test_threads(void **state)
 #ifdef __SANITIZE_ADDRESS__
     skip(); /* it has an allocator of its own, which does not fail */
 #endif
-    assert_int_equal(memory_init_libraries(), 0);
+    assert_int_equal(alloc_reserve_install(), 0);
     mallopt(M_ARENA_MAX, 1);
     assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS + 1), 0);
     for (int i = 0; i < THREADS; i++) {

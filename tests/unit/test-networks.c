@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Networks and peers: what is one, and who is in it. */
-#include "networks.h"
-#include "peer.h"
+#include "service/access/networks.h"
+#include "service/base/peer.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

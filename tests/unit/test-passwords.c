@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of secrets and passwords, and what a request shows of them. */
-#include "passwords.h"
-#include "secrets.h"
+#include "service/access/passwords.h"
+#include "service/access/secrets.h"
 
 #include <openssl/evp.h>
 #include <setjmp.h>
@@ -66,12 +66,12 @@ test_credentials(void **state)
         assert_string_equal(c.password, rows[i].password);
         assert_int_equal(c.known, rows[i].known);
         assert_string_equal(c.hash, HASH);
-        assert_false(passwords_remember(p, &c));
-        passwords_note(p, &c);
-        assert_true(passwords_remember(p, &c));
+        assert_false(passwords_is_cached(p, &c));
+        passwords_cache(p, &c);
+        assert_true(passwords_is_cached(p, &c));
         credential_deinit(&c);
     }
-    passwords_free(p);
+    passwords_unref(p);
 }
 
 /* However many are noted, the latest are remembered and the table does not grow. */
@@ -86,7 +86,7 @@ test_byte_order_mark(void **state)
         assert_int_equal(passwords_decode(p, &c, "cHJvbWV0aGV1czp4Onk="), 0);
         assert_true(c.known);
         credential_deinit(&c);
-        passwords_free(p);
+        passwords_unref(p);
     }
 }
 
@@ -98,14 +98,14 @@ test_notes(void **state)
     (void)state;
     for (unsigned i = 0; i < 1000; i++) {
         memcpy(c.digest, &i, sizeof(i));
-        assert_false(passwords_remember(p, &c));
-        passwords_note(p, &c);
-        assert_true(passwords_remember(p, &c));
+        assert_false(passwords_is_cached(p, &c));
+        passwords_cache(p, &c);
+        assert_true(passwords_is_cached(p, &c));
     }
     unsigned first = 0;
     memcpy(c.digest, &first, sizeof(first));
-    assert_false(passwords_remember(p, &c));
-    passwords_free(p);
+    assert_false(passwords_is_cached(p, &c));
+    passwords_unref(p);
 }
 
 static void
@@ -121,7 +121,7 @@ test_no_credentials(void **state)
         if (!passwords_decode(p, &c, none[i]))
             fail_msg("%s is taken for a credential", none[i]);
     }
-    passwords_free(p);
+    passwords_unref(p);
 }
 
 static struct credential
@@ -152,7 +152,7 @@ test_matches(void **state)
     assert_false(matches(p, "prometheus:correct horse "));
     assert_false(matches(p, "prometheus:"));
     assert_false(matches(p, "nobody:correct horse"));
-    passwords_free(p);
+    passwords_unref(p);
 }
 
 /* Who is not there is as slow as one of those who are, always the same. */
@@ -175,7 +175,7 @@ test_strangers(void **state)
         credential_deinit(&b);
     }
     assert_in_range(slower, 10, 90);
-    passwords_free(p);
+    passwords_unref(p);
 }
 
 static void

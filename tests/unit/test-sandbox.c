@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the process cannot do any more when it has given it up, and what it can. Each case has a process of its own. */
-#include "sandbox.h"
+#include "service/base/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -18,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -216,6 +220,53 @@ test_allowed(void **state)
     assert_int_equal(with, 0);
 }
 
+/* A container's own filter forbids capset(2). */
+static bool
+forbid_capset(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+/* Whether sandbox_enter() says that capabilities are gone; if it does, they are. 0: yes, 1: no, 2: it is not true. */
+static int
+enter(bool forbidden)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct left[2];
+    if (forbidden && !forbid_capset())
+        return SKIPPED;
+    struct sandbox s = sandbox_enter(true);
+    if (!s.landlock && !s.seccomp && !s.capabilities && !forbidden)
+        return SKIPPED;
+    if (!s.capabilities)
+        return 1;
+    return syscall(SYS_capget, &header, left) || left[0].effective || left[0].permitted || left[1].effective ? 2 : 0;
+}
+
+static void
+test_capabilities(void **state)
+{
+    (void)state;
+    for (int forbidden = 0; forbidden <= 1; forbidden++) {
+        int status;
+        pid_t pid = fork();
+        if (!pid)
+            _exit(enter(forbidden));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == SKIPPED)
+            skip();
+        assert_int_equal(WEXITSTATUS(status), forbidden);
+    }
+}
+
 int
 main(void)
 {
@@ -223,6 +274,7 @@ main(void)
         cmocka_unit_test(test_forbidden),
         cmocka_unit_test(test_forbidden_if_known),
         cmocka_unit_test(test_allowed),
+        cmocka_unit_test(test_capabilities),
     };
     return cmocka_run_group_tests(tests, make_victim, remove_victim);
 }

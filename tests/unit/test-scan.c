@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All scanners against each other, and against the cutter of single lines. */
+#include "core/text/line_splitter.h"
+#include "core/text/scan.h"
 #include "feed.h"
-#include "line.h"
-#include "scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -82,17 +82,17 @@ test_scanners_agree(void **state)
 static void
 check_alike(const struct scanner *scanner)
 {
-    static char bytes[4 * LIMIT_HEAD];
+    static char bytes[4 * CORE_MAX_PREFIX];
     static uint32_t ends[SCAN_ENDS];
 
-    for (size_t len = 2; len <= LIMIT_HEAD; len++) {
-        struct heads heads = {0};
-        const struct fate fate = {.kind = FATE_HASHED};
-        char name[LIMIT_HEAD];
+    for (size_t len = 2; len <= CORE_MAX_PREFIX; len++) {
+        struct prefix_cache prefixes = {0};
+        const struct route route = {.kind = ROUTE_BY_HASH};
+        char name[CORE_MAX_PREFIX];
         memset(name, 'n', len);
         name[len - 1] = '{';
-        const struct head *head =
-            heads_remember(&heads, (struct ss_span){name, len}, (struct ss_span){name, len - 1}, &fate);
+        const struct name_prefix *head =
+            prefix_cache_insert(&prefixes, (struct ss_span){name, len}, (struct ss_span){name, len - 1}, &route);
         for (int round = 0; round < 40; round++) {
             size_t size = 0, n = 0, lines = 1 + (size_t)rand() % 3;
             while (n < lines && size + len + 8 < sizeof(bytes)) {
@@ -108,8 +108,8 @@ check_alike(const struct scanner *scanner)
             }
             struct guarded memory = guarded_new(size);
             const char *base = guarded_put(&memory, (struct ss_span){bytes, size}).ptr;
-            assert_int_equal(scanner->alike(head, base, base, ends, n, base + size),
-                             scanner_portable.alike(head, base, base, ends, n, base + size));
+            assert_int_equal(scanner->count_same_prefix(head, base, base, ends, n, base + size),
+                             scanner_portable.count_same_prefix(head, base, base, ends, n, base + size));
             guarded_free(&memory);
         }
     }
@@ -137,12 +137,12 @@ test_cutter_agrees(void **state)
         struct ss_span in = {bytes, random_bytes(bytes, sizeof(bytes))};
         if (!in.len || bytes[0] == '#' || bytes[0] == ' ')
             continue;
-        struct cut cut = {0};
+        struct line_splitter splitter = {0};
         size_t found = scanner_best()->ends(in, &carry, ends);
-        assert_int_equal(cut_feed(&cut, in), found ? ends[0] : 0);
+        assert_int_equal(line_splitter_feed(&splitter, in), found ? ends[0] : 0);
         if (!found) {
-            assert_int_equal(cut_is_quoted(&cut), carry.quoted != 0);
-            assert_int_equal(cut.escaped, carry.escaped);
+            assert_int_equal(line_splitter_is_quoted(&splitter), carry.quoted != 0);
+            assert_int_equal(splitter.escaped, carry.escaped);
         }
     }
 }

@@ -222,7 +222,8 @@ test_what_cannot_be_explained(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", " ", "{", "a{", "a{b=\"c\"", "a{b=\"x:\"y\"}", "a\nb", "{b=\"c\"}", "# TYPE a gauge", "1"};
+        "", " ", "{", "a{b=\"1\n2\"x}", "a{", "a{b=\"c\"", "a{b=\"x:\"y\"}", "a\nb", "{b=\"c\"}", "# TYPE a gauge",
+        "1"};
     const struct plan plan = {.key = SS_KEY_FAMILY};
     struct sharding s = sharding_of(&plan);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -248,6 +249,28 @@ check_fate(const struct plan *plan, struct ss_span name, const char *action)
     else
         assert_string_equal(e.action, action);
     sharding_end(&s);
+}
+
+/* A pattern is kept as it is, with its NULs. */
+static void
+test_a_pattern_with_a_nul(void **state)
+{
+    (void)state;
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    const struct ss_span pattern = SPAN("x|a\0bcdefghijklmnopqrstuvwxyz|up");
+    struct ss_rule_error error;
+    struct ss_sharding *sharding;
+    struct ss_explanation e;
+
+    assert_int_equal(ss_rules_new(&settings.rules), 0);
+    assert_int_equal(ss_rules_add(settings.rules, SS_ACTION_DROP, pattern, &error), 0);
+    assert_int_equal(ss_sharding_new(&sharding, &settings), 0);
+    assert_int_equal(ss_explain(sharding, SPAN("up"), &e), 0);
+    assert_string_equal(e.action, "drop");
+    assert_int_equal(e.pattern.len, pattern.len);
+    assert_memory_equal(e.pattern.ptr, pattern.ptr, pattern.len);
+    ss_sharding_free(sharding);
+    ss_rules_free(settings.rules);
 }
 
 /* A pattern is for the whole name. One that is not UTF-8 matches nothing, with JIT and without. */
@@ -538,6 +561,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_split_keeps_a_histogram_together),
         cmocka_unit_test(test_split_sorts_labels),
         cmocka_unit_test(test_what_cannot_be_explained),
+        cmocka_unit_test(test_a_pattern_with_a_nul),
         cmocka_unit_test(test_patterns_are_anchored),
         cmocka_unit_test(test_order_of_rules),
         cmocka_unit_test(test_group_vectors),

@@ -2,7 +2,7 @@
 /* Timestamps for samples that have none: what gets one, what does not, in pieces of every size. */
 #include "feed.h"
 
-#include <scrapeshard/stamp.h>
+#include <scrapeshard/timestamper.h>
 
 #include <errno.h>
 #include <setjmp.h>
@@ -27,27 +27,27 @@ stamp(int64_t time_ms, const char *content_type, struct ss_span body, size_t ste
     struct outcome o = {.bytes = calloc(1, 1)};
     struct ss_sink sink = {outcome_take, &o};
     struct guarded memory = guarded_new(step);
-    struct ss_stamp *s;
+    struct ss_timestamper *s;
 
-    assert_int_equal(ss_stamp_new(&s, content_type, time_ms, MAX_LINE), 0);
+    assert_int_equal(ss_timestamper_new(&s, content_type, time_ms, MAX_LINE), 0);
     for (size_t at = 0; at < body.len && !o.result; at += step) {
         size_t n = step < body.len - at ? step : body.len - at;
-        o.result = ss_stamp_feed(s, guarded_put(&memory, (struct ss_span){body.ptr + at, n}), &sink);
+        o.result = ss_timestamper_feed(s, guarded_put(&memory, (struct ss_span){body.ptr + at, n}), &sink);
     }
     if (!o.result)
-        o.result = ss_stamp_end(s, &sink);
-    assert_true(ss_stamp_memory(s) > 0);
-    ss_stamp_free(s);
+        o.result = ss_timestamper_end(s, &sink);
+    assert_true(ss_timestamper_memory(s) > 0);
+    ss_timestamper_free(s);
     guarded_free(&memory);
     return o;
 }
 
 static void
-check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct ss_span stamped)
+check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct ss_span timestamped)
 {
     for (size_t step = 1; step <= body.len; step++) {
         struct outcome o = stamp(time_ms, content_type, body, step);
-        if (o.result || o.len != stamped.len || memcmp(o.bytes, stamped.ptr, o.len) != 0)
+        if (o.result || o.len != timestamped.len || memcmp(o.bytes, timestamped.ptr, o.len) != 0)
             fail_msg("\"%.*s\" in pieces of %zu: %d, \"%.*s\"", (int)body.len, body.ptr, step, o.result, (int)o.len,
                      o.bytes);
         outcome_free(&o);
@@ -56,24 +56,33 @@ check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct 
 
 /* By 1700000000.123, or in protobuf by 5. */
 static void
-check(const char *content_type, struct ss_span body, struct ss_span stamped)
+check(const char *content_type, struct ss_span body, struct ss_span timestamped)
 {
-    check_at(strcmp(content_type, PROTOBUF) ? 1700000000123 : 5, content_type, body, stamped);
+    check_at(strcmp(content_type, PROTOBUF) ? 1700000000123 : 5, content_type, body, timestamped);
+}
+
+/* NULs after the last line are no line, however many they are. */
+static void
+test_padding(void **state)
+{
+    (void)state;
+    static const char before[2 * MAX_LINE] = "up 1\n", after[2 * MAX_LINE + 14] = "up 1 1700000000123\n";
+    check(TEXT, SPAN(before), SPAN(after));
 }
 
 static void
 test_text(void **state)
 {
     (void)state;
-    static const char *const stamped[] = {"up 1", "a{b=\"c\"} 1", " a {b = \"}\\\"\"} 1e3", "a{b=\"one\ntwo\"} NaN",
-                                          "a +Inf"};
+    static const char *const timestamped[] = {"up 1", "a{b=\"c\"} 1", " a {b = \"}\\\"\"} 1e3", "a{b=\"one\ntwo\"} NaN",
+                                              "a +Inf"};
     static const char *const left[] = {"up 1 17",        "# HELP up 1", "# a comment", "",    "up",
                                        "a{b=\"c\"} 1 2", "a{b=\"c\"",   "{b=\"c\"} 1", "up x"};
     char before[MAX_LINE], after[2 * MAX_LINE];
 
-    for (size_t i = 0; i < sizeof(stamped) / sizeof(*stamped); i++) {
-        int n = snprintf(before, sizeof(before), "%s\n", stamped[i]);
-        int m = snprintf(after, sizeof(after), "%s 1700000000123\n", stamped[i]);
+    for (size_t i = 0; i < sizeof(timestamped) / sizeof(*timestamped); i++) {
+        int n = snprintf(before, sizeof(before), "%s\n", timestamped[i]);
+        int m = snprintf(after, sizeof(after), "%s 1700000000123\n", timestamped[i]);
         check(TEXT, (struct ss_span){before, (size_t)n}, (struct ss_span){after, (size_t)m});
     }
     for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
@@ -222,13 +231,14 @@ test_sink_error_travels(void **state)
     const struct ss_sink sink = {refuse, NULL};
     static const char *const types[] = {TEXT, OM, PROTOBUF};
     for (size_t i = 0; i < 3; i++) {
-        struct ss_stamp *s;
-        assert_int_equal(ss_stamp_new(&s, types[i], 5, MAX_LINE), 0);
-        int r = ss_stamp_feed(s, SPAN("\n"), &sink); /* an empty line, or the beginning of a family of ten bytes */
-        assert_int_equal(r ? r : ss_stamp_end(s, &sink), -EPIPE);
-        ss_stamp_free(s);
+        struct ss_timestamper *s;
+        assert_int_equal(ss_timestamper_new(&s, types[i], 5, MAX_LINE), 0);
+        int r =
+            ss_timestamper_feed(s, SPAN("\n"), &sink); /* an empty line, or the beginning of a family of ten bytes */
+        assert_int_equal(r ? r : ss_timestamper_end(s, &sink), -EPIPE);
+        ss_timestamper_free(s);
     }
-    ss_stamp_free(NULL);
+    ss_timestamper_free(NULL);
 }
 
 /* More than is handed on at once. */
@@ -251,10 +261,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),       cmocka_unit_test(test_openmetrics),
-        cmocka_unit_test(test_protobuf),   cmocka_unit_test(test_protobuf_that_is_none),
-        cmocka_unit_test(test_line_limit), cmocka_unit_test(test_sink_error_travels),
-        cmocka_unit_test(test_long_body),  cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_openmetrics),
+        cmocka_unit_test(test_protobuf),
+        cmocka_unit_test(test_protobuf_that_is_none),
+        cmocka_unit_test(test_line_limit),
+        cmocka_unit_test(test_sink_error_travels),
+        cmocka_unit_test(test_long_body),
+        cmocka_unit_test(test_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

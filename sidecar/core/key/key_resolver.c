@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "key_resolver.h"
+
+#include "core/base/limits.h"
+#include "sharding.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *settings, bool openmetrics)
+{
+    const struct ss_sharding *s = settings->sharding;
+    *k = (struct key_resolver){.sharding = settings->sharding, .openmetrics = openmetrics};
+    k->has_split_families = s->settings.key != SS_KEY_FAMILY || s->splits;
+    k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || s->splits;
+    k->counts_families = settings->census || settings->max_series || settings->max_families;
+    k->max_families = settings->max_families;
+    k->found = calloc(s->settings.n_source_labels + 1, sizeof(*k->found));
+    return k->found ? 0 : -ENOMEM;
+}
+
+void
+key_resolver_deinit(struct key_resolver *k)
+{
+    families_deinit(&k->families);
+    buffer_deinit(&k->key);
+    buffer_deinit(&k->scratch);
+    free(k->labels);
+    free(k->found);
+}
+
+static enum ss_key
+key_of(const struct key_resolver *k)
+{
+    return k->sharding->settings.key;
+}
+
+/* Families. */
+
+/* Adds a family whose metadata or type decide over bytes, so that there must be room for it. */
+static int
+remember_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
+{
+    if (families_bytes(&k->families) > CORE_MAX_NAME_BYTES) {
+        snprintf(k->reason, sizeof(k->reason), "the names of its families take more than %d MiB",
+                 CORE_MAX_NAME_BYTES >> 20);
+        return SS_TOO_MANY;
+    }
+    return families_add(&k->families, name, numberp);
+}
+
+/* The number of a family in the census. */
+static int
+count_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
+{
+    struct families *f = &k->families;
+    uint32_t number = name_table_find(&f->names, name);
+
+    *numberp = number;
+    if (!k->counts_families || (number && f->items[number].counted))
+        return 0;
+    if (k->max_families ? f->n_counted == k->max_families : f->n_counted >= CORE_MAX_FAMILY_STATS) {
+        *numberp = 0;
+        if (!k->max_families)
+            return 0;
+        snprintf(k->reason, sizeof(k->reason), "it has more families than max_families, %" PRIu64 ": %.*s is one more",
+                 k->max_families, name.len < 80 ? (int)name.len : 80, name.ptr);
+        return SS_TOO_MANY;
+    }
+    int r = families_add(f, name, numberp);
+    if (!r) {
+        f->items[*numberp].counted = true;
+        f->n_counted++;
+    }
+    return r;
+}
+
+void
+key_resolver_count(struct key_resolver *k, const struct record *record)
+{
+    struct family *family = &k->families.items[record->family];
+    if (!record->family)
+        return;
+    family->series += record->series;
+    family->bytes += record->bytes.len;
+}
+
+/* Names. */
+
+int
+key_resolver_hash(struct key_resolver *k, struct ss_span key, uint64_t *hashp)
+{
+    k->last_key = key;
+    return ss_hasher_hash(k->sharding->hasher, key, hashp);
+}
+
+/* Asks the rules, and, where none decides, the key. */
+static int
+find_route(struct key_resolver *k, const struct line_names *names, struct route *route)
+{
+    static const enum route_kind kinds[] = {
+        [NAME_ROUTE_BY_KEY] = ROUTE_BY_HASH,    [NAME_ROUTE_NONE] = ROUTE_NONE,           [NAME_ROUTE_ALL] = ROUTE_ALL,
+        [NAME_ROUTE_COLOCATED] = ROUTE_BY_HASH, [NAME_ROUTE_BY_SERIES] = ROUTE_BY_SERIES,
+    };
+    struct name_route named;
+    int r = sharding_route(k->sharding, names, &named, k->reason, sizeof(k->reason));
+    if (r)
+        return r;
+    route->kind = kinds[named.kind];
+    route->hash = named.hash;
+    route->is_split = named.kind == NAME_ROUTE_BY_SERIES;
+    if (named.kind != NAME_ROUTE_BY_KEY)
+        return 0;
+    if (key_of(k) == SS_KEY_LABELS)
+        route->kind = ROUTE_BY_LABELS;
+    route->is_split = key_of(k) == SS_KEY_LABELS || key_of(k) == SS_KEY_NAME;
+    return 0;
+}
+
+/* The same, and the family is counted. Neighbours mostly ask for the same, so the last answer is kept. A family is how
+   its name begins, so that its length tells which one of a name's it is. */
+static int
+find_counted_route(struct key_resolver *k, const struct line_names *names, struct route *route)
+{
+    bool by_name = k->sharding->has_rules || key_of(k) == SS_KEY_NAME;
+    struct ss_span asked = by_name ? names->name : names->family;
+
+    if (asked.len && asked.len == k->last.len && names->family.len == k->last.family_len &&
+        names->suffix == k->last.suffix && !memcmp(asked.ptr, k->last.bytes, asked.len)) {
+        *route = k->last.route;
+        return 0;
+    }
+    *route = (struct route){.kind = ROUTE_BY_HASH};
+    int r = count_family(k, names->family, &route->family);
+    if (!r)
+        r = find_route(k, names, route);
+    if (r || !asked.len || asked.len > sizeof(k->last.bytes))
+        return r;
+    k->last.route = *route;
+    k->last.len = asked.len;
+    k->last.family_len = names->family.len;
+    k->last.suffix = names->suffix;
+    memcpy(k->last.bytes, asked.ptr, asked.len);
+    return 0;
+}
+
+static const char no_suffix[] = "";
+
+/* The family of a name, as keys and rules see it. */
+static struct ss_span
+family_of(const struct key_resolver *k, struct ss_span name, struct ss_span declared)
+{
+    return key_of(k) == SS_KEY_DECLARED ? declared : ss_key_family(name);
+}
+
+/* Tells the census how samples of a family fall. */
+static void
+count_fall(struct key_resolver *k, const struct route *route)
+{
+    static const enum ss_family_route routes[] = {
+        [ROUTE_BY_HASH] = SS_FAMILY_BY_HASH, [ROUTE_ALL] = SS_FAMILY_ALL,         [ROUTE_NONE] = SS_FAMILY_NONE,
+        [ROUTE_BY_LABELS] = SS_FAMILY_SPLIT, [ROUTE_BY_SERIES] = SS_FAMILY_SPLIT, [ROUTE_METADATA] = SS_FAMILY_SPLIT,
+    };
+    families_record_route(&k->families, route->family, route->is_split ? SS_FAMILY_SPLIT : routes[route->kind],
+                          route->hash);
+}
+
+int
+key_resolver_sample(struct key_resolver *k, struct ss_span name, struct route *route)
+{
+    struct ss_span declared = k->has_split_families ? families_declared(&k->families, name, k->openmetrics) : name;
+    struct line_names names = {name, family_of(k, name, declared), no_suffix};
+
+    int r = find_counted_route(k, &names, route);
+    if (!r && route->family)
+        count_fall(k, route);
+    /* Though a rule may keep samples of this name together, the family may part; and its metadata may come later. */
+    return r || !k->may_split ? r : remember_family(k, declared, &route->meta);
+}
+
+/* What the samples of a family have behind its name where metadata name it alone: OpenMetrics 1.0, "Suffixes". */
+static const char *
+suffix_of(const struct key_resolver *k, struct ss_span type)
+{
+    if (!k->openmetrics)
+        return no_suffix;
+    enum family_type t = families_type(type);
+    return t == TYPE_COUNTER ? "_total" : t == TYPE_INFO ? "_info" : no_suffix;
+}
+
+int
+key_resolver_meta(struct key_resolver *k, struct ss_span name, struct ss_span type, struct route *route)
+{
+    struct line_names names = {name, family_of(k, name, name), suffix_of(k, type)};
+    uint32_t number = 0;
+
+    int r = k->has_split_families ? remember_family(k, name, &number) : 0;
+    if (!r && k->has_split_families && type.len)
+        k->families.items[number].types |= families_type(type);
+    if (!r)
+        r = find_counted_route(k, &names, route);
+    if (!r && route->is_split) {
+        route->kind = ROUTE_METADATA;
+        route->meta = number;
+    }
+    return r;
+}
+
+bool
+key_resolver_has_rules(const struct key_resolver *k)
+{
+    return k->sharding->has_rules;
+}
+
+bool
+key_resolver_depends_on_meta(const struct key_resolver *k)
+{
+    return k->has_split_families;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "family_splitter.h"
+
+#include "core/base/limits.h"
+#include "core/key/sharding.h"
+#include "metric.h"
+#include "wire.h"
+
+#include <stdio.h>
+
+/* Of io.prometheus.client.MetricFamily. */
+enum { FIELD_TYPE = 3, FIELD_METRIC = 4 };
+enum { TYPE_IS_HISTOGRAM = 4, TYPE_IS_GAUGE_HISTOGRAM = 5 };
+
+/* Reading. */
+
+static int
+refuse(struct key_resolver *resolver, enum ss_filter_condition condition, const char *reason)
+{
+    snprintf(resolver->reason, sizeof(resolver->reason), "%s", reason);
+    return (int)condition;
+}
+
+static int
+refuse_mixed(struct key_resolver *resolver, const char *expected)
+{
+    snprintf(resolver->reason, sizeof(resolver->reason),
+             "both native and classic histograms, which Prometheus all reads as it reads the first (expected one kind, "
+             "or %s)",
+             expected);
+    return SS_KEY_IMPOSSIBLE;
+}
+
+static int
+refuse_late(struct key_resolver *resolver)
+{
+    char expected[64];
+    snprintf(expected, sizeof(expected), "both within %d KiB, or a max_age above 0", CORE_MAX_FAMILY_WINDOW >> 10);
+    return refuse_mixed(resolver, expected);
+}
+
+static bool
+is_of_histograms(const struct family_splitter *f)
+{
+    return f->type == TYPE_IS_HISTOGRAM || f->type == TYPE_IS_GAUGE_HISTOGRAM;
+}
+
+/* Prometheus takes the lower 32 bits. */
+static uint32_t
+type_of(const struct wire_field *field)
+{
+    return (uint32_t)wire_number(field);
+}
+
+/* The kind of a metric, which says nothing in a family of another type. */
+static int
+read_kind(const struct family_splitter *f, struct key_resolver *resolver, struct ss_span metric, unsigned *kindp)
+{
+    *kindp = 0;
+    return !is_of_histograms(f) || metric_kind(metric, kindp)
+               ? 0
+               : refuse(resolver, SS_NO_EXPOSITION, "a histogram that cannot be read");
+}
+
+/* Reads a field after the head. */
+static int
+read_late(struct family_splitter *f, struct key_resolver *resolver, const struct wire_field *field)
+{
+    if (field->number == FIELD_TYPE) {
+        if (f->has_metric && type_of(field) != f->type)
+            return refuse(resolver, SS_KEY_IMPOSSIBLE,
+                          "a type after metrics that went to their shards as of another one");
+        f->type = type_of(field);
+    }
+    if (field->number != FIELD_METRIC)
+        return 0;
+    unsigned kind;
+    int r = read_kind(f, resolver, field->value, &kind);
+    if (r || (f->has_metric && kind != f->kind))
+        return r ? r : refuse_late(resolver);
+    f->has_metric = true;
+    f->kind = kind;
+    return 0;
+}
+
+/* The next field of the head; *at is how many bytes of the family were before. */
+static bool
+next_of_head(const struct family_splitter *f, struct wire *wire, size_t *at, struct wire_field *field)
+{
+    if (!wire_next(wire, field) || field->bytes.len > f->max_head - *at)
+        return false;
+    *at += field->bytes.len;
+    return true;
+}
+
+/* Whether the metrics of the head are of more kinds than one; fields begin after the message's length. */
+static int
+read_kinds(struct family_splitter *f, struct key_resolver *resolver, struct wire fields, size_t at, bool *mixedp)
+{
+    struct wire_field field;
+    bool first = true;
+    int r = 0;
+    while (!r && next_of_head(f, &fields, &at, &field)) {
+        unsigned kind;
+        if (field.number != FIELD_METRIC)
+            continue;
+        r = read_kind(f, resolver, field.value, &kind);
+        if (first)
+            f->kind = kind;
+        *mixedp |= kind != f->kind;
+        first = false;
+    }
+    return r;
+}
+
+/* Whether all metrics have one hash, which is the fate's then. */
+static int
+read_hashes(struct key_resolver *resolver, struct route *route, struct ss_span name, struct wire fields, bool *samep)
+{
+    struct wire_field field;
+    uint64_t hash, first = 0;
+    bool any = false;
+    int r = 0;
+    *samep = true;
+    while (!r && wire_next(&fields, &field)) {
+        if (field.number != FIELD_METRIC)
+            continue;
+        r = key_resolver_hash_metric(resolver, route, name, field.value, &hash);
+        first = any ? first : hash;
+        *samep &= hash == first;
+        any = true;
+    }
+    if (!r && *samep)
+        route->hash = first;
+    return r;
+}
+
+/* Whether the series are where Prometheus' hashmod puts them, which its servers may still do themselves. */
+static bool
+is_hashmod(const struct key_resolver *resolver, const struct route *route)
+{
+    const struct ss_sharding_settings *settings = &resolver->sharding->settings;
+    return route->kind == ROUTE_BY_LABELS && settings->hash == SS_HASH_MD5 && settings->placement == SS_PLACE_MODULO;
+}
+
+int
+framer_begin(struct family_splitter *f, struct key_resolver *resolver, struct route *route, struct ss_span name,
+             struct ss_span bytes, bool last, bool *togetherp)
+{
+    struct wire wire = wire_of(bytes), fields;
+    struct wire_field field;
+    bool same;
+
+    wire_varint(&wire);
+    fields = wire;
+    f->read = f->given = (size_t)(wire.p - bytes.ptr);
+    f->type = f->kind = 0;
+    f->has_metric = *togetherp = false;
+    /* The last type counts, wherever it stands. */
+    while (next_of_head(f, &wire, &f->read, &field)) {
+        if (field.number == FIELD_TYPE)
+            f->type = type_of(&field);
+        f->has_metric |= field.number == FIELD_METRIC;
+    }
+    int r = is_of_histograms(f) ? read_kinds(f, resolver, fields, f->given, togetherp) : 0;
+    if (r || !*togetherp || !is_hashmod(resolver, route))
+        return r;
+    if (last && f->read == bytes.len && ((r = read_hashes(resolver, route, name, fields, &same)) || same))
+        return r;
+    return refuse_mixed(resolver, "hash = xxh64, which may keep them together");
+}
+
+/* Giving out. */
+
+static int
+give(const struct records *out, struct ss_span bytes, uint32_t flags)
+{
+    return out->take(out->ctx, &(struct record){.bytes = bytes, .flags = flags});
+}
+
+/* The frame's beginning: the message's length, or what was said before. */
+static int
+begin_family(struct family_splitter *f, struct wire *wire, const struct records *out)
+{
+    struct ss_span length = {wire->p, 0}, said = {f->said.ptr, f->said.len};
+    if (!f->begun) {
+        wire_varint(wire);
+        length.len = (size_t)(wire->p - length.ptr);
+        f->begun = true;
+    }
+    int r = give(out, length, RECORD_FAMILY_BEGIN);
+    return r || !said.len ? r : give(out, said, RECORD_FAMILY_FIELD | RECORD_REPEATED);
+}
+
+static int
+emit_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+            const struct wire_field *field, const struct records *out)
+{
+    struct record record = {.bytes = field->bytes, .family = route->family, .series = 1};
+    int r = key_resolver_hash_metric(resolver, route, name, field->value, &record.hash);
+    return r ? r : out->take(out->ctx, &record);
+}
+
+static int
+too_long(struct key_resolver *resolver, const char *what)
+{
+    snprintf(resolver->reason, sizeof(resolver->reason), "%s longer than max_line", what);
+    return SS_LINE_TOO_LONG;
+}
+
+/* Remembers the fields that the next frame says again. */
+static int
+remember(struct family_splitter *f, struct ss_span fields)
+{
+    struct wire wire = wire_of(fields);
+    struct wire_field field;
+    int r = 0;
+    while (!r && wire_next(&wire, &field))
+        if (field.number != FIELD_METRIC)
+            r = buffer_add(&f->said, field.bytes);
+    return r;
+}
+
+/* Gives out a field. The limits are of the family, wherever its frames end. */
+static int
+emit_field(struct family_splitter *f, struct key_resolver *resolver, const struct route *route, struct ss_span name,
+           const struct wire_field *field, const struct records *out)
+{
+    if (field->bytes.len > f->max_field)
+        return too_long(resolver, "a field");
+    f->given += field->bytes.len;
+    int r = f->given > f->read ? read_late(f, resolver, field) : 0;
+    if (r)
+        return r;
+    if (field->number == FIELD_METRIC)
+        return emit_metric(resolver, route, name, field, out);
+    f->said_bytes += field->bytes.len;
+    return f->said_bytes > f->max_field ? too_long(resolver, "fields that are no metrics,")
+                                        : give(out, field->bytes, RECORD_FAMILY_FIELD);
+}
+
+int
+family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, const struct route *route,
+                     struct ss_span name, struct ss_span bytes, bool last, const struct records *out, size_t *takenp)
+{
+    struct wire wire = wire_of(bytes);
+    struct wire_field field;
+    int r = begin_family(f, &wire, out);
+    struct ss_span fields = {wire.p, 0};
+
+    while (!r && wire_next(&wire, &field)) {
+        r = emit_field(f, resolver, route, name, &field, out);
+        fields.len += field.bytes.len;
+    }
+    *takenp = (size_t)(fields.ptr - bytes.ptr) + fields.len;
+    if (!r && bytes.len - *takenp > f->max_field)
+        r = too_long(resolver, "a field");
+    if (!r)
+        r = give(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_FAMILY_END);
+    if (!r)
+        r = out->flush(out->ctx);
+    return r || last ? r : remember(f, fields);
+}
+
+void
+family_splitter_end(struct family_splitter *f)
+{
+    f->begun = false;
+    f->said.len = f->said_bytes = 0;
+}
+
+void
+family_splitter_deinit(struct family_splitter *f)
+{
+    buffer_deinit(&f->said);
+}

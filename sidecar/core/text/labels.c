@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "labels.h"
+
+#include "find.h"
+
+struct ss_span
+name_bytes(const struct name *name, char *scratch)
+{
+    if (!name->escaped)
+        return name->raw;
+
+    char *out = scratch;
+    for (size_t i = 0; i < name->raw.len; i++) {
+        char c = name->raw.ptr[i];
+        if (c == '\\' && i + 1 < name->raw.len) {
+            char next = name->raw.ptr[i + 1];
+            if (next == '\\' || next == '"' || next == 'n') {
+                c = next == 'n' ? '\n' : next;
+                i++;
+            }
+        }
+        *out++ = c;
+    }
+    return (struct ss_span){scratch, (size_t)(out - scratch)};
+}
+
+/* Text. */
+
+/* [a-zA-Z_:] may begin a name. */
+static bool
+begins_name(char c)
+{
+    unsigned char letter = (unsigned char)(c | ' ');
+    return (letter >= 'a' && letter <= 'z') || c == '_' || c == ':';
+}
+
+const char *
+name_end(const char *p, const char *end)
+{
+    return p < end && begins_name(*p) ? find_no_name(p + 1, end) : p;
+}
+
+static const char *
+quote_or_backslash(const char *p, const char *end)
+{
+    return find_any(p, end, '"', '\\', '"');
+}
+
+const char *
+quoted_read(const char *p, const char *end, struct name *name)
+{
+    const char *start = ++p;
+    name->escaped = false;
+    for (p = quote_or_backslash(p, end); p < end && *p == '\\'; p = quote_or_backslash(p + 2, end)) {
+        name->escaped = true;
+        if (end - p < 2)
+            return NULL;
+    }
+    if (p >= end)
+        return NULL;
+    name->raw = (struct ss_span){start, (size_t)(p - start)};
+    return p + 1;
+}
+
+static const char *
+skip_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return p;
+}
+
+struct labels
+labels_of_text(const char *behind_brace, const char *end)
+{
+    return (struct labels){.p = behind_brace, .end = end, .first = true};
+}
+
+static bool
+break_off(struct labels *l)
+{
+    l->broken = true;
+    return false;
+}
+
+/* Reads the value behind a label's name. */
+static bool
+read_value(struct labels *l, const char *p, struct label *label)
+{
+    p = skip_blanks(p + 1, l->end);
+    if (p == l->end || *p != '"' || !(p = quoted_read(p, l->end, &label->value)))
+        return break_off(l);
+    l->p = p;
+    return true;
+}
+
+bool
+labels_next(struct labels *l, struct label *label)
+{
+    for (;; l->first = false) {
+        const char *p = l->p, *end = l->end, *behind;
+        while (p < end && (*p == ',' || *p == ' ' || *p == '\t')) {
+            l->first &= *p != ',';
+            p++;
+        }
+        if (p == end)
+            return break_off(l);
+        if (*p == '}') {
+            l->p = p + 1;
+            return false;
+        }
+        if (*p == '"') {
+            if (!(behind = quoted_read(p, end, &label->name)))
+                return break_off(l);
+        } else {
+            behind = name_end(p, end);
+            if (behind == p)
+                return break_off(l);
+            label->name = (struct name){{p, (size_t)(behind - p)}, false};
+        }
+        l->p = skip_blanks(behind, end);
+        if (l->p < end && *l->p == '=') {
+            l->first = false;
+            return read_value(l, l->p, label);
+        }
+        if (*p != '"')
+            return break_off(l);
+        if (!l->metric.raw.ptr) {
+            l->metric = label->name;
+            l->metric_end = l->first ? behind : NULL;
+        }
+    }
+}
+
+/* Protobuf. */
+
+enum { FIELD_NAME = 1, FIELD_VALUE = 2 };                           /* of LabelPair */
+enum { FIELD_LABEL = 1, FIELD_TIMESTAMP = 6, FIELD_HISTOGRAM = 7 }; /* of Metric, whose last known field this is */
+
+/* A pair as every encoder writes it: name and value, each of a length of one byte, and nothing else. */
+static inline bool
+read_plain_pair(struct ss_span pair, struct label *label)
+{
+    const unsigned char *p = (const unsigned char *)pair.ptr;
+    if (pair.len < 4 || p[0] != (FIELD_NAME << 3 | WIRE_BYTES) || p[1] >= 0x80 || pair.len < 4u + p[1])
+        return false;
+    size_t name = p[1];
+    p += 2 + name;
+    if (p[0] != (FIELD_VALUE << 3 | WIRE_BYTES) || p[1] >= 0x80 || pair.len != 4 + name + p[1])
+        return false;
+    label->name = (struct name){{pair.ptr + 2, name}, false};
+    label->value = (struct name){{pair.ptr + 4 + name, p[1]}, false};
+    return true;
+}
+
+static bool
+read_pair(struct ss_span pair, struct label *label)
+{
+    struct wire wire = wire_of(pair);
+    struct wire_field field;
+
+    if (read_plain_pair(pair, label))
+        return true;
+    *label = (struct label){.name = {{"", 0}, false}, .value = {{"", 0}, false}};
+    while (wire_next(&wire, &field)) {
+        if (field.number != FIELD_NAME && field.number != FIELD_VALUE)
+            continue;
+        if (field.type != WIRE_BYTES)
+            return false;
+        *(field.number == FIELD_NAME ? &label->name.raw : &label->value.raw) = field.value;
+    }
+    return !wire.broken;
+}
+
+bool
+label_pairs_next(struct label_pairs *pairs, struct label *label)
+{
+    struct wire_field field;
+
+    while (wire_next(&pairs->fields, &field)) {
+        enum wire_type type = field.number == FIELD_TIMESTAMP ? WIRE_VARINT : WIRE_BYTES;
+        if (field.number <= FIELD_HISTOGRAM && field.type != type)
+            pairs->fields.broken = true;
+        if (field.number != FIELD_LABEL || pairs->fields.broken)
+            continue;
+        pairs->fields.broken = !read_pair(field.value, label);
+        return !pairs->fields.broken;
+    }
+    return false;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sample.h"
+#include "strict.h"
+
+#include <string.h>
+
+/* A place in a line. */
+struct cursor {
+    const char *p, *end;
+};
+
+static char
+peek(const struct cursor *c)
+{
+    return c->p < c->end ? *c->p : '\n';
+}
+
+static void
+skip_blanks(struct cursor *c)
+{
+    while (c->p < c->end && (*c->p == ' ' || *c->p == '\t'))
+        c->p++;
+}
+
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Reads the letters of a name, perhaps none. */
+static struct ss_span
+read_word(struct cursor *c)
+{
+    const char *start = c->p;
+    c->p = name_end(start, c->end);
+    return (struct ss_span){start, (size_t)(c->p - start)};
+}
+
+static bool
+skip_letters(struct cursor *c, const char *word)
+{
+    const char *p = c->p;
+    for (; *word; word++, p++)
+        if (p == c->end || (*p | 0x20) != *word)
+            return false;
+    c->p = p;
+    return true;
+}
+
+/*
+ * Whether a value stands at the cursor: a number as Go's ParseFloat takes it (no hexadecimal, no underscore), up to a
+ * blank or the line's end. A CR behind it is left for the scraper to refuse. OpenMetrics 2.0 has values in braces.
+ */
+static bool
+is_value(struct cursor c, bool openmetrics)
+{
+    size_t digits = 0;
+
+    if (peek(&c) == '{')
+        return openmetrics;
+    if (peek(&c) == '+' || peek(&c) == '-')
+        c.p++;
+    if (skip_letters(&c, "inf")) {
+        skip_letters(&c, "inity");
+    } else if (!skip_letters(&c, "nan")) {
+        for (; is_digit(peek(&c)); c.p++)
+            digits++;
+        if (peek(&c) == '.')
+            for (c.p++; is_digit(peek(&c)); c.p++)
+                digits++;
+        if (!digits)
+            return false;
+        if ((peek(&c) | 0x20) == 'e') {
+            c.p++;
+            if (peek(&c) == '+' || peek(&c) == '-')
+                c.p++;
+            if (!is_digit(peek(&c)))
+                return false;
+            while (is_digit(peek(&c)))
+                c.p++;
+        }
+    }
+    return peek(&c) == ' ' || peek(&c) == '\t' || peek(&c) == '\n' || peek(&c) == '\r';
+}
+
+bool
+sample_is_number(struct ss_span word)
+{
+    struct cursor c = {word.ptr, word.ptr + word.len};
+    return peek(&c) != '{' && !memchr(word.ptr, '\r', word.len) && is_value(c, false);
+}
+
+/* Steps over what stands between name or labels and the value. */
+static bool
+skip_to_value(struct cursor *c, bool openmetrics)
+{
+    if (!openmetrics) {
+        skip_blanks(c);
+        return true;
+    }
+    return peek(c) == ' ' && c->p++;
+}
+
+static const char *
+back_over_blanks(const char *start, const char *p)
+{
+    while (p > start && (p[-1] == ' ' || p[-1] == '\t'))
+        p--;
+    return p;
+}
+
+bool
+sample_ends_in_value(struct ss_span line, bool openmetrics)
+{
+    const char *start = line.ptr, *p = line.ptr + line.len;
+
+    /* Behind an exemplar's closing brace stands no value of the sample. */
+    if (openmetrics && memchr(line.ptr, '#', line.len) && memmem(line.ptr, line.len, " # {", 4))
+        return false;
+    if (p > start && p[-1] == '\n')
+        p--;
+    /* No quote stands behind the brace and the line's end is outside quotes, so the brace is too. A number that is not
+       behind the brace may be a timestamp: one more to go. */
+    for (int numbers = 0; numbers < 2; numbers++) {
+        struct cursor number;
+        p = number.end = back_over_blanks(start, p);
+        while (p > start && p[-1] != ' ' && p[-1] != '\t' && p[-1] != '"' && p[-1] != '}')
+            p--;
+        number.p = p;
+        if (!is_value(number, false))
+            return false;
+        p = back_over_blanks(start, p);
+        if (p > start && p[-1] == '}')
+            return true;
+    }
+    return false;
+}
+
+size_t
+sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics)
+{
+    struct cursor c = {line.ptr + prefix_len - 1, line.ptr + line.len};
+    if (peek(&c) == ',')
+        return prefix_len;
+    if (!openmetrics)
+        skip_blanks(&c);
+    return peek(&c) == '{' ? (size_t)(c.p - line.ptr) + 1 : 0;
+}
+
+/* Reads labels up to and with the closing brace; the cursor stands behind the opening one. Without a name so far, the
+   sample's is among them. */
+static const char *
+read_labels(struct cursor *c, struct sample *sample, const char *line)
+{
+    struct labels labels = labels_of_text(c->p, c->end);
+    struct label label;
+
+    sample->labels = (size_t)(c->p - line);
+    while (labels_next(&labels, &label))
+        ;
+    if (labels.broken)
+        return "no metric name and labels";
+    c->p = labels.p;
+    if (sample->name.raw.len)
+        return NULL;
+    if (!labels.metric.raw.ptr)
+        return "no metric name in braces";
+    sample->name = labels.metric;
+    /* The byte behind a quoted name must tell that it is no label's name. */
+    const char *end = labels.metric_end;
+    if (end && (*end == ',' || *end == '}'))
+        sample->prefix_len = (size_t)(end - line) + 1;
+    return NULL;
+}
+
+const char *
+sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
+{
+    struct cursor c = {line.ptr, line.ptr + line.len};
+
+    *sample = (struct sample){0};
+    if (!openmetrics)
+        skip_blanks(&c);
+    sample->name.raw = read_word(&c);
+    if (sample->name.raw.len) {
+        sample->prefix_len = (size_t)(c.p - line.ptr) + 1;
+        sample->labels = sample_labels(line, sample->prefix_len, openmetrics);
+        if (peek(&c) == '{' && sample_ends_in_value(line, openmetrics))
+            return NULL;
+        if (!openmetrics)
+            skip_blanks(&c);
+    } else if (peek(&c) != '{') {
+        return "no metric name";
+    }
+    if (peek(&c) == '{') {
+        c.p++;
+        const char *what = read_labels(&c, sample, line.ptr);
+        if (what)
+            return what;
+    }
+    return skip_to_value(&c, openmetrics) && is_value(c, openmetrics) ? NULL : "no value";
+}
+
+size_t
+sample_untimed(struct ss_span line, bool openmetrics)
+{
+    struct cursor c = {line.ptr, line.ptr + line.len};
+    struct sample sample = {0};
+
+    if (!openmetrics)
+        skip_blanks(&c);
+    if (peek(&c) == '#')
+        return 0;
+    sample.name.raw = read_word(&c);
+    if (!openmetrics)
+        skip_blanks(&c);
+    if (peek(&c) == '{') {
+        c.p++;
+        if (read_labels(&c, &sample, line.ptr))
+            return 0;
+    }
+    /* A value in braces has its times in there. */
+    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || peek(&c) == '{' || !is_value(c, openmetrics))
+        return 0;
+    while (c.p < c.end && !strchr(" \t\r\n", *c.p))
+        c.p++;
+    size_t at = (size_t)(c.p - line.ptr);
+    if (openmetrics)
+        return peek(&c) == '\n' || (c.end - c.p > 3 && !memcmp(c.p, " # {", 4)) ? at : 0;
+    skip_blanks(&c);
+    return peek(&c) == '\n' ? at : 0;
+}
+
+static bool
+skip_word(struct cursor *c, const char *word)
+{
+    size_t len = strlen(word);
+    if ((size_t)(c->end - c->p) < len || memcmp(c->p, word, len))
+        return false;
+    c->p += len;
+    return true;
+}
+
+/* Steps over the blanks that must stand here: one space in OpenMetrics, any number otherwise. */
+static bool
+skip_gap(struct cursor *c, bool openmetrics)
+{
+    const char *start = c->p;
+    if (openmetrics)
+        return peek(c) == ' ' && c->p++;
+    skip_blanks(c);
+    return c->p > start;
+}
+
+const char *
+comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
+{
+    struct cursor c = {line.ptr, line.ptr + line.len};
+
+    *comment = (struct comment){.kind = COMMENT_PLAIN};
+    if (line.len >= 5 && !memcmp(line.ptr, "# EOF", 5) && (line.len == 5 || (line.len == 6 && line.ptr[5] == '\n'))) {
+        comment->kind = COMMENT_EOF;
+        return NULL;
+    }
+    if (!openmetrics)
+        skip_blanks(&c);
+    c.p++;
+    bool gap = skip_gap(&c, openmetrics);
+    /* Prometheus' text parser takes the body to end at a NUL in what is not set off by a blank, or begins with it. */
+    if (!openmetrics && c.p < c.end && (gap ? !*c.p : !!memchr(c.p, 0, (size_t)(c.end - c.p))))
+        return "a NUL, at which the scraper would take the body to end";
+    if (!gap)
+        return openmetrics ? "a comment that is no metadata" : NULL;
+    bool is_type = skip_word(&c, "TYPE");
+    if (!(is_type || skip_word(&c, "HELP") || (openmetrics && skip_word(&c, "UNIT"))) || !skip_gap(&c, openmetrics))
+        return openmetrics ? "a comment that is no metadata" : NULL;
+
+    comment->kind = COMMENT_META;
+    if (peek(&c) == '"') {
+        if (!(c.p = quoted_read(c.p, c.end, &comment->name)))
+            return "a quoted name without its end";
+    } else if (!(comment->name.raw = read_word(&c)).len) {
+        return "metadata without a metric name";
+    }
+    if (memchr(comment->name.raw.ptr, '\n', comment->name.raw.len)) {
+        const char *what = strict_metadata(&comment->name, is_type, (struct ss_span){c.p, (size_t)(c.end - c.p)});
+        if (what)
+            return what;
+    }
+    if (is_type && c.p < c.end) {
+        c.p++; /* exactly one blank */
+        comment->type = (struct ss_span){c.p, (size_t)(c.end - c.p)};
+        if (comment->type.len && c.end[-1] == '\n')
+            comment->type.len--;
+    }
+    return NULL;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The text formats: 0.0.4, 1.0.0 and OpenMetrics, which cut and name their lines alike.
+ *
+ * Lines are cut first and read whole, without a state (text_line.c). The lines that begin like the one before are not
+ * read at all: they are of the same name, and the scanner steps over as many as there are.
+ */
+#include "text.h"
+
+#include "sample.h"
+#include "strict.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char too_long[] = "a line longer than max_line";
+
+enum { BATCH_MIN = 128 };
+
+/* A walk over the whole lines of some bytes. */
+struct walk {
+    const char *line;    /* where the next one begins */
+    const char *run;     /* where the lines like the last sample began */
+    uint64_t samples;    /* how many they are */
+    const char *scanned; /* how far the scanner is */
+    size_t batch;        /* how much it does next */
+    const char *end;
+    struct scan_carry carry;
+};
+
+/* Gives out the run of samples up to the line in hand. */
+static int
+emit_run(struct text *t, struct walk *w)
+{
+    struct ss_span bytes = {w->run, (size_t)(w->line - w->run)};
+    uint64_t samples = w->samples;
+
+    w->run = w->line;
+    w->samples = 0;
+    if (!bytes.len)
+        return 0;
+    const struct route *route = &t->current->route;
+    return text_emit_routed(t, bytes, route, route->hash, samples, samples);
+}
+
+/* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
+static bool
+is_comment_like(struct ss_span line)
+{
+    return *line.ptr == '#' || *line.ptr == ' ' || *line.ptr == '\t';
+}
+
+/*
+ * The length of the line in hand, which the scanner thinks to be len. In a comment most quotes are but letters and may
+ * have misled it, so that the line is shorter: then it starts anew behind it. (Each such line costs a batch.)
+ */
+static size_t
+resolve_length(const struct text *t, struct walk *w, size_t len)
+{
+    if (!is_comment_like((struct ss_span){w->line, len}) || !memchr(w->line, '"', len))
+        return len;
+    struct line_splitter c = {.openmetrics = is_openmetrics(t)};
+    size_t own = line_splitter_feed(&c, (struct ss_span){w->line, len});
+    if (own != len) {
+        w->scanned = w->line + own;
+        w->batch = BATCH_MIN;
+        w->carry = (struct scan_carry){0};
+    }
+    return own;
+}
+
+/* Takes a line that is not like the last. */
+static int
+take_other(struct text *t, struct walk *w, size_t len)
+{
+    struct ss_span rest = {w->line, (size_t)(w->end - w->line)};
+    if (is_at_nul(t, rest)) {
+        w->line = w->run = w->scanned = w->end;
+        return text_take_padding(t, rest);
+    }
+    if (len > t->max_line)
+        return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
+    int r = text_take_line(t, (struct ss_span){w->line, len});
+    w->line += len;
+    w->run = w->line;
+    return r;
+}
+
+/* Whether a sample may not be taken by its beginning: one that spans lines is to be read in full. The scanner knows
+   whether there may be any among those it found, so that mostly nothing is looked at. */
+static bool
+is_to_be_read(const struct walk *w, struct ss_span line)
+{
+    return w->carry.inside_lf && spans_lines(line);
+}
+
+/* Steps over the lines like the last sample, from the i-th end on. Returns which line is not like it. */
+static size_t
+step_over(const struct text *t, struct walk *w, const char *base, size_t i, size_t n)
+{
+    const uint32_t *ends = t->ends + i;
+    const char *line = w->line;
+    size_t most = n - i, alike = 0;
+
+    /* Where a line may be longer than max_line and yet end in a batch, or may span lines, each is asked for; else only
+       the first, for it may have begun before this batch. */
+    do {
+        struct ss_span next = {line, (size_t)(base + ends[alike] - line)};
+        if (next.len > t->max_line || is_to_be_read(w, next))
+            break;
+        size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? most : 1;
+        size_t found = t->scanner->count_same_prefix(t->current, line, base, ends + alike, step, w->end);
+        alike += found;
+        if (found < step)
+            break;
+        line = base + ends[alike - 1];
+    } while (alike < most);
+    w->samples += alike;
+    if (alike)
+        w->line = base + ends[alike - 1];
+    return i + alike;
+}
+
+/* The same where each series has a hash of its own. 0, or why it came to an end. */
+static int
+emit_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
+{
+    const struct name_prefix *prefix = t->current;
+    size_t i = *ip;
+    int r = 0;
+
+    for (; i < n && !r; i++) {
+        struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
+        if (line.len > t->max_line || !prefix_matches(line, prefix) || is_to_be_read(w, line))
+            break;
+        r = text_emit_like(t, line, prefix, 1);
+        w->line += line.len;
+    }
+    w->run = w->line;
+    *ip = i;
+    return r;
+}
+
+/* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
+   on, and the line is the next to be stepped over. */
+static bool
+continues_run(struct text *t, const struct walk *w, struct ss_span line)
+{
+    const struct name_prefix *prefix = prefix_cache_lookup(&t->prefixes, line);
+    if (!prefix || !routes_are_equal(&prefix->route, &t->current->route) || line.len > t->max_line ||
+        is_to_be_read(w, line) || !sample_ends_in_value(line, is_openmetrics(t)))
+        return false;
+    t->current = prefix;
+    return true;
+}
+
+/* Takes the lines whose n ends the scanner found behind base. */
+static int
+take_batch(struct text *t, struct walk *w, const char *base, size_t n)
+{
+    const char *scanned = w->scanned;
+
+    for (size_t i = 0; i < n; i++) {
+        if (t->current && route_is_by_series(&t->current->route)) {
+            int r = emit_series(t, w, base, &i, n);
+            if (r)
+                return r;
+        } else if (t->current) {
+            i = step_over(t, w, base, i, n);
+        }
+        if (i == n)
+            break;
+        size_t len = (size_t)(base + t->ends[i] - w->line);
+        if (t->current && continues_run(t, w, (struct ss_span){w->line, len})) {
+            i--;
+            continue;
+        }
+        int r = emit_run(t, w);
+        len = resolve_length(t, w, len);
+        if (!r)
+            r = take_other(t, w, len);
+        if (r || w->scanned != scanned || w->line == w->end)
+            return r;
+    }
+    return 0;
+}
+
+/* Takes the whole lines of in, and moves it behind them. *carryp is how the line that is not whole ends, if a sample.
+ */
+static int
+take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
+{
+    struct walk w = {
+        .line = in->ptr, .run = in->ptr, .scanned = in->ptr, .batch = SCAN_BATCH, .end = in->ptr + in->len};
+    int r = 0;
+
+    while (w.scanned < w.end && !r) {
+        const char *base = w.scanned;
+        size_t left = (size_t)(w.end - base);
+        struct ss_span batch = {base, left < w.batch ? left : w.batch};
+        size_t n = t->scanner->ends(batch, &w.carry, t->ends);
+        w.scanned += batch.len;
+        w.batch = w.batch < SCAN_BATCH ? 2 * w.batch : SCAN_BATCH;
+        r = take_batch(t, &w, base, n);
+    }
+    if (!r)
+        r = emit_run(t, &w);
+    if (!r)
+        r = t->out->flush(t->out->ctx);
+    in->len -= (size_t)(w.line - in->ptr);
+    in->ptr = w.line;
+    *carryp = w.carry;
+    return r;
+}
+
+/* Takes what follows a NUL at which the body ends. */
+static int
+take_padding(struct text *t, struct ss_span in)
+{
+    int r = text_take_padding(t, in);
+    return r ? r : t->out->flush(t->out->ctx);
+}
+
+/* Adds to the line that is not whole; takes it when it is. */
+static int
+fill_line(struct text *t, struct ss_span *in)
+{
+    bool whole;
+    long n = partial_line_fill(&t->line, *in, t->max_line, &whole);
+    if (n < 0)
+        return (int)n;
+    if (!whole && (size_t)n < in->len)
+        return text_fail(t, SS_LINE_TOO_LONG, too_long, (struct ss_span){NULL, 0});
+    in->ptr += n;
+    in->len -= (size_t)n;
+    if (!whole)
+        return 0;
+
+    int r = text_take_line(t, buffer_span(&t->line.bytes));
+    if (!r)
+        r = t->out->flush(t->out->ctx);
+    partial_line_clear(&t->line);
+    return r;
+}
+
+static int
+text_feed(void *state, struct ss_span in, const struct records *out)
+{
+    struct text *t = state;
+    int r = 0;
+
+    t->out = out;
+    if (t->ending == ENDING_NUL)
+        return take_padding(t, in);
+    while (in.len && !r) {
+        struct scan_carry carry;
+        if (t->line.bytes.len)
+            r = fill_line(t, &in);
+        if (!in.len || r)
+            break;
+        r = take_lines(t, &in, &carry);
+        if (!in.len || r)
+            break;
+        if (is_at_nul(t, in))
+            return take_padding(t, in);
+        if (is_comment_like(in) || in.len > t->max_line)
+            r = fill_line(t, &in);
+        else
+            return partial_line_start(&t->line, in, carry.quoted != 0, carry.escaped != 0);
+    }
+    return r;
+}
+
+static int
+text_end(void *state, const struct records *out)
+{
+    struct text *t = state;
+    struct ss_span none = {NULL, 0};
+    int r = 0;
+
+    t->out = out;
+    if (line_splitter_is_quoted(&t->line.splitter))
+        return text_fail(t, SS_BODY_TRUNCATED, "the body ends inside quotes", none);
+    if (t->line.bytes.len)
+        r = text_take_line(t, buffer_span(&t->line.bytes));
+    if (!r)
+        r = text_emit_held(t);
+    if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)
+        return text_fail(t, SS_BODY_TRUNCATED, "the body ends without # EOF", none);
+    return r ? r : out->flush(out->ctx);
+}
+
+static bool
+text_ends_whole(const void *state)
+{
+    const struct text *t = state;
+    bool marker = t->line.bytes.len == 5 && !memcmp(t->line.bytes.ptr, "# EOF", 5);
+    if (is_openmetrics(t))
+        return marker || t->ending == ENDING_SEEN;
+    return (t->offset + t->block.lines.len > 0 || t->ending == ENDING_PENDING) && !t->line.bytes.len;
+}
+
+static void
+text_free(void *state)
+{
+    struct text *t = state;
+    partial_line_deinit(&t->line);
+    buffer_deinit(&t->scratch);
+    buffer_deinit(&t->block.name);
+    buffer_deinit(&t->block.type);
+    buffer_deinit(&t->block.lines);
+    free(t);
+}
+
+static int
+text_begin(void **statep, const struct format *format, const struct format_settings *settings)
+{
+    struct text *t = malloc(sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    memset(t, 0, offsetof(struct text, ends)); /* what the scanner writes there needs no zeros first */
+    t->format = format;
+    t->scanner = scanner_best();
+    t->error = settings->error;
+    t->resolver = settings->resolver;
+    t->max_line = settings->max_line;
+    t->blocks = is_openmetrics(t) && key_resolver_has_rules(t->resolver);
+    t->line.splitter.openmetrics = is_openmetrics(t);
+    *statep = t;
+    return 0;
+}
+
+#define TEXT(name)                                                                                                     \
+    {                                                                                                                  \
+        name, text_begin, text_feed, text_end, text_ends_whole, text_free                                              \
+    }
+
+const struct format format_text = TEXT("text");
+const struct format format_guess = TEXT("text");
+const struct format format_openmetrics = TEXT("openmetrics");

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One line of a text format: what is it, whose is it, and out with it. Lines are whole here; there is no state but what
+   the next lines may need: the beginnings of the last samples, metadata held back, and the end marker. */
+#include "text.h"
+
+#include "sample.h"
+#include "strict.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int
+text_fail(struct text *t, enum ss_filter_condition condition, const char *what, struct ss_span line)
+{
+    struct ss_filter_error *e = t->error;
+    e->condition = condition;
+    e->offset = t->offset + t->block.lines.len;
+    e->line = t->lfs + (t->block.lines.len ? t->block.lfs : 0) + 1;
+
+    int n = snprintf(e->reason, sizeof(e->reason), "%s", what);
+    if (line.len && n >= 0) {
+        char *out = e->reason + n, *end = e->reason + sizeof(e->reason) - 8;
+        out += sprintf(out, ": ");
+        for (size_t i = 0; i < line.len && i < 48 && line.ptr[i] != '\n' && out < end; i++) {
+            unsigned char c = (unsigned char)line.ptr[i];
+            out += sprintf(out, c < 0x20 || c == 0x7f ? "\\x%02x" : "%c", c);
+        }
+    }
+    return (int)condition;
+}
+
+/* Fails with what the keyer says, if r is a condition. */
+static int
+key_resolver_failed(struct text *t, int r, struct ss_span line)
+{
+    return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->resolver->reason, line) : r;
+}
+
+/* Hands on a record that begins at the line in hand, and steps over it. lfs: how many LFs are in it. */
+static int
+give(struct text *t, const struct record *record, uint64_t lfs)
+{
+    int r = t->out->take(t->out->ctx, record);
+    t->offset += record->bytes.len;
+    t->lfs += lfs;
+    return r;
+}
+
+/* The same for bytes of a fate; hash says more than it where each series has a hash of its own. */
+int
+text_emit_routed(struct text *t, struct ss_span bytes, const struct route *route, uint64_t hash, uint64_t series,
+                 uint64_t lfs)
+{
+    static const uint32_t flags[] = {
+        [ROUTE_BY_HASH] = 0,   [ROUTE_ALL] = RECORD_ALL, [ROUTE_NONE] = RECORD_DROPPED,
+        [ROUTE_BY_LABELS] = 0, [ROUTE_BY_SERIES] = 0,    [ROUTE_METADATA] = RECORD_METADATA,
+    };
+    return give(t, &(struct record){bytes, hash, flags[route->kind], route->family, route->meta, series}, lfs);
+}
+
+static int
+emit_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
+{
+    return give(t, &(struct record){.bytes = bytes, .flags = flags}, lfs);
+}
+
+static uint64_t
+count_lfs(struct ss_span bytes)
+{
+    const char *p = bytes.ptr, *last = bytes.ptr + bytes.len - 1;
+    uint64_t n = 0;
+    if (!bytes.len)
+        return 0;
+    /* Of most there is one, and it is the last byte. */
+    for (; (p = memchr(p, '\n', (size_t)(last - p))) != NULL; p++)
+        n++;
+    return n + (*last == '\n');
+}
+
+/* What a name means; one with escapes is borrowed from the scratch. ptr is NULL if there is no memory. */
+static struct ss_span
+meaning(struct text *t, const struct name *name)
+{
+    t->scratch.len = 0;
+    if (name->escaped && buffer_add(&t->scratch, name->raw))
+        return (struct ss_span){NULL, 0};
+    return name_bytes(name, t->scratch.ptr);
+}
+
+/* Hands on a sample whose name and its fate are known; labels: where they begin, or 0. */
+static int
+emit_sample(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
+            uint64_t lfs)
+{
+    uint64_t hash = route->hash;
+    if (route_is_by_series(route)) {
+        int r = key_resolver_hash_text(t->resolver, route, name, line, labels, &hash);
+        if (r)
+            return key_resolver_failed(t, r, line);
+    }
+    return text_emit_routed(t, line, route, hash, 1, lfs);
+}
+
+int
+text_emit_like(struct text *t, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs)
+{
+    size_t labels = prefix->labels;
+    if (!labels && route_is_by_series(&prefix->route))
+        labels = sample_labels(line, prefix->len, is_openmetrics(t));
+    return emit_sample(t, line, &prefix->route, prefix->name, labels, lfs);
+}
+
+static int
+take_sample(struct text *t, struct ss_span line)
+{
+    struct sample sample;
+    struct route route;
+    uint64_t lfs = count_lfs(line);
+
+    if (lfs > (line.ptr[line.len - 1] == '\n')) {
+        const char *wrong = strict_sample(line, is_openmetrics(t));
+        if (wrong)
+            return text_fail(t, SS_NO_EXPOSITION, wrong, line);
+    }
+    /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
+    if (t->current && prefix_matches(line, t->current))
+        return text_emit_like(t, line, t->current, lfs);
+    t->current = prefix_cache_lookup(&t->prefixes, line);
+    if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
+        return text_emit_like(t, line, t->current, lfs);
+
+    const char *what = sample_read(line, is_openmetrics(t), &sample);
+    if (what)
+        return text_fail(t, SS_NO_EXPOSITION, what, line);
+    struct ss_span name = meaning(t, &sample.name);
+    int r = name.ptr ? key_resolver_sample(t->resolver, name, &route) : -ENOMEM;
+    if (r)
+        return key_resolver_failed(t, r, line);
+    if (!t->current && sample.prefix_len && !sample.name.escaped)
+        t->current = prefix_cache_insert(&t->prefixes, (struct ss_span){line.ptr, sample.prefix_len}, name, &route);
+    return emit_sample(t, line, &route, name, sample.labels, lfs);
+}
+
+/* A # EOF in a body that is not known to be OpenMetrics: whose it is depends on whether anything follows. */
+static int
+resolve_marker(struct text *t, uint32_t flags)
+{
+    t->ending = ENDING_OPEN;
+    return emit_flagged(t, (struct ss_span){"# EOF\n", t->marker_lf ? 6 : 5}, flags, t->marker_lf);
+}
+
+static int
+take_marker(struct text *t, struct ss_span line)
+{
+    if (is_openmetrics(t)) {
+        t->ending = ENDING_SEEN;
+        return emit_flagged(t, line, RECORD_ALL, count_lfs(line));
+    }
+    if (t->format == &format_guess) {
+        t->ending = ENDING_PENDING;
+        t->marker_lf = line.len == 6;
+        return 0;
+    }
+    return emit_flagged(t, line, RECORD_UNKEYED, 1);
+}
+
+static int
+emit_metadata(struct text *t, struct ss_span lines, struct ss_span name, struct ss_span type, uint64_t lfs)
+{
+    struct route route;
+    int r = key_resolver_meta(t->resolver, name, type, &route);
+    if (r)
+        return key_resolver_failed(t, r, lines);
+    if (route.kind == ROUTE_METADATA && (t->waiting += lines.len + CORE_WAITING_OVERHEAD) > CORE_MAX_NAME_BYTES)
+        return text_fail(t, SS_TOO_MANY, "metadata of families that part, 32 MiB of them before it", lines);
+    /* The samples behind it may be another family's now than they were before. */
+    if (key_resolver_depends_on_meta(t->resolver))
+        prefix_cache_clear(&t->prefixes);
+    return text_emit_routed(t, lines, &route, route.hash, 0, lfs);
+}
+
+/* Gives out the block, whose memory is then free for the next. */
+static int
+give_block(struct text *t)
+{
+    struct block *b = &t->block;
+    struct ss_span lines = buffer_span(&b->lines);
+    if (!lines.len)
+        return 0;
+    b->lines.len = 0;
+    int r = emit_metadata(t, lines, buffer_span(&b->name), buffer_span(&b->type), b->lfs);
+    return r ? r : t->out->flush(t->out->ctx);
+}
+
+static int
+add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss_span type)
+{
+    struct block *b = &t->block;
+    int r = 0;
+    if (b->lines.len && !spans_equal(buffer_span(&b->name), name))
+        r = give_block(t);
+    if (!r && b->lines.len > t->max_line)
+        return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family, longer than max_line", line);
+    if (!r && !b->lines.len) {
+        b->name.len = b->type.len = b->lfs = 0;
+        r = buffer_add(&b->name, name);
+    }
+    if (!r && type.len) {
+        b->type.len = 0;
+        r = buffer_add(&b->type, type);
+    }
+    if (!r)
+        r = buffer_add(&b->lines, line);
+    b->lfs += count_lfs(line);
+    return r;
+}
+
+static int
+take_meta(struct text *t, struct ss_span line, const struct comment *comment)
+{
+    struct ss_span name = meaning(t, &comment->name);
+    if (!name.ptr)
+        return -ENOMEM;
+    return t->blocks ? add_to_block(t, line, name, comment->type)
+                     : emit_metadata(t, line, name, comment->type, count_lfs(line));
+}
+
+static int
+take_comment(struct text *t, struct ss_span line)
+{
+    struct comment comment;
+    const char *what = comment_read(line, is_openmetrics(t), &comment);
+    if (what)
+        return text_fail(t, SS_NO_EXPOSITION, what, line);
+    if (comment.kind == COMMENT_META)
+        return take_meta(t, line, &comment);
+    int r = give_block(t);
+    if (r)
+        return r;
+    return comment.kind == COMMENT_EOF ? take_marker(t, line) : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
+}
+
+int
+text_take_line(struct text *t, struct ss_span line)
+{
+    if (t->ending == ENDING_SEEN)
+        return text_fail(t, SS_NO_EXPOSITION, "text after # EOF", line);
+    if (t->ending == ENDING_PENDING) {
+        int r = resolve_marker(t, RECORD_UNKEYED);
+        if (r)
+            return r;
+    }
+
+    size_t blanks = 0;
+    if (!is_openmetrics(t))
+        while (blanks < line.len && (line.ptr[blanks] == ' ' || line.ptr[blanks] == '\t'))
+            blanks++;
+    char first = blanks < line.len ? line.ptr[blanks] : '\n';
+    if (first == '#') {
+        t->current = NULL;
+        return take_comment(t, line);
+    }
+    int r = give_block(t);
+    if (r)
+        return r;
+    if (first != '\n')
+        return take_sample(t, line);
+    t->current = NULL;
+    return is_openmetrics(t) ? text_fail(t, SS_NO_EXPOSITION, "a blank line", line)
+                             : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
+}
+
+int
+text_take_padding(struct text *t, struct ss_span in)
+{
+    static const char padding[] = " \t\r\n"; /* and its NUL */
+    size_t n = 0;
+    int r = 0;
+
+    if (t->ending == ENDING_PENDING)
+        r = resolve_marker(t, RECORD_UNKEYED);
+    t->ending = ENDING_NUL;
+    t->current = NULL;
+    while (n < in.len && memchr(padding, in.ptr[n], sizeof(padding)))
+        n++;
+    if (!r && n)
+        r = emit_flagged(t, (struct ss_span){in.ptr, n}, RECORD_UNKEYED, count_lfs((struct ss_span){in.ptr, n}));
+    if (!r && n < in.len)
+        return text_fail(t, SS_NO_EXPOSITION, "more text after a NUL, at which the scraper takes the body to end",
+                         (struct ss_span){NULL, 0});
+    return r;
+}
+
+int
+text_emit_held(struct text *t)
+{
+    int r = give_block(t);
+    return r || t->ending != ENDING_PENDING ? r : resolve_marker(t, RECORD_ALL);
+}

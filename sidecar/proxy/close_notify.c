@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "close_notify.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+
+/* Between watch and context, of which either may go first. The context owns it. */
+struct close_notify_link {
+    struct close_notify *watch; /* NULL: it is gone */
+};
+
+static void
+free_link(void *parent, void *data, CRYPTO_EX_DATA *ex, int index, long argl, void *argp)
+{
+    struct close_notify_link *link = data;
+    (void)parent, (void)ex, (void)index, (void)argl, (void)argp;
+    if (link && link->watch)
+        link->watch->link = NULL;
+    free(link);
+}
+
+/* Where a context has its link; below 0 for want of memory. */
+static int
+link_index(void)
+{
+    static int index = -1;
+    if (index < 0)
+        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_link);
+    return index;
+}
+
+static void
+on_info(const SSL *ssl, int what, int alert)
+{
+    const struct close_notify_link *link = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), link_index());
+    if (link && link->watch && what == SSL_CB_READ_ALERT && (alert & 0xff) == SSL_AD_CLOSE_NOTIFY)
+        link->watch->missing = false;
+}
+
+int
+close_notify_watch(struct close_notify *watch, SSL_CTX *ctx)
+{
+    close_notify_leave(watch);
+    struct close_notify_link *link = calloc(1, sizeof(*link));
+    if (!link || link_index() < 0 || !SSL_CTX_set_ex_data(ctx, link_index(), link)) {
+        free(link);
+        return -ENOMEM;
+    }
+    link->watch = watch;
+    watch->link = link;
+    watch->missing = true;
+    SSL_CTX_set_info_callback(ctx, on_info);
+    return 0;
+}
+
+void
+close_notify_leave(struct close_notify *watch)
+{
+    if (watch->link)
+        watch->link->watch = NULL;
+    watch->link = NULL;
+}

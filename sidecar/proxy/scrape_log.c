@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scrape_log.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static_assert((int)OUTCOMES <= (int)SUMMARY_FAILURES, "each outcome is a kind of failure");
+
+static void
+add_field(struct scrape_line *line, struct log_field field)
+{
+    line->fields[line->n++] = field;
+}
+
+/* A line of a kind, if there are not too many of them. */
+static struct scrape_line
+line_of(struct summary *summary, size_t kind, enum log_level level)
+{
+    struct scrape_line line = {.level = level};
+    uint64_t suppressed = 0;
+    if (!summary_admit(summary, kind, &suppressed))
+        line.level = LOG_DEBUG;
+    else if (suppressed)
+        add_field(&line, log_number("suppressed", (double)suppressed));
+    return line;
+}
+
+/* Whether a failure is the endpoint's. A scraper's says nothing of it. */
+static bool
+is_of_endpoint(enum outcome outcome)
+{
+    return outcome != OUTCOME_OK && outcome != OUTCOME_BAD_REQUEST && outcome != OUTCOME_CLIENT_GONE;
+}
+
+struct scrape_line
+scrape_log_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool first)
+{
+    struct summary *summary = telemetry_summary(telemetry, endpoint);
+    struct scrape_line line = {.level = outcomes[outcome].level};
+
+    if (!summary)
+        return line;
+    if (outcome != OUTCOME_OK) {
+        summary->failed += is_of_endpoint(outcome);
+        return line_of(summary, outcome, line.level);
+    }
+    if (summary->failed) {
+        line = line_of(summary, SUMMARY_RECOVERED, LOG_INFO);
+        add_field(&line, log_number("recovered_after", (double)summary->failed));
+        summary->failed = 0;
+    } else if (first) {
+        line = line_of(summary, SUMMARY_FIRST, LOG_INFO);
+        add_field(&line, log_text("note", "the first scrape of this shard"));
+    }
+    return line;
+}
+
+struct scrape_line
+scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool over_budget)
+{
+    struct summary *summary = telemetry_summary(telemetry, endpoint);
+    enum log_level level = over_budget ? LOG_WARN : outcomes[outcome].level;
+
+    if (!summary || (!over_budget && outcome == OUTCOME_OK))
+        return (struct scrape_line){.level = level};
+    return line_of(summary, over_budget ? (size_t)SUMMARY_OUTGROWN : (size_t)outcome, level);
+}
+
+void
+scrape_log_minute(const struct log *log, struct telemetry *telemetry)
+{
+    for (struct telemetry_endpoint *e = telemetry->endpoints; e < telemetry->endpoints + telemetry->n_endpoints; e++) {
+        const struct summary *s = &e->summary;
+        if (s->scrapes)
+            log_info(log, "summary", log_text("endpoint", e->name), log_number("scrapes", (double)s->scrapes),
+                     log_number("failures", (double)s->failures), log_number("bytes_in", (double)s->bytes_in),
+                     log_number("bytes_out", (double)s->bytes_out),
+                     log_number("seconds_mean", s->seconds / (double)s->scrapes), log_number("seconds_max", s->slowest),
+                     log_number("lines_suppressed", (double)s->suppressed));
+        summary_begin(&e->summary);
+    }
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "file_watch.h"
+
+#include "service/config/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    QUIET_MS = 1000,
+    WAIT_MOST_MS = 5000,
+    LINKS_MAX = 40, /* on the way to a file, as many as Linux follows */
+    /* More of a file is not looked at. No secret and no certificate is as large. */
+    CONTENT_MAX = 4 * 1024 * 1024,
+    FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
+                    IN_MOVE_SELF | IN_ONLYDIR,
+    /* For a file that is mounted by itself: its folder hears nothing of what is done to it elsewhere. */
+    FILE_EVENTS = IN_CLOSE_WRITE | IN_ATTRIB,
+};
+
+struct content {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+};
+
+struct watched {
+    char *path;
+    struct content content;
+    struct timespec newest; /* of the file and of the links to it: when the last came to where it is */
+};
+
+struct file_watch {
+    struct event_base *base;
+    void (*changed)(void *ctx, const char *path);
+    void *ctx;
+    struct watched *files;
+    size_t n_files;
+    char **names; /* in the folders that are watched: of all else in them no notice is taken */
+    size_t n_names;
+    int fd; /* inotify's, or -1 */
+    struct event *readable, *quiet;
+    bool waits;    /* something has changed, and quiet runs */
+    int64_t first; /* when it did, by now_ms() */
+    int error;     /* of what could not be watched */
+};
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Contents. */
+
+/* Which file it is, and of when: of one that cannot be read. */
+static struct content
+identify(const struct stat *st)
+{
+    struct content content = {{0}};
+    const struct {
+        dev_t device;
+        ino_t inode;
+        struct timespec time;
+    } identity = {st->st_dev, st->st_ino, st->st_mtim};
+    static_assert(sizeof(identity) <= sizeof(content.digest), "it is kept in the place of a digest");
+    memcpy(content.digest, &identity, sizeof(identity));
+    return content;
+}
+
+/* Digests what is in a file. Only a regular file is opened: a fifo's writer would find a reader who goes away again. */
+static struct content
+read_content(const char *path)
+{
+    struct content content = {{0}};
+    struct stat st;
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        return content;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return identify(&st);
+    size_t size = (size_t)(st.st_size < CONTENT_MAX ? st.st_size : CONTENT_MAX) + 1, n = 0;
+    unsigned char *bytes = malloc(size);
+    ssize_t got = 0;
+
+    while (bytes && n < size && (got = read(fd, bytes + n, size - n)) > 0)
+        n += (size_t)got;
+    if (bytes && got >= 0)
+        SHA256(bytes, n, content.digest);
+    if (bytes)
+        OPENSSL_cleanse(bytes, size);
+    free(bytes);
+    close(fd);
+    return content;
+}
+
+/* The first file whose content is not what it was, or NULL. */
+static const struct watched *
+find_changed(const struct file_watch *w)
+{
+    for (const struct watched *f = w->files; f < w->files + w->n_files; f++) {
+        struct content now = read_content(f->path);
+        if (memcmp(&now, &f->content, sizeof(now)) != 0)
+            return f;
+    }
+    return NULL;
+}
+
+/* Folders. */
+
+static bool
+has_name(const struct file_watch *w, const char *name)
+{
+    for (size_t i = 0; i < w->n_names; i++)
+        if (!strcmp(w->names[i], name))
+            return true;
+    return false;
+}
+
+static void
+add_name(struct file_watch *w, const char *name)
+{
+    if (has_name(w, name))
+        return;
+    char **names = realloc(w->names, (w->n_names + 1) * sizeof(*names));
+    if (names)
+        w->names = names;
+    if (!names || !(names[w->n_names] = strdup(name)))
+        w->error = -ENOMEM;
+    else
+        w->n_names++;
+}
+
+static void
+add_watch(struct file_watch *w, const char *path, uint32_t events)
+{
+    if (inotify_add_watch(w->fd, path, events) < 0 && errno != ENOENT)
+        w->error = -errno;
+}
+
+/* Watches the folder that a path's last component is in. */
+static void
+watch_folder_of(struct file_watch *w, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".";
+    if (slash)
+        snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    add_name(w, slash ? slash + 1 : path);
+    add_watch(w, folder, FOLDER_EVENTS);
+}
+
+/* Puts what a link stands for in the place of the path's first len bytes, which are the link. */
+static bool
+follow(char path[PATH_MAX], size_t len)
+{
+    char link[PATH_MAX], target[PATH_MAX], whole[PATH_MAX];
+    snprintf(link, sizeof(link), "%.*s", (int)len, path);
+    ssize_t n = readlink(link, target, sizeof(target) - 1);
+    if (n < 0)
+        return false;
+    target[n] = 0;
+    const char *slash = strrchr(link, '/');
+    int folder = *target == '/' || !slash ? 0 : (int)(slash - link) + 1;
+    if (snprintf(whole, sizeof(whole), "%.*s%s%s", folder, link, target, path + len) >= (int)sizeof(whole))
+        return false;
+    strcpy(path, whole);
+    return true;
+}
+
+/* The length of a path up to the end of the component that begins at or behind its byte `at`. */
+static size_t
+component_end(const char *path, size_t at)
+{
+    at += strspn(path + at, "/");
+    return at + strcspn(path + at, "/");
+}
+
+static bool
+is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* Watches each folder on the way to a file in which another way, or another file, can be put. */
+static void
+watch_way(struct file_watch *w, struct watched *file)
+{
+    char path[PATH_MAX], prefix[PATH_MAX];
+    struct stat st;
+    int links = 0;
+
+    file->newest = (struct timespec){0, 0};
+    if (snprintf(path, sizeof(path), "%s", file->path) >= (int)sizeof(path))
+        return; /* nobody can open it */
+    for (size_t end = component_end(path, 0); end; end = component_end(path, end)) {
+        snprintf(prefix, sizeof(prefix), "%.*s", (int)end, path);
+        bool there = !lstat(prefix, &st), link = there && S_ISLNK(st.st_mode), last = !path[end];
+        if (!there || link || last)
+            watch_folder_of(w, prefix);
+        if (there && (link || last) && is_before(&file->newest, &st.st_ctim))
+            file->newest = st.st_ctim;
+        if (!there || (last && !link))
+            break;
+        if (link && (links++ == LINKS_MAX || !follow(path, end)))
+            return;
+        end = link ? 0 : end;
+    }
+    add_watch(w, path, FILE_EVENTS);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *ctx);
+
+static void
+stop(struct file_watch *w)
+{
+    if (w->readable)
+        event_free(w->readable);
+    if (w->fd >= 0)
+        close(w->fd);
+    for (size_t i = 0; i < w->n_names; i++)
+        free(w->names[i]);
+    free(w->names);
+    w->readable = NULL;
+    w->fd = -1;
+    w->names = NULL;
+    w->n_names = 0;
+}
+
+/* Watches the ways to all files as they are now. */
+static void
+start(struct file_watch *w)
+{
+    stop(w);
+    w->error = 0;
+    if (!w->n_files)
+        return;
+    w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (w->fd < 0) {
+        w->error = -errno;
+        return;
+    }
+    for (size_t i = 0; i < w->n_files; i++)
+        watch_way(w, &w->files[i]);
+    w->readable = event_new(w->base, w->fd, EV_READ | EV_PERSIST, on_readable, w);
+    if (!w->readable || event_add(w->readable, NULL))
+        w->error = -ENOMEM;
+}
+
+/* Changes. */
+
+static void
+wait_for_quiet(struct file_watch *w)
+{
+    int64_t now = now_ms();
+    if (!w->waits)
+        w->first = now;
+    int64_t left = w->first + WAIT_MOST_MS - now, wait = left < QUIET_MS ? left : QUIET_MS;
+    const struct timeval tv = {wait > 0 ? wait / 1000 : 0, wait > 0 ? wait % 1000 * 1000 : 0};
+    w->waits = true;
+    evtimer_add(w->quiet, &tv);
+}
+
+/* Reads what inotify has to tell. Whether it may concern one of the files. */
+static bool
+read_events(struct file_watch *w)
+{
+    alignas(struct inotify_event) char bytes[4096];
+    bool concerns = false;
+    ssize_t n;
+    while (w->fd >= 0 && (n = read(w->fd, bytes, sizeof(bytes))) > 0) {
+        for (const char *at = bytes; at < bytes + n;) {
+            const struct inotify_event *e = (const void *)at;
+            concerns |= !e->len || has_name(w, e->name);
+            at += sizeof(*e) + e->len;
+        }
+    }
+    return concerns;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+    struct file_watch *w = ctx;
+    (void)fd, (void)what;
+    if (read_events(w))
+        wait_for_quiet(w);
+}
+
+/* The ways may be others now, whether the contents are or not. */
+static void
+on_quiet(evutil_socket_t fd, short what, void *ctx)
+{
+    struct file_watch *w = ctx;
+    (void)fd, (void)what;
+    w->waits = false;
+    start(w);
+    const struct watched *f = find_changed(w);
+    if (f || w->error)
+        w->changed(w->ctx, f ? f->path : "");
+}
+
+int
+file_watch_new(struct file_watch **watchp, struct event_base *base, void (*changed)(void *ctx, const char *path),
+               void *ctx)
+{
+    struct file_watch *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    *w = (struct file_watch){.base = base, .changed = changed, .ctx = ctx, .fd = -1};
+    w->quiet = evtimer_new(base, on_quiet, w);
+    if (!w->quiet) {
+        file_watch_free(w);
+        return -ENOMEM;
+    }
+    *watchp = w;
+    return 0;
+}
+
+void
+file_watch_begin(struct file_watch *w)
+{
+    if (!w)
+        return;
+    read_events(w);
+    evtimer_del(w->quiet);
+    w->waits = false;
+}
+
+static void
+forget_files(struct watched *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(files[i].path);
+    free(files);
+}
+
+static bool
+has_file(const struct watched *files, size_t n, const char *path)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(files[i].path, path))
+            return true;
+    return false;
+}
+
+/* Puts other files in the place of those that are watched. 0 or -ENOMEM. */
+static int
+take_files(struct file_watch *w, const struct string_list *files)
+{
+    w->n_files = 0;
+    w->files = calloc(files->n + 1, sizeof(*w->files));
+    for (size_t i = 0; i < files->n && w->files; i++)
+        if ((w->files[w->n_files].path = strdup(files->items[i])) != NULL)
+            w->n_files++;
+    return w->n_files == files->n ? 0 : -ENOMEM;
+}
+
+int
+file_watch_set(struct file_watch *w, const struct string_list *files, const struct timespec *begun)
+{
+    bool disturbed = read_events(w), any = disturbed;
+    struct watched *before = w->files;
+    size_t n_before = w->n_files;
+    int r = take_files(w, files);
+
+    start(w);
+    /* What changed while it was read may have been read as it was before: its content is not known. */
+    for (size_t i = 0; i < w->n_files; i++) {
+        struct watched *f = &w->files[i];
+        if (!disturbed && (has_file(before, n_before, f->path) || is_before(&f->newest, begun)))
+            f->content = read_content(f->path);
+        else
+            any = true;
+    }
+    if (any)
+        wait_for_quiet(w);
+    forget_files(before, n_before);
+    return r ? r : w->error;
+}
+
+void
+file_watch_free(struct file_watch *w)
+{
+    if (!w)
+        return;
+    stop(w);
+    forget_files(w->files, w->n_files);
+    if (w->quiet)
+        event_free(w->quiet);
+    free(w);
+}

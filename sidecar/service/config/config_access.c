@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of who may come in at a listener, and of what a service is shown. They are read with the configuration, so
+   that a bad one changes nothing. */
+#include "config_build.h"
+
+#include "config_value.h"
+#include "service/access/access_policy.h"
+#include "service/access/secrets.h"
+#include "service/access/tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The settings of a listener, by their place in config.def. */
+struct rows {
+    int certificate, key, client_ca, client_names, basic_auth, bearer_token, networks;
+};
+
+#define ROWS(section)                                                                                                  \
+    {                                                                                                                  \
+        SETTING_##section##_tls_certificate, SETTING_##section##_tls_key, SETTING_##section##_tls_client_ca,           \
+            SETTING_##section##_tls_client_names, SETTING_##section##_basic_auth_file,                                 \
+            SETTING_##section##_bearer_token_file, SETTING_##section##_allow_networks                                  \
+    }
+
+static void *
+field_of(const struct builder *b, int setting)
+{
+    return (char *)b->config + settings[setting].offset;
+}
+
+/* A file's name, or NULL if the setting is off; the place in hand becomes its own. */
+static const char *
+file_at(struct builder *b, int setting)
+{
+    const char *file = *(char **)field_of(b, setting);
+    builder_at(b, NULL, setting);
+    return file && *file && strcmp(file, "off") != 0 ? file : NULL;
+}
+
+/* Whether a list says that all are meant. */
+static bool
+is_any(const struct string_list *list)
+{
+    return list->n == 1 && !strcmp(list->items[0], "any");
+}
+
+static void
+mistake(struct builder *b, int setting, const char *file, const char *reason)
+{
+    builder_at(b, NULL, setting);
+    builder_error(b, "%s: %s: %s", settings[setting].name, file, reason);
+    builder_mistake_was_of_file(b);
+}
+
+static void
+open_tls(struct builder *b, const struct rows *rows, struct access_policy *policy)
+{
+    const int parts[] = {
+        [TLS_CERTIFICATE] = rows->certificate, [TLS_KEY] = rows->key, [TLS_CLIENT_CA] = rows->client_ca};
+    struct tls_settings tls = {.certificate = file_at(b, rows->certificate)};
+    struct tls_error error;
+
+    tls.key = file_at(b, rows->key);
+    if (!tls.certificate != !tls.key) {
+        builder_at_either(b, NULL, rows->certificate, rows->key);
+        builder_error(b, "tls_certificate and tls_key are right together only");
+    }
+    tls.client_ca = file_at(b, rows->client_ca);
+    if (tls.client_ca && !tls.certificate)
+        builder_error(b, "tls_client_ca needs tls_certificate: without TLS no client shows a certificate");
+    if (!tls.certificate || !tls.key)
+        return;
+    /* Who probes the health of a Pod has no certificate to show. The others are refused by their request. */
+    tls.client_may_have_none = rows->certificate == SETTING_admin_tls_certificate;
+    policy->certificate = tls.client_ca;
+    if (tls_new(&policy->tls, &tls, &error)) {
+        int setting = parts[error.part];
+        mistake(b, setting, *(char **)field_of(b, setting), error.reason);
+    }
+}
+
+static void
+copy_names(struct builder *b, const struct rows *rows, struct access_policy *policy)
+{
+    const struct string_list *names = field_of(b, rows->client_names);
+    if (is_any(names))
+        return;
+    bool has_ca = file_at(b, rows->client_ca);
+    builder_at(b, NULL, rows->client_names);
+    if (!has_ca)
+        builder_error(b, "tls_client_names needs tls_client_ca, or the names prove nothing");
+    policy->client_names.items = calloc(names->n, sizeof(*names->items));
+    b->out_of_memory |= !policy->client_names.items;
+    for (size_t i = 0; i < names->n && !b->out_of_memory; i++)
+        if ((policy->client_names.items[i] = builder_copy(b, names->items[i])) != NULL)
+            policy->client_names.n++;
+}
+
+static void
+copy_networks(struct builder *b, const struct rows *rows, struct access_policy *policy)
+{
+    const struct string_list *networks = field_of(b, rows->networks);
+    if (is_any(networks))
+        return;
+    policy->networks = calloc(networks->n, sizeof(*policy->networks));
+    b->out_of_memory |= !policy->networks;
+    for (size_t i = 0; i < networks->n && !b->out_of_memory; i++) {
+        if (!strcmp(networks->items[i], "any")) {
+            builder_at_value(b, rows->networks, i, 0);
+            builder_error(b, "any is right alone only");
+        }
+        policy->n_networks += !network_read(&policy->networks[i], networks->items[i]);
+    }
+}
+
+static void
+read_credentials(struct builder *b, const struct rows *rows, struct access_policy *policy)
+{
+    struct passwords_error error;
+    const char *wrong, *file = file_at(b, rows->basic_auth);
+    if (file && passwords_read(&policy->passwords, file, &error)) {
+        if (error.line) {
+            builder_error(b, "%s: %s:%d: %s", settings[rows->basic_auth].name, file, error.line, error.reason);
+            builder_mistake_was_of_file(b);
+        } else {
+            mistake(b, rows->basic_auth, file, error.reason);
+        }
+    }
+    file = file_at(b, rows->bearer_token);
+    if (file && secret_read_line(&policy->token, file, &wrong))
+        mistake(b, rows->bearer_token, file, wrong);
+}
+
+static struct access_policy *
+make_access_policy(struct builder *b, const struct rows *rows)
+{
+    struct access_policy *policy = access_policy_new();
+    if (!policy) {
+        b->out_of_memory = true;
+        return NULL;
+    }
+    open_tls(b, rows, policy);
+    copy_names(b, rows, policy);
+    copy_networks(b, rows, policy);
+    read_credentials(b, rows, policy);
+    return policy;
+}
+
+void
+check_access_policies(struct builder *b)
+{
+    static const struct rows web = ROWS(web), admin = ROWS(admin);
+    b->config->web_access = make_access_policy(b, &web);
+    b->config->admin_access = make_access_policy(b, &admin);
+}
+
+/* What a service is shown. */
+
+/* Whether a file of an endpoint, which is read when it is needed, can be read at all; true too if there is none. */
+static bool
+can_read(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
+{
+    const char *wrong;
+    builder_at(b, e, setting);
+    if (!strcmp(file, none))
+        return false;
+    FILE *f = secret_open(file, &wrong);
+    if (f) {
+        fclose(f);
+        return true;
+    }
+    builder_error(b, "%s: %s: %s", settings[setting].key, file, wrong);
+    builder_mistake_was_of_file(b);
+    return true;
+}
+
+static void
+check_server_name(struct builder *b, struct endpoint *e)
+{
+    builder_at(b, e, SETTING_ENDPOINT_tls_server_name);
+    if (!strcmp(e->tls_server_name, "off") || !e->url.url)
+        return;
+    if (value_check_param(e->tls_server_name)) {
+        builder_error(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
+        return;
+    }
+    if (!e->url.tls) {
+        builder_error(b, "tls_server_name is for an https:// upstream");
+        return;
+    }
+    int r = url_set_server_name(&e->url, e->tls_server_name);
+    b->out_of_memory |= r < 0;
+    if (r > 0)
+        builder_error(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
+}
+
+/* The certificate that the service is shown, and the authorities that its own has to be of. libcurl reads them when it
+   connects. */
+static void
+check_pair(struct builder *b, struct endpoint *e)
+{
+    size_t mistakes = b->n_errors;
+    struct tls_error error;
+    struct tls_settings tls = {NULL, NULL, NULL, false};
+
+    if (can_read(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
+        tls.client_ca = e->tls_ca;
+    if (can_read(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
+        tls.certificate = e->tls_certificate;
+    if (can_read(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
+        tls.key = e->tls_key;
+    builder_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
+    if (!tls.certificate != !tls.key)
+        builder_error(b, "tls_certificate and tls_key are right together only");
+    if (b->n_errors > mistakes || (!tls.client_ca && !tls.certificate) ||
+        !tls_check(&tls, &e->certificate_expiry, &error))
+        return;
+    int setting = error.part == TLS_CLIENT_CA ? SETTING_ENDPOINT_tls_ca
+                  : error.part == TLS_KEY     ? SETTING_ENDPOINT_tls_key
+                                              : SETTING_ENDPOINT_tls_certificate;
+    builder_at(b, e, setting);
+    builder_error(b, "%s: %s: %s", settings[setting].key, *(char **)((char *)e + settings[setting].offset),
+                  error.reason);
+}
+
+void
+check_upstream_files(struct builder *b, struct endpoint *e)
+{
+    const char *wrong;
+    check_pair(b, e);
+    check_server_name(b, e);
+    b->out_of_memory |= e->url.tls && tls_begin();
+    builder_at(b, e, SETTING_ENDPOINT_authorization_file);
+    if (strcmp(e->authorization_file, "off") != 0 &&
+        secret_read_line(&e->authorization, e->authorization_file, &wrong)) {
+        builder_error(b, "authorization_file: %s: %s", e->authorization_file, wrong);
+        builder_mistake_was_of_file(b);
+    }
+}

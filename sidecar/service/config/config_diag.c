@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mistakes and their places: FILE:LINE:COLUMN: what is wrong; and below it the line, with a caret under the place. */
+#include "config_build.h"
+
+#include "service/base/utf8.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes of a long line, and those before the place in them */
+
+static bool
+begins_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+static void
+hide(char *from, const char *to)
+{
+    while (from < to)
+        *from++ = '*';
+}
+
+/* Hides what stands between // (or the value's beginning) and the last @, and what is behind the ? of a URL or path: a
+   mistake about a secret is no place for it. */
+static void
+hide_secrets(char *line)
+{
+    char *at = strrchr(line, '@'), *slashes = strstr(line, "//"), *path = strchr(line, '/');
+    char *query = path ? strchr(path, '?') : NULL, *value = line + strcspn(line, "=:");
+
+    if (at && slashes && slashes < at)
+        hide(slashes + 2, at);
+    else if (at)
+        hide(value < at ? value + 1 + strspn(value + 1, " \t") : line, at);
+    if (query)
+        hide(query + 1, line + strlen(line));
+}
+
+/* Prints a line, or so much of it as is of use, and a caret under a byte of it. */
+static void
+print_excerpt(FILE *out, char *line, size_t at)
+{
+    size_t len = strlen(line);
+    while (len && strchr("\r\n", line[len - 1]))
+        len--;
+    size_t from = at > SHOWN_BEFORE && len > SHOWN ? at - SHOWN_BEFORE : 0;
+    size_t to = len - from > SHOWN ? from + SHOWN : len;
+    const char *cut = from ? "..." : "";
+
+    line[len] = 0;
+    hide_secrets(line);
+    if (!from && at >= utf8_mark_len(line))
+        from = utf8_mark_len(line);
+    while (from < at && !begins_character(line[from]))
+        from++;
+    while (to < len && !begins_character(line[to]))
+        to++;
+    for (size_t i = from; i < to; i++)
+        if (iscntrl((unsigned char)line[i]))
+            line[i] = line[i] == '\t' ? ' ' : '?';
+
+    fprintf(out, "    %s%.*s%s\n    %s", cut, (int)(to - from), line + from, to < len ? "..." : "", *cut ? "   " : "");
+    for (size_t i = from; i < at; i++)
+        if (begins_character(line[i]))
+            fputc(' ', out);
+    fputs("^\n", out);
+}
+
+void
+builder_begin_error(struct builder *b)
+{
+    b->n_errors++;
+    b->n_of_flags += b->at.flag || !b->path;
+    if (b->at.flag)
+        fprintf(b->errors, "%s: ", b->at.flag);
+    else if (b->at.line)
+        fprintf(b->errors, "%s:%d:%zu: ", b->path, b->at.line, b->at.column);
+    else if (b->of)
+        fprintf(b->errors, "[endpoint %s]: ", b->of->name);
+}
+
+void
+builder_end_error(struct builder *b)
+{
+    fputc('\n', b->errors);
+    if (b->at.flag || !b->at.line || (size_t)b->at.line > b->lines.n)
+        return;
+    char *line = builder_copy(b, b->lines.items[b->at.line - 1]);
+    if (line)
+        print_excerpt(b->errors, line, b->at.column - 1);
+    free(line);
+}
+
+void
+builder_mistake_was_of_file(struct builder *b)
+{
+    b->n_of_flags -= b->at.flag || !b->path;
+}
+
+void
+builder_error(struct builder *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    builder_begin_error(b);
+    vfprintf(b->errors, format, args);
+    builder_end_error(b);
+    va_end(args);
+}
+
+void
+builder_at_nowhere(struct builder *b)
+{
+    b->at = (struct source_place){0};
+    b->of = NULL;
+}
+
+static const struct source_map *
+origin_of(const struct builder *b, const struct endpoint *e)
+{
+    return e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
+}
+
+static bool
+is_given(const struct source_place *place)
+{
+    return place->flag || place->line;
+}
+
+bool
+builder_is_given(const struct builder *b, const struct endpoint *e, int setting)
+{
+    return is_given(&origin_of(b, e)->settings[setting]);
+}
+
+void
+builder_at(struct builder *b, const struct endpoint *e, int setting)
+{
+    const struct source_map *o = origin_of(b, e);
+    b->at = is_given(&o->settings[setting]) ? o->settings[setting] : o->section;
+    b->of = e;
+}
+
+void
+builder_at_either(struct builder *b, const struct endpoint *e, int setting, int other)
+{
+    builder_at(b, e, is_given(&origin_of(b, e)->settings[setting]) ? setting : other);
+}
+
+void
+builder_at_value(struct builder *b, int setting, size_t i, size_t offset)
+{
+    b->at = b->lists[setting].items[i];
+    b->of = NULL;
+    if (b->at.flag || !b->at.line)
+        return;
+    const char *text = b->lines.items[b->at.line - 1] + b->at.column - 1;
+    bool quoted = *text == '"';
+    size_t at = quoted;
+    for (; offset; offset--)
+        at += quoted && text[at] == '"' ? 2 : 1;
+    b->at.column += at;
+}

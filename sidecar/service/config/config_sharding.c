@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration says of [sharding] and [rules], as a whole: made into what the library takes. */
+#include "config_build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct ss_span
+span_of(const char *text)
+{
+    return (struct ss_span){text, strlen(text)};
+}
+
+/* Rules. */
+
+static const struct {
+    int setting;
+    enum ss_action action;
+} actions[] = {
+    {SETTING_keep, SS_ACTION_KEEP},         {SETTING_drop, SS_ACTION_DROP},   {SETTING_replicate, SS_ACTION_REPLICATE},
+    {SETTING_colocate, SS_ACTION_COLOCATE}, {SETTING_split, SS_ACTION_SPLIT},
+};
+
+/* Adds the patterns of one key; a mistake's caret stands in the pattern. */
+static void
+add_rules(struct builder *b, int setting, enum ss_action action)
+{
+    const struct string_list *patterns = (const void *)((const char *)b->config + settings[setting].offset);
+    for (size_t i = 0; i < patterns->n; i++) {
+        struct ss_rule_error error;
+        int r = ss_rules_add(b->config->rules, action, span_of(patterns->items[i]), &error);
+        b->out_of_memory |= r < 0;
+        if (r <= 0)
+            continue;
+        builder_at_value(b, setting, i, error.offset);
+        builder_error(b, "%s: %s", settings[setting].name, error.reason);
+    }
+}
+
+static void
+make_rules(struct builder *b)
+{
+    if (ss_rules_new(&b->config->rules)) {
+        b->out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        add_rules(b, actions[i].setting, actions[i].action);
+}
+
+/* The sharding. */
+
+static void
+make_sharding(struct builder *b)
+{
+    struct config *c = b->config;
+    struct ss_sharding_settings s = ss_sharding_settings_default();
+    struct ss_span *labels = calloc(c->source_labels.n + 1, sizeof(*labels));
+
+    for (size_t i = 0; labels && i < c->source_labels.n; i++)
+        labels[i] = span_of(c->source_labels.items[i]);
+    s.key = (enum ss_key)c->key;
+    s.hash = (enum ss_hash)c->hash;
+    s.placement = (enum ss_placement)c->placement;
+    s.source_labels = labels;
+    s.n_source_labels = c->source_labels.n;
+    s.separator = span_of(c->separator);
+    s.rules = c->rules;
+    int r = labels ? ss_sharding_new(&c->sharding, &s) : -ENOMEM;
+    free(labels);
+    b->out_of_memory |= r < 0;
+    if (r > 0) {
+        builder_at(b, NULL, SETTING_hash);
+        builder_error(b, "this system's OpenSSL does without MD5; hash = xxh64 is right");
+    }
+}
+
+void
+check_sharding(struct builder *b)
+{
+    const struct config *c = b->config;
+
+    builder_at(b, NULL, SETTING_key);
+    if (c->key == SS_KEY_LABELS && !c->source_labels.n)
+        builder_error(b, "key = labels needs source_labels; source_labels = NAME, NAME is right");
+    if (!strcmp(c->shard_param, c->shard_count_param)) {
+        builder_at_either(b, NULL, SETTING_shard_param, SETTING_shard_count_param);
+        builder_error(b, "shard_param and shard_count_param are the same; two different names are right");
+    }
+    make_rules(b);
+    if (!b->out_of_memory)
+        make_sharding(b);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_value.h"
+
+#include "service/http/listen.h"
+#include "upstream_url.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit {
+    const char *name;
+    uint64_t scale;
+};
+
+/* Each from the largest to the smallest; a scale's first name is the one that is written. */
+static const struct unit durations[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit sizes[] = {{"GiB", 1u << 30}, {"GB", 1000000000}, {"MiB", 1u << 20}, {"MB", 1000000},
+                                    {"KiB", 1u << 10}, {"kB", 1000},       {"KB", 1000},      {"B", 1},
+                                    {"", 1},           {NULL, 0}};
+
+/* The longest unit that text begins with. */
+static const struct unit *
+unit_at(const char *text, const struct unit *units)
+{
+    const struct unit *best = NULL;
+    for (; units->name; units++)
+        if (!strncmp(text, units->name, strlen(units->name)) && (!best || strlen(units->name) > strlen(best->name)))
+            best = units;
+    return best;
+}
+
+/* Reads numbers with units, one behind the other: "1m30s". */
+static bool
+read_scaled(const char *text, const struct unit *units, uint64_t most, uint64_t *out)
+{
+    uint64_t sum = 0;
+    do {
+        char *end;
+        if (!isdigit((unsigned char)*text))
+            return false;
+        errno = 0;
+        unsigned long long n = strtoull(text, &end, 10);
+        const struct unit *unit = unit_at(end, units);
+        if (errno || !unit || n > (most - sum) / unit->scale)
+            return false;
+        sum += n * unit->scale;
+        text = end + strlen(unit->name);
+    } while (*text);
+    *out = sum;
+    return true;
+}
+
+const char *
+value_read_duration(int64_t *ms, const char *text)
+{
+    uint64_t value = 0;
+    if (strcmp(text, "0") != 0 && !read_scaled(text, durations, INT32_MAX, &value))
+        return "is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s";
+    *ms = (int64_t)value;
+    return NULL;
+}
+
+const char *
+value_read_keepalive(int64_t *ms, const char *text)
+{
+    *ms = strcmp(text, "on") ? 0 : VALUE_KEEPALIVE_ON;
+    if (*ms || !strcmp(text, "off"))
+        return NULL;
+    return value_read_duration(ms, text) ? "is not a keepalive; expected on, off or a duration such as 5s" : NULL;
+}
+
+const char *
+value_read_bytes(uint64_t *bytes, const char *text)
+{
+    if (!read_scaled(text, sizes, INT64_MAX, bytes))
+        return "is no size; a number with B, KiB, MiB or GiB is right, as in 256MiB";
+    return NULL;
+}
+
+const char *
+value_read_count(uint64_t *count, const char *text)
+{
+    static const struct unit units[] = {{"", 1}, {NULL, 0}};
+    return read_scaled(text, units, INT64_MAX, count) ? NULL : "is no count; a number is right, as in 100000";
+}
+
+void
+value_write_duration(FILE *out, int64_t ms)
+{
+    if (!ms)
+        fputs("0s", out);
+    for (const struct unit *u = durations; u->name; u++) {
+        int64_t scale = (int64_t)u->scale;
+        if (ms >= scale)
+            fprintf(out, "%" PRId64 "%s", ms / scale, u->name);
+        ms %= scale;
+    }
+}
+
+void
+value_write_keepalive(FILE *out, int64_t ms)
+{
+    if (ms && ms != VALUE_KEEPALIVE_ON)
+        value_write_duration(out, ms);
+    else
+        fputs(ms ? "on" : "off", out);
+}
+
+void
+value_write_bytes(FILE *out, uint64_t bytes)
+{
+    const struct unit *u = sizes;
+    while (bytes < u->scale ? u->scale > 1 : bytes % u->scale != 0)
+        u++;
+    fprintf(out, "%" PRIu64 "%s", bytes / u->scale, u->name);
+}
+
+const char *
+value_read_flag(bool *flag, const char *text)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!strcmp(text, words[i])) {
+            *flag = i % 2;
+            return NULL;
+        }
+    }
+    return "is no switch; true or false is right";
+}
+
+const char *
+value_read_choice(int *index, const char *text, const char *choices)
+{
+    size_t len = strlen(text);
+    for (int i = 0;; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == len && !strncmp(text, choices, n)) {
+            *index = i;
+            return NULL;
+        }
+        choices += n;
+        if (!*choices++)
+            return "is not among the choices";
+    }
+}
+
+const char *
+value_check_path(const char *text)
+{
+    return text[0] == '/' && !strpbrk(text, " \t?#") ? NULL
+                                                     : "is no path; one that begins with / is right, as in /metrics";
+}
+
+const char *
+value_check_url(const char *text)
+{
+    struct upstream_url url;
+    const char *reason;
+    int r = url_read(&url, text, &reason);
+    if (!r)
+        url_deinit(&url);
+    return !r ? NULL : r > 0 ? reason : "cannot be read: out of memory";
+}
+
+const char *
+value_check_param(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
+            return "is no parameter; a name of letters, digits, _ - and . is right";
+    return *text ? NULL : "is no parameter; a name is right, as in shard";
+}
+
+const char *
+value_check_address(const char *text)
+{
+    if (listen_is_address(text))
+        return NULL;
+    return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME is right";
+}
+
+const char *
+value_check_label(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalpha((unsigned char)*p) && *p != '_' && (p == text || !isdigit((unsigned char)*p)))
+            return "is no label; letters, digits and _ are right, and any other name in double quotes";
+    return *text ? NULL : "is an empty name; a label's name is right, as in job";
+}

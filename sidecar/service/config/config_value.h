@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVICE_CONFIG_VALUE_H
+#define SERVICE_CONFIG_VALUE_H
+/*
+ * The types of settings: how a value's text is read and what it is in C.
+ *
+ * Each reader answers NULL, or what is wrong, as the end of a sentence that begins with the value. A text type's value
+ * is only looked at.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What "on" means as a keepalive: longer than any usual scrape interval. */
+enum { VALUE_KEEPALIVE_ON = 330 * 1000 };
+
+const char *value_read_duration(int64_t *ms, const char *text);  /* "1m30s" */
+const char *value_read_keepalive(int64_t *ms, const char *text); /* "on", "off" or a duration */
+const char *value_read_bytes(uint64_t *bytes, const char *text); /* "256MiB" */
+const char *value_read_count(uint64_t *count, const char *text); /* "100000" */
+const char *value_read_flag(bool *flag, const char *text);
+const char *value_read_choice(int *index, const char *text, const char *choices); /* "a|b|c" */
+
+const char *value_check_path(const char *text);
+const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
+const char *value_check_param(const char *text);
+const char *value_check_address(const char *text);
+const char *value_check_label(const char *text); /* a name that needs no quotes */
+
+/* Write what the readers of the same name read, in the largest units that fit it. */
+void value_write_duration(FILE *out, int64_t ms);
+void value_write_keepalive(FILE *out, int64_t ms);
+void value_write_bytes(FILE *out, uint64_t bytes);
+
+#endif

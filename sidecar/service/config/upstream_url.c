@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream_url.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define EXPECTED "(expected http://HOST:PORT/PATH, https://HOST:PORT/PATH or unix:/SOCKET:/PATH)"
+
+/* What libcurl finds wrong, in the words of whoever wrote the URL. */
+static const char *
+reason_of(CURLUcode code)
+{
+    switch (code) {
+    case CURLUE_BAD_PORT_NUMBER:
+        return "has an invalid port (expected a number from 1 to 65535)";
+    case CURLUE_BAD_IPV6:
+        return "has an invalid IPv6 address (expected http://[ADDRESS]:PORT/PATH)";
+    case CURLUE_BAD_HOSTNAME:
+        return "has an invalid host (expected a DNS name, an IPv4 address, or an IPv6 address in brackets)";
+    case CURLUE_NO_HOST:
+        return "has no host " EXPECTED;
+    case CURLUE_USER_NOT_ALLOWED:
+        return "must not contain credentials, which logs would show (expected authorization_file)";
+    default:
+        return curl_url_strerror(code);
+    }
+}
+
+/* What is better told than by libcurl's code, and what libcurl would let pass. NULL: nothing. */
+static const char *
+look(const char *text)
+{
+    if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
+        return "is not a URL of a service " EXPECTED;
+    const char *authority = strstr(text, "://") + 3;
+    size_t len = strcspn(authority, "/?#");
+    const char *colon = memchr(authority, ':', len);
+    bool ipv6 = colon && memchr(colon + 1, ':', len - (size_t)(colon + 1 - authority)); /* or meant as such */
+
+    if (!len)
+        return reason_of(CURLUE_NO_HOST);
+    if (memchr(authority, '@', len))
+        return reason_of(CURLUE_USER_NOT_ALLOWED);
+    if (strcspn(authority, ipv6 ? "${}" : "${}%") < len)
+        return "has a placeholder that was not replaced in its host or port " EXPECTED;
+    if (ipv6 && strspn(authority, "0123456789abcdefABCDEF:.") >= len)
+        return "has an IPv6 address without brackets (expected http://[ADDRESS]:PORT/PATH)";
+    for (const char *p = authority; p < authority + len; p++)
+        if ((unsigned char)*p & 0x80)
+            return "has a host that is not ASCII (expected its form in DNS, xn--...)";
+    if (strchr(text, '#'))
+        return "has a fragment, which is never sent (expected no #)";
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || strchr("\"<>\177", *p))
+            return "has a character that no URL has (expected it percent-encoded, as in %20)";
+    return NULL;
+}
+
+/* Host and port, which by flags is left out or not where it is the scheme's. NULL: out of memory. */
+static char *
+authority_of(CURLU *u, unsigned flags)
+{
+    char *host = NULL, *zone = NULL, *port = NULL, *authority = NULL;
+    CURLUcode code = curl_url_get(u, CURLUPART_HOST, &host, 0), port_code;
+
+    if (!code && (code = curl_url_get(u, CURLUPART_ZONEID, &zone, 0)) == CURLUE_NO_ZONEID)
+        code = CURLUE_OK;
+    port_code = curl_url_get(u, CURLUPART_PORT, &port, flags);
+    if (!code && (!port_code || port_code == CURLUE_NO_PORT)) {
+        int len = (int)strlen(host) - (zone != NULL); /* before the bracket */
+        if (asprintf(&authority, "%.*s%s%s%s%s%s", len, host, zone ? "%25" : "", zone ? zone : "", host + len,
+                     port ? ":" : "", port ? port : "") < 0)
+            authority = NULL;
+    }
+    curl_free(host);
+    curl_free(zone);
+    curl_free(port);
+    return authority;
+}
+
+/* Parses what look() let pass. 0, or libcurl's code; *urlp is to be cleaned up in any case. */
+static CURLUcode
+parse(CURLU **urlp, const char *text, bool *tls)
+{
+    char *scheme = NULL;
+    CURLUcode code = CURLUE_OUT_OF_MEMORY;
+
+    *urlp = curl_url();
+    if (*urlp)
+        code = curl_url_set(*urlp, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_DISALLOW_USER);
+    if (!code)
+        code = curl_url_get(*urlp, CURLUPART_SCHEME, &scheme, 0);
+    *tls = !code && !strcmp(scheme, "https");
+    curl_free(scheme);
+    return code;
+}
+
+/* Takes over what libcurl is asked for; NULL: out of memory. 0, EINVAL or -ENOMEM. */
+static int
+read_http(struct upstream_url *url, char *text, const char **reasonp)
+{
+    CURLU *u = NULL;
+    CURLUcode code = CURLUE_OUT_OF_MEMORY;
+
+    url->url = text;
+    for (char *p = text; p && isalpha((unsigned char)*p); p++)
+        *p = (char)tolower((unsigned char)*p); /* the scheme */
+    *reasonp = text ? look(text) : NULL;
+    if (*reasonp)
+        return EINVAL;
+    if (text)
+        code = parse(&u, text, &url->tls);
+    if (!code && !(url->service = authority_of(u, CURLU_DEFAULT_PORT)))
+        code = CURLUE_OUT_OF_MEMORY;
+    else if (!code && !strcmp(strrchr(url->service, ':'), ":0"))
+        code = CURLUE_BAD_PORT_NUMBER;
+    for (char *p = url->service; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    curl_url_cleanup(u);
+    *reasonp = code ? reason_of(code) : NULL;
+    return !code ? 0 : code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : EINVAL;
+}
+
+static int
+read_unix(struct upstream_url *url, const char *text, const char **reasonp)
+{
+    size_t len = strcspn(text, ":");
+    char *http = NULL;
+
+    *reasonp = "does not name a socket and a path (expected unix:/SOCKET:/PATH)";
+    if (text[0] != '/' || text[len] != ':' || text[len + 1] != '/')
+        return EINVAL;
+    *reasonp = "has a socket whose path is too long for the system (expected at most 107 bytes)";
+    if (len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return EINVAL;
+    if (asprintf(&http, "http://localhost%s", text + len + 1) < 0)
+        http = NULL;
+    int r = read_http(url, http, reasonp);
+    free(url->service);
+    url->service = r ? NULL : strndup(text, len);
+    url->socket = r ? NULL : strndup(text, len);
+    return r ? r : url->service && url->socket ? 0 : -ENOMEM;
+}
+
+int
+url_read(struct upstream_url *url, const char *text, const char **reasonp)
+{
+    *url = (struct upstream_url){.url = NULL};
+    int r = !strncmp(text, "unix:", 5) ? read_unix(url, text + 5, reasonp) : read_http(url, strdup(text), reasonp);
+    if (!r && !(url->shown = strndup(text, strcspn(text, "?"))))
+        r = -ENOMEM;
+    if (r)
+        url_deinit(url);
+    return r;
+}
+
+int
+url_set_server_name(struct upstream_url *url, const char *name)
+{
+    char *renamed = NULL, *connect_to = NULL, *copy = NULL, *host = NULL;
+    CURLU *u;
+    CURLUcode code = parse(&u, url->url, &url->tls);
+
+    if (!code && !(host = authority_of(u, CURLU_NO_DEFAULT_PORT)))
+        code = CURLUE_OUT_OF_MEMORY;
+    if (!code)
+        code = curl_url_set(u, CURLUPART_HOST, name, 0);
+    if (!code)
+        code = curl_url_get(u, CURLUPART_URL, &renamed, 0);
+    if (!code && asprintf(&connect_to, "%s%s:%s", name, strrchr(url->service, ':'), url->service) < 0)
+        connect_to = NULL;
+    if (!code && connect_to && (copy = strdup(renamed)) != NULL) {
+        free(url->url);
+        url->url = copy;
+        url->connect_to = connect_to;
+        url->host = host;
+    } else {
+        free(connect_to);
+        free(host);
+    }
+    curl_free(renamed);
+    curl_url_cleanup(u);
+    return copy ? 0 : code && code != CURLUE_OUT_OF_MEMORY ? EINVAL : -ENOMEM;
+}
+
+char *
+url_with_query(const struct upstream_url *url, const char *query)
+{
+    const char *mark = strchr(url->url, '?');
+    char *whole;
+    if (!query)
+        return strdup(url->url);
+    return asprintf(&whole, "%s%s%s", url->url, !mark ? "?" : mark[1] ? "&" : "", query) < 0 ? NULL : whole;
+}
+
+char *
+url_shown(const char *url)
+{
+    static const char secret[] = "<secret>";
+    size_t path = strcspn(url, "?#"), scheme = 0, at = 0;
+    char *shown;
+    for (size_t i = 0; i < path; i++) {
+        if (url[i] == '@' && strncmp(url, "unix:", 5) != 0)
+            at = i;
+        if (!scheme && !strncmp(url + i, "://", 3))
+            scheme = i + 3;
+    }
+    scheme = scheme < at ? scheme : 0;
+    return asprintf(&shown, "%.*s%s%.*s%s%s", (int)scheme, url, at ? secret : "", (int)(path - at), url + at,
+                    url[path] ? "?" : "", url[path] ? secret : "") < 0
+               ? NULL
+               : shown;
+}
+
+void
+url_deinit(struct upstream_url *url)
+{
+    free(url->url);
+    free(url->socket);
+    free(url->service);
+    free(url->shown);
+    free(url->connect_to);
+    free(url->host);
+    *url = (struct upstream_url){.url = NULL};
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "connections.h"
+
+#include "service/access/access_policy.h"
+#include "service/access/tls.h"
+#include "service/base/alloc_reserve.h"
+#include "service/base/fd_reserve.h"
+#include "service/base/loop.h"
+#include "service/base/peer.h"
+#include "service/telemetry/rejection_log.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+    /* How long a handshake lets all else go first. Many at once take less, so this is for a loop that is never idle. */
+    YIELD_MS = 1000,
+};
+
+enum phase { FRESH, HEAD, BUSY, IDLE };
+
+struct connection {
+    TAILQ_ENTRY(connection) next;
+    struct connections *all;
+    struct bufferevent *bev;          /* while FRESH a reference, afterwards evhttp's */
+    struct evhttp_connection *evhttp; /* NULL while FRESH */
+    struct event *deadline;
+    struct peer peer;
+    enum phase phase;
+    uint64_t peer_count;  /* connections that its peer has, this one included */
+    size_t request_bytes; /* bytes, since the last request */
+    bool low_priority;    /* its handshake lets all else go first */
+    bool got_bytes;       /* a byte of it has come */
+    bool had_200;         /* it got an answer 200 */
+    uint64_t failures;    /* alloc_failures() when its answer was begun */
+    const struct connection_events *events;
+    void *ctx;
+};
+
+/* Time. */
+
+/* Nobody may have a connection for ever: without memory for the deadline it is now. */
+static void
+set_deadline(struct connection *c, int64_t ms)
+{
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    if (event_add(c->deadline, &tv))
+        event_active(c->deadline, EV_TIMEOUT, 0);
+}
+
+static void
+start_deadline(struct connection *c)
+{
+    c->low_priority = false;
+    set_deadline(c, c->all->settings.head_timeout);
+}
+
+/* The first one: who floods us with handshakes, each of them as dear as some scrapes, is not to hold up the others. */
+static void
+start_deadline_of_handshake(struct connection *c)
+{
+    start_deadline(c);
+    if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= YIELD_MS)
+        return;
+    c->low_priority = true;
+    set_deadline(c, YIELD_MS);
+}
+
+static void
+yield_no_more(struct connection *c)
+{
+    c->low_priority = false;
+    tls_set_priority(c->bev, LOOP_USUAL);
+    set_deadline(c, c->all->settings.head_timeout - YIELD_MS);
+}
+
+static void
+hit(const struct connection *c, enum limit limit, const char *reason)
+{
+    char text[PEER_TEXT];
+    peer_print(&c->peer, text);
+    rejection_report(c->all->rejections, limit, text, reason);
+}
+
+/* Tells a peer why, as far as its socket takes it at once and without TLS. */
+static void
+say(const struct connection *c, const char *status)
+{
+    char text[256];
+    if (tls_is(c->bev))
+        return;
+    int n = snprintf(text, sizeof(text),
+                     "HTTP/1.1 %s\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n", status);
+    send(bufferevent_getfd(c->bev), text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Ends a connection from outside of evhttp's callbacks. Its record is gone behind that. */
+static void
+end(struct connection *c, enum limit limit)
+{
+    hit(c, limit, NULL);
+    if (limit == LIMIT_HEAD_TIMEOUT && c->got_bytes)
+        say(c, "408 Request Timeout");
+    else if (limit == LIMIT_CONNECTIONS || limit == LIMIT_CONNECTIONS_PER_PEER)
+        say(c, "503 Too Many Connections");
+    else if (limit == LIMIT_NETWORK)
+        say(c, "403 Forbidden");
+    bufferevent_priority_set(c->bev, LOOP_FIRST); /* libevent closes the descriptor a turn later */
+    evhttp_connection_free(c->evhttp);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+    struct connection *c = ctx;
+    (void)fd, (void)what;
+    if (c->low_priority)
+        yield_no_more(c);
+    else
+        end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_HEAD_TIMEOUT);
+}
+
+static void
+on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *ctx)
+{
+    struct connection *c = ctx;
+    (void)input;
+    c->got_bytes |= info->n_added > 0;
+    c->request_bytes += info->n_added;
+    if (c->phase == IDLE && info->n_added) {
+        c->phase = HEAD;
+        start_deadline(c);
+    }
+}
+
+/* evhttp answers by itself, without a request that came whole. */
+static void
+on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
+{
+    struct connection *c = ctx;
+    (void)output;
+    if (c->phase != HEAD || !info->n_added || c->request_bytes <= CONNECTION_HEAD_MAX)
+        return;
+    c->request_bytes = 0; /* once is enough */
+    hit(c, LIMIT_REQUEST_HEAD, NULL);
+}
+
+/* The record. */
+
+/* Counts a connection in, or out, with those of its peer. */
+static void
+count_peer(struct connection *c, bool in)
+{
+    struct connection *other;
+    c->peer_count = 1;
+    TAILQ_FOREACH (other, &c->all->list, next) {
+        if (other == c || other->phase == FRESH || !peer_is_same(&other->peer, &c->peer))
+            continue;
+        other->peer_count += in ? 1 : (uint64_t)-1;
+        c->peer_count++;
+    }
+}
+
+static void
+forget(struct connection *c)
+{
+    TAILQ_REMOVE(&c->all->list, c, next);
+    if (c->phase != FRESH) {
+        c->all->n--;
+        count_peer(c, false);
+    }
+    if (c->deadline)
+        event_free(c->deadline);
+    free(c);
+}
+
+static void
+on_close(struct evhttp_connection *evhttp, void *ctx)
+{
+    struct connection *c = ctx;
+    const char *failure = tls_failure(c->bev);
+    (void)evhttp;
+    if (failure)
+        hit(c, LIMIT_TLS, failure);
+    evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
+    evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c);
+    if (c->events)
+        c->events->closed(c->ctx);
+    forget(c);
+}
+
+int
+connections_add(struct connections *all, struct bufferevent *bev)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->deadline = evtimer_new(all->base, on_deadline, c);
+    if (!c->deadline) {
+        free(c);
+        return -ENOMEM;
+    }
+    c->all = all;
+    c->bev = bev;
+    bufferevent_incref(bev);
+    TAILQ_INSERT_TAIL(&all->list, c, next);
+    event_active(all->admission, EV_TIMEOUT, 0);
+    return 0;
+}
+
+/* Admission. */
+
+/*
+ * Who is to make room for c, of those whose request is not whole, of its own peer if need be: the oldest that got
+ * nothing yet, or else the oldest of the peer that has the most, if that is more than c's has. So whoever opens many
+ * loses them first, and a scraper that has one or two keeps them.
+ */
+static struct connection *
+find_evictable(const struct connection *c, bool of_peer)
+{
+    struct connection *old, *best = NULL;
+    TAILQ_FOREACH (old, &c->all->list, next) {
+        if (old == c || (of_peer && !peer_is_same(&old->peer, &c->peer)))
+            continue;
+        if (old->phase != HEAD && old->phase != IDLE)
+            continue;
+        if (!old->had_200)
+            return old;
+        if (old->peer_count > (best ? best->peer_count : c->peer_count))
+            best = old;
+    }
+    return best;
+}
+
+static bool
+evict_for(const struct connection *c, bool of_peer)
+{
+    struct connection *old = find_evictable(c, of_peer);
+    if (old)
+        end(old, LIMIT_EVICTED);
+    return old;
+}
+
+/* Whether c may come in, for which room is made if need be. */
+static bool
+may_admit(const struct connection *c, enum limit *why)
+{
+    const struct connections_settings *s = &c->all->settings;
+    *why = LIMIT_NETWORK;
+    if (!access_allows_peer(c->all->policy, &c->peer))
+        return false;
+    *why = LIMIT_CONNECTIONS_PER_PEER;
+    if (s->max_per_peer && c->peer_count > s->max_per_peer && !evict_for(c, true))
+        return false;
+    *why = LIMIT_CONNECTIONS;
+    if (s->max && c->all->n > s->max && !evict_for(c, false))
+        return false;
+    *why = LIMIT_DESCRIPTORS;
+    return !fds_are_low(c->all->n) || evict_for(c, false);
+}
+
+static void
+admit(struct connection *c)
+{
+    void *evhttp = NULL;
+    enum limit why;
+
+    /* What evhttp gives the bufferevent is its connection; nothing, if it had no memory for one. */
+    bufferevent_getcb(c->bev, NULL, NULL, NULL, &evhttp);
+    bufferevent_decref(c->bev);
+    if (!evhttp) {
+        forget(c);
+        return;
+    }
+    c->evhttp = evhttp;
+    c->phase = HEAD;
+    c->all->n++;
+    c->peer = peer_of_address(evhttp_connection_get_addr(c->evhttp));
+    count_peer(c, true);
+    evhttp_connection_set_closecb(c->evhttp, on_close, c);
+    if (!evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
+        !evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c))
+        evhttp_connection_free(c->evhttp);
+    else if (!may_admit(c, &why))
+        end(c, why);
+    else
+        start_deadline_of_handshake(c);
+}
+
+static void
+on_admission(evutil_socket_t fd, short what, void *ctx)
+{
+    struct connections *all = ctx;
+    struct connection *c;
+    (void)fd, (void)what;
+    /* The fresh ones are the last; to admit one may end it or another. */
+    while ((c = TAILQ_LAST(&all->list, connection_list)) != NULL && c->phase == FRESH) {
+        struct connection *before;
+        while ((before = TAILQ_PREV(c, connection_list, next)) != NULL && before->phase == FRESH)
+            c = before;
+        admit(c);
+    }
+}
+
+/* Requests. */
+
+static void
+on_complete(struct evhttp_request *request, void *ctx)
+{
+    struct connection *c = ctx;
+    const struct connection_events *events = c->events;
+
+    c->events = NULL;
+    c->had_200 |= evhttp_request_get_response_code(request) == 200;
+    c->phase = IDLE;
+    event_del(c->deadline);
+    c->request_bytes = evbuffer_get_length(bufferevent_get_input(c->bev));
+    if (c->request_bytes) {
+        c->phase = HEAD; /* the next was sent ahead */
+        start_deadline(c);
+    }
+    if (events)
+        events->done(c->ctx);
+}
+
+struct connection *
+connection_begin(struct connections *all, struct evhttp_request *request)
+{
+    struct evhttp_connection *evhttp = evhttp_request_get_connection(request);
+    struct connection *c;
+    TAILQ_FOREACH (c, &all->list, next) {
+        if (c->evhttp != evhttp)
+            continue;
+        c->phase = BUSY;
+        connection_begin_answer(c);
+        event_del(c->deadline);
+        evhttp_request_set_on_complete_cb(request, on_complete, c);
+        return c;
+    }
+    return NULL;
+}
+
+struct connection *
+connection_of(struct evhttp_request *request)
+{
+    return request->on_complete_cb == on_complete ? request->on_complete_cb_arg : NULL;
+}
+
+struct peer
+connection_peer(const struct connection *c)
+{
+    return c->peer;
+}
+
+void
+connection_set_callbacks(struct connection *c, const struct connection_events *events, void *ctx)
+{
+    c->events = events;
+    c->ctx = ctx;
+}
+
+void
+connection_set_deadline(struct connection *c)
+{
+    start_deadline(c);
+}
+
+void
+connection_pause_input(struct evhttp_connection *evhttp)
+{
+    bufferevent_disable(evhttp_connection_get_bufferevent(evhttp), EV_READ);
+}
+
+void
+connection_dissolve(struct evhttp_connection *evhttp)
+{
+    const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
+    connect(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), &unconnected, sizeof(unconnected));
+}
+
+void
+connection_abort(struct evhttp_connection *evhttp)
+{
+    connection_dissolve(evhttp);
+    shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), SHUT_RDWR);
+}
+
+void
+connection_begin_answer(struct connection *c)
+{
+    c->failures = alloc_failures();
+}
+
+bool
+connection_has_answer(const struct connection *c)
+{
+    return alloc_failures() == c->failures;
+}
+
+/* All of them. */
+
+int
+connections_init(struct connections *all, struct event_base *base, struct rejection_log *rejections)
+{
+    *all = (struct connections){.base = base, .rejections = rejections};
+    TAILQ_INIT(&all->list);
+    all->admission = event_new(base, -1, 0, on_admission, all);
+    if (!all->admission)
+        return -ENOMEM;
+    /* Before a scrape that misses the descriptors of those who will go. */
+    event_priority_set(all->admission, LOOP_FIRST);
+    return 0;
+}
+
+void
+connections_set(struct connections *all, const struct connections_settings *settings, struct access_policy *policy)
+{
+    access_policy_ref(policy);
+    access_policy_unref(all->policy);
+    all->policy = policy;
+    all->settings = *settings;
+}
+
+void
+connections_close_idle(struct connections *all)
+{
+    struct connection *c = TAILQ_FIRST(&all->list), *next;
+    for (; c; c = next) {
+        next = TAILQ_NEXT(c, next);
+        if (c->phase == IDLE)
+            evhttp_connection_free(c->evhttp);
+    }
+}
+
+void
+connections_deinit(struct connections *all)
+{
+    struct connection *c;
+    while (all->admission && (c = TAILQ_FIRST(&all->list)) != NULL) {
+        bufferevent_decref(c->bev); /* only fresh ones have not gone with the server */
+        forget(c);
+    }
+    if (all->admission)
+        event_free(all->admission);
+    all->admission = NULL;
+    access_policy_unref(all->policy);
+    all->policy = NULL;
+}

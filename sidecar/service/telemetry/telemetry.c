@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "telemetry.h"
+
+#include "service/config/config.h"
+#include "telemetry_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    /* Endpoints that are in no configuration any more and whose numbers are kept. */
+    LEFT_MAX = 64,
+    /* Milliseconds between two readings of two clocks that are no chance. */
+    CLOCK_WAS_SET = 100,
+};
+
+static const struct histogram_bound telemetry_seconds[HISTOGRAM_BOUNDS + 1] = {
+    {0.001, "0.001"}, {0.0025, "0.0025"}, {0.005, "0.005"}, {0.01, "0.01"}, {0.025, "0.025"}, {0.05, "0.05"},
+    {0.1, "0.1"},     {0.25, "0.25"},     {0.5, "0.5"},     {1, "1.0"},     {2.5, "2.5"},     {5, "5.0"},
+    {10, "10.0"},     {30, "30.0"},       {60, "60.0"},     {0, NULL}};
+
+static const struct histogram_bound telemetry_bytes[] = {
+    {1 << 10, "1024.0"},        {1 << 12, "4096.0"},         {1 << 14, "16384.0"},         {1 << 16, "65536.0"},
+    {1 << 18, "262144.0"},      {1 << 20, "1.048576e+06"},   {1 << 22, "4.194304e+06"},    {1 << 24, "1.6777216e+07"},
+    {1 << 26, "6.7108864e+07"}, {1 << 28, "2.68435456e+08"}, {1 << 30, "1.073741824e+09"}, {0, NULL}};
+
+static const struct {
+    const char *label;
+    size_t most;
+} sets[] = {
+    {NULL, 0},
+#define WORDS(set, label) {label, WORDS_##set##_MAX},
+#include "telemetry.def"
+};
+
+static const char *const errors[] = {
+    NULL,
+#define UPSTREAM_ERROR(name, word) word,
+#include "telemetry.def"
+};
+
+static const char *const limits[] = {
+    NULL,
+#define LIMIT(name, label, message) label,
+#include "telemetry.def"
+};
+
+static const char *const listeners[] = {[LISTENER_WEB] = "web", [LISTENER_ADMIN] = "admin"};
+
+static const char *const reloads[] = {"success", "failure"};
+
+static const char *const shared_ends[SHARED_ENDS] = {
+    [SHARED_KEPT] = "kept",           [SHARED_PASSED_ON] = "passed_on",
+    [SHARED_FAILED] = "failed",       [SHARED_OVER_BUDGET] = "over_budget",
+    [SHARED_CANCELLED] = "cancelled",
+};
+
+static const struct telemetry_row rows[] = {
+#define PROGRAM(field) .offset = offsetof(struct telemetry, field)
+#define ENDPOINT(field) .of_endpoint = true, .offset = offsetof(struct telemetry_endpoint, field)
+#define COUNTER(field, name, help) {name, METRIC_COUNTER, help, PROGRAM(field)},
+#define COUNTER_BY(field, name, set, help) {name, METRIC_COUNTER, help, PROGRAM(field[0]), .words = WORDS_##set},
+#define GAUGE(field, name, help) {name, METRIC_GAUGE, help, PROGRAM(field)},
+#define GAUGE_BY(field, name, set, help) {name, METRIC_GAUGE, help, PROGRAM(field[0]), .words = WORDS_##set},
+#define ENDPOINT_COUNTER(field, name, help) {name, METRIC_COUNTER, help, ENDPOINT(field)},
+#define ENDPOINT_COUNTER_BY(field, name, set, help)                                                                    \
+    {name, METRIC_COUNTER, help, ENDPOINT(field[0]), .words = WORDS_##set},
+#define ENDPOINT_HISTOGRAM(field, name, of, help) {name, METRIC_HISTOGRAM, help, ENDPOINT(field), .bounds = of},
+#define COMPUTED(type, name, function, help) {name, METRIC_##type, help, .compute = function},
+#include "telemetry.def"
+};
+
+/* Time. */
+
+static int64_t
+milliseconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t
+telemetry_now(void)
+{
+    return milliseconds(CLOCK_MONOTONIC);
+}
+
+int64_t
+telemetry_wall(const struct telemetry *t, int64_t time)
+{
+    int64_t then = t->wall - t->began, now = milliseconds(CLOCK_REALTIME) - telemetry_now();
+    /* Unless somebody has set the clock, a time is always told alike, to the millisecond. */
+    return time + (llabs(now - then) < CLOCK_WAS_SET ? then : now);
+}
+
+/* Keeping. */
+
+void
+telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
+{
+    *t = (struct telemetry){.outcome_label = outcome_word, .reload_successful = 1};
+    t->began = telemetry_now();
+    t->wall = milliseconds(CLOCK_REALTIME);
+    t->reload_time = (double)(t->wall / 1000);
+}
+
+static void
+endpoint_deinit(struct telemetry_endpoint *e)
+{
+    shard_tracker_deinit(&e->tracker);
+    distribution_deinit(&e->distribution);
+    free(e->name);
+}
+
+void
+telemetry_deinit(struct telemetry *t)
+{
+    for (size_t i = 0; i < t->n_endpoints; i++)
+        endpoint_deinit(&t->endpoints[i]);
+    free(t->endpoints);
+    *t = (struct telemetry){.outcome_label = NULL};
+}
+
+static struct telemetry_endpoint *
+find_endpoint(const struct telemetry *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_endpoints; i++)
+        if (!strcmp(t->endpoints[i].name, name))
+            return &t->endpoints[i];
+    return NULL;
+}
+
+static int
+add_endpoint(struct telemetry *t, const char *name)
+{
+    struct telemetry_endpoint *endpoints = realloc(t->endpoints, (t->n_endpoints + 1) * sizeof(*endpoints));
+    if (endpoints)
+        t->endpoints = endpoints;
+    char *own = strdup(name);
+    if (!endpoints || !own) {
+        free(own);
+        return -ENOMEM;
+    }
+    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own, .left = 1};
+    return 0;
+}
+
+/* Forgets the endpoint that left first, if too many have. */
+static void
+forget_left(struct telemetry *t)
+{
+    size_t n = 0, first = 0;
+    for (size_t i = 0; i < t->n_endpoints; i++) {
+        n += t->endpoints[i].left > 0;
+        if (t->endpoints[i].left > t->endpoints[first].left)
+            first = i;
+    }
+    if (n <= LEFT_MAX)
+        return;
+    endpoint_deinit(&t->endpoints[first]);
+    memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
+}
+
+int
+telemetry_set_config(struct telemetry *t, const struct config *before, const struct config *config)
+{
+    size_t n_before = t->n_endpoints;
+    int r = 0;
+    for (size_t i = 0; i < config->n_endpoints && !r; i++)
+        if (!find_endpoint(t, config->endpoints[i].name))
+            r = add_endpoint(t, config->endpoints[i].name);
+    while (r && t->n_endpoints > n_before)
+        endpoint_deinit(&t->endpoints[--t->n_endpoints]);
+    if (r)
+        return r;
+    for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
+        const struct endpoint *was = before ? config_endpoint(before, e->name) : NULL;
+        const struct endpoint *there = config_endpoint(config, e->name);
+        /* Who scraped an endpoint before it left need not do so when it comes back. */
+        if (!there || e->left) {
+            shard_tracker_deinit(&e->tracker);
+            shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
+        }
+        shard_tracker_assume(&e->tracker, config->scrape_interval);
+        if (!was || !there || !config_keeps_endpoint(before, was, config, there))
+            e->distribution.when = 0; /* keys, rules and what is scraped may be others */
+        e->left = there ? 0 : e->left + 1;
+    }
+    for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MAX; n--)
+        forget_left(t);
+    t->config = config;
+    return 0;
+}
+
+/* Counting. */
+
+static bool
+record_in_tracker(const struct telemetry *t, struct telemetry_endpoint *e, const struct telemetry_scrape *s)
+{
+    struct tracked_scrape scrape = {
+        .shard = s->shard,
+        .count = s->shard_count,
+        .peer = s->peer,
+        .ok = s->ok,
+        .by_service = s->error != UPSTREAM_ERROR_NONE,
+        .outcome = t->outcome_label(s->outcome),
+        .reason = s->reason,
+        .series = s->counts.series_kept,
+        .bytes = s->counts.bytes_kept,
+    };
+    return shard_tracker_record_scrape(&e->tracker, &scrape, telemetry_now());
+}
+
+bool
+telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, s->endpoint);
+    if (!e)
+        return false;
+    if (s->outcome < WORDS_OUTCOME_MAX)
+        e->scrapes[s->outcome]++;
+    if (s->error)
+        e->errors[s->error]++;
+    histogram_observe(&e->duration, telemetry_seconds, s->seconds);
+    if (s->ok && !s->shared)
+        histogram_observe(&e->upstream_body, telemetry_bytes, (double)s->bytes_in);
+    if (s->ok)
+        histogram_observe(&e->response_body, telemetry_bytes, (double)s->bytes_out);
+    e->bytes_in += s->bytes_in;
+    e->bytes_out += s->bytes_out;
+    e->series_seen += s->shared ? 0 : s->counts.series_seen;
+    e->series_kept += s->counts.series_kept;
+    e->families_seen += s->shared ? 0 : s->counts.families_seen;
+    e->families_kept += s->counts.families_kept;
+    summary_scrape(&e->summary, s->ok, s->seconds, s->bytes_in, s->bytes_out);
+    return !s->unwatched && record_in_tracker(t, e, s);
+}
+
+struct summary *
+telemetry_summary(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e ? &e->summary : NULL;
+}
+
+void
+telemetry_families(struct telemetry *t, const char *endpoint, const struct ss_family_count *families, size_t n)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        shard_tracker_record_families(&e->tracker, families, n);
+}
+
+struct distribution *
+telemetry_distribution(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e ? &e->distribution : NULL;
+}
+
+void
+telemetry_limit_hit(struct telemetry *t, enum limit limit)
+{
+    t->limit_hits[limit]++;
+}
+
+void
+telemetry_reloaded(struct telemetry *t, bool successful)
+{
+    t->reloads[successful ? 0 : 1]++;
+    t->reload_successful = successful;
+    if (successful)
+        t->reload_time = (double)(milliseconds(CLOCK_REALTIME) / 1000);
+}
+
+void
+telemetry_snapshot_hit(struct telemetry *t, const char *endpoint, bool waits)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (!e)
+        return;
+    e->snapshot_hits++;
+    e->snapshot_waits += waits;
+}
+
+void
+telemetry_snapshot_miss(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_misses++;
+}
+
+void
+telemetry_snapshot_bypassed(struct telemetry *t, const char *endpoint)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_bypassed++;
+}
+
+void
+telemetry_snapshot_ended(struct telemetry *t, const char *endpoint, enum shared_end how)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->snapshot_fetches[how]++;
+}
+
+void
+telemetry_snapshot_used(struct telemetry *t, const char *endpoint, double age)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    int64_t time = telemetry_now() - (int64_t)(age * 1000);
+    if (!e || (e->has_snapshot && e->snapshot_time > time))
+        return;
+    e->has_snapshot = true;
+    e->snapshot_time = time;
+}
+
+void
+telemetry_set_snapshots(struct telemetry *t, size_t n, uint64_t bytes)
+{
+    t->snapshots = (double)n;
+    t->snapshot_bytes = (double)bytes;
+}
+
+/* Showing. */
+
+void
+telemetry_write_number(struct exposition *e, const struct telemetry_row *row, double value)
+{
+    exposition_family(e, row->name, row->type, row->help);
+    exposition_sample(e, row->name, NULL, 0, value);
+}
+
+/* The word of a number, NULL for one that is none. */
+static const char *
+word_of(const struct telemetry *t, enum words words, size_t i)
+{
+    switch (words) {
+    case WORDS_OUTCOME:
+        return t->outcome_label(i);
+    case WORDS_ERROR:
+        return errors[i];
+    case WORDS_LIMIT:
+        return limits[i];
+    case WORDS_RELOAD:
+        return reloads[i];
+    case WORDS_LISTENER:
+        return listeners[i];
+    case WORDS_SHARED:
+        return shared_ends[i];
+    default:
+        return NULL;
+    }
+}
+
+/* One of the numbers that a row keeps. */
+static double
+number(const struct telemetry_row *row, const void *field, size_t i)
+{
+    return row->type == METRIC_GAUGE ? ((const double *)field)[i] : (double)((const uint64_t *)field)[i];
+}
+
+/* Writes what a row keeps in an object, which has the label before it, if any: one number, or one for each word. */
+static void
+write_kept(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t, const void *object,
+           const struct metric_label *label)
+{
+    const void *field = (const char *)object + row->offset;
+    struct metric_label both[3];
+    size_t n = 0;
+    if (label)
+        both[n++] = *label;
+
+    if (row->type == METRIC_HISTOGRAM) {
+        exposition_histogram(e, row->name, both, n, field, row->bounds);
+    } else if (row->words) {
+        for (size_t i = 0; i < sets[row->words].most; i++) {
+            const char *word = word_of(t, row->words, i);
+            if (!word)
+                continue;
+            both[n] = (struct metric_label){sets[row->words].label, word};
+            exposition_sample(e, row->name, both, n + 1, number(row, field, i));
+        }
+    } else {
+        exposition_sample(e, row->name, both, n, number(row, field, 0));
+    }
+}
+
+static void
+write_row(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    if (row->compute) {
+        row->compute(e, row, t);
+        return;
+    }
+    exposition_family(e, row->name, row->type, row->help);
+    if (!row->of_endpoint)
+        write_kept(e, row, t, t, NULL);
+    for (size_t i = 0; i < t->n_endpoints && row->of_endpoint; i++)
+        write_kept(e, row, t, &t->endpoints[i], &(struct metric_label){"endpoint", t->endpoints[i].name});
+}
+
+int
+telemetry_write(const struct telemetry *t, bool openmetrics, char **textp, size_t *lenp)
+{
+    struct exposition e = {open_memstream(textp, lenp), openmetrics};
+    if (!e.out)
+        return -ENOMEM;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        write_row(&e, &rows[i], t);
+    exposition_end(&e);
+    if (ferror(e.out) | fclose(e.out) || !*textp) {
+        free(*textp);
+        return -ENOMEM;
+    }
+    return 0;
+}
