@@ -178,6 +178,7 @@ print_wrong_call(FILE *out, const struct node *n)
     if (n->text.len >= strlen(absent) && !memcmp(n->text.ptr, absent, strlen(absent))) {
         fprintf(out, "`%.*s()` is true on every server that does not have ", (int)n->text.len, n->text.ptr);
         print_name(out, n);
+        fputs("; `and on () X` guards it, where X is always there, and on the same server", out);
     } else if (spans_equal(n->text, (struct ss_span){"scalar", 6})) {
         fputs("`scalar()` is NaN on every server that does not have all of ", out);
         print_name(out, n);

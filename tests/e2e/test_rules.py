@@ -110,7 +110,8 @@ def test_the_shape_of_the_answer(rule_file):
     status, said = rules(file)
     nothing = dict.fromkeys(VERDICTS, 0)
     line = "colocate = node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes"
-    why = "`absent()` is true on every server that does not have `a_total`"
+    why = "`absent()` is true on every server that does not have `a_total`; `and on () X` guards it, where X is always " \
+        "there, and on the same server"
     common = {"file": str(file), "line": 1}
     assert status == 1 and said == {
         "totals": {"rules": 4, **nothing, "right": 1, "everywhere": 1, "silent": 1, "false elsewhere": 1},
@@ -265,6 +266,7 @@ def test_the_report(rule_file):
     file = rule_file(group(("Full", "a / b"), ("Gone", "absent(c)")))
     status, out, err = run("rules", file)
     assert (status, err) == (1, "")
+    guard = "`and on () X` guards it, where X is always there, and on the same server"
     assert out == f"""\
 2 rules: 1 silent, 1 false elsewhere
 key = family, hash = xxh64, placement = modulo
@@ -274,7 +276,7 @@ silent          Full  {file}:1
     `/` has only one side on every server
     needs a, b
 false elsewhere Gone  {file}:1
-    `absent()` is true on every server that does not have `c`
+    `absent()` is true on every server that does not have `c`; {guard}
     needs c
 
 To make 1 of 2 right:
@@ -284,7 +286,7 @@ With these lines: 1 right, 1 false elsewhere
 
 To be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):
     Gone  {file}:1
-        `absent()` is true on every server that does not have `c`
+        `absent()` is true on every server that does not have `c`; {guard}
 """
 
 
