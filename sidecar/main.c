@@ -8,8 +8,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve}, {"check", cmd_check},   {"split", cmd_split},
-    {"plan", cmd_plan},   {"verify", cmd_verify}, {"explain", cmd_explain},
+    {"serve", cmd_serve},   {"check", cmd_check},     {"split", cmd_split}, {"plan", cmd_plan},
+    {"verify", cmd_verify}, {"explain", cmd_explain}, {"rules", cmd_rules},
 };
 
 int

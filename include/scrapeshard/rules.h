@@ -22,7 +22,8 @@ enum ss_action {
     SS_ACTION_DROP,      /* in no shard */
     SS_ACTION_KEEP,      /* if there is such a rule, series that match none of them are in no shard */
     SS_ACTION_REPLICATE, /* in every shard */
-    SS_ACTION_COLOCATE,  /* the text matched by the capture groups, joined by the separator, is the key */
+    SS_ACTION_COLOCATE,  /* the text matched by the capture groups, joined by the separator, is the key; of a rule
+                            written  NAME: PATTERN it is NAME, of letters, digits, _ . and - */
     SS_ACTION_SPLIT,     /* by the family name and all labels but le and quantile, series by series */
 };
 

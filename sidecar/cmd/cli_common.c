@@ -51,7 +51,7 @@ cli_read(struct cli *cli, const struct flag *flags, int argc, char **argv, const
     int at = flags_read(argc, argv, flags, usage);
     if (at < 0)
         return at;
-    if (!cli->count)
+    if (!cli->count && !cli->count_is_optional)
         return -flags_refuse("--shard-count is required");
     cli->settings.sharding_only = true;
     int status = settings_read(&cli->settings, &cli->config);
@@ -78,37 +78,96 @@ quote(const char *value)
     return quoted;
 }
 
+/* Whether one of the rules is of the action that a setting sets. */
+static bool
+sets_one_of(const char *setting, const struct cli_rule *rules, size_t n)
+{
+    static const char section[] = "rules.";
+    for (size_t i = 0; i < n; i++)
+        if (!strncmp(setting, section, strlen(section)) && !strcmp(setting + strlen(section), rules[i].action))
+            return true;
+    return false;
+}
+
+/* The patterns that an action has in the configuration. */
+static const struct string_list *
+patterns_of(const struct config *c, const char *action)
+{
+    return !strcmp(action, "split") ? &c->split : !strcmp(action, "colocate") ? &c->colocate : &c->replicate;
+}
+
+/* Adds a value of rules.ACTION. Its strings are freed with free_added(). */
+static bool
+add_value(struct config_flags *flags, const char *action, const char *pattern)
+{
+    static char name[] = "a proposed rule";
+    struct config_flag_value *added = &flags->values[flags->n];
+    char *setting;
+
+    if (asprintf(&setting, "rules.%s", action) < 0)
+        return false;
+    *added = (struct config_flag_value){name, setting, quote(pattern)};
+    flags->n++;
+    return added->value;
+}
+
+static void
+free_added(struct config_flags *flags, size_t from)
+{
+    for (size_t i = from; i < flags->n; i++) {
+        free(flags->values[i].setting);
+        free(flags->values[i].value);
+    }
+    free(flags->values);
+}
+
+int
+cli_read_rules(const struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp)
+{
+    static const char *const actions[] = {"replicate", "colocate", "split"};
+    const struct config *c = cli->config;
+    struct config_flags flags = cli->settings;
+
+    /* Flags replace the rules of the file, so all rules of an action are given again. */
+    flags.values = calloc(flags.n + c->replicate.n + c->colocate.n + c->split.n + n, sizeof(*flags.values));
+    flags.n = 0;
+    bool enough = flags.values;
+    for (size_t i = 0; enough && i < cli->settings.n; i++)
+        if (!sets_one_of(cli->settings.values[i].setting, rules, n))
+            flags.values[flags.n++] = cli->settings.values[i];
+    size_t own = flags.n;
+    for (size_t a = 0; a < sizeof(actions) / sizeof(actions[0]); a++) {
+        const struct string_list *before = patterns_of(c, actions[a]);
+        bool more = false;
+        for (size_t i = 0; i < n; i++)
+            more |= !strcmp(rules[i].action, actions[a]);
+        for (size_t i = 0; enough && more && i < before->n; i++)
+            enough = add_value(&flags, actions[a], before->items[i]);
+        for (size_t i = 0; enough && i < n; i++)
+            if (!strcmp(rules[i].action, actions[a]))
+                enough = add_value(&flags, actions[a], rules[i].pattern);
+    }
+    int status = EXIT_FAILED;
+    if (enough)
+        status = settings_read(&flags, configp) ? EXIT_FAILED : 0;
+    else
+        fputs("scrapeshard: out of memory while trying a rule\n", stderr);
+    free_added(&flags, own);
+    return status;
+}
+
 int
 cli_read_split(const struct cli *cli, char *const *patterns, size_t n, struct config **configp)
 {
-    static char name[] = "plan", setting[] = "rules.split";
-    const struct string_list *before = &cli->config->split;
-    struct config_flags flags = cli->settings;
-    size_t own = 0;
-    int status = EXIT_FAILED;
-
-    /* Flags replace the rules of the file, so all split rules are given again. */
-    flags.values = calloc(flags.n + before->n + n, sizeof(*flags.values));
-    flags.n = 0;
-    for (size_t i = 0; flags.values && i < cli->settings.n; i++)
-        if (strcmp(cli->settings.values[i].setting, setting) != 0)
-            flags.values[flags.n++] = cli->settings.values[i];
-    bool enough = flags.values;
-    for (; enough && own < before->n + n; own++) {
-        char *value = quote(own < before->n ? before->items[own] : patterns[own - before->n]);
-        enough = value;
-        flags.values[flags.n + own] = (struct config_flag_value){name, setting, value};
-    }
-    if (enough) {
-        flags.n += own;
-        status = settings_read(&flags, configp) ? EXIT_FAILED : 0;
-        flags.n -= own;
-    } else {
+    struct cli_rule *rules = calloc(n + 1, sizeof(*rules));
+    if (!rules) {
         fputs("scrapeshard: out of memory while trying a rule\n", stderr);
+        return EXIT_FAILED;
     }
-    for (size_t i = 0; i < own; i++)
-        free(flags.values[flags.n + i].value);
-    free(flags.values);
+    for (size_t i = 0; i < n; i++)
+        rules[i] = (struct cli_rule){"split", patterns[i]};
+    int status = cli_read_rules(cli, rules, n, configp);
+    free(rules);
     return status;
 }
 

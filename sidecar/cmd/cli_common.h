@@ -17,11 +17,12 @@ struct cli_http {
 
 struct cli {
     struct config_flags settings;
-    uint32_t count; /* of shards */
+    uint32_t count; /* of shards; 0: not given */
     bool json;
     struct cli_http http;
     struct config *config;
     char *authorization; /* read from its file */
+    bool count_is_optional;
 };
 
 /* Rows of a table of flags that are stored in a struct cli. */
@@ -67,8 +68,16 @@ int cli_store_header(void *target, const struct flag *flag, const char *value);
  */
 int cli_read(struct cli *cli, const struct flag *flags, int argc, char **argv, const char *usage);
 
-/* Reads the configuration again with n more split rules. 0: *configp is the caller's. Else an exit status after
-   printing the error. */
+/* A line of [rules]. */
+struct cli_rule {
+    const char *action, *pattern; /* "split" */
+};
+
+/* Reads the configuration again with n more rules. 0: *configp is the caller's. Else an exit status after printing the
+   error. */
+int cli_read_rules(const struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp);
+
+/* The same for split rules. */
 int cli_read_split(const struct cli *cli, char *const *patterns, size_t n, struct config **configp);
 
 struct http_client;

@@ -7,7 +7,8 @@
 enum {
     EXIT_FAILED = 1,        /* invalid file, port in use, body that is not a valid exposition, ... */
     EXIT_USAGE = 2,         /* invalid command line */
-    EXIT_DRAIN_TIMEOUT = 3, /* scrapes were aborted when web.grace expired */
+    EXIT_DRAIN_TIMEOUT = 3, /* serve: scrapes were aborted when web.grace expired */
+    EXIT_UNREAD = 3,        /* rules: a file or expression could not be read */
 };
 
 int cmd_serve(int argc, char **argv);
@@ -16,6 +17,7 @@ int cmd_split(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_rules(int argc, char **argv);
 
 /* Prints the versions. */
 int cmd_version(void);

@@ -51,6 +51,7 @@ static const char usage[] =
     "  plan       show how a body is distributed over shards, what makes it uneven, and which split rules help\n"
     "  verify     prove that the shards of a running sidecar are complete and disjoint\n"
     "  explain    show the shard of a series, and why\n"
+    "  rules      report which recording and alerting rules are right, and what makes the others right\n"
     "  split      filter a body to some shards, as a scrape would\n";
 
 static int

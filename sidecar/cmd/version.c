@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
+#include <yaml.h>
 #include <zlib.h>
 
 int
@@ -32,6 +33,7 @@ cmd_version(void)
     printf("  PCRE2      %s\n", pcre2);
     printf("  seccomp    %u.%u.%u\n", seccomp_version()->major, seccomp_version()->minor, seccomp_version()->micro);
     printf("  zlib       %s\n", zlibVersion());
+    printf("  libyaml    %s\n", yaml_get_version_string());
     /* These cannot be queried at run time. */
     printf("  ISA-L      %d.%d.%d (at build time)\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
     printf("  inih       %s (at build time)\n", INIH_VERSION);

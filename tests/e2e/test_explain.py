@@ -86,6 +86,19 @@ def test_explain_rules():
     assert none["rule"] is None and none["shards"] == "one"
 
 
+def test_a_group_is_keyed_by_its_name():
+    """Lines of one name add up, and the key is the name's bytes, whatever else has them as its key."""
+    rules = ["--set=rules.colocate=file-system.1: node_(?:filesystem|disk)_.*", "--set=rules.colocate=file-system.1: up|(x)y",
+             "--set=rules.colocate=(node).*", "--set=rules.colocate=disks: sd.", "--set=rules.split=up"]
+    *group, named, sda, disks = explain(8, *rules, "node_disk_reads_total", 'node_filesystem_size_bytes{a="b"}', "up", "xy",
+                                        "node_load1", "sda", "disks")
+    for one in group:
+        assert (one["key"], one["shard"]) == ("file-system.1", low32("file-system.1") % 8)
+        assert one["rule"]["action"] == "colocate" and one["rule"]["pattern"].startswith("file-system.1:")
+    assert named["key"] == "node"
+    assert disks["rule"] is None and (disks["key"], disks["hash"]) == (sda["key"], sda["hash"])
+
+
 def test_explain_keep_rules(config):
     """A configuration without an endpoint is enough."""
     file = config("[rules]\nkeep = http_.*\n")

@@ -275,7 +275,8 @@ def test_approve(tmp_path):
 
 def test_version_and_flags():
     """Flags that the text speaks of are flags of some command."""
-    known = "".join(run(BINARY, *c, "--help").stdout for c in ([], ["check"], ["split"], ["plan"], ["verify"], ["explain"]))
+    known = "".join(run(BINARY, *c, "--help").stdout for c in ([], ["check"], ["split"], ["plan"], ["verify"], ["explain"],
+                                                                ["rules"]))
     known += re.sub(r"(?m)^ +(?=--)", "  ", good("tests/bench/run", "--help", cwd=ROOT))
     own = set(re.findall(r"`(--[\w.-]+)", TEXT)) | {f for c in commands() if "scrapeshard" in c
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}

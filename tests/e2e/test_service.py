@@ -76,7 +76,8 @@ def test_version():
     first, *others = out.splitlines()
     assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*", first)
     versions = dict(re.split(r"  +", line.strip()) for line in others)
-    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "seccomp", "ISA-L", "inih", "built by"]
+    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "seccomp", "zlib", "libyaml", "ISA-L", "inih",
+                              "built by"]
     assert re.fullmatch(r"(gcc|clang) \d+\.\d+.*", versions.pop("built by"))
     assert all(re.match(r"\d+(\.\d+)*", version) for version in versions.values())
 
@@ -91,7 +92,8 @@ def test_versions_are_logged_at_the_start(sidecar, service):
 
 @pytest.mark.parametrize("package, library", [
     ("libevent-2.1-7", "libevent"), ("libcurl4", "libcurl"), ("libssl3", "OpenSSL"), ("libxxhash0", "xxHash"),
-    ("libpcre2-8-0", "PCRE2"), ("libseccomp2", "seccomp"), ("zlib1g", "zlib"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
+    ("libpcre2-8-0", "PCRE2"), ("libseccomp2", "seccomp"), ("zlib1g", "zlib"), ("libyaml-0-2", "libyaml"), ("libisal2", "ISA-L"),
+    ("libinih1", "inih"),
 ])
 def test_versions_are_those_of_the_libraries(package, library):
     """As Debian numbers them."""

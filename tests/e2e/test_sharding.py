@@ -30,6 +30,7 @@ RULES = {
     "drop": {"drop": ".*_total|go_gc.*"},
     "replicate": {"replicate": ".*_info"},
     "colocate": {"colocate": "(go|process)_([a-z]+).*"},
+    "colocate by name": {"colocate": "go-process: (go|process)_([a-z]+).*"},
     "split": {"split": ".*duration.*|node_cpu.*|h.*|prometheus_http.*"},
     "all": {"keep": "[^g].*|go_memstats_.*", "drop": ".*_created|node_s.*", "replicate": ".*_info|.*_load1",
             "colocate": "(process|node)_[a-m].*", "split": ".*_seconds|p.*"},
@@ -71,9 +72,12 @@ class Contract:
     def rule(self, *names):
         """(the action that decides, the key of a colocate rule)"""
         for action in ORDER:
-            found = [m for m in (re.fullmatch(self.rules.get(action, "(?!)"), n, re.DOTALL) for n in names) if m]
+            group, colon, pattern = self.rules.get(action, "(?!)").rpartition(": ")
+            found = [m for m in (re.fullmatch(pattern, n, re.DOTALL) for n in names) if m]
             if action == "keep" and action in self.rules and not found:
                 return "drop", None
+            if found and colon:
+                return action, group.encode()
             if found and action != "keep":
                 return action, self.separator.join(g or "" for g in found[0].groups()).encode()
         return None, None

@@ -295,7 +295,7 @@ test_invalid_patterns(void **state)
     } cases[] = {
         {SS_ACTION_DROP, SPAN("a(b"), 3, "missing closing parenthesis"},
         {SS_ACTION_KEEP, SPAN("a\\Cb"), 3, "using \\C is disabled by the application"},
-        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0, "expected a capture group, e.g. (job:.*):.*"},
+        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*"},
         {SS_ACTION_COLOCATE, SPAN("(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)"), 0,
          "more than 16 capture groups; use (?:...) for those that are not part of the key"},
     };

@@ -2,6 +2,7 @@
 /* Keys and rules: bodies with split families, cut in every way, and the cost of hostile ones. */
 #include "feed.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,6 +133,7 @@ static const struct plan plans[] = {
     {.key = SS_KEY_NAME},
     {.key = SS_KEY_NAME, .rules = {"replicate h_bucket", "drop i"}},
     {.key = SS_KEY_NAME, .rules = {"colocate (h_).*"}},
+    {.key = SS_KEY_NAME, .rules = {"colocate g-h: h_.*|g"}},
     {.key = SS_KEY_LABELS, .labels = {"a"}},
     {.key = SS_KEY_LABELS, .labels = {"b", "__name__"}, .rules = {"keep h.*|g", "split g"}},
 };
@@ -308,6 +310,68 @@ test_order_of_rules(void **state)
     check_action(&keep, SPAN("b"), "keep");
     check_action(&keep, SPAN("a"), "replicate");
     check_action(&keep, SPAN("ab"), "drop");
+}
+
+/* A colocate rule's key, and where it is: a row of tests/vectors/colocate.tsv. */
+static void
+check_group(char *row)
+{
+    char *rule = strsep(&row, "\t"), *name = strsep(&row, "\t"), *key = strsep(&row, "\t"), written[100];
+    struct ss_explanation e;
+    char *tab = strstr(rule, "\\t");
+
+    snprintf(written, sizeof(written), "colocate %.*s%s%s", (int)(tab ? tab - rule : 100), rule, tab ? "\t" : "",
+             tab ? tab + 2 : "");
+    const struct plan plan = {.rules = {written}};
+    struct sharding s = sharding_of(&plan);
+    assert_int_equal(ss_explain(s.sharding, (struct ss_span){name, strlen(name)}, &e), 0);
+    assert_int_equal(e.key.len, strlen(key));
+    assert_memory_equal(e.key.ptr, key, e.key.len);
+    assert_int_equal(e.hash, strtoull(strsep(&row, "\t"), NULL, 16));
+    while (row) {
+        uint32_t count = (uint32_t)strtoul(strsep(&row, ":"), NULL, 10);
+        assert_int_equal(ss_sharding_place(s.sharding, e.hash, count), strtoul(strsep(&row, "\t"), NULL, 10));
+    }
+    sharding_end(&s);
+}
+
+static void
+test_group_vectors(void **state)
+{
+    (void)state;
+    char path[512], line[512];
+    int rows = 0;
+    snprintf(path, sizeof(path), "%s/colocate.tsv", getenv("VECTORS"));
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    for (; fgets(line, sizeof(line), f); rows++)
+        if (line[0] != '#')
+            check_group(line);
+    fclose(f);
+    assert_true(rows > 8);
+}
+
+/* What looks like a named group and is none. */
+static void
+test_groups_without_a_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        size_t offset;
+    } wrong[] = {{": a", 0}, {"a b: c", 1}, {"a: ", 3}, {"a:  (", 5}, {"\xc3\xa9: a", 0}, {"a:b", 0}, {"a:", 0}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct ss_rule_error error = {.offset = 99};
+        struct ss_rules *rules;
+        assert_int_equal(ss_rules_new(&rules), 0);
+        struct ss_span pattern = {wrong[i].rule, strlen(wrong[i].rule)};
+        assert_int_equal(ss_rules_add(rules, SS_ACTION_COLOCATE, pattern, &error), EINVAL);
+        assert_int_equal(error.offset, wrong[i].offset);
+        /* A blank has no meaning in another rule, and one that has a group needs no name. */
+        assert_int_equal(ss_rules_add(rules, SS_ACTION_DROP, (struct ss_span){"a b: c", 6}, &error), 0);
+        assert_int_equal(ss_rules_add(rules, SS_ACTION_COLOCATE, (struct ss_span){"([: ]).*", 8}, &error), 0);
+        ss_rules_free(rules);
+    }
 }
 
 static void
@@ -501,6 +565,8 @@ main(int argc, char **argv)
         cmocka_unit_test(test_a_pattern_with_a_nul),
         cmocka_unit_test(test_patterns_are_anchored),
         cmocka_unit_test(test_order_of_rules),
+        cmocka_unit_test(test_group_vectors),
+        cmocka_unit_test(test_groups_without_a_name),
         cmocka_unit_test(test_a_pattern_over_the_limit),
         cmocka_unit_test(test_a_pattern_that_needs_a_stack),
         cmocka_unit_test(test_labels_end_before_the_exemplar),

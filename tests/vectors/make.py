@@ -43,7 +43,30 @@ TABLES = {
 }
 
 
+# A colocate rule, a name that it matches, and the key that it gives it.
+GROUPS = [
+    ("disks: node_disk_.*|node_md_.*", "node_disk_reads_completed_total", "disks"),
+    ("disks: node_disk_.*|node_md_.*", "node_md_state", "disks"),
+    ("a.b_C-9: (job):(.*)", "job:up", "a.b_C-9"),
+    ("x:\tup", "up", "x"),
+    ("up:  up", "up", "up"),
+    ("(job:[a-z]+):.*", "job:up:sum", "job:up"),
+    ("(job)(:)(.*)", "job:up", "job;:;up"),
+    ("a:(b)", "a:b", "b"),
+]
+
+
+def write_groups():
+    with open(pathlib.Path(__file__).with_name("colocate.tsv"), "w", encoding="utf-8") as out:
+        print("# colocate (\\t escaped)\tname\tkey\thash\tcount:shard ... of xxh64 and modulo. Written by make.py.", file=out)
+        for rule, name, key in GROUPS:
+            h = xxh64(key.encode())
+            print(rule.replace("\t", "\\t"), name, key, f"{h:016x}", *(f"{c}:{(h & 0xffffffff) % c}" for c in COUNTS),
+                  sep="\t", file=out)
+
+
 def main():
+    write_groups()
     rng = random.Random(2023)
     words = ["node", "http", "go", "process", "cache", "queue", "requests", "seconds", "bytes", "total", "cpu", "é", "日本"]
     names = NAMED + ["_".join(rng.choice(words) for _ in range(rng.randrange(1, 9))) for _ in range(120)]

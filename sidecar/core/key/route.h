@@ -8,7 +8,8 @@
 
 struct rule {
     enum ss_action action;
-    struct ss_span pattern;
+    struct ss_span pattern; /* as it was written */
+    struct ss_span group;   /* of a colocate rule that names its key: a beginning of pattern; else empty */
     struct pcre2_real_code_8 *code;
 };
 
@@ -22,7 +23,8 @@ enum {
 struct rule_match {
     const struct rule *rule; /* the one that applies, or NULL */
     bool not_kept;           /* there are keep rules, and none matched */
-    /* The captured groups of a colocate rule, borrowed from the names; empty if a group did not take part. */
+    /* The captured groups of a colocate rule, borrowed from the names; empty if a group did not take part. Or the name
+       that the rule gives to the key, borrowed from the rule. */
     struct ss_span groups[RULE_MATCH_GROUPS];
     size_t n_groups;
 };

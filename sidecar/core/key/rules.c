@@ -104,10 +104,46 @@ check_groups(const pcre2_code *code, struct ss_rule_error *error)
     uint32_t groups = 0;
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
     if (!groups)
-        return refuse(error, 0, "expected a capture group, e.g. (job:.*):.*");
+        return refuse(error, 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*");
     if (groups > RULE_MATCH_GROUPS)
         return refuse(error, 0, "more than 16 capture groups; use (?:...) for those that are not part of the key");
     return 0;
+}
+
+static bool
+is_in_group_name(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '.' || c == '-';
+}
+
+/* Takes "NAME: " off the beginning of a colocate rule: *name is empty if there is none. A name that a metric has has no
+   blank, so that what has a colon and one is meant to be named, unless they stand in a group or class. */
+static int
+take_group_name(struct ss_span *pattern, struct ss_span *name, struct ss_rule_error *error)
+{
+    size_t at = 0, bad = SIZE_MAX;
+
+    *name = (struct ss_span){pattern->ptr, 0};
+    for (; at + 1 < pattern->len; at++) {
+        char c = pattern->ptr[at], next = pattern->ptr[at + 1];
+        if (c == ':' && (next == ' ' || next == '\t'))
+            break;
+        if (c == '(' || c == '[' || c == '\\')
+            return 0;
+        if (!is_in_group_name(c) && bad == SIZE_MAX)
+            bad = at;
+    }
+    if (at + 1 >= pattern->len)
+        return 0;
+    if (!at || bad != SIZE_MAX)
+        return refuse(error, at ? bad : 0,
+                      "expected a group's name of letters, digits, _ . and - before the colon, as in "
+                      "filesystem: node_filesystem_.*");
+    name->len = at++;
+    while (at < pattern->len && (pattern->ptr[at] == ' ' || pattern->ptr[at] == '\t'))
+        at++;
+    *pattern = (struct ss_span){pattern->ptr + at, pattern->len - at};
+    return pattern->len ? 0 : refuse(error, at, "expected a pattern after the group's name");
 }
 
 int
@@ -121,11 +157,17 @@ ss_rules_add(struct ss_rules *r, enum ss_action action, struct ss_span pattern, 
         return -ENOMEM;
     r->items = items;
     struct rule *rule = &items[r->n];
-    int result = compile(&rule->code, pattern, error);
+    struct ss_span names = pattern, group = {pattern.ptr, 0};
+    int result = action == SS_ACTION_COLOCATE ? take_group_name(&names, &group, error) : 0;
     if (result)
         return result;
+    result = compile(&rule->code, names, error);
+    if (result) {
+        error->offset += (size_t)(names.ptr - pattern.ptr);
+        return result;
+    }
     char *copy = NULL;
-    if (action == SS_ACTION_COLOCATE)
+    if (action == SS_ACTION_COLOCATE && !group.len)
         result = check_groups(rule->code, error);
     if (!result && !(copy = copy_pattern(pattern)))
         result = -ENOMEM;
@@ -135,6 +177,7 @@ ss_rules_add(struct ss_rules *r, enum ss_action action, struct ss_span pattern, 
     }
     rule->action = action;
     rule->pattern = (struct ss_span){copy, pattern.len};
+    rule->group = (struct ss_span){copy, group.len};
     r->n++;
     r->of_action[action]++;
     return 0;
@@ -182,6 +225,11 @@ take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span na
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->data);
     uint32_t groups = 0;
 
+    if (rule->group.len) {
+        match->n_groups = 1;
+        match->groups[0] = rule->group;
+        return;
+    }
     pcre2_pattern_info(rule->code, PCRE2_INFO_CAPTURECOUNT, &groups);
     match->n_groups = groups;
     for (size_t i = 0; i < groups; i++, at += 2)

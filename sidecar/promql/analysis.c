@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "analysis_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+take_bodies(struct analysis *a)
+{
+    uint32_t number;
+    a->body_series = calloc(a->settings.n_families + 1, sizeof(*a->body_series));
+    if (!a->body_series)
+        return -ENOMEM;
+    for (size_t i = 0; i < a->settings.n_families; i++) {
+        if (name_table_add(&a->body_names, a->settings.families[i].name, &number))
+            return -ENOMEM;
+        a->body_series[number] += a->settings.families[i].series;
+    }
+    return 0;
+}
+
+/* As placed. */
+
+/* Where families are with this many servers. */
+static int
+place_on_shards(struct analysis *a, uint32_t count, uint32_t **placesp)
+{
+    uint32_t *places = malloc((a->n_families + 1) * sizeof(*places));
+    if (!places)
+        return -ENOMEM;
+    for (size_t i = 0; i < a->n_families; i++) {
+        places[i] = a->places[i];
+        if (places[i] < PLACE_SPLIT)
+            places[i] = a->settings.placement.shard(a->settings.placement.ctx, a->families[i].place.hash, count);
+        else if (places[i] == PLACE_SPLIT && count == 1)
+            places[i] = 0;
+    }
+    *placesp = places;
+    return 0;
+}
+
+/* Finds the rules that are right by the luck of the count. */
+static int
+judge_by_chance(struct analysis *a)
+{
+    uint32_t *places, count = a->settings.shard_count;
+    enum rule_verdict verdict;
+
+    if (!count)
+        return 0;
+    int r = place_on_shards(a, count, &places);
+    if (r)
+        return r;
+    for (uint32_t i = 0; !r && i < a->rules->n; i++) {
+        struct rule_result *out = &a->results[i];
+        if (rule_verdict_is_good(out->verdict) || out->is_missing)
+            continue;
+        r = judge_rule(a, i, places, count, &verdict);
+        out->by_chance = !r && rule_verdict_is_good(verdict);
+    }
+    free(places);
+    return r;
+}
+
+/* What families may be done with. */
+
+/* Judges a rule whose families are all on one server, but for one of them. */
+static int
+judge_with(struct analysis *a, uint32_t rule, uint32_t family, uint32_t place, uint32_t *places,
+           enum rule_verdict *verdictp)
+{
+    const struct rule_result *needs = &a->results[rule];
+    for (size_t i = 0; i < needs->n_families; i++)
+        if (a->places[needs->families[i]] != PLACE_ALL && a->places[needs->families[i]] != PLACE_NONE)
+            places[needs->families[i]] = 1;
+    places[family] = place;
+    return judge_rule(a, rule, places, 0, verdictp);
+}
+
+static int
+try_families(struct analysis *a, uint32_t rule, uint32_t *places)
+{
+    const struct rule_result *needs = &a->results[rule];
+    enum rule_verdict whole, split, everywhere;
+
+    for (size_t i = 0; i < needs->n_families; i++) {
+        struct needed_family *f = &a->families[needs->families[i]];
+        int r = judge_with(a, rule, needs->families[i], 1, places, &whole);
+        if (!r)
+            r = judge_with(a, rule, needs->families[i], PLACE_SPLIT, places, &split);
+        if (!r)
+            r = judge_with(a, rule, needs->families[i], PLACE_ALL, places, &everywhere);
+        if (r)
+            return r;
+        if (whole != RULE_RIGHT)
+            continue;
+        f->needs_whole |= split != RULE_RIGHT && split != RULE_IN_PARTS;
+        f->may_replicate &= everywhere == RULE_RIGHT;
+    }
+    return 0;
+}
+
+static int
+find_possibilities(struct analysis *a)
+{
+    uint32_t *places = malloc((a->n_families + 1) * sizeof(*places));
+    int r = places ? 0 : -ENOMEM;
+
+    if (places && a->n_families)
+        memcpy(places, a->places, a->n_families * sizeof(*places));
+    for (size_t i = 0; i < a->n_families; i++)
+        a->families[i].may_replicate = a->families[i].place.spread == SPREAD_ONE;
+    for (uint32_t i = 0; !r && i < a->rules->n; i++)
+        r = try_families(a, i, places);
+    free(places);
+    return r;
+}
+
+/* The analysis. */
+
+static int
+prepare(struct analysis *a)
+{
+    size_t n = a->rules->n + 1;
+    a->states = calloc(n, sizeof(*a->states));
+    a->results = calloc(n, sizeof(*a->results));
+    a->memo = calloc(n, sizeof(*a->memo));
+    return a->states && a->results && a->memo ? 0 : -ENOMEM;
+}
+
+int
+analysis_new(struct analysis **analysisp, const struct ruleset *rules, const struct analysis_settings *settings)
+{
+    struct analysis *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    a->rules = rules;
+    a->settings = *settings;
+    int r = prepare(a);
+    if (!r)
+        r = take_bodies(a);
+    if (!r)
+        r = analysis_bind(a);
+    if (!r)
+        r = analysis_find_needs(a);
+    if (!r)
+        r = judge_all(a, a->places, a->results);
+    if (!r)
+        r = judge_by_chance(a);
+    if (!r)
+        r = find_possibilities(a);
+    if (r)
+        analysis_free(a);
+    else
+        *analysisp = a;
+    return r;
+}
+
+const struct rule_result *
+analysis_results(const struct analysis *a)
+{
+    return a->results;
+}
+
+const struct needed_family *
+analysis_families(const struct analysis *a, size_t *np)
+{
+    *np = a->n_families;
+    return a->families;
+}
+
+void
+analysis_totals(const struct analysis *a, uint64_t totals[RULE_VERDICTS])
+{
+    memset(totals, 0, RULE_VERDICTS * sizeof(*totals));
+    for (size_t i = 0; i < a->rules->n; i++)
+        totals[a->results[i].verdict]++;
+}
+
+void
+analysis_free(struct analysis *a)
+{
+    if (!a)
+        return;
+    name_table_deinit(&a->names);
+    name_table_deinit(&a->family_names);
+    name_table_deinit(&a->keys);
+    name_table_deinit(&a->body_names);
+    name_table_deinit(&a->recorded);
+    name_table_deinit(&a->alerts);
+    free(a->states);
+    free(a->results);
+    free(a->memo);
+    free(a->family_of_name);
+    free(a->families);
+    free(a->places);
+    free(a->body_series);
+    free(a->recorded_by);
+    free(a->alerts_by);
+    arena_deinit(&a->arena);
+    free(a);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each selector selects: a scraped family, what rules record, or what each server makes by itself. */
+#include "analysis_state.h"
+#include "pattern.h"
+
+#include "core/base/buffer.h"
+
+#include <errno.h>
+
+static struct ss_span
+span_of(const char *text)
+{
+    return (struct ss_span){text, strlen(text)};
+}
+
+/* Lists in the arena, which grow by one: they are short. */
+
+static int
+append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
+{
+    /* Doubled whenever the number is a power of two. */
+    if (!(*n & (*n - 1))) {
+        uint32_t *larger = arena_alloc(&a->arena, (*n ? 2 * *n : 1) * sizeof(*larger));
+        if (!larger)
+            return -ENOMEM;
+        if (*n)
+            memcpy(larger, *items, *n * sizeof(*larger));
+        *items = larger;
+    }
+    (*items)[(*n)++] = item;
+    return 0;
+}
+
+/* Rules by name. */
+
+static int
+note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
+{
+    uint32_t number;
+    if (name_table_add(names, a->rules->items[rule].name, &number))
+        return -ENOMEM;
+    struct rule_list *larger = analysis_reserve(*lists, room, number, sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    *lists = larger;
+    return append(a, &(*lists)[number].items, &(*lists)[number].n, rule);
+}
+
+static int
+note_rules(struct analysis *a)
+{
+    int r = 0;
+    for (uint32_t i = 0; !r && i < a->rules->n; i++)
+        r = a->rules->items[i].is_record ? note_rule(a, &a->recorded, &a->recorded_by, &a->recorded_room, i)
+                                         : note_rule(a, &a->alerts, &a->alerts_by, &a->alerts_room, i);
+    return r;
+}
+
+/* Selectors. */
+
+static bool
+is_automatic(struct ss_span name)
+{
+    static const char prefix[] = "scrape_";
+    return spans_equal(name, span_of("up")) ||
+           (name.len >= strlen(prefix) && !memcmp(name.ptr, prefix, strlen(prefix)));
+}
+
+static bool
+is_of_alerts(struct ss_span name)
+{
+    return spans_equal(name, span_of("ALERTS")) || spans_equal(name, span_of("ALERTS_FOR_STATE"));
+}
+
+static void
+set_producers(struct binding *b, const struct rule_list *list)
+{
+    b->producers = list->items;
+    b->n_producers = list->n;
+}
+
+static void
+bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
+{
+    for (size_t i = 0; i < s->n_matchers; i++) {
+        const struct matcher *m = &s->matchers[i];
+        if (m->op != TOKEN_ASSIGN || !spans_equal(m->label, span_of("alertname")))
+            continue;
+        uint32_t number = name_table_find(&a->alerts, m->value);
+        if (number)
+            set_producers(b, &a->alerts_by[number]);
+        else
+            *b = (struct binding){.kind = BINDING_UNKNOWN,
+                                  .why = "it reads the state of an alert that is not in these files"};
+        return;
+    }
+    *b = (struct binding){.kind = BINDING_UNKNOWN,
+                          .why = "it reads ALERTS without alertname=\"...\", and each server has only its own alerts"};
+}
+
+/* The matchers of the name that are not =. */
+struct name_patterns {
+    const struct matcher *matchers[8];
+    struct pcre2_real_code_8 *codes[8];
+    size_t n;
+};
+
+static bool
+matches_name(const struct name_patterns *p, struct ss_span name)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct matcher *m = p->matchers[i];
+        bool same = p->codes[i] ? pattern_has(p->codes[i], name) : spans_equal(m->value, name);
+        if (same != (m->op == TOKEN_ASSIGN || m->op == TOKEN_MATCH))
+            return false;
+    }
+    return true;
+}
+
+/* Whether a family has a metric of a name that matches. */
+static bool
+matches_family(const struct name_patterns *p, struct ss_span family)
+{
+    static const char *const suffixes[] = {"", "_total", "_bucket", "_sum", "_count", "_info", "_created"};
+    char name[300];
+
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t len = strlen(suffixes[i]);
+        if (family.len + len > sizeof(name))
+            continue;
+        memcpy(name, family.ptr, family.len);
+        memcpy(name + family.len, suffixes[i], len);
+        if (matches_name(p, (struct ss_span){name, family.len + len}))
+            return true;
+    }
+    return false;
+}
+
+static int
+bind_matching(struct analysis *a, const struct name_patterns *p, struct binding *b)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < a->settings.n_families; i++) {
+        struct ss_span name = a->settings.families[i].name;
+        uint32_t family;
+        if (!matches_family(p, name))
+            continue;
+        r = analysis_family(a, name, &family);
+        if (!r)
+            r = append(a, &b->families, &b->n_families, family);
+    }
+    for (uint32_t number = 1; !r && number <= a->recorded.n; number++) {
+        const struct rule_list *list = &a->recorded_by[number];
+        if (!matches_name(p, a->recorded.items[number].name))
+            continue;
+        for (size_t i = 0; !r && i < list->n; i++)
+            r = append(a, &b->producers, &b->n_producers, list->items[i]);
+    }
+    return r;
+}
+
+static int
+bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
+{
+    struct name_patterns patterns = {.n = 0};
+
+    if (!a->settings.has_body) {
+        *b =
+            (struct binding){.kind = BINDING_UNKNOWN,
+                             .why = "it selects series without a metric's name; which families these are tells a body"};
+        return 0;
+    }
+    for (size_t i = 0; i < s->n_matchers; i++) {
+        const struct matcher *m = &s->matchers[i];
+        if (!spans_equal(m->label, span_of("__name__")) || patterns.n == 8)
+            continue;
+        bool regex = m->op == TOKEN_MATCH || m->op == TOKEN_NOT_MATCH;
+        patterns.codes[patterns.n] = regex ? pattern_new(m->value) : NULL;
+        patterns.matchers[patterns.n++] = m;
+    }
+    b->is_several = true;
+    int r = bind_matching(a, &patterns, b);
+    for (size_t i = 0; i < patterns.n; i++)
+        if (patterns.codes[i])
+            pattern_free(patterns.codes[i]);
+    return r;
+}
+
+static bool
+has_name_matcher(const struct selector *s)
+{
+    for (size_t i = 0; i < s->n_matchers; i++)
+        if (spans_equal(s->matchers[i].label, span_of("__name__")))
+            return true;
+    return false;
+}
+
+static int
+bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
+{
+    struct ss_span name = s->name;
+    uint32_t family, number;
+
+    *b = (struct binding){.kind = BINDING_SERIES};
+    if (s->is_info && !name.ptr && !has_name_matcher(s))
+        name = span_of("target_info");
+    if (!name.ptr)
+        return bind_nameless(a, s, b);
+    if ((number = name_table_find(&a->recorded, name)) != 0) {
+        set_producers(b, &a->recorded_by[number]);
+        return 0;
+    }
+    if (is_of_alerts(name)) {
+        bind_alerts(a, s, b);
+        return 0;
+    }
+    if (is_automatic(name)) {
+        b->kind = BINDING_AUTOMATIC;
+        return 0;
+    }
+    int r = analysis_family(a, name, &family);
+    return r ? r : append(a, &b->families, &b->n_families, family);
+}
+
+static int
+bind_expression(struct analysis *a, const struct expression *e, struct binding **bindingsp)
+{
+    struct binding *bindings = arena_alloc(&a->arena, (e->n_selectors + 1) * sizeof(*bindings));
+    int r = bindings ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < e->n_selectors; i++)
+        r = bind_selector(a, e->selectors[i], &bindings[i]);
+    *bindingsp = bindings;
+    return r;
+}
+
+static int
+bind_rule(struct analysis *a, uint32_t rule)
+{
+    const struct prom_rule *r = &a->rules->items[rule];
+    struct rule_state *s = &a->states[rule];
+
+    int result = bind_expression(a, &r->expression, &s->bindings);
+    s->query_bindings = arena_alloc(&a->arena, (r->n_queries + 1) * sizeof(*s->query_bindings));
+    if (!s->query_bindings)
+        return -ENOMEM;
+    for (size_t i = 0; !result && i < r->n_queries; i++)
+        result = bind_expression(a, &r->queries[i], &s->query_bindings[i]);
+    return result;
+}
+
+int
+analysis_bind(struct analysis *a)
+{
+    int r = note_rules(a);
+    for (uint32_t i = 0; !r && i < a->rules->n; i++)
+        r = bind_rule(a, i);
+    return r;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The value of an expression on one server: what it has of the result that one server with all metrics would have. */
+#include "analysis_state.h"
+#include "limits.h"
+
+#include "core/base/buffer.h"
+
+void
+evaluation_move(struct evaluation *e, uint32_t here)
+{
+    e->here = here;
+    e->analysis->generation++;
+}
+
+static bool
+is_whole(enum value v)
+{
+    return v == VALUE_FULL || v == VALUE_CONST;
+}
+
+/* Of several values, of which one that spoils the others is told. */
+static bool
+spoil(enum value a, enum value b, enum value *out)
+{
+    if (a == VALUE_UNKNOWN || b == VALUE_UNKNOWN)
+        *out = VALUE_UNKNOWN;
+    else if (a == VALUE_WRONG || b == VALUE_WRONG || a == VALUE_NAN || b == VALUE_NAN)
+        *out = VALUE_WRONG;
+    else
+        return false;
+    return true;
+}
+
+/* Selectors. */
+
+static enum value
+value_of_family(const struct evaluation *e, uint32_t family)
+{
+    uint32_t place = e->places[family];
+    return place == PLACE_ALL                        ? VALUE_FULL
+           : place == PLACE_SPLIT                    ? VALUE_PART
+           : place == e->here && place != PLACE_NONE ? VALUE_FULL
+                                                     : VALUE_EMPTY;
+}
+
+/* One that is made of several: all of them, none, or a part. */
+static enum value
+together(enum value a, enum value b)
+{
+    enum value spoilt;
+    if (spoil(a, b, &spoilt))
+        return spoilt;
+    return a == b ? a : is_whole(a) && is_whole(b) ? VALUE_FULL : VALUE_PART;
+}
+
+static enum value
+value_of_binding(struct evaluation *e, const struct binding *b)
+{
+    enum value value = VALUE_EMPTY;
+    bool first = true;
+
+    if (b->kind != BINDING_SERIES)
+        return b->kind == BINDING_AUTOMATIC ? VALUE_FULL : VALUE_UNKNOWN;
+    for (size_t i = 0; i < b->n_families; i++, first = false) {
+        enum value one = value_of_family(e, b->families[i]);
+        value = first ? one : together(value, one);
+    }
+    for (size_t i = 0; i < b->n_producers; i++, first = false) {
+        enum value one = evaluate_rule(e, b->producers[i]);
+        if (one == VALUE_NAN)
+            one = VALUE_WRONG;
+        value = first ? one : together(value, one);
+    }
+    return value;
+}
+
+/* Functions. */
+
+static bool
+is_called(const struct node *n, const char *name)
+{
+    return spans_equal(n->text, (struct ss_span){name, strlen(name)});
+}
+
+static enum value
+value_of_info(enum value v, enum value info)
+{
+    return v == VALUE_EMPTY || is_whole(info)            ? v
+           : info == VALUE_UNKNOWN || v == VALUE_UNKNOWN ? VALUE_UNKNOWN
+                                                         : VALUE_WRONG;
+}
+
+/* target_info, where info() is not told which metrics to take. */
+static enum value
+value_of_target_info(const struct evaluation *e)
+{
+    const struct analysis *a = e->analysis;
+    uint32_t name = name_table_find(&a->names, (struct ss_span){"target_info", strlen("target_info")});
+    return name ? value_of_family(e, a->family_of_name[name]) : VALUE_EMPTY;
+}
+
+static enum value
+value_of_scalar(enum value v)
+{
+    return v == VALUE_EMPTY ? VALUE_NAN : v == VALUE_PART ? VALUE_WRONG : v;
+}
+
+static enum value
+value_of_absent(enum value v)
+{
+    return v == VALUE_EMPTY || v == VALUE_PART ? VALUE_WRONG : v;
+}
+
+/* Of a call or an aggregation: the value of the vector, unless a scalar spoils it. */
+static enum value
+value_of_arguments(const struct fold *f)
+{
+    enum value spoilt;
+    if (f->vector == VALUE_EMPTY || !spoil(f->vector, f->scalars, &spoilt))
+        return f->vector == VALUE_CONST ? f->scalars : f->vector;
+    return spoilt;
+}
+
+static enum value
+value_of_call(const struct evaluation *e, const struct node *n, const struct fold *f)
+{
+    if (is_called(n, "info"))
+        return value_of_info(f->first, n->n_args > 1 ? f->second : value_of_target_info(e));
+    enum value v = value_of_arguments(f);
+    if (is_called(n, "scalar"))
+        return value_of_scalar(v);
+    return is_called(n, "absent") || is_called(n, "absent_over_time") ? value_of_absent(v) : v;
+}
+
+static enum value
+value_of_aggregate(const struct fold *f)
+{
+    enum value v = value_of_arguments(f);
+    return v == VALUE_PART ? VALUE_WRONG : v;
+}
+
+/* Operators. */
+
+static enum value
+value_of_or(enum value left, enum value right)
+{
+    enum value spoilt;
+    if (spoil(left, right, &spoilt))
+        return spoilt;
+    if (left == right)
+        return left;
+    /* A constant is there whatever is not: with an incomplete left side it shows where it should not. */
+    if (right == VALUE_CONST && !is_whole(left))
+        return VALUE_WRONG;
+    return is_whole(left) && is_whole(right) ? VALUE_FULL : VALUE_PART;
+}
+
+static enum value
+value_of_unless(enum value left, enum value right)
+{
+    enum value spoilt;
+    if (left == VALUE_EMPTY)
+        return left;
+    if (spoil(left, right, &spoilt))
+        return spoilt;
+    return is_whole(right) ? left : VALUE_WRONG;
+}
+
+/* Of operators that need both sides. */
+static enum value
+value_of_both(const struct node *n, enum value left, enum value right)
+{
+    enum value spoilt;
+    bool filters = token_is_comparison(n->op) && !n->returns_bool;
+
+    if (n->fills && left != right && (!is_whole(left) || !is_whole(right)))
+        return left == VALUE_UNKNOWN || right == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_WRONG;
+    if (left == VALUE_EMPTY || right == VALUE_EMPTY)
+        return VALUE_EMPTY;
+    /* Nothing compares with NaN but by not being equal to it. */
+    if (filters && n->op != TOKEN_NEQ && (left == VALUE_NAN || right == VALUE_NAN))
+        return VALUE_EMPTY;
+    if (spoil(left, right, &spoilt))
+        return spoilt;
+    if (left == VALUE_PART || right == VALUE_PART)
+        return n->fills ? VALUE_WRONG : VALUE_PART;
+    return left == VALUE_CONST && right == VALUE_CONST ? VALUE_CONST : VALUE_FULL;
+}
+
+static enum value
+value_of_binary(const struct node *n, enum value left, enum value right)
+{
+    return n->op == TOKEN_OR       ? value_of_or(left, right)
+           : n->op == TOKEN_UNLESS ? value_of_unless(left, right)
+                                   : value_of_both(n, left, right);
+}
+
+/* Expressions. */
+
+void
+fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value v)
+{
+    enum value_type type = n->args[number]->type;
+    enum value spoilt;
+
+    if (!number)
+        *f = (struct fold){v, VALUE_CONST, VALUE_CONST, VALUE_CONST};
+    else if (number == 1)
+        f->second = v;
+    if (type == TYPE_VECTOR || type == TYPE_MATRIX)
+        f->vector = v;
+    else if (spoil(f->scalars, v, &spoilt))
+        f->scalars = spoilt;
+    else if (v == VALUE_FULL)
+        f->scalars = v;
+}
+
+enum value
+fold_value(struct evaluation *e, uint32_t rule, const struct node *n, const struct fold *f)
+{
+    switch (n->kind) {
+    case NODE_NUMBER:
+    case NODE_STRING:
+        return VALUE_CONST;
+    case NODE_SELECTOR:
+        return value_of_binding(e, &e->analysis->states[rule].bindings[n->selector->number]);
+    case NODE_SUBQUERY:
+    case NODE_PAREN:
+    case NODE_UNARY:
+        return f->first;
+    case NODE_BINARY:
+        return value_of_binary(n, f->first, f->second);
+    case NODE_AGGREGATE:
+        return value_of_aggregate(f);
+    case NODE_CALL:
+        return value_of_call(e, n, f);
+    }
+    return VALUE_UNKNOWN;
+}
+
+bool
+evaluation_may_go_on(struct evaluation *e)
+{
+    if (e->depth == LIMIT_EVALUATION || e->steps == LIMIT_STEPS || e->analysis->steps == LIMIT_ALL_STEPS)
+        return false;
+    e->steps++;
+    e->analysis->steps++;
+    return true;
+}
+
+enum value
+evaluate(struct evaluation *e, uint32_t rule, const struct node *n)
+{
+    struct fold f = {VALUE_CONST, VALUE_CONST, VALUE_CONST, VALUE_CONST};
+
+    if (!evaluation_may_go_on(e))
+        return VALUE_UNKNOWN;
+    e->depth++;
+    for (uint32_t i = 0; i < n->n_args; i++)
+        fold_argument(&f, n, i, evaluate(e, rule, n->args[i]));
+    enum value v = fold_value(e, rule, n, &f);
+    e->depth--;
+    return v;
+}
+
+enum value
+evaluate_rule(struct evaluation *e, uint32_t rule)
+{
+    struct value_memo *memo = &e->analysis->memo[rule];
+
+    if (memo->generation == e->analysis->generation)
+        return memo->value;
+    /* A rule that reads itself has no value that could be told. */
+    *memo = (struct value_memo){e->analysis->generation, VALUE_UNKNOWN};
+    memo->value = evaluate(e, rule, e->analysis->rules->items[rule].expression.root);
+    return memo->value;
+}

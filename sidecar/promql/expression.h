@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROMQL_EXPRESSION_H
+#define PROMQL_EXPRESSION_H
+/* An expression of PromQL as a tree. All of it lives in the arena that it was made in, or borrows the text. */
+#include "error.h"
+#include "lexer.h"
+
+#include "core/base/arena.h"
+
+enum value_type { TYPE_SCALAR, TYPE_VECTOR, TYPE_MATRIX, TYPE_STRING };
+
+struct matcher {
+    struct ss_span label, value; /* unquoted */
+    enum token_kind op;          /* TOKEN_ASSIGN, TOKEN_NEQ, TOKEN_MATCH, TOKEN_NOT_MATCH */
+};
+
+struct selector {
+    struct ss_span name; /* from before the braces, or of __name__="..."; ptr NULL: there is none */
+    struct matcher *matchers;
+    size_t n_matchers;
+    size_t number; /* among the expression's selectors, in their order */
+    bool is_info;  /* it is the second argument of info() */
+};
+
+enum node_kind {
+    NODE_NUMBER,
+    NODE_STRING,
+    NODE_SELECTOR,  /* with a range, its type is TYPE_MATRIX */
+    NODE_SUBQUERY,  /* args[0] */
+    NODE_PAREN,     /* args[0] */
+    NODE_UNARY,     /* args[0] */
+    NODE_BINARY,    /* args[0] op args[1] */
+    NODE_AGGREGATE, /* args[0]; args[1] is the parameter, if there is one */
+    NODE_CALL,
+};
+
+struct node {
+    enum node_kind kind;
+    enum value_type type;
+    enum token_kind op;  /* of NODE_BINARY and NODE_AGGREGATE */
+    struct ss_span text; /* of the operator, the function, the literal */
+    struct node **args;
+    uint32_t n_args, depth; /* depth: of the tree below, and 1 */
+    struct selector *selector;
+    bool returns_bool, fills;  /* of NODE_BINARY */
+    bool has_offset, has_time; /* offset and @ were given */
+};
+
+struct expression {
+    struct ss_span text; /* borrowed */
+    struct node *root;
+    struct selector **selectors;
+    size_t n_selectors;
+    const char *later; /* something in it that Prometheus 2.42 does not know, or NULL. Static. */
+};
+
+/* 0; EINVAL (positive) with *error, its line and column counted in the text; -ENOMEM. text is to outlive the tree. */
+int expression_parse(struct expression *expression, struct arena *arena, struct ss_span text,
+                     struct promql_error *error);
+
+#endif

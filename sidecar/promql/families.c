@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The families of metrics that selectors name, and where the sharding places them. */
+#include "analysis_state.h"
+
+#include "core/base/buffer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void *
+analysis_reserve(void *items, size_t *room, size_t number, size_t size)
+{
+    if (number < *room)
+        return items;
+    size_t wanted = 2 * number + 64;
+    char *larger = realloc(items, wanted * size);
+    if (!larger)
+        return NULL;
+    memset(larger + *room * size, 0, (wanted - *room) * size);
+    *room = wanted;
+    return larger;
+}
+
+int
+analysis_key(struct analysis *a, struct ss_span key, uint32_t *numberp)
+{
+    return name_table_add(&a->keys, key, numberp);
+}
+
+static void
+find_in_body(const struct analysis *a, struct needed_family *f)
+{
+    uint32_t number = name_table_find(&a->body_names, f->name);
+    if (!number)
+        number = name_table_find(&a->body_names, ss_key_family(f->name));
+    f->in_body = number;
+    f->series = number ? a->body_series[number] : 0;
+}
+
+static int
+reserve_family(struct analysis *a, size_t number)
+{
+    size_t room = a->family_room;
+    struct needed_family *families = analysis_reserve(a->families, &room, number, sizeof(*families));
+    if (!families)
+        return -ENOMEM;
+    a->families = families;
+    uint32_t *places = analysis_reserve(a->places, &a->family_room, number, sizeof(*places));
+    if (!places)
+        return -ENOMEM;
+    a->places = places;
+    return 0;
+}
+
+/* Metrics of one family may be placed apart where a rule matches their names: then it counts as several. */
+static int
+identify_family(struct analysis *a, const struct metric_place *place, uint32_t *numberp)
+{
+    struct buffer identity = {NULL, 0, 0};
+    const char spread[2] = {0, (char)place->spread};
+    int r = buffer_add(&identity, place->family);
+    if (!r)
+        r = buffer_add(&identity, (struct ss_span){spread, 2});
+    if (!r && place->spread == SPREAD_ONE)
+        r = buffer_add(&identity, place->key);
+    if (!r)
+        r = name_table_add(&a->family_names, buffer_span(&identity), numberp);
+    buffer_deinit(&identity);
+    return r;
+}
+
+static int
+add_family(struct analysis *a, const struct metric_place *place, uint32_t *familyp)
+{
+    uint32_t number, before = a->family_names.n;
+    if (identify_family(a, place, &number))
+        return -ENOMEM;
+    *familyp = number - 1;
+    if (a->family_names.n == before)
+        return 0;
+    if (reserve_family(a, number - 1))
+        return -ENOMEM;
+    struct needed_family *f = &a->families[number - 1];
+    *f = (struct needed_family){.name = arena_copy(&a->arena, place->family), .place = *place};
+    f->place.family = f->name;
+    f->place.key = arena_copy(&a->arena, place->key);
+    f->place.pattern = arena_copy(&a->arena, place->pattern);
+    if (!f->name.ptr || !f->place.key.ptr || !f->place.pattern.ptr)
+        return -ENOMEM;
+    find_in_body(a, f);
+    a->n_families = number;
+    uint32_t *p = &a->places[number - 1];
+    *p = place->spread == SPREAD_ALL ? PLACE_ALL : place->spread == SPREAD_NONE ? PLACE_NONE : PLACE_SPLIT;
+    return place->spread == SPREAD_ONE ? analysis_key(a, f->place.key, p) : 0;
+}
+
+int
+analysis_family(struct analysis *a, struct ss_span name, uint32_t *familyp)
+{
+    struct metric_place place;
+    uint32_t number, before = a->names.n;
+
+    if (name_table_add(&a->names, name, &number))
+        return -ENOMEM;
+    uint32_t *families = analysis_reserve(a->family_of_name, &a->name_room, number, sizeof(*families));
+    if (!families)
+        return -ENOMEM;
+    a->family_of_name = families;
+    if (a->names.n != before) {
+        int r = a->settings.placement.place(a->settings.placement.ctx, name, &place);
+        if (!r)
+            r = add_family(a, &place, &a->family_of_name[number]);
+        if (r)
+            return r;
+    }
+    *familyp = a->family_of_name[number];
+    return 0;
+}

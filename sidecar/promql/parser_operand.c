@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Selectors, calls and aggregations. */
+#include "functions.h"
+#include "parser.h"
+#include "pattern.h"
+#include "strings.h"
+
+#include "core/base/buffer.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static bool
+is_text(struct ss_span span, const char *text)
+{
+    return spans_equal(span, (struct ss_span){text, strlen(text)});
+}
+
+bool
+parse_string(struct parser *p, struct ss_span *out)
+{
+    const char *reason;
+
+    if (p->token.kind != TOKEN_STRING) {
+        parser_expected(p, "a string");
+        return false;
+    }
+    int r = string_unquote(p->token.text, p->arena, out, &reason);
+    if (r > 0)
+        parser_refuse(p, p->token.text, "%s", reason);
+    else if (r)
+        p->result = r;
+    else
+        parser_take(p);
+    return !r;
+}
+
+/* Labels. */
+
+static bool
+parse_label(struct parser *p, struct ss_span *out)
+{
+    enum token_kind kind = p->token.kind;
+
+    if (kind == TOKEN_STRING) {
+        p->later = "a quoted name";
+        return parse_string(p, out);
+    }
+    if (kind != TOKEN_IDENTIFIER && (!token_is_word(kind) || kind == TOKEN_WITHOUT)) {
+        parser_expected(p, "a label or `)`");
+        return false;
+    }
+    *out = parser_take(p).text;
+    return true;
+}
+
+bool
+parse_labels(struct parser *p, struct label_list *list)
+{
+    if (!parser_take_a(p, TOKEN_LEFT_PAREN, "`(` and labels"))
+        return false;
+    while (p->token.kind != TOKEN_RIGHT_PAREN) {
+        struct ss_span *items = parser_grow(p, list->items, list->n, &list->capacity, sizeof(*items));
+        if (!items)
+            return false;
+        list->items = items;
+        if (!parse_label(p, &items[list->n++]))
+            return false;
+        if (p->token.kind != TOKEN_COMMA)
+            break;
+        parser_take(p);
+    }
+    return parser_take_a(p, TOKEN_RIGHT_PAREN, "`,` or `)`");
+}
+
+/* Selectors. */
+
+/* Takes a name that stands in the braces. */
+static bool
+set_name(struct parser *p, struct selector *s, struct ss_span name, struct ss_span at)
+{
+    if (s->name.ptr) {
+        parser_refuse(p, at, "the metric's name is there twice: %.*s and %.*s",
+                      (int)(s->name.len < 60 ? s->name.len : 60), s->name.ptr, (int)(name.len < 60 ? name.len : 60),
+                      name.ptr);
+        return false;
+    }
+    s->name = name;
+    return true;
+}
+
+static bool
+parse_matcher(struct parser *p, struct selector *s, struct ss_span label, bool outside)
+{
+    struct token op = parser_take(p), value = p->token;
+    struct matcher *m = &s->matchers[s->n_matchers];
+    char reason[160];
+
+    *m = (struct matcher){.label = label, .op = op.kind};
+    if (!parse_string(p, &m->value))
+        return false;
+    if ((op.kind == TOKEN_MATCH || op.kind == TOKEN_NOT_MATCH) && pattern_check(m->value, reason, sizeof(reason))) {
+        parser_refuse(p, value.text, "expected a regular expression: %s", reason);
+        return false;
+    }
+    s->n_matchers++;
+    if (!is_text(label, "__name__"))
+        return true;
+    if (outside) {
+        parser_refuse(p, op.text, "the metric's name is there twice: before the braces and as __name__");
+        return false;
+    }
+    if (op.kind == TOKEN_ASSIGN && !s->name.ptr)
+        s->name = m->value;
+    return true;
+}
+
+static bool
+parse_matchers(struct parser *p, struct selector *s, bool outside)
+{
+    size_t capacity = 0;
+
+    for (parser_take(p); p->token.kind != TOKEN_RIGHT_BRACE;) {
+        struct token label = p->token;
+        struct ss_span name = label.text;
+        bool quoted = label.kind == TOKEN_STRING;
+        struct matcher *matchers = parser_grow(p, s->matchers, s->n_matchers, &capacity, sizeof(*matchers));
+        if (!matchers)
+            return false;
+        s->matchers = matchers;
+        if (quoted)
+            p->later = "a quoted name";
+        if (quoted ? !parse_string(p, &name) : !parser_take_a(p, TOKEN_IDENTIFIER, "a label or `}`"))
+            return false;
+        enum token_kind op = p->token.kind;
+        if (op == TOKEN_ASSIGN || op == TOKEN_NEQ || op == TOKEN_MATCH || op == TOKEN_NOT_MATCH) {
+            if (!parse_matcher(p, s, name, outside))
+                return false;
+        } else if (!quoted) {
+            parser_expected(p, "one of = != =~ !~");
+            return false;
+        } else if (!set_name(p, s, name, label.text)) {
+            return false;
+        }
+        if (p->token.kind != TOKEN_COMMA)
+            break;
+        parser_take(p);
+    }
+    return parser_take_a(p, TOKEN_RIGHT_BRACE, "`,` or `}`");
+}
+
+/* Whether a matcher lets series without the label through. */
+static bool
+matches_empty(const struct matcher *m)
+{
+    bool regex = m->op == TOKEN_MATCH || m->op == TOKEN_NOT_MATCH;
+    bool empty = regex ? pattern_matches(m->value, (struct ss_span){"", 0}) : !m->value.len;
+    return empty == (m->op == TOKEN_ASSIGN || m->op == TOKEN_MATCH);
+}
+
+static bool
+selects_something(const struct selector *s)
+{
+    for (size_t i = 0; i < s->n_matchers; i++)
+        if (!matches_empty(&s->matchers[i]))
+            return true;
+    return false;
+}
+
+struct node *
+parse_selector(struct parser *p)
+{
+    struct token first = p->token;
+    struct selector *s = parser_alloc(p, sizeof(*s));
+    struct node *node = node_new(p, NODE_SELECTOR, TYPE_VECTOR, first.text, 0);
+    struct selector **list = parser_grow(p, p->selectors, p->n_selectors, &p->capacity, sizeof(*list));
+
+    if (!s || !node || !list)
+        return NULL;
+    if (first.kind != TOKEN_LEFT_BRACE)
+        s->name = parser_take(p).text;
+    bool outside = s->name.ptr;
+    if (p->token.kind == TOKEN_LEFT_BRACE) {
+        if (!parse_matchers(p, s, outside))
+            return NULL;
+        if (!(s->name.ptr && s->name.len) && !selects_something(s)) {
+            parser_refuse(p, first.text, "expected a matcher that an empty value does not match, such as job=\"x\"");
+            return NULL;
+        }
+    }
+    p->selectors = list;
+    s->number = p->n_selectors;
+    list[p->n_selectors++] = s;
+    node->selector = s;
+    return node_finish(p, node);
+}
+
+/* Arguments. */
+
+struct arguments {
+    struct node **items;
+    size_t n, capacity;
+};
+
+static bool
+parse_arguments(struct parser *p, struct arguments *a)
+{
+    if (!parser_take_a(p, TOKEN_LEFT_PAREN, "`(`"))
+        return false;
+    while (a->n || p->token.kind != TOKEN_RIGHT_PAREN) {
+        struct node **items = parser_grow(p, a->items, a->n, &a->capacity, sizeof(struct node *));
+        struct node *argument = items ? parse_expression(p, 0) : NULL;
+        if (!argument)
+            return false;
+        a->items = items;
+        items[a->n++] = argument;
+        if (p->token.kind != TOKEN_COMMA)
+            break;
+        parser_take(p);
+    }
+    return parser_take_a(p, TOKEN_RIGHT_PAREN, "an operator, `,` or `)`");
+}
+
+static bool
+check_type(struct parser *p, const struct node *argument, enum value_type type, struct ss_span of)
+{
+    if (argument->type == type)
+        return true;
+    parser_refuse(p, argument->text, "expected %s in %.*s(), got %s", type_name(type), (int)of.len, of.ptr,
+                  type_name(argument->type));
+    return false;
+}
+
+static bool
+check_count(struct parser *p, size_t n, size_t least, size_t most, struct ss_span of)
+{
+    if (n >= least && n <= most)
+        return true;
+    char many[64];
+    if (most == SIZE_MAX)
+        snprintf(many, sizeof(many), "at least %zu", least);
+    else if (least < most)
+        snprintf(many, sizeof(many), "%zu to %zu", least, most);
+    else
+        snprintf(many, sizeof(many), "%zu", least);
+    parser_refuse(p, of, "expected %s argument%s of %.*s(), got %zu", many, most == 1 ? "" : "s", (int)of.len, of.ptr,
+                  n);
+    return false;
+}
+
+struct node *
+parse_call(struct parser *p)
+{
+    struct token name = parser_take(p);
+    const struct function *f = function_find(name.text);
+    struct arguments a = {NULL, 0, 0};
+
+    if (!f) {
+        parser_refuse(p, name.text, "there is no function %.*s()", (int)(name.text.len < 80 ? name.text.len : 80),
+                      name.text.ptr);
+        return NULL;
+    }
+    if (f->later)
+        p->later = f->name;
+    if (!parse_arguments(p, &a) || !check_count(p, a.n, function_least(f), function_most(f), name.text))
+        return NULL;
+    for (size_t i = 0, last = strlen(f->args); i < a.n; i++)
+        if (!check_type(p, a.items[i], function_type(f->args[i < last ? i : last - 1]), name.text))
+            return NULL;
+    bool is_info = is_text(name.text, "info") && a.n == 2;
+    if (is_info && a.items[1]->kind != NODE_SELECTOR) {
+        parser_refuse(p, a.items[1]->text, "expected a selector as the second argument of info()");
+        return NULL;
+    }
+    if (is_info)
+        a.items[1]->selector->is_info = true;
+    struct node *node = node_new(p, NODE_CALL, f->type, name.text, a.n);
+    if (!node)
+        return NULL;
+    for (size_t i = 0; i < a.n; i++)
+        node->args[i] = a.items[i];
+    return node_finish(p, node);
+}
+
+/* by and without, before or after the body. */
+static bool
+parse_grouping(struct parser *p, bool *found)
+{
+    struct label_list labels = {NULL, 0, 0};
+    *found = p->token.kind == TOKEN_BY || p->token.kind == TOKEN_WITHOUT;
+    if (!*found)
+        return true;
+    parser_take(p);
+    return parse_labels(p, &labels);
+}
+
+struct node *
+parse_aggregate(struct parser *p)
+{
+    struct token op = parser_take(p);
+    struct arguments a = {NULL, 0, 0};
+    bool found, needs_parameter = op.kind >= TOKEN_TOPK;
+
+    if (!parse_grouping(p, &found) || !parse_arguments(p, &a) || (!found && !parse_grouping(p, &found)))
+        return NULL;
+    if (op.kind == TOKEN_LIMITK || op.kind == TOKEN_LIMIT_RATIO)
+        p->later = "limitk";
+    size_t n = 1 + (size_t)needs_parameter;
+    if (!check_count(p, a.n, n, n, op.text) || !check_type(p, a.items[n - 1], TYPE_VECTOR, op.text))
+        return NULL;
+    enum value_type type = op.kind == TOKEN_COUNT_VALUES ? TYPE_STRING : TYPE_SCALAR;
+    if (needs_parameter && !check_type(p, a.items[0], type, op.text))
+        return NULL;
+    struct node *node = node_new(p, NODE_AGGREGATE, TYPE_VECTOR, op.text, n);
+    if (!node)
+        return NULL;
+    node->op = op.kind;
+    for (size_t i = 0; i < n; i++)
+        node->args[i] = a.items[n - 1 - i];
+    return node_finish(p, node);
+}

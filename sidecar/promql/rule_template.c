@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Templates in rule files: what those of annotations query, and those of Helm, which are to be rendered before. */
+#include "ruleset.h"
+#include "strings.h"
+
+#include "core/base/buffer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct cursor {
+    const char *p, *end;
+};
+
+static bool
+is_at(const struct cursor *c, const char *word)
+{
+    size_t len = strlen(word);
+    return (size_t)(c->end - c->p) >= len && !memcmp(c->p, word, len);
+}
+
+static bool
+is_word(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
+}
+
+static void
+skip_blanks(struct cursor *c)
+{
+    while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
+        c->p++;
+}
+
+/* A string of Go with its quotes, or an empty span. */
+static struct ss_span
+take_string(struct cursor *c)
+{
+    const char *start = c->p;
+    char quote = c->p < c->end ? *c->p : 0;
+
+    if (quote != '"' && quote != '`')
+        return (struct ss_span){NULL, 0};
+    for (c->p++; c->p < c->end && *c->p != quote; c->p++)
+        if (*c->p == '\\' && quote == '"' && c->p + 1 < c->end)
+            c->p++;
+    if (c->p == c->end)
+        return (struct ss_span){NULL, 0};
+    c->p++;
+    return (struct ss_span){start, (size_t)(c->p - start)};
+}
+
+static int
+add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
+{
+    struct promql_error error;
+    struct expression query;
+    struct ss_span text;
+    const char *reason;
+
+    int r = quoted.len ? string_unquote(quoted, &rules->arena, &text, &reason) : EINVAL;
+    if (!r)
+        text = arena_copy(&rules->arena, text);
+    if (!r && !text.ptr)
+        r = -ENOMEM;
+    if (!r)
+        r = expression_parse(&query, &rules->arena, text, &error);
+    if (r > 0)
+        rule->has_unreadable_query = true;
+    if (r)
+        return r > 0 ? 0 : r;
+    struct expression *queries = arena_alloc(&rules->arena, (rule->n_queries + 1) * sizeof(*queries));
+    if (!queries)
+        return -ENOMEM;
+    if (rule->n_queries)
+        memcpy(queries, rule->queries, rule->n_queries * sizeof(*queries));
+    queries[rule->n_queries++] = query;
+    rule->queries = queries;
+    return 0;
+}
+
+/* Reads what `query` is given: a string, or what printf makes of one, whose verbs stand in the values of labels. */
+static int
+read_query(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
+{
+    skip_blanks(c);
+    if (c->p < c->end && *c->p == '(') {
+        c->p++;
+        skip_blanks(c);
+    }
+    if (is_at(c, "printf")) {
+        c->p += strlen("printf");
+        skip_blanks(c);
+    }
+    return add_query(rules, rule, take_string(c));
+}
+
+/* Goes through one action, from after {{ on. */
+static int
+read_action(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
+{
+    static const char word[] = "query";
+    int r = 0;
+
+    while (!r && c->p < c->end && !is_at(c, "}}")) {
+        if (*c->p == '"' || *c->p == '`') {
+            if (!take_string(c).len)
+                return 0;
+        } else if (is_word(*c->p) || *c->p == '.' || *c->p == '$') {
+            const char *start = c->p;
+            while (c->p < c->end && (is_word(*c->p) || *c->p == '.' || *c->p == '$'))
+                c->p++;
+            if (spans_equal((struct ss_span){start, (size_t)(c->p - start)}, (struct ss_span){word, strlen(word)}))
+                r = read_query(rules, rule, c);
+        } else {
+            c->p++;
+        }
+    }
+    return r;
+}
+
+int
+ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_span text)
+{
+    struct cursor c = {text.ptr, text.ptr + text.len};
+    int r = 0;
+
+    while (!r && (c.p = memmem(c.p, (size_t)(c.end - c.p), "{{", 2)) != NULL) {
+        c.p += 2;
+        r = read_action(rules, rule, &c);
+    }
+    return r;
+}
+
+/* Helm. */
+
+/* Whether an action of a line has what Prometheus' own templates never have. */
+static bool
+is_of_helm(struct ss_span line)
+{
+    static const char *const words[] = {".Values", ".Release", ".Chart", ".Capabilities", "include \"", "toYaml"};
+    const char *open = memmem(line.ptr, line.len, "{{", 2);
+
+    if (!open)
+        return false;
+    size_t left = line.len - (size_t)(open - line.ptr);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (memmem(open, left, words[i], strlen(words[i])))
+            return true;
+    return false;
+}
+
+static bool
+starts_with_action(struct ss_span line)
+{
+    struct cursor c = {line.ptr, line.ptr + line.len};
+    skip_blanks(&c);
+    return is_at(&c, "{{");
+}
+
+uint32_t
+ruleset_find_helm(struct ss_span text, bool broken)
+{
+    uint32_t number = 0, first = 0;
+    const char *p = text.ptr, *end = p + text.len;
+
+    while (p < end) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        struct ss_span line = {p, (size_t)((stop ? stop : end) - p)};
+        number++;
+        if (is_of_helm(line))
+            return number;
+        if (!first && broken && starts_with_action(line))
+            first = number;
+        p = stop ? stop + 1 : end;
+    }
+    return first;
+}

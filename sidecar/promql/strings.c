@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strings.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Strings. */
+
+static int
+hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+static char *
+put_character(char *out, uint32_t c)
+{
+    if (c < 0x80) {
+        *out++ = (char)c;
+    } else if (c < 0x800) {
+        *out++ = (char)(0xc0 | c >> 6);
+        *out++ = (char)(0x80 | (c & 0x3f));
+    } else if (c < 0x10000) {
+        *out++ = (char)(0xe0 | c >> 12);
+        *out++ = (char)(0x80 | (c >> 6 & 0x3f));
+        *out++ = (char)(0x80 | (c & 0x3f));
+    } else {
+        *out++ = (char)(0xf0 | c >> 18);
+        *out++ = (char)(0x80 | (c >> 12 & 0x3f));
+        *out++ = (char)(0x80 | (c >> 6 & 0x3f));
+        *out++ = (char)(0x80 | (c & 0x3f));
+    }
+    return out;
+}
+
+/* The value of n digits at *p, which are all there and valid. */
+static bool
+read_digits(const char **p, const char *end, size_t n, unsigned base, uint32_t *value)
+{
+    for (*value = 0; n; n--, (*p)++) {
+        int digit = *p < end ? hex_digit(**p) : -1;
+        if (digit < 0 || (unsigned)digit >= base)
+            return false;
+        *value = *value * base + (uint32_t)digit;
+    }
+    return true;
+}
+
+/* Reads what is after a backslash. NULL, or why it is no escape. */
+static const char *
+unescape(const char **p, const char *end, char quote, char **out)
+{
+    static const char letters[] = "abfnrtv\\", meanings[] = "\a\b\f\n\r\t\v\\";
+    char c = *(*p)++;
+    const char *letter = c ? strchr(letters, c) : NULL;
+    uint32_t value;
+
+    if (letter || c == quote) {
+        *(*out)++ = letter ? meanings[letter - letters] : quote;
+        return NULL;
+    }
+    if (c >= '0' && c <= '7') {
+        (*p)--;
+        if (!read_digits(p, end, 3, 8, &value) || value > 255)
+            return "expected three octal digits up to 377 after \\";
+        *(*out)++ = (char)value;
+        return NULL;
+    }
+    size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    if (!digits)
+        return "unknown escape after \\; a backslash itself is written \\\\";
+    if (!read_digits(p, end, digits, 16, &value))
+        return "expected hexadecimal digits: two after \\x, four after \\u, eight after \\U";
+    if (c == 'x')
+        *(*out)++ = (char)value;
+    else if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
+        return "there is no character of this number";
+    else
+        *out = put_character(*out, value);
+    return NULL;
+}
+
+int
+string_unquote(struct ss_span quoted, struct arena *arena, struct ss_span *out, const char **reason)
+{
+    char quote = quoted.ptr[0];
+    struct ss_span inner = {quoted.ptr + 1, quoted.len - 2};
+
+    *out = inner;
+    if (quote == '`' || !memchr(inner.ptr, '\\', inner.len))
+        return 0;
+    /* No escape means more bytes than it is written with. */
+    char *start = arena_alloc(arena, inner.len), *to = start;
+    if (!start)
+        return -ENOMEM;
+    const char *p = inner.ptr, *end = p + inner.len;
+    while (p < end) {
+        if (*p != '\\') {
+            *to++ = *p++;
+            continue;
+        }
+        p++;
+        *reason = unescape(&p, end, quote, &to);
+        if (*reason)
+            return EINVAL;
+    }
+    *out = (struct ss_span){start, (size_t)(to - start)};
+    return 0;
+}
+
+/* Numbers. */
+
+const char *
+duration_read(struct ss_span text, int64_t *ms)
+{
+    /* What Prometheus keeps in nanoseconds. */
+    const int64_t most = INT64_MAX / 1000000;
+    const char *p = text.ptr, *end = p + text.len;
+
+    *ms = 0;
+    while (p < end) {
+        int64_t number = 0, unit = 0;
+        for (; p < end && *p >= '0' && *p <= '9'; p++) {
+            if (number > most)
+                return "the duration is out of range";
+            number = number * 10 + (*p - '0');
+        }
+        char c = *p++;
+        if (c == 'm' && p < end && *p == 's') {
+            p++;
+            unit = 1;
+        } else {
+            const int64_t second = 1000, day = 24 * 3600 * second;
+            unit = c == 's'   ? second
+                   : c == 'm' ? 60 * second
+                   : c == 'h' ? 3600 * second
+                   : c == 'd' ? day
+                   : c == 'w' ? 7 * day
+                              : 365 * day;
+        }
+        if (number > (most - *ms) / unit)
+            return "the duration is out of range";
+        *ms += number * unit;
+    }
+    return NULL;
+}
+
+const char *
+number_read(struct ss_span text, double *value)
+{
+    char digits[128], *to = digits, *end;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '_')
+            continue;
+        if (to == digits + sizeof(digits) - 1)
+            return "the number is too long";
+        *to++ = text.ptr[i];
+    }
+    *to = 0;
+    errno = 0;
+    bool hex = digits[0] == '0' && (digits[1] | 0x20) == 'x';
+    *value = hex ? (double)strtoll(digits, &end, 16) : strtod(digits, &end);
+    if (*end || (errno == ERANGE && (hex || isinf(*value))))
+        return "the number is out of range";
+    return NULL;
+}

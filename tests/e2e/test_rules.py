@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scrapeshard rules: what it says of rules of others is what an independent reading says, and its lines hold."""
+import collections
+import glob
+import json
+import os
+import random
+import re
+import subprocess
+import time
+
+import pytest
+from conftest import BINARY, ROOT, TEXT, answer, answering, run
+
+RULES = ROOT / "tests/rules"
+ORACLES = sorted(glob.glob(str(RULES / "oracle/*.tsv")))
+VERDICTS = ["right", "everywhere", "silent", "false", "false elsewhere", "in parts", "unknown"]
+
+
+def rules(*args, **options):
+    """The exit status, and what rules --json says."""
+    status, out, err = run("rules", "--json", *map(str, args), **options)
+    assert err == "" and status in (0, 1), err
+    return status, json.loads(out)
+
+
+def verdicts(said):
+    return {r["name"]: r["verdict"] for r in said["rules"]}
+
+
+@pytest.fixture(name="rule_file")
+def make_rule_file(tmp_path):
+    def make(text, name="rules.yml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+    return make
+
+
+def group(*items):
+    """A rule file: items are (name, expression), and a name with a colon is recorded."""
+    written = [{"record" if ":" in name else "alert": name, "expr": expression} for name, expression in items]
+    return json.dumps({"groups": [{"name": "g", "rules": written}]})
+
+
+# The rules of others.
+
+
+def oracle_rows(path):
+    """(the files, what is said of each of their rules in their order)"""
+    with open(path, encoding="utf-8") as table:
+        rows = [line.rstrip("\n").split("\t") for line in table.readlines()[1:]]
+    said = collections.defaultdict(list)
+    for file, in_group, kind, name, verdict, _, families, _ in rows:
+        said[file, in_group, kind, name].append(({"every server": "everywhere"}.get(verdict, verdict), families.split()))
+    return list(dict.fromkeys(row[0] for row in rows)), said
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
+def test_families_and_verdicts_are_the_oracles(oracle):
+    files, wanted = oracle_rows(oracle)
+    status, said = rules(*files, cwd=RULES)
+    got = collections.defaultdict(list)
+    for r in said["rules"]:
+        got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["families"]))
+    assert got == wanted
+    counted = collections.Counter(r["verdict"] for r in said["rules"])
+    assert said["totals"] == {"rules": len(said["rules"]), **{v: counted[v] for v in VERDICTS}}
+    assert status == (counted["right"] + counted["everywhere"] != len(said["rules"]))
+
+
+def as_settings(lines):
+    return [f"--set=rules.{line.replace(' = ', '=', 1)}" for line in lines]
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
+def test_the_lines_hold(oracle, config):
+    """They are the same at every run; with them in force rules says what it promised, and has none to add. They are in
+    a file as they are, and as flags."""
+    files, _ = oracle_rows(oracle)
+    _, said = rules(*files, cwd=RULES)
+    assert rules(*files, cwd=RULES)[1] == said
+    lines, after = said["lines"], said["after"]
+    file = config("[rules]\n" + "".join(f"{line}\n" for line in lines))
+    for force in [f"--config.file={file}"], as_settings(lines):
+        status, again = rules(*force, *files, cwd=RULES)
+        assert (again["totals"], again["lines"], again["after"]) == (after, [], after)
+        assert status == (after["right"] + after["everywhere"] != after["rules"])
+        assert again["ruler"] == said["ruler"]
+    wrong = [r for r in again["rules"] if r["verdict"] not in ("right", "everywhere")]
+    assert [(r["file"], r["line"], r["name"]) for r in wrong] == [(r["file"], r["line"], r["name"]) for r in said["ruler"]]
+    assert {r["name"] for r in wrong} <= {"etcdMembersDown", "etcdHighNumberOfLeaderChanges", "InfoInhibitor"}
+
+
+def test_no_more_than_two_tenths_of_a_second_for_all_rules():
+    """Generously, for the machine may be busy: it takes some hundredths."""
+    files = sorted(glob.glob(str(RULES / "*/*.yaml")))
+    started = time.monotonic()
+    _, said = rules(*files, *files[:8])
+    assert said["totals"]["rules"] > 800
+    assert time.monotonic() - started < 5
+
+
+# One rule.
+
+
+def test_the_shape_of_the_answer(rule_file):
+    file = rule_file(group(("Full", "node_filesystem_avail_bytes / node_filesystem_size_bytes"), ("Up", "up == 0"),
+                           ("Gone", "absent(a_total)"), ("job:a", "sum(rate(a_total[5m]))")))
+    status, said = rules(file)
+    nothing = dict.fromkeys(VERDICTS, 0)
+    line = "colocate = node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes"
+    why = "`absent()` is true on every server that does not have `a_total`; `and on () X` guards it, where X is always " \
+        "there, and on the same server"
+    common = {"file": str(file), "line": 1}
+    assert status == 1 and said == {
+        "totals": {"rules": 4, **nothing, "right": 1, "everywhere": 1, "silent": 1, "false elsewhere": 1},
+        "rules": [
+            common | {"group": "g", "kind": "alert", "name": "Full", "verdict": "silent",
+                      "families": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
+                      "why": "`/` has only one side on every server"},
+            common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere", "families": [],
+                      "why": "every server has all that it needs, and evaluates it for itself"},
+            common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere", "families": ["a"],
+                      "why": why},
+            common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right", "families": ["a"],
+                      "why": "it needs one family"}],
+        "lines": [line],
+        "after": {"rules": 4, **nothing, "right": 2, "everywhere": 1, "false elsewhere": 1},
+        "ruler": [common | {"name": "Gone", "why": why}]}
+
+
+def test_exit_statuses(rule_file, config):
+    good, bad = rule_file(group(("A", "a > 1")), "good.yml"), rule_file(group(("A", "a / b")), "bad.yml")
+    assert run("rules", good)[0] == 0
+    assert run("rules", bad)[0] == 1
+    assert run("rules", good, bad)[0] == 1
+    assert run("rules", rule_file("", "empty.yml"))[0] == 0
+    for wrong in [], ["--nonsense", good], ["--shard-count=0", good], ["--set=sharding.key=x", good]:
+        status, out, err = run("rules", *wrong)
+        assert (status, out) == (2, "") and err
+    for wrong in [good, "/nonexistent"], [f"--config.file={config('[rules')}", good], ["--body=/nonexistent", good], [RULES]:
+        status, out, err = run("rules", *wrong)
+        assert (status, out) == (3, "") and err
+
+
+def test_errors_tell_file_line_and_column(rule_file):
+    broken = rule_file("groups:\n- name: g\n  rules:\n  - record: a\n    expr: |\n      sum(b\n        + )\n", "broken.yml")
+    helm = rule_file("{{- if .Values.rules }}\ngroups: []\n{{- end }}\n", "helm.yml")
+    shape = rule_file("groups:\n- name: g\n  rules:\n  - alert: \x1b[31m\n", "shape.yml")
+    status, out, err = run("rules", broken, helm, shape)
+    assert (status, out) == (3, "")
+    first, second, third = err.splitlines()
+    assert first == f"scrapeshard: {broken}:7:11: expected a metric, a function, a number or `(`, got `)`"
+    assert second.startswith(f"scrapeshard: {helm}:1:1: ") and "Helm" in second
+    assert third.startswith(f"scrapeshard: {shape}:4:12: ") and "\x1b" not in third
+
+
+def test_a_file_that_is_too_large(tmp_path):
+    file = tmp_path / "large.yml"
+    with open(file, "wb") as out:
+        out.truncate(100 << 20)
+    status, _, err = run("rules", file)
+    assert status == 3 and f"{file}:1:1: the file is larger than 32 MiB" in err
+
+
+def test_standard_input():
+    status, said = rules("-", input=group(("A", "a / b")))
+    assert (status, said["rules"][0]["file"], said["lines"]) == (1, "-", ["colocate = a: a|b"])
+
+
+def test_what_annotations_query_meets_what_they_are_of(rule_file):
+    text = group(("A", "a > 1")).replace('"expr"', '"annotations": {"d": "{{ range query `b` }}{{ .Value }}{{ end }}"}, "expr"')
+    status, said = rules(rule_file(text))
+    rule = said["rules"][0]
+    assert (status, rule["verdict"], rule["families"], rule["queried_families"]) == (0, "right", ["a"], ["b"])
+    assert "annotations query `b`" in rule["why"] and said["lines"] == ["colocate = a: a|b"]
+
+
+def test_right_by_chance(rule_file):
+    """A rule whose families are on one shard of this many, and would not be of another count."""
+    file = rule_file(group(*((f"A{i}", f"a{i} / b{i}") for i in range(30)), ("C", "absent(c)"), ("D", "d > 1")))
+    for count in 1, 2, 3, 7:
+        _, said = rules(f"--shard-count={count}", file)
+        _, out, _ = run("explain", f"--shard-count={count}", "--json", *(x + str(i) for i in range(30) for x in "ab"))
+        shards = [s["shard"] for s in json.loads(out)["series"]]
+        wanted = [shards[2 * i] == shards[2 * i + 1] for i in range(30)] + [count == 1, False]
+        assert [r["by_chance"] for r in said["rules"]] == wanted
+        assert said["totals"]["silent"] == 30 and any(wanted[:30]) and (count == 1) == all(wanted[:30])
+        out = run("rules", f"--shard-count={count}", file)[1]
+        assert out.count("by chance") == sum(wanted)
+        assert f"a0 (shard {shards[0]}), b0 (shard {shards[1]})" in out
+
+
+# The configuration in force.
+
+
+def test_rules_in_force(rule_file):
+    file = rule_file(group(("A", "sum(a) / b"), ("B", "c > 1"), ("D", "d * on (x) e")))
+    assert verdicts(rules(file)[1]) == {"A": "silent", "B": "right", "D": "silent"}
+    replicated = "--set=rules.replicate=b|e"
+    assert verdicts(rules(replicated, file)[1]) == {"A": "right", "B": "right", "D": "right"}
+    split = rules("--set=rules.split=[ac]", replicated, file)
+    assert verdicts(split[1]) == {"A": "false", "B": "in parts", "D": "right"}
+    assert split[1]["lines"] == ["colocate = a: a"]
+    out = run("rules", "--set=rules.split=[ac]", replicated, file)[1]
+    assert re.search(r"Split, though rules need them whole:\n +a \(split = \[ac\]\): A\n", out)
+    labels = rules("--set=sharding.key=labels", "--set=sharding.source_labels=x", file)
+    assert verdicts(labels[1]) == {"A": "false", "B": "in parts", "D": "silent"}
+    assert verdicts(rules("--set=rules.keep=a|b", file)[1]) == {"A": "silent", "B": "silent", "D": "silent"}
+
+
+# Bodies.
+
+
+def body(**families):
+    return "".join(f'{name}{{i="{i}"}} 1\n' for name, n in families.items() for i in range(n))
+
+
+def test_bodies(tmp_path, rule_file):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(body(a=100, b_total=10, hub=3))
+    second.write_text(body(c=100, d=100))
+    file = rule_file(group(("A", "a * on (x) hub"), ("B", "b_total * on (x) hub"), ("C", "c * on (x) hub"), ("E", "e > 1")))
+    status, said = rules(f"--body={first}", f"--body={second}", "--shard-count=2", file)
+    assert status == 1 and said["missing_families"] == ["e"] and said["ruler"] == []
+    assert verdicts(said) == {"A": "silent", "B": "silent", "C": "silent", "E": "unknown"}
+    assert said["lines"] == ["replicate = hub"] and said["balance"]["replicated_series"] == 3
+    assert verdicts(rules(f"--body={first}", "--set=rules.replicate=hub", file)[1])["A"] == "right"
+    # One shard has room for all.
+    _, said = rules(f"--body={first}", f"--body={second}", "--shard-count=1", file)
+    assert said["lines"] == ["colocate = a: a|b|c|hub"]
+    assert said["balance"]["before"]["most_series"] == said["balance"]["after"]["most_series"] == 313
+    out = run("rules", f"--body={first}", f"--body={second}", "--shard-count=1", file)[1]
+    assert "a has families of several bodies: their sidecars need the same lines" in out
+    assert re.search(r"In none of the bodies:\n +e\n", out)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_balance_is_that_of_plan(tmp_path, rule_file, seed):
+    draw = random.Random(seed)
+    path = tmp_path / "body"
+    path.write_text(body(**{f"f{i}": draw.randrange(1, 60) for i in range(40)}))
+    file = rule_file(group(*((f"A{i}", f"f{draw.randrange(40)} / f{draw.randrange(40)}") for i in range(20))))
+    _, said = rules(f"--body={path}", "--shard-count=5", file)
+    for key, force in ("before", []), ("after", as_settings(said["lines"])):
+        planned = json.loads(run("plan", "--shard-count=5", "--json", *force, path)[1])["balance"]
+        assert said["balance"][key] == {k: planned[k] for k in said["balance"][key]}
+    assert said["lines"] and said["balance"]["before"] != said["balance"]["after"]
+
+
+def test_a_body_of_a_service(upstream, rule_file):
+    service = upstream(answering(answer(b"a 1\nb 2\n", TEXT)))
+    file = rule_file(group(("A", "{__name__=~'a|b'} > 1"), ("C", "a + c")))
+    _, said = rules(f"--body={service.url}", file)
+    assert verdicts(said) == {"A": "in parts", "C": "unknown"} and said["missing_families"] == ["c"]
+    service = upstream(answering(answer(b"", TEXT, "503 Service Unavailable")))
+    status, _, err = run("rules", f"--body={service.url}", file)
+    assert status == 3 and "503" in err
+
+
+# For a person.
+
+
+def test_the_report(rule_file):
+    file = rule_file(group(("Full", "a / b"), ("Gone", "absent(c)")))
+    status, out, err = run("rules", file)
+    assert (status, err) == (1, "")
+    guard = "`and on () X` guards it, where X is always there, and on the same server"
+    assert out == f"""\
+2 rules: 1 silent, 1 false elsewhere
+key = family, hash = xxh64, placement = modulo
+
+Not right:
+silent          Full  {file}:1
+    `/` has only one side on every server
+    needs a, b
+false elsewhere Gone  {file}:1
+    `absent()` is true on every server that does not have `c`; {guard}
+    needs c
+
+To make 1 of 2 right:
+    [rules]
+    colocate = a: a|b
+With these lines: 1 right, 1 false elsewhere
+
+To be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):
+    Gone  {file}:1
+        `absent()` is true on every server that does not have `c`; {guard}
+"""
+
+
+def test_a_closed_output_is_told(rule_file):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([BINARY, "rules", rule_file(group(("A", "a")))], stdout=full, stderr=subprocess.PIPE,
+                              check=False)
+    assert done.returncode == 3 and b"No space left" in done.stderr

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said of rules under a sharding, and the lines that make them right: every row of the table of values. */
+#include "promql/analysis.h"
+#include "promql/limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct ss_span
+span_of(const char *text)
+{
+    return (struct ss_span){text, strlen(text)};
+}
+
+/* What rules are judged under. Rules are lines "record NAME EXPRESSION" or "alert ...". */
+struct question {
+    const char *rules;
+    enum ss_key key;
+    const char *lines[6]; /* of [rules]: "colocate a: b" */
+    const char *body;     /* "family series ..."; NULL: none */
+    uint32_t count;
+};
+
+struct answer {
+    struct ruleset rules;
+    struct ss_rules *lines;
+    struct ss_sharding *sharding;
+    struct body_family families[64];
+    struct analysis *analysis;
+    struct derivation *derivation;
+};
+
+static void
+read_rules(struct ruleset *rules, const char *lines)
+{
+    struct promql_error error;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    fputs("groups:\n- name: g\n  rules:\n", out);
+    while (*lines) {
+        size_t line = strcspn(lines, "\n"), kind = strcspn(lines, " "), name = strcspn(lines + kind + 1, " ");
+        fprintf(out, "  - %.*s: \"%.*s\"\n    expr: |\n      %.*s\n", (int)kind, lines, (int)name, lines + kind + 1,
+                (int)(line - kind - name - 2), lines + kind + name + 2);
+        lines += line + (lines[line] == '\n');
+    }
+    fclose(out);
+    if (ruleset_add_file(rules, "a.yml", (struct ss_span){text, len}, &error))
+        fail_msg("%s%u:%u: %s", text, error.line, error.column, error.reason);
+    free(text);
+}
+
+static void
+add_line(struct ss_rules *rules, const char *line)
+{
+    struct ss_rule_error error;
+    const char *pattern = strchr(line, ' ') + 1;
+    enum ss_action action = SS_ACTION_DROP;
+    while (strncmp(ss_action_name(action), line, strlen(ss_action_name(action))) != 0)
+        action++;
+    if (ss_rules_add(rules, action, span_of(pattern), &error))
+        fail_msg("%s: %s", line, error.reason);
+}
+
+static size_t
+read_body(struct body_family *families, const char *body)
+{
+    size_t n = 0;
+    while (*body) {
+        size_t len = strcspn(body, " ");
+        char *end;
+        families[n].name = (struct ss_span){body, len};
+        families[n++].series = strtoull(body + len, &end, 10);
+        body = end + strspn(end, " ");
+    }
+    return n;
+}
+
+/* more: lines that were derived, to be in force as well. */
+static struct answer
+ask(const struct question *q, const struct derivation *more)
+{
+    const struct ss_span labels[] = {{"a", 1}};
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    struct analysis_settings s = {.has_body = q->body, .shard_count = q->count};
+    struct answer a = {.lines = NULL};
+
+    read_rules(&a.rules, q->rules);
+    assert_int_equal(ss_rules_new(&a.lines), 0);
+    for (size_t i = 0; i < 6 && q->lines[i]; i++)
+        add_line(a.lines, q->lines[i]);
+    for (size_t i = 0; more && i < more->n_lines; i++) {
+        struct ss_rule_error error;
+        assert_int_equal(ss_rules_add(a.lines, more->lines[i].action, span_of(more->lines[i].value), &error), 0);
+    }
+    settings.key = q->key;
+    settings.source_labels = labels;
+    settings.n_source_labels = 1;
+    settings.rules = a.lines;
+    assert_int_equal(ss_sharding_new(&a.sharding, &settings), 0);
+    s.families = a.families;
+    s.n_families = q->body ? read_body(a.families, q->body) : 0;
+    s.placement = placement_of(a.sharding);
+    assert_int_equal(analysis_new(&a.analysis, &a.rules, &s), 0);
+    assert_int_equal(derivation_new(&a.derivation, a.analysis), 0);
+    return a;
+}
+
+static void
+answer_deinit(struct answer *a)
+{
+    derivation_free(a->derivation);
+    analysis_free(a->analysis);
+    ss_sharding_free(a->sharding);
+    ss_rules_free(a->lines);
+    ruleset_deinit(&a->rules);
+}
+
+/* The verdict of the last rule, and a part of why. */
+static void
+check_question(const struct question *q, const char *verdict, const char *why)
+{
+    struct answer a = ask(q, NULL);
+    const struct rule_result *r = &analysis_results(a.analysis)[a.rules.n - 1];
+    if (strcmp(rule_verdict_name(r->verdict), verdict) != 0 || !strstr(r->why, why))
+        fail_msg("%s: %s, not %s: %s", q->rules, rule_verdict_name(r->verdict), verdict, r->why);
+    answer_deinit(&a);
+}
+
+static void
+check(const char *rules, const char *verdict, const char *why)
+{
+    const struct question q = {.rules = rules};
+    check_question(&q, verdict, why);
+}
+
+/* Values. */
+
+static void
+test_values(void **state)
+{
+    (void)state;
+    check("alert A a > 1", "right", "one family");
+    check("alert A rate(a_total[5m]) / a_count", "right", "one family");
+    check("alert A a / b", "silent", "`/` has only one side");
+    check("alert A a and on (x) b", "silent", "`and`");
+    check("alert A sum(rate(a[5m] offset 1h)) > -avg(b)", "silent", "`>`");
+    check("alert A a unless b", "false", "`unless` takes nothing away on servers that do not have all of `b`");
+    check("alert A a or b", "in parts", "`or` has its sides on different servers");
+    check("record a:b sum(a or b)", "false", "`sum` is over only a part");
+    check("alert A a or vector(0)", "false elsewhere", "`or` adds its constant");
+    check("alert A absent(a)", "false elsewhere", "`absent()` is true on every server that does not have `a`");
+    check("alert A absent_over_time(a[5m])", "false elsewhere", "`absent_over_time()`");
+    check("alert A absent(a) and b", "false", "");
+    check("alert A a > scalar(b)", "silent", "scalar()");
+    check("alert A a != scalar(b)", "false", "`scalar()` is NaN on every server that does not have all of `b`");
+    check("alert A a * scalar(b)", "false", "scalar()");
+    check("alert A a > bool scalar(b)", "false", "scalar()");
+    check("alert A vector(scalar(a)) > 1", "false elsewhere", "scalar()");
+    check("alert A clamp_max(a, scalar(b))", "false", "scalar()");
+    check("alert A a / on (x) fill (0) b", "false", "fills in");
+    check("alert A info(a)", "false", "`info()`");
+    check("alert A info(a, {__name__=\"a_info\"})", "right", "");
+    check("alert A topk(1, a) + topk(1, a)", "right", "");
+    check("alert A max_over_time((a + b)[1h:1m])", "silent", "`+`");
+}
+
+static void
+test_everywhere(void **state)
+{
+    (void)state;
+    check("alert A up == 0", "everywhere", "every server");
+    check("alert A count(scrape_samples_scraped) > 9", "everywhere", "");
+    check("alert A vector(1)", "everywhere", "");
+    check("alert A time() > bool 3", "everywhere", "");
+    check("alert A absent(up{job=\"x\"})", "everywhere", "");
+    check("alert A a * on (job) up", "right", "");
+    check("alert A a or up", "in parts", "`or`");
+    const struct question replicated = {.rules = "alert A a / b", .lines = {"replicate a|b"}};
+    check_question(&replicated, "everywhere", "");
+    const struct question one = {.rules = "alert A b unless a", .lines = {"replicate a"}};
+    check_question(&one, "right", "");
+}
+
+static void
+test_names_that_are_not_one(void **state)
+{
+    (void)state;
+    const char *body = "a 1 b 2 b_c 3";
+    check("alert A {job=\"x\"}", "unknown", "without a metric's name");
+    check("alert A ALERTS{severity=\"x\"}", "unknown", "ALERTS without alertname");
+    check("alert A ALERTS{alertname=\"B\"}", "unknown", "not in these files");
+    check("alert B a\nalert A ALERTS{alertname=\"B\"}", "right", "");
+    check("alert B a / b\nalert A ALERTS_FOR_STATE{alertname=\"B\"}", "silent", "it reads `B`, where `/`");
+    const struct question all = {.rules = "alert A {job=\"x\"}", .body = body};
+    check_question(&all, "in parts", "on different servers");
+    const struct question some = {.rules = "alert A sum({__name__=~\"b.*\"})", .body = body};
+    check_question(&some, "false", "`sum`");
+    const struct question one = {.rules = "alert A sum({__name__=~\"b_total|b\",__name__!~\"b_.*\"})", .body = body};
+    check_question(&one, "right", "");
+    const struct question missing = {.rules = "alert A a + d + e", .body = body};
+    check_question(&missing, "unknown", "the body does not have `d` and 1 more");
+}
+
+static void
+test_recorded_names(void **state)
+{
+    (void)state;
+    check("record a:x a\nalert A a:x > 1", "right", "");
+    check("record a:x a\nrecord b:x b\nalert A a:x / b:x", "silent", "`/`");
+    check("record a:x a\nrecord a:x b\nalert A sum(a:x)", "false", "`sum`");
+    check("record a:x a / b\nalert A a:x > 1", "silent", "it reads `a:x`, where `/`");
+    check("record a:x a:x + a\nalert A a:x", "unknown", "circle");
+    check("record a:y a:x\nrecord a:x a:y\nalert A a:x", "unknown", "circle");
+}
+
+static void
+test_placement(void **state)
+{
+    (void)state;
+    const char *ratio = "alert A sum(a_bucket) / b";
+    const struct question met = {.rules = ratio, .lines = {"colocate g: a|b"}};
+    check_question(&met, "right", "on one server");
+    const struct question caught = {.rules = "alert A x_a / x_b", .lines = {"colocate (x)_.*"}};
+    check_question(&caught, "right", "");
+    const struct question dropped = {.rules = ratio, .lines = {"drop b"}};
+    check_question(&dropped, "silent", "no server has `b` by drop = b");
+    const struct question unkept = {.rules = ratio, .lines = {"keep a.*"}};
+    check_question(&unkept, "silent", "no keep rule matches");
+    const struct question split = {.rules = "alert A sum(a)", .lines = {"split a"}};
+    check_question(&split, "false", "which distributes `a` by split = a");
+    const struct question harmless = {.rules = "alert A a > 1", .lines = {"split a"}};
+    check_question(&harmless, "in parts", "each server has another part of `a` by split = a");
+    const struct question pairs = {.rules = "alert A a / b", .lines = {"split a|b"}};
+    check_question(&pairs, "silent", "another part of");
+    const struct question half = {.rules = "alert A a / b", .lines = {"split a"}};
+    check_question(&half, "silent", "");
+    const struct question joined = {.rules = "alert A a / on (x) b", .lines = {"split a", "replicate b"}};
+    check_question(&joined, "in parts", "");
+    const struct question labels = {.rules = "alert A sum(a)", .key = SS_KEY_LABELS};
+    check_question(&labels, "false", "by its labels");
+    const struct question names = {.rules = "alert A a_sum / a_count", .key = SS_KEY_NAME};
+    check_question(&names, "silent", "");
+    const struct question declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
+    check_question(&declared, "right", "");
+    const struct question apart = {.rules = "alert A a_sum / a_count", .lines = {"colocate x: a_sum"}};
+    check_question(&apart, "silent", "");
+}
+
+static void
+test_right_by_chance(void **state)
+{
+    (void)state;
+    const char *rules = "alert A up\nalert B a / b\nalert C a / c\nalert D absent(a)";
+    for (uint32_t count = 1; count < 9; count++) {
+        const struct question q = {.rules = rules, .count = count};
+        struct answer a = ask(&q, NULL);
+        const struct rule_result *r = analysis_results(a.analysis);
+        struct ss_explanation e;
+        uint32_t shards[3];
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(ss_explain(a.sharding, span_of(i == 0 ? "a" : i == 1 ? "b" : "c"), &e), 0);
+            shards[i] = ss_sharding_place(a.sharding, e.hash, count);
+        }
+        assert_false(r[0].by_chance);
+        assert_int_equal(r[1].by_chance, shards[0] == shards[1]);
+        assert_int_equal(r[2].by_chance, shards[0] == shards[2]);
+        assert_int_equal(r[3].by_chance, count == 1);
+        answer_deinit(&a);
+    }
+}
+
+/* Lines. */
+
+/* The lines, joined by "; ", and how many rules are good with them, by what the derivation says and by asking again. */
+static void
+check_lines(const struct question *q, const char *lines, size_t good)
+{
+    struct answer before = ask(q, NULL), after = ask(q, before.derivation);
+    const struct derivation *d = before.derivation;
+    char text[2000] = "";
+    size_t n = 0, again = 0;
+
+    for (size_t i = 0; i < d->n_lines; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s %s", i ? "; " : "",
+                 ss_action_name(d->lines[i].action), d->lines[i].value);
+    for (size_t i = 0; i < before.rules.n; i++) {
+        n += rule_verdict_is_good(d->after[i].verdict);
+        again += rule_verdict_is_good(analysis_results(after.analysis)[i].verdict);
+        assert_int_equal(d->after[i].verdict, analysis_results(after.analysis)[i].verdict);
+    }
+    if (strcmp(text, lines) != 0 || n != good || again != good)
+        fail_msg("%s: %s: %zu and %zu good", q->rules, text, n, again);
+    assert_int_equal(after.derivation->n_lines, 0);
+    answer_deinit(&before);
+    answer_deinit(&after);
+}
+
+static void
+test_lines(void **state)
+{
+    (void)state;
+    const struct question none = {.rules = "alert A a > 1\nalert B up"};
+    check_lines(&none, "", 2);
+    const struct question pair = {.rules = "alert A node_filesystem_avail_bytes / node_filesystem_size_bytes"};
+    check_lines(&pair, "colocate node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes", 1);
+    const struct question two = {.rules = "alert A a / b\nalert B c / d\nalert C b or e\nalert D f"};
+    check_lines(&two, "colocate a: a|b|e; colocate c: c|d", 4);
+    const struct question ordered = {.rules = "alert A a / b\nalert B c / d", .body = "a 1 b 1 c 5 d 1"};
+    check_lines(&ordered, "colocate c: c|d; colocate a: a|b", 2);
+    const struct question recorded = {.rules = "record x:a a\nrecord x:b b\nalert A x:a / x:b"};
+    check_lines(&recorded, "colocate a: a|b", 3);
+    const struct question absent = {.rules = "alert A absent(a) and b\nalert B c / d"};
+    check_lines(&absent, "colocate a: a|b; colocate c: c|d", 2);
+    const struct question hopeless = {.rules = "alert A absent(a) or b\nalert B absent(c)"};
+    check_lines(&hopeless, "", 0);
+    const struct question split = {.rules = "alert A sum(a)\nalert B b > 1", .lines = {"split .*"}};
+    check_lines(&split, "colocate a: a", 1);
+    const struct question fixed = {.rules = "alert A a / b", .lines = {"colocate g: a"}};
+    check_lines(&fixed, "colocate g: b", 1);
+    const struct question unnamed = {.rules = "alert A a_x / b", .lines = {"colocate (a)(_)x"}};
+    check_lines(&unnamed, "", 0);
+    const struct question apart = {.rules = "alert A a / b\nalert B a / c",
+                                   .lines = {"colocate g: a", "colocate h: b"}};
+    check_lines(&apart, "colocate g: c", 1);
+    const struct question dropped = {.rules = "alert A a / b\nalert B a / c", .lines = {"drop b"}};
+    check_lines(&dropped, "colocate a: a|c", 1);
+    const struct question taken = {.rules = "alert A x_a / x_b\nalert B x_c / x_d"};
+    check_lines(&taken, "colocate x: x_a|x_b; colocate x_c: x_c|x_d", 2);
+    const struct question labels = {.rules = "alert A sum(a) / b\nalert B c > 1", .key = SS_KEY_LABELS};
+    check_lines(&labels, "colocate a: a|b", 1);
+}
+
+/* A family that everything is joined with is replicated where the group would be too large for one server. */
+static void
+test_hubs(void **state)
+{
+    (void)state;
+    const char *rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C c * on (x) h and d";
+    const struct question small = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 1};
+    check_lines(&small, "colocate a: a|b|c|d|h", 3);
+    const struct question large = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 2};
+    check_lines(&large, "colocate c: c|d; replicate h", 3);
+    const struct question costly = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 95", .count = 2};
+    check_lines(&costly, "colocate a: a|b|c|d|h", 3);
+    const struct question alone = {
+        .rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C sum(h)", .body = "a 90 b 90 h 5", .count = 2};
+    check_lines(&alone, "colocate a: a|b|h", 3);
+    const struct question minuend = {.rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C h unless c",
+                                     .body = "a 90 b 90 c 1 h 5",
+                                     .count = 2};
+    check_lines(&minuend, "colocate a: a|b|c|h", 3);
+}
+
+static void
+test_what_families_may_be_done_with(void **state)
+{
+    (void)state;
+    const struct question q = {.rules = "alert A sum(a) / b\nalert B c unless d\nalert C e > 1"};
+    struct answer a = ask(&q, NULL);
+    size_t n;
+    const struct needed_family *f = analysis_families(a.analysis, &n);
+    static const struct {
+        bool whole, replicate;
+    } wanted[] = {{true, true}, {true, true}, {true, false}, {true, true}, {false, false}};
+    assert_int_equal(n, 5);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(f[i].name.ptr[0], 'a' + (int)i);
+        assert_int_equal(f[i].needs_whole, wanted[i].whole);
+        assert_int_equal(f[i].may_replicate, wanted[i].replicate);
+    }
+    answer_deinit(&a);
+}
+
+/* Limits. */
+
+static void
+test_rules_that_read_each_other(void **state)
+{
+    (void)state;
+    enum { RULES = 1600 };
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    for (int i = 0; i < RULES; i++)
+        fprintf(out, "record r%d r%d + r%d + a\n", i, i + 1, i + 1);
+    fclose(out);
+    const struct question q = {.rules = text};
+    struct answer a = ask(&q, NULL);
+    assert_int_equal(analysis_results(a.analysis)[0].verdict, RULE_UNKNOWN);
+    assert_int_equal(analysis_results(a.analysis)[RULES - 1].verdict, RULE_SILENT);
+    answer_deinit(&a);
+    free(text);
+}
+
+static void
+test_a_long_chain(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    fputs("alert A a", out);
+    for (int i = 0; i < 1500; i++)
+        fprintf(out, " or a%d", i);
+    fclose(out);
+    const struct question q = {.rules = text};
+    struct answer a = ask(&q, NULL);
+    assert_int_equal(analysis_results(a.analysis)[0].n_families, 1501);
+    assert_int_not_equal(analysis_results(a.analysis)[0].verdict, RULE_RIGHT);
+    answer_deinit(&a);
+    free(text);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_everywhere),
+        cmocka_unit_test(test_names_that_are_not_one),
+        cmocka_unit_test(test_recorded_names),
+        cmocka_unit_test(test_placement),
+        cmocka_unit_test(test_right_by_chance),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_hubs),
+        cmocka_unit_test(test_what_families_may_be_done_with),
+        cmocka_unit_test(test_rules_that_read_each_other),
+        cmocka_unit_test(test_a_long_chain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
