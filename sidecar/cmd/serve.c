@@ -111,9 +111,19 @@ start_log(struct program *p)
 {
     int r = log_writer_new(&p->log.writer);
     if (r)
-        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
+        log_error(&p->log, "startup failed", log_text("failed", "log"), log_text("reason", strerror(-r)));
     log_of_libevent = &p->log;
     event_set_log_callback(on_libevent_message);
+    return r;
+}
+
+/* After the sandbox, which would not bind a thread that is there already. Until then lines are kept. */
+static int
+start_log_thread(struct program *p)
+{
+    int r = log_writer_start(p->log.writer);
+    if (r)
+        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
     return r;
 }
 
@@ -444,6 +454,8 @@ run(struct program *p)
     if (start_log(p) || start(p))
         return EXIT_FAILED;
     drop_privileges(p);
+    if (start_log_thread(p))
+        return EXIT_FAILED;
     watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
