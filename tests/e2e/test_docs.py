@@ -9,6 +9,9 @@ import pytest
 from conftest import BINARY, ROOT
 
 CONF = ROOT / "conf"
+# The README and the longer documents, and all of them as one text.
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "contrib/docs").glob("*.md"))]
+TEXT = "\n\n".join(path.read_text() for path in DOCUMENTS)
 DEF = (ROOT / "sidecar/service/config/config.def").read_text()
 KEYS = re.findall(r"^GLOBAL\((\w+), (\w+),", DEF, re.M) + [("endpoint", k) for k in re.findall(r"^ENDPOINT\((\w+),", DEF, re.M)]
 
@@ -75,11 +78,19 @@ def test_version_is_one():
     assert run(BINARY, "--version").stdout.startswith(f"scrapeshard {header}")
 
 
-def test_readme_names_what_is_there():
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_documents_are_all_found_from_the_readme():
     readme = (ROOT / "README.md").read_text()
-    for path in re.findall(r"\]\(([\w./]+)\)", readme) + ["contrib/quickstart", "tests/run", "tests/bench/run"]:
-        assert (ROOT / path).exists(), path
-        assert path in readme
+    assert not [path.name for path in DOCUMENTS[1:] if f"(contrib/docs/{path.name})" not in readme]
+
+
+def test_map_of_the_rooms():
+    """design.md names each file of sidecar/ in its room, and no other."""
+    r = run(ROOT / "tests/docs/rooms-table", "--check")
+    assert r.returncode == 0, r.stderr
 
 
 @pytest.mark.alone
@@ -115,6 +126,6 @@ def test_run_refuses_junk():
 
 def test_scripts_are_executable():
     for path in ["contrib/quickstart", "contrib/install", "tests/run", ".ci/run", "tests/bench/run", "tests/fuzz/run",
-                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind", "tests/docs/settings",
+                 "tests/analysis/run", "tests/analysis/coverage", "tests/analysis/valgrind", "tests/docs/settings", "tests/docs/rooms-table",
                  "tests/torture/load"]:
         assert os.access(ROOT / path, os.X_OK), path

@@ -129,7 +129,7 @@ def test_image_is_small(containers, image):
                       env=containers).split()
     sent = int(good("sh", "-c", f"podman save {image} | gzip -6 | wc -c", env=containers))
     print(f"image: {int(size) / 2**20:.2f} MiB, compressed {sent / 2**20:.2f} MiB")
-    told = re.search(r"(\d+) MiB to pull, (\d+) MiB on\s+the disk", (ROOT / "README.md").read_text())
+    told = re.search(r"(\d+) MiB to pull, (\d+) MiB on\s+the disk", (ROOT / "contrib/docs/kubernetes.md").read_text())
     assert sent <= int(told[1]) * 2**20 and int(size) <= int(told[2]) * 2**20 <= 20 * 2**20
     assert user == "65534:65534"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command, file and name in the README is run, or is what it is said to be."""
+"""Every command, file and name in the README and in contrib/docs is run, or is what it is said to be."""
 import os
 import re
 import shlex
@@ -14,20 +14,21 @@ from conftest import BINARY, ROOT, answer, answering, free_port
 from containers import good, run
 from exposition import target
 from pki import Authority
-from test_docs import KEYS
+from test_docs import DOCUMENTS, KEYS, TEXT
 
 README = (ROOT / "README.md").read_text()
+MIGRATION = ROOT / "contrib/prometheus/migration.md"
 BODY = b"".join(b"f%d 1\n" % i for i in range(20))
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
 
 
 def commands():
     """What is indented and no program's output."""
     found = []
-    for block in re.findall(r"(?:^ {4}.*\n)+", re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S), re.M):
+    for block in re.findall(r"(?:^ {4}.*\n)+", re.sub(r"^```.*?^```$", "", TEXT, flags=re.M | re.S), re.M):
         if not re.match(r" {4,}(\$|[^\n]*  name )", block):
             found += [line.strip() for line in block.splitlines() if re.match(r"(\./|build/|curl|tests/)", line.strip())]
     return [re.sub(r"\s+#.*", "", line) for line in found]
@@ -45,8 +46,7 @@ def test_the_first_lines():
 
 def test_the_price_of_a_snapshot_is_told():
     """Where max_age is praised, and not only in the table of settings."""
-    section = README.split("\n## One answer for all shards\n")[1].split("\n## ")[0]
-    first = section.split("\n\n")[0]
+    first = (ROOT / "contrib/docs/snapshots.md").read_text().split("\n\n")[1]
     assert "max_age = " in first and "values are up to `max_age` old" in " ".join(first.split())
 
 
@@ -58,17 +58,23 @@ def test_picture():
     assert "prefers-color-scheme: dark" in path.read_text()
 
 
-def test_links():
-    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", README, re.M)}
-    links = re.findall(r"\]\(([^)]+)\)", README)
-    assert len(links) > 30
-    for link in links:
-        assert (link[1:] in anchors) if link.startswith("#") else (ROOT / link).exists(), link
+def anchors(path):
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", path.read_text(), re.M)}
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, MIGRATION], ids=lambda path: path.name)
+def test_links(path):
+    """Files that are there, and headings in them."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        name, _, anchor = link.partition("#")
+        to = (path.parent / name) if name else path
+        assert to.exists(), link
+        assert not anchor or anchor in anchors(to), link
 
 
 def test_paths():
     """Files that are named without a link."""
-    found = set(re.findall(r"`((?:\./)?(?:contrib|tests|conf|include|sidecar)/[\w./-]+)", README))
+    found = set(re.findall(r"`((?:\./)?(?:contrib|tests|conf|include|sidecar)/[\w./-]+)", TEXT))
     assert len(found) > 8
     assert not [path for path in found if not (ROOT / path).exists()]
 
@@ -79,17 +85,17 @@ def test_paths():
 def test_table_of_settings():
     """It is what config.def says, all of it."""
     table = good(ROOT / "tests/docs/settings", "--print")
-    assert f"<!-- settings: made by tests/docs/settings -->\n{table}<!-- /settings -->\n" in README, \
+    assert f"<!-- settings: made by tests/docs/settings -->\n{table}<!-- /settings -->\n" in TEXT, \
         "run tests/docs/settings"
     assert {tuple(name.split(".")) for name in re.findall(r"`(\w+\.\w+)`", table)} >= set(KEYS)
 
 
 def test_names_of_settings():
     sections = {section for section, _ in KEYS}
-    found = set(re.findall(rf"(?<![-\w/.])({'|'.join(sections)})\.([a-z]\w*)\b", README))
+    found = set(re.findall(rf"(?<![-\w/.])({'|'.join(sections)})\.(?!md\b)([a-z]\w*)\b", TEXT))
     assert len(found) > 40 and found <= set(KEYS)
     keys = {key for _, key in KEYS}
-    assigned = set(re.findall(r"`(?:\[\w+\] )?([a-z_]+) = [^`]*`", README))
+    assigned = set(re.findall(r"`(?:\[\w+\] )?([a-z_]+) = [^`]*`", TEXT))
     assert assigned and assigned <= keys | {"key"}
 
 
@@ -98,9 +104,9 @@ def test_names_of_metrics(sidecar, upstream):
     s.get(target(0, 2))
     text = s.admin("/metrics")[2].decode()
     known = set(re.findall(r"^# TYPE (\S+)", text, re.M))
-    found = set(re.findall(r"`(scrapeshard_\w+)", README))
+    found = set(re.findall(r"`(scrapeshard_\w+)", TEXT))
     assert len(found) > 6 and found <= known
-    for name, label in re.findall(r"`(scrapeshard_\w+)\{(?:endpoint,)?(\w+)\}", README):
+    for name, label in re.findall(r"`(scrapeshard_\w+)\{(?:endpoint,)?(\w+)\}", TEXT):
         assert re.search(rf"^{name}\{{.*\b{label}=", text, re.M) or label in text, name
 
 
@@ -108,7 +114,7 @@ def test_outcomes_and_statuses():
     """The table has every outcome of the program's own, with its status."""
     table = (ROOT / "sidecar/proxy/outcome.c").read_text()
     known = {word: int(status) for word, status in re.findall(r'\{"(\w+)", (\d+),', table)}
-    rows = re.findall(r"^\| (\d+|any other) \| ([^|]*) \|", README, re.M)
+    rows = re.findall(r"^\| (\d+|any other) \| ([^|]*) \|", TEXT, re.M)
     told = {word: status for status, words in rows for word in re.findall(r"`(\w+)`", words)}
     assert set(told) == set(known) - {"ok", "client_gone"}
     assert all(status == ("any other" if word == "passed_on" else str(known[word])) for word, status in told.items())
@@ -153,7 +159,7 @@ def test_kubernetes_is_what_the_overlays_say():
     assert len(texts) == 2
     for text in texts:
         assert any(contains(sets(whole), sets(text)) for whole in wholes), text
-    assert re.search(r"`scrapeClass: (.*)`", README)[1] == yaml.safe_load_all(
+    assert re.search(r"`scrapeClass: (.*)`", TEXT)[1] == yaml.safe_load_all(
         (overlays / "podmonitor/podmonitor.yaml").read_text()).__next__()["spec"]["scrapeClass"]
 
 
@@ -183,7 +189,7 @@ def doors(upstream, sidecar):
 
 
 # Those that a test elsewhere runs, or that would run this one.
-ELSEWHERE = {"./contrib/quickstart", "./tests/run", "tests/bench/run"}
+ELSEWHERE = {"./contrib/quickstart", "./tests/run", "./tests/run --all", "tests/bench/run"}
 
 
 def serves(command):
@@ -213,7 +219,7 @@ def test_commands(command, doors, process):
 
 def test_what_verify_says(upstream, sidecar):
     """The example, with its address."""
-    shown = re.search(r"^    \$ scrapeshard (verify .*)\n((?:    .*\n)+)", README, re.M)
+    shown = re.search(r"^    \$ scrapeshard (verify .*)\n((?:    .*\n)+)", TEXT, re.M)
     body = b"go_info 1\n" + b"".join(b"f%d 1\n" % i for i in range(73))
     url = f"http://127.0.0.1:{sidecar(upstream(answering(answer(body))).url, '--set', 'rules.replicate=go_info').port}/metrics"
     said = "http://127.0.0.1:19480/metrics"
@@ -229,7 +235,7 @@ SCRIPTS = {"contrib/quickstart": "test_docs", "contrib/docker/build": "test_kube
 
 
 def test_scripts_are_run():
-    found = set(re.findall(r"(?:`|^ {4})(?:\./)?((?:contrib|tests)/[\w/]+)(?=[` ])", README, re.M))
+    found = set(re.findall(r"(?:`|^ {4})(?:\./)?((?:contrib|tests)/[\w/]+)(?=[` ])", TEXT, re.M))
     scripts = {path for path in found if (ROOT / path).is_file() and (ROOT / path).suffix == ""}
     assert scripts - {"tests/run"} == set(SCRIPTS)
     for path, test in SCRIPTS.items():
@@ -239,7 +245,7 @@ def test_scripts_are_run():
 
 def test_install_knows_what_it_is_asked_for():
     """Without installing: a set is known if a wrong one behind it is what is refused."""
-    sets = set(re.findall(r"contrib/install (\w+)", README))
+    sets = set(re.findall(r"contrib/install (\w+)", TEXT))
     assert sets >= {"bench", "analysis"}
     script = (ROOT / "contrib/install").read_text()
     known = set(re.search(r"^    ([\w| ]+)\) wanted", script, re.M)[1].split(" | "))
@@ -250,7 +256,7 @@ def test_install_knows_what_it_is_asked_for():
 @pytest.mark.skipif("build/" not in BINARY, reason="fuzzers are built once")
 def test_fuzz():
     """As the text has it, for a second; what it has found stays where it is."""
-    words = re.search(r"`(tests/fuzz/run) (\w+) \d+`", README)
+    words = re.search(r"`(tests/fuzz/run) (\w+) \d+`", TEXT)
     r = run(ROOT / words[1], words[2], "1")
     assert r.returncode == 0 and re.search(r"Done \d+ runs in", r.stderr), r.stderr[-2000:]
     assert run(ROOT / words[1], "junk").returncode == 2
@@ -271,7 +277,7 @@ def test_version_and_flags():
     """Flags that the text speaks of are flags of some command."""
     known = "".join(run(BINARY, *c, "--help").stdout for c in ([], ["check"], ["split"], ["plan"], ["verify"], ["explain"]))
     known += re.sub(r"(?m)^ +(?=--)", "  ", good("tests/bench/run", "--help", cwd=ROOT))
-    own = set(re.findall(r"`(--[\w.-]+)", README)) | {f for c in commands() if "scrapeshard" in c
+    own = set(re.findall(r"`(--[\w.-]+)", TEXT)) | {f for c in commands() if "scrapeshard" in c
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}
     others = {"--shard", "--total-shards", "--node",  # kube-state-metrics'
               "--web.config.file"}  # which there is not
@@ -282,6 +288,6 @@ def test_flags_of_vmagent():
     """But for those that Debian's is too old for."""
     r = run("vmagent", "-help")
     known = r.stdout + r.stderr
-    found = set(re.findall(r"`(-\w+\.[\w.]+)", README))
+    found = set(re.findall(r"`(-\w+\.[\w.]+)", TEXT))
     assert len(found) == 3
     assert {f for f in found if not re.search(rf"^  {re.escape(f)}\b", known, re.M)} <= {"-remoteWrite.shardByURL"}
