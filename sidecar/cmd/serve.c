@@ -36,8 +36,9 @@ static const char usage[] =
     "scrapeshard [serve] --config.file=FILE [flags]\n"
     "scrapeshard COMMAND --help\n"
     "\n"
-    "Runs in front of an upstream's metrics endpoint and answers each scrape with the families of the shards that\n"
-    "it requests: GET /metrics?shard=3&shard_count=80. Flags override the file. SIGHUP reloads the configuration,\n"
+    "Runs in front of an upstream's metrics endpoint and responds to each scrape with the families of the shards\n"
+    "that it requests: GET /metrics?shard=3&shard_count=80. Flags override the file. SIGHUP reloads the "
+    "configuration,\n"
     "SIGTERM drains in-flight scrapes. Exits 0; 1 if startup fails; 2 if the command line is invalid; 3 if scrapes\n"
     "were aborted when web.grace expired.\n"
     "\n"
@@ -127,7 +128,7 @@ start_log_thread(struct program *p)
     return r;
 }
 
-/* Nobody may read the log any more, so the last lines get limited time. */
+/* Does not wait long for the last lines: perhaps nobody reads the log any more. */
 static void
 end_log(struct program *p, int64_t grace)
 {

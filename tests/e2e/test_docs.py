@@ -100,7 +100,7 @@ def test_quickstart():
     r = run(ROOT / "contrib/quickstart", "--once", timeout=300)
     assert r.returncode == 0, r.stdout + r.stderr
     assert len(re.findall(r"shard=\d&shard_count=5 +\d+ bytes +[1-9]\d* series", r.stdout)) == 5
-    assert "the shards are the whole, and they are disjoint" in r.stdout  # what verify says
+    assert "the shards are complete and disjoint" in r.stdout  # what verify says
     assert re.search(r"7\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
     assert re.search(r"^  http://127.0.0.1:\d+/ +the shard page", r.stdout, re.M)
     port = re.search(r"http://127.0.0.1:(\d+)/metrics responds", r.stdout)[1]

@@ -349,8 +349,8 @@ RULES = (ROOT / "contrib/docs/rules.md").read_text()
 TOOLS = (ROOT / "contrib/docs/tools.md").read_text()
 
 
-def test_readme_shows_the_output_of_plan(tmp_path):
-    """The README shows plan for the body of the bench."""
+def test_documentation_shows_the_output_of_plan(tmp_path):
+    """rules.md shows plan for the body of the bench."""
     body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
     (tmp_path / "app.prom").write_bytes(body)
     status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
@@ -361,7 +361,7 @@ def test_readme_shows_the_output_of_plan(tmp_path):
         assert part.strip("\n") in out
 
 
-def test_readme_names_the_keys_of_json():
+def test_documentation_names_the_keys_of_json():
     row = re.search(r"^\| plan \| (.*) \|$", TOOLS, re.M)[1]
 
     def keys(value):
