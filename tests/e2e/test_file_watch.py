@@ -198,7 +198,7 @@ def test_expiry_is_that_of_the_chain(sidecar, service, config, ca, tmp_path):
     which = ("listener", "web", f"{secret.folder}/tls.crt")
     assert expires(short) < expires(pem) and of_metric(s) == {which: expires(short)}
     secret.write(tls_crt=pem.read_bytes(), tls_key=key.read_bytes())
-    wait_until(lambda: of_metric(s) == {which: expires(pem)}, "the renewed one is not told of")
+    wait_until(lambda: of_metric(s) == {which: expires(pem)}, "the metric keeps the old expiry")
 
 
 def test_without_certificates_there_is_no_expiry(sidecar, service, config):
