@@ -102,7 +102,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         return;
     if (c->response->status != 200 && c->reason_len)
         c->result = EIO;
-    else if (result != FETCH_WHOLE && result != FETCH_CLOSED) {
+    else if (result != FETCH_COMPLETE && result != FETCH_CLOSED) {
         snprintf(c->response->reason, sizeof(c->response->reason), "%s", reason);
         c->result = EIO;
     }

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-/* RFC 9110, 7.6.1: these concern one connection; and so do those that Connection names. */
+/* RFC 9110, 7.6.1: these, and those that Connection names, concern one connection. */
 static const char *const hop_by_hop[] = {
     "Connection",
     "Keep-Alive",
@@ -27,13 +27,13 @@ static const char *const hop_by_hop[] = {
     NULL,
 };
 
-/* What the service must not hear: it would send a part, nothing, or an encoded body. A scrape has no body either. */
-static const char *const not_for_service[] = {
+/* With these the upstream would send part of a body, none, or an encoded one. A scrape has no body either. */
+static const char *const not_for_upstream[] = {
     "Host",     "Accept-Encoding", "Content-Length",    "Content-Encoding",    "Content-Type", "Expect", "Range",
     "If-Match", "If-None-Match",   "If-Modified-Since", "If-Unmodified-Since", "If-Range",     NULL,
 };
 
-/* What no longer holds for a part of the body, or is said anew. */
+/* These do not hold for part of the body, or are set again. */
 static const char *const not_for_scraper[] = {
     "Content-Length",
     "Content-Encoding",
@@ -50,7 +50,7 @@ static const char *const not_for_scraper[] = {
     NULL,
 };
 
-/* IANA's registry of content codings (2026-11), without those that we undo. */
+/* IANA's registry of content codings (2026-11), without those that we decode. */
 static const char *const other_codings[] = {
     "aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd", NULL,
 };
@@ -64,7 +64,7 @@ is_among(const char *name, const char *const *names)
     return false;
 }
 
-/* Whether a header's value, a comma-separated list, has a name in it. */
+/* Whether a comma-separated list contains a name. */
 static bool
 list_has(const char *list, const char *name)
 {
@@ -79,7 +79,7 @@ list_has(const char *list, const char *name)
     return false;
 }
 
-/* Whether a Connection header makes this one concern the connection alone. */
+/* Whether a Connection header names this one. */
 static bool
 is_of_connection(const struct evkeyvalq *headers, const char *name)
 {
@@ -109,7 +109,7 @@ has_control(const char *value)
     return false;
 }
 
-/* Where the element of a list ends that begins at p: at a comma outside quotes, or the list's end. */
+/* The end of the list element at p: a comma outside quotes, or the list's end. */
 static const char *
 element_end(const char *p)
 {
@@ -132,7 +132,7 @@ is_protobuf(const char *element, const char *end)
     return n == sizeof(type) - 1 && !strncasecmp(element, type, n);
 }
 
-/* Takes protobuf out of Accept, which is only made shorter. Whether anything is left. */
+/* Removes protobuf from Accept in place. Whether anything is left. */
 static bool
 drop_protobuf(char *accept)
 {
@@ -174,11 +174,11 @@ negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool proto
     const struct evkeyval *h;
     TAILQ_FOREACH (h, from, next) {
         if (!is_token(h->key) || has_control(h->value)) {
-            snprintf(error->reason, sizeof(error->reason),
-                     "the header \"%.40s\" has characters that no header may have", is_token(h->key) ? h->key : "");
+            snprintf(error->reason, sizeof(error->reason), "the header \"%.40s\" contains invalid characters",
+                     is_token(h->key) ? h->key : "");
             return EINVAL;
         }
-        if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_service) || is_of_connection(from, h->key))
+        if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_upstream) || is_of_connection(from, h->key))
             continue;
         bool whole = protobuf || strcasecmp(h->key, "Accept") != 0;
         if (whole ? evhttp_add_header(to, h->key, h->value) : add_accept(to, h->key, h->value))
@@ -202,7 +202,7 @@ negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to)
 }
 
 void
-negotiate_vary(struct evkeyvalq *headers)
+negotiate_add_vary(struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, headers, next)
@@ -267,17 +267,16 @@ negotiate_coding(const char *list)
 static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
 
 enum {
-    /* No scraper waits longer for us; a peer that says so is not to hold its place for days. */
+    /* No scraper waits longer; a peer that claims to must not hold its slot for days. */
     TIMEOUT_MAX = 60 * 60 * 1000,
     OFFSET_MAX = 500,
-    SERVICE_OFFSET_MAX = 100,
+    UPSTREAM_OFFSET_MAX = 100,
 };
 
-/* A tenth of a time, but not more than this. */
 static double
-tenth(double ms, double most)
+tenth(double ms, double max)
 {
-    return ms / 10 < most ? ms / 10 : most;
+    return ms / 10 < max ? ms / 10 : max;
 }
 
 int
@@ -291,7 +290,7 @@ negotiate_timeout(const char *header, const struct endpoint *endpoint, struct ti
 
     char *end;
     double seconds = strtod(header, &end);
-    /* strtod() takes more than a decimal number; a scraper's timeout is nothing else. */
+    /* strtod() takes more than decimal numbers. */
     if (!*header || *end || strspn(header, "0123456789.") != strlen(header) || !(seconds > 0)) {
         snprintf(error->reason, sizeof(error->reason), "%s: expected a number of seconds above 0, got \"%.40s\"",
                  timeout_header, header);
@@ -306,7 +305,7 @@ negotiate_timeout(const char *header, const struct endpoint *endpoint, struct ti
 }
 
 int
-negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
+negotiate_set_timeout(struct evkeyvalq *headers, int64_t left_ms)
 {
     char seconds[32];
     double ms = left_ms > 1 ? (double)left_ms : 1;
@@ -314,7 +313,7 @@ negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
         return 0;
     while (!evhttp_remove_header(headers, timeout_header))
         ;
-    ms -= tenth(ms, SERVICE_OFFSET_MAX);
+    ms -= tenth(ms, UPSTREAM_OFFSET_MAX);
     snprintf(seconds, sizeof(seconds), "%.3f", (ms < 1 ? 1 : ms) / 1000);
     return evhttp_add_header(headers, timeout_header, seconds) ? -ENOMEM : 0;
 }

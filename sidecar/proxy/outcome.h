@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_OUTCOME_H
 #define PROXY_OUTCOME_H
-/* One small table that turns conditions of a scrape into what the scraper and the log hear of it. */
+/* One table from how a scrape ends to its HTTP status, its label in log and metrics, and its log level. */
 #include "service/base/log.h"
 #include "service/telemetry/telemetry.h"
 
@@ -24,9 +24,9 @@ enum outcome {
 
 struct outcome_row {
     const char *label;         /* in the log, and in metrics */
-    int status;                /* of the answer; 0: not ours to say */
-    enum log_level level;      /* of the log's line, unless scrape_log.h says otherwise */
-    enum upstream_error error; /* what the service did, if nothing better is known */
+    int status;                /* of the response; 0: the upstream's, or none */
+    enum log_level level;      /* of the scrape's line, unless scrape_log.h says otherwise */
+    enum upstream_error error; /* unless the failure knows better */
 };
 
 extern const struct outcome_row outcomes[];

@@ -216,7 +216,7 @@ static int
 start_fetch(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
-    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
+    int r = url ? negotiate_set_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
     struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
     if (!r)
         r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
@@ -342,7 +342,7 @@ add_encoding_headers(struct scrape *s, bool gzip)
 {
     uint64_t failures = alloc_failures();
     if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
-        negotiate_vary(reply_headers(s->reply));
+        negotiate_add_vary(reply_headers(s->reply));
     if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
     return alloc_failures() == failures;

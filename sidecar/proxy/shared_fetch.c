@@ -200,7 +200,7 @@ start_fetch(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
-    int r = negotiate_tell_timeout(&x->headers, time_left(x));
+    int r = negotiate_set_timeout(&x->headers, time_left(x));
     return r ? r : fetch_new(&x->fetch, x->context->upstream, &request, &fetch_events, x);
 }
 

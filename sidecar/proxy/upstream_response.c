@@ -28,10 +28,9 @@ failure_set(struct failure *failure, enum outcome outcome, const char *format, .
 void
 failure_set_no_memory(struct failure *failure)
 {
-    failure_set(failure, OUTCOME_NO_MEMORY, "there is no memory left for the scrape");
+    failure_set(failure, OUTCOME_NO_MEMORY, "out of memory");
 }
 
-/* An answer that is no 200 goes through as it is. */
 static void
 pass_on(struct body_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
         struct evkeyvalq *out, struct failure *failure)
@@ -39,10 +38,11 @@ pass_on(struct body_settings *settings, const struct endpoint *endpoint, int sta
     if (encoding)
         evhttp_add_header(out, "Content-Encoding", encoding);
     settings->passthrough = true;
-    failure_set(failure, OUTCOME_PASSED_ON, "endpoint %s: the service answered with status %d", endpoint->name, status);
+    failure_set(failure, OUTCOME_PASSED_ON, "endpoint %s: the upstream responded with status %d", endpoint->name,
+                status);
 }
 
-/* The settings for a body of this encoding; NULL: a plain one. */
+/* The settings for a body of this encoding; NULL: none. */
 static bool
 set_body(struct body_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
          struct evkeyvalq *out, struct failure *failure)
@@ -80,7 +80,7 @@ upstream_response_begin(struct body_settings *settings, const struct endpoint *e
         failure_set_no_memory(failure);
         return false;
     }
-    /* A blank one is as good as none: Prometheus 3 refuses both. */
+    /* Prometheus 3 refuses a missing and an empty one. */
     const char *content_type = evhttp_find_header(out, "Content-Type");
     if (status == 200 && (!content_type || !*content_type)) {
         evhttp_remove_header(out, "Content-Type");
@@ -95,7 +95,6 @@ upstream_response_begin(struct body_settings *settings, const struct endpoint *e
     return begun;
 }
 
-/* The limit that a condition is about. */
 static enum limit
 limit_of(int r)
 {
@@ -111,7 +110,7 @@ failure_of_body(struct failure *failure, const struct endpoint *endpoint, int r,
     const char *name = endpoint->name;
     switch (r) {
     case BODY_NO_EXPOSITION:
-        failure_set(failure, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", name,
+        failure_set(failure, OUTCOME_NO_EXPOSITION, "endpoint %s: the response is not a valid exposition: %s", name,
                     reason);
         break;
     case BODY_TRUNCATED:
@@ -125,12 +124,10 @@ failure_of_body(struct failure *failure, const struct endpoint *endpoint, int r,
         failure->limit = limit_of(r);
         break;
     case BODY_UNDECIDED:
-        failure_set(failure, OUTCOME_UNDECIDED, "endpoint %s: the service's answer cannot be sharded: %s", name,
-                    reason);
+        failure_set(failure, OUTCOME_UNDECIDED, "endpoint %s: the response cannot be sharded: %s", name, reason);
         break;
     case BODY_BAD_ENCODING:
-        failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name,
-                    reason);
+        failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the response cannot be decoded: %s", name, reason);
         failure->error = UPSTREAM_ERROR_ENCODING;
         break;
     default:
@@ -145,7 +142,7 @@ failure_of_fetch(struct failure *failure, const struct endpoint *endpoint, enum 
         failure_set_no_memory(failure);
         return;
     }
-    failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer failed: %s", endpoint->name,
+    failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the upstream's response failed: %s", endpoint->name,
                 reason);
     if (result == FETCH_REDIRECTED)
         failure->error = UPSTREAM_ERROR_STATUS;
@@ -157,13 +154,13 @@ void
 failure_of_timeout(struct failure *failure, const struct endpoint *endpoint, enum fetch_progress progress,
                    const struct time_limit *limit)
 {
-    bool asked = progress == FETCH_ASKED;
+    bool sent = progress == FETCH_REQUEST_SENT;
     failure_set(failure, OUTCOME_TIMEOUT, "endpoint %s: %s within %g s (%s)", endpoint->name,
-                asked                        ? "the service did not answer"
-                : progress == FETCH_RESOLVES ? "DNS did not answer for the host of the service's URL"
-                                             : "there was no connection to the service",
+                sent                          ? "the upstream did not respond"
+                : progress == FETCH_RESOLVING ? "DNS did not answer for the upstream's host"
+                                              : "could not connect to the upstream",
                 (double)limit->ms / 1000, limit->by);
-    failure->error = asked ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
-    if (progress == FETCH_WAITS)
+    failure->error = sent ? UPSTREAM_ERROR_TIMEOUT : UPSTREAM_ERROR_CONNECT;
+    if (progress == FETCH_QUEUED)
         failure->limit = LIMIT_UPSTREAM_CONNECTIONS;
 }

@@ -285,7 +285,7 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
     (answering(answer(b"a 1\n", OPENMETRICS)), "the body ends without # EOF"),
     (closing(CLOSE, b"a 1\nb 12"), "the connection was closed in mid-body"),
     (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", b"a 1\n"), "46 bytes remaining"),
-    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two Content-Lengths that differ"),
+    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two different Content-Lengths"),
     (closing(b"", b""), "Empty reply"),
 ])
 def test_url_without_a_body(upstream, serve, said):

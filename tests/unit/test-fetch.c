@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a fetch does not do, whatever URL it is given: read files, or speak anything but HTTP. */
+/* A fetch neither reads files nor speaks any protocol but HTTP, whatever the URL. */
 #include "proxy/fetch.h"
 #include "proxy/upstream.h"
 
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <event2/keyvalq_struct.h>
 
-struct told {
+struct ending {
     struct event_base *base;
     bool ended;
     enum fetch_result result;
@@ -25,7 +25,7 @@ static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     (void)ctx, (void)headers;
-    fail_msg("an answer came: %d", status);
+    fail_msg("expected no response, got status %d", status);
     return FETCH_ABORT;
 }
 
@@ -33,18 +33,18 @@ static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
     (void)ctx;
-    fail_msg("a body came: %zu bytes", bytes.len);
+    fail_msg("expected no body, got %zu bytes", bytes.len);
     return FETCH_ABORT;
 }
 
 static void
 on_end(void *ctx, enum fetch_result result, const char *reason)
 {
-    struct told *told = ctx;
-    told->ended = true;
-    told->result = result;
-    strncpy(told->reason, reason, sizeof(told->reason) - 1);
-    event_base_loopbreak(told->base);
+    struct ending *ending = ctx;
+    ending->ended = true;
+    ending->result = result;
+    strncpy(ending->reason, reason, sizeof(ending->reason) - 1);
+    event_base_loopbreak(ending->base);
 }
 
 static const struct fetch_events events = {on_head, on_body, on_end};
@@ -54,20 +54,20 @@ check_refused(const char *url)
 {
     struct evkeyvalq headers = TAILQ_HEAD_INITIALIZER(headers);
     struct fetch_request request = {.url = url, .headers = &headers};
-    struct told told = {.base = event_base_new()};
+    struct ending ending = {.base = event_base_new()};
     struct upstream *upstream;
     struct fetch *fetch;
 
-    assert_non_null(told.base);
-    assert_int_equal(upstream_new(&upstream, told.base, &fetch_hooks), 0);
-    assert_int_equal(fetch_new(&fetch, upstream, &request, &events, &told), 0);
-    event_base_dispatch(told.base);
-    assert_true(told.ended);
-    assert_int_equal(told.result, FETCH_FAILED);
-    assert_non_null(strstr(told.reason, "rotocol"));
+    assert_non_null(ending.base);
+    assert_int_equal(upstream_new(&upstream, ending.base, &fetch_hooks), 0);
+    assert_int_equal(fetch_new(&fetch, upstream, &request, &events, &ending), 0);
+    event_base_dispatch(ending.base);
+    assert_true(ending.ended);
+    assert_int_equal(ending.result, FETCH_FAILED);
+    assert_non_null(strstr(ending.reason, "rotocol"));
     fetch_free(fetch);
     upstream_free(upstream);
-    event_base_free(told.base);
+    event_base_free(ending.base);
 }
 
 static void
