@@ -349,7 +349,8 @@ note_extra_body(struct fetch *f, enum unsolicited kind)
         f->extra_body = kind;
 }
 
-/* libcurl is about to drop what follows the body's length. */
+/* libcurl is about to drop what follows the body's length: what it has read, and (8.14) what it reads while it
+   closes the connection, before fetch_released() could look. */
 static void
 inspect_extra_body(struct fetch *f, const char *bytes, size_t len)
 {
@@ -359,6 +360,8 @@ inspect_extra_body(struct fetch *f, const char *bytes, size_t len)
         size_t n = f->data_in - expected < len ? (size_t)(f->data_in - expected) : len;
         f->extra_kind = unsolicited_kind(bytes + len - n, n);
     }
+    if (f->data_in >= expected && f->can_inspect_socket)
+        note_extra_body(f, upstream_drain_owner(f->upstream, f));
 }
 
 /* libcurl drops what follows the body's length or the last chunk, and reports it only here; it does not pass on a

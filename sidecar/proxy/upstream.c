@@ -94,6 +94,15 @@ upstream_drain_unsolicited(curl_socket_t fd)
     return unsolicited;
 }
 
+enum unsolicited
+upstream_drain_owner(const struct upstream *u, const void *owner)
+{
+    for (size_t i = 0; i < u->sockets.n; i++)
+        if (u->sockets.items[i].owner == owner)
+            return upstream_drain_unsolicited(u->sockets.items[i].fd);
+    return UNSOLICITED_NONE;
+}
+
 /* A TCP socket's port, which is at the same offset in both kinds of addresses; 0 for other sockets. */
 static int
 port_of(const struct sockaddr_storage *name)

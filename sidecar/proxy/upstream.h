@@ -55,6 +55,9 @@ enum unsolicited unsolicited_kind(const char *bytes, size_t len);
  */
 enum unsolicited upstream_drain_unsolicited(curl_socket_t fd);
 
+/* The same for the connection of a transfer whose response has been read. */
+enum unsolicited upstream_drain_owner(const struct upstream *upstream, const void *owner);
+
 /* Identifies a TCP connection. */
 struct tcp_tuple {
     const char *ip;
