@@ -9,6 +9,7 @@
 #include "upstream.h"
 
 #include "service/access/secrets.h"
+#include "service/access/upstream_tls.h"
 #include "service/base/alloc_reserve.h"
 
 #include <scrapeshard/version.h>
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,8 @@ enum {
     REDIRECTS_MAX = 3,
     /* How much of a redirect's body is read to reuse its connection. */
     REDIRECT_BODY_MAX = 64 * 1024,
-    /* How long libcurl caches authorities: neither a failed allocation nor a replaced file may last longer. */
+    /* How long libcurl caches the system's authorities: neither a failed allocation nor a replaced file may last
+       longer. */
     CA_SECONDS = 60,
 };
 
@@ -67,12 +70,14 @@ struct fetch {
     size_t last_line_len;
     bool last_line_rejected; /* on_header() did not get it */
     enum framing framing;
-    char length[19];                  /* the first Content-Length: what libcurl counts in 63 bits */
-    uint64_t data_in;                 /* bytes of the body, and those after it that libcurl read with it */
-    enum unsolicited extra_kind;      /* of those after it, as far as libcurl shows them */
-    enum unsolicited extra_body;      /* what came after the body's length */
-    bool blank_counts;                /* in this format CR and LF may begin another message */
-    bool trailing_bytes;              /* bytes came after its last chunk */
+    char length[19];             /* the first Content-Length: what libcurl counts in 63 bits */
+    uint64_t data_in;            /* bytes of the body, and those after it that libcurl read with it */
+    enum unsolicited extra_kind; /* of those after it, as far as libcurl shows them */
+    enum unsolicited extra_body; /* what came after the body's length */
+    bool blank_counts;           /* in this format CR and LF may begin another message */
+    bool trailing_bytes;         /* bytes came after its last chunk */
+    SSL_CTX *tls_files;          /* a reference, or NULL */
+    bool allow_missing_close_notify;
     struct close_notify close_notify; /* over TLS */
     bool paused;
 
@@ -651,11 +656,14 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 }
 
 static CURLcode
-watch_tls(CURL *easy, void *tls, void *ctx)
+on_tls_context(CURL *easy, void *tls, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
-    return close_notify_watch(&f->close_notify, tls) ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+    if (upstream_tls_apply(f->tls_files, tls) ||
+        (!f->allow_missing_close_notify && close_notify_watch(&f->close_notify, tls)))
+        return CURLE_OUT_OF_MEMORY;
+    return CURLE_OK;
 }
 
 static bool
@@ -663,18 +671,25 @@ set_tls_options(struct fetch *f, const struct fetch_tls *tls)
 {
     CURL *e = f->easy;
     CURLcode r = curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (!r && !tls->allow_missing_close_notify)
-        r = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, watch_tls);
+    bool own_ca = upstream_tls_has_authorities(tls->files);
+    f->tls_files = tls->files;
+    if (f->tls_files)
+        SSL_CTX_up_ref(f->tls_files);
+    f->allow_missing_close_notify = tls->allow_missing_close_notify;
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, f);
+    /* A resumed session's certificate is not verified again, perhaps after other authorities came in force. */
     if (!r)
-        r = curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_SECONDS);
-    if (!r && tls->ca)
-        r = curl_easy_setopt(e, CURLOPT_CAINFO, tls->ca);
-    if (!r && tls->certificate)
-        r = curl_easy_setopt(e, CURLOPT_SSLCERT, tls->certificate);
-    if (!r && tls->key)
-        r = curl_easy_setopt(e, CURLOPT_SSLKEY, tls->key);
+        r = curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    if (!r)
+        r = curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, own_ca ? 0L : (long)CA_SECONDS);
+    /* Debian's libcurl has defaults for both. */
+    if (!r && own_ca)
+        r = curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
+    if (!r && own_ca)
+        r = curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, (long)!tls->insecure);
     if (!r)
@@ -776,6 +791,7 @@ fetch_free(struct fetch *f)
     stop(f);
     curl_easy_cleanup(f->easy);
     close_notify_unwatch(&f->close_notify);
+    SSL_CTX_free(f->tls_files);
     destination_deinit(&f->destination);
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);

@@ -12,6 +12,7 @@
  */
 #include <scrapeshard/span.h>
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,10 +54,8 @@ struct fetch_events {
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
 };
 
-/* TLS to an upstream; files by name, NULL: none. */
 struct fetch_tls {
-    const char *ca;                  /* NULL: the system's */
-    const char *certificate, *key;   /* the client's */
+    SSL_CTX *files;                  /* from tls_client_new(); NULL: the system's authorities, no client certificate */
     bool insecure;                   /* do not verify the upstream's certificate */
     bool allow_missing_close_notify; /* do not take a connection that ends without one for truncated */
 };

@@ -7,6 +7,7 @@
 #include "service/access/access_policy.h"
 #include "service/access/secrets.h"
 #include "service/access/tls.h"
+#include "service/access/upstream_tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -152,15 +153,15 @@ check_access_policies(struct builder *b)
 
 /* TLS and authorization towards upstreams. */
 
-/* Checks that a file that is read only when needed can be read. Returns whether the setting names one. */
+/* Whether an endpoint names a file of at most max bytes; reports one that cannot be read. */
 static bool
-check_readable(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
+has_file(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none, long max)
 {
     const char *wrong;
     builder_at(b, e, setting);
     if (!strcmp(file, none))
         return false;
-    FILE *f = secret_open(file, &wrong);
+    FILE *f = file_open(file, max, &wrong);
     if (f) {
         fclose(f);
         return true;
@@ -190,7 +191,7 @@ check_server_name(struct builder *b, struct endpoint *e)
         builder_error(b, "tls_server_name: \"%s\" is not a valid host name", e->tls_server_name);
 }
 
-/* The client certificate and the CA bundle. libcurl reads them when it connects. */
+/* The client certificate for the upstream, and the CA bundle that verifies the upstream's. */
 static void
 check_pair(struct builder *b, struct endpoint *e)
 {
@@ -198,18 +199,21 @@ check_pair(struct builder *b, struct endpoint *e)
     struct tls_error error;
     struct tls_settings tls = {NULL, NULL, NULL, false};
 
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system", UPSTREAM_CA_MAX))
         tls.client_ca = e->tls_ca;
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off", SECRET_MAX))
         tls.certificate = e->tls_certificate;
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off", SECRET_MAX))
         tls.key = e->tls_key;
     builder_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
     if (!tls.certificate != !tls.key)
         builder_error(b, "tls_certificate and tls_key must be set together");
-    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate) ||
-        !tls_check(&tls, &e->certificate_expiry, &error))
+    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate))
         return;
+    if (!tls_client_new(&e->tls, &tls, &error)) {
+        e->certificate_expiry = tls.certificate ? tls_expiry(e->tls) : 0;
+        return;
+    }
     int setting = error.part == TLS_CLIENT_CA ? SETTING_ENDPOINT_tls_ca
                   : error.part == TLS_KEY     ? SETTING_ENDPOINT_tls_key
                                               : SETTING_ENDPOINT_tls_certificate;
