@@ -16,6 +16,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <openssl/ssl.h>
@@ -79,7 +81,9 @@ struct fetch {
     SSL_CTX *tls_files;          /* a reference, or NULL */
     bool allow_missing_close_notify;
     struct close_notify close_notify; /* over TLS */
-    bool paused;
+    size_t taken;                     /* of the bytes that libcurl offers again after a pause */
+    struct event resumed;             /* a resume that failed; without an allocation that could fail, too */
+    CURLcode resume_error;
 
     uint64_t failures;   /* alloc_failures_of_curl() at the start */
     bool no_memory;      /* for the response header */
@@ -318,6 +322,24 @@ on_header(char *bytes, size_t size, size_t n, void *ctx)
 
 /* The body and the end. */
 
+/* After a pause libcurl offers the same bytes again, perhaps in other pieces. */
+static size_t
+give_body(struct fetch *f, struct ss_span bytes)
+{
+    size_t again = f->taken < bytes.len ? f->taken : bytes.len;
+    struct ss_span rest = {bytes.ptr + again, bytes.len - again};
+    switch (f->events->body(f->ctx, &rest)) {
+    case FETCH_CONTINUE:
+        f->taken -= again;
+        return bytes.len;
+    case FETCH_PAUSE:
+        f->taken += bytes.len - again - rest.len;
+        return CURL_WRITEFUNC_PAUSE;
+    default:
+        return 0;
+    }
+}
+
 static size_t
 on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
@@ -330,15 +352,7 @@ on_body(char *bytes, size_t size, size_t n, void *ctx)
         f->redirect_body += size * n;
         return f->redirect_body <= REDIRECT_BODY_MAX ? size * n : 0;
     }
-    switch (f->events->body(f->ctx, (struct ss_span){bytes, size * n})) {
-    case FETCH_CONTINUE:
-        return size * n;
-    case FETCH_PAUSE:
-        f->paused = true;
-        return CURL_WRITEFUNC_PAUSE;
-    default:
-        return 0;
-    }
+    return give_body(f, (struct ss_span){bytes, size * n});
 }
 
 static bool
@@ -579,6 +593,15 @@ fetch_ended(void *owner, CURLcode code)
         end(f, code);
 }
 
+static void
+on_resume_failed(evutil_socket_t fd, short what, void *ctx)
+{
+    struct fetch *f = ctx;
+    (void)fd, (void)what;
+    stop(f);
+    end(f, f->resume_error);
+}
+
 const struct upstream_hooks fetch_hooks = {fetch_released, fetch_ended};
 
 /* The request. */
@@ -754,6 +777,7 @@ fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_r
     f->failures = alloc_failures_of_curl();
     f->keepalive = request->keepalive;
     f->can_inspect_socket = !request->socket && strncmp(request->url, "https:", 6) != 0;
+    event_assign(&f->resumed, upstream_base(upstream), -1, 0, on_resume_failed, f);
     f->easy = curl_easy_init();
     if (!f->easy || destination_init(&f->destination, f->easy, request->url, request->connect_to) ||
         !add_request_headers(f, request) || !set_host(f, request) || !set_options(f, request) || !start(f)) {
@@ -776,11 +800,12 @@ fetch_progress(const struct fetch *f)
                                                      : FETCH_CONNECTING;
 }
 
-bool
+void
 fetch_resume(struct fetch *f)
 {
-    f->paused = false;
-    return !curl_easy_pause(f->easy, CURLPAUSE_CONT);
+    f->resume_error = curl_easy_pause(f->easy, CURLPAUSE_CONT);
+    if (f->resume_error)
+        event_active(&f->resumed, EV_TIMEOUT, 0);
 }
 
 void
@@ -788,6 +813,7 @@ fetch_free(struct fetch *f)
 {
     if (!f)
         return;
+    event_del(&f->resumed);
     stop(f);
     curl_easy_cleanup(f->easy);
     close_notify_unwatch(&f->close_notify);

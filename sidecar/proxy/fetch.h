@@ -23,7 +23,7 @@ struct upstream;
 /* A listener's verdict. */
 enum fetch_action {
     FETCH_CONTINUE,
-    FETCH_PAUSE, /* body only: the same bytes come again after fetch_resume() */
+    FETCH_PAUSE, /* body only: until fetch_resume() */
     FETCH_ABORT, /* end follows, with FETCH_FAILED */
 };
 
@@ -49,7 +49,9 @@ enum fetch_result {
 struct fetch_events {
     /* A final status and its headers, borrowed until the fetch ends. */
     enum fetch_action (*head)(void *ctx, int status, const struct evkeyvalq *headers);
-    enum fetch_action (*body)(void *ctx, struct ss_span bytes);
+    /* Takes bytes from the front of *bytes: all of them, unless it pauses or aborts. After a pause it is called with the
+       rest, even if that is empty. */
+    enum fetch_action (*body)(void *ctx, struct ss_span *bytes);
     /* The only one of these in which the fetch may be freed. reason is borrowed for the call. */
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
 };
@@ -84,9 +86,8 @@ extern const struct upstream_hooks fetch_hooks;
 /* NULL: FETCH_QUEUED. */
 enum fetch_progress fetch_progress(const struct fetch *fetch);
 
-/* Continues after FETCH_PAUSE; body() may be called from in here. False: it was aborted in there, or memory ran out and
-   part of the body is lost; then end() is not called, and the caller frees the fetch. */
-bool fetch_resume(struct fetch *fetch);
+/* Continues after FETCH_PAUSE; body() may be called from in here. If that fails, end() follows. */
+void fetch_resume(struct fetch *fetch);
 
 /* Cancels the fetch; closes its connection unless the response is complete. Not from head() or body(). NULL is fine. */
 void fetch_free(struct fetch *fetch);

@@ -69,7 +69,7 @@ static void finish_response(struct scrape *s);
 static void reply_from_snapshot(struct scrape *s);
 
 static enum fetch_action on_head(void *ctx, int status, const struct evkeyvalq *headers);
-static enum fetch_action on_body(void *ctx, struct ss_span bytes);
+static enum fetch_action on_body(void *ctx, struct ss_span *bytes);
 static void on_end(void *ctx, enum fetch_result result, const char *reason);
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
@@ -277,18 +277,19 @@ is_full(const struct scrape *s)
     return s->sending && staged(s) >= CHUNK_BYTES;
 }
 
-/* After a pause libcurl delivers the same bytes again: those already used are skipped. */
 static enum fetch_action
-on_body(void *ctx, struct ss_span bytes)
+on_body(void *ctx, struct ss_span *bytes)
 {
     struct scrape *s = ctx;
-    size_t skip = s->used < bytes.len ? s->used : bytes.len;
-    struct ss_span in = {bytes.ptr + skip, bytes.len - skip};
-    bool more = false;
+    bool more = true;
 
-    s->paused = is_full(s);
-    while (!s->paused) {
-        int r = body_filter_feed(s->body, &in, &more);
+    while (more) {
+        size_t len = bytes->len;
+        s->paused = is_full(s);
+        if (s->paused)
+            return FETCH_PAUSE;
+        int r = body_filter_feed(s->body, bytes, &more);
+        s->bytes_in += len - bytes->len;
         if (r) {
             fail_body(s, r);
             return FETCH_ABORT;
@@ -296,15 +297,8 @@ on_body(void *ctx, struct ss_span bytes)
         flush_staged(s);
         if (s->stage != STAGE_HOLDING && s->stage != STAGE_STREAMING)
             return FETCH_ABORT;
-        s->paused = more && is_full(s);
-        if (!more) {
-            s->used -= skip;
-            s->bytes_in += bytes.len;
-            return FETCH_CONTINUE;
-        }
     }
-    s->used += (size_t)(in.ptr - bytes.ptr) - skip;
-    return FETCH_PAUSE;
+    return FETCH_CONTINUE;
 }
 
 static void
@@ -387,11 +381,7 @@ on_drained(void *ctx)
     flush_staged(s);
     if (s->paused) {
         s->paused = false;
-        /* On failure on_end is not called; unless we stopped it, part of the body was lost, so fail the scrape. */
-        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
-            scrape_fail_out_of_memory(s);
-        if (s->stage == STAGE_OVER)
-            scrape_release_upstream(s);
+        fetch_resume(s->fetch);
     }
     scrape_finish_if_done(s);
 }

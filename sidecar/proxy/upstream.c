@@ -411,6 +411,12 @@ upstream_resolver(struct upstream *u)
     return u->resolver;
 }
 
+struct event_base *
+upstream_base(const struct upstream *u)
+{
+    return u->base;
+}
+
 uint64_t
 upstream_opened(const struct upstream *u)
 {

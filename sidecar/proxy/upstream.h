@@ -34,6 +34,8 @@ void upstream_remove(struct upstream *upstream, CURL *easy);
 /* Looks up the addresses of the upstreams. */
 struct resolver *upstream_resolver(struct upstream *upstream);
 
+struct event_base *upstream_base(const struct upstream *upstream);
+
 /* How many connections were opened, by transfers that were removed. */
 uint64_t upstream_opened(const struct upstream *upstream);
 
