@@ -49,8 +49,8 @@ enum fetch_result {
 struct fetch_events {
     /* A final status and its headers, borrowed until the fetch ends. */
     enum fetch_action (*head)(void *ctx, int status, const struct evkeyvalq *headers);
-    /* Takes bytes from the front of *bytes: all of them, unless it pauses or aborts. After a pause it is called with the
-       rest, even if that is empty. */
+    /* Takes bytes from the front of *bytes: all of them, unless it pauses or aborts. After a pause it is called with
+       the rest, even if that is empty. */
     enum fetch_action (*body)(void *ctx, struct ss_span *bytes);
     /* The only one of these in which the fetch may be freed. reason is borrowed for the call. */
     void (*end)(void *ctx, enum fetch_result result, const char *reason);

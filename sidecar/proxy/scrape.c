@@ -100,7 +100,7 @@ fail_busy(struct scrape *s)
 {
     struct failure failure;
     rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
-    failure_set(&failure, OUTCOME_BUSY,
+    failure_set(&failure, FAILURE_BUSY,
                 "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
                 s->endpoint->max_in_flight);
     scrape_fail(s, &failure);
@@ -110,7 +110,7 @@ static void
 fail_out_of_descriptors(struct scrape *s)
 {
     struct failure failure;
-    failure_set(&failure, OUTCOME_NO_MEMORY, "out of file descriptors");
+    failure_set(&failure, FAILURE_NO_MEMORY, "out of file descriptors");
     scrape_fail(s, &failure);
 }
 
@@ -148,7 +148,7 @@ scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struc
     }
     if (r > 0) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        failure_set(&failure, FAILURE_BAD_REQUEST, "%s", reason);
         scrape_fail(s, &failure);
     } else if (r == -EMFILE) {
         fail_out_of_descriptors(s);
@@ -357,7 +357,7 @@ flush_staged(struct scrape *s)
     if (s->stage == STAGE_HOLDING) {
         if (!reply_can_abort(s->reply)) {
             struct failure failure;
-            failure_set(&failure, OUTCOME_BAD_REQUEST,
+            failure_set(&failure, FAILURE_BAD_REQUEST,
                         "a response of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
             scrape_fail(s, &failure);
             return;
@@ -434,7 +434,8 @@ reply_from_snapshot(struct scrape *s)
         reply_send_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
     } else if (r == ERANGE) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
+        failure_set(&failure, FAILURE_METADATA_TOO_LARGE, "endpoint %s: the body has too much metadata",
+                    s->endpoint->name);
         scrape_fail(s, &failure);
     } else {
         scrape_fail_out_of_memory(s);
