@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
+#include "service/base/http_list.h"
 #include "service/config/config.h"
 
 #include <errno.h>
@@ -64,28 +65,13 @@ is_among(const char *name, const char *const *names)
     return false;
 }
 
-/* Whether a comma-separated list contains a name. */
-static bool
-list_has(const char *list, const char *name)
-{
-    size_t len = strlen(name);
-    while (*list) {
-        list += strspn(list, ", \t");
-        size_t n = strcspn(list, ", \t");
-        if (n == len && !strncasecmp(list, name, len))
-            return true;
-        list += n;
-    }
-    return false;
-}
-
 /* Whether a Connection header names this one. */
 static bool
 is_of_connection(const struct evkeyvalq *headers, const char *name)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, headers, next)
-        if (!strcasecmp(h->key, "Connection") && list_has(h->value, name))
+        if (!strcasecmp(h->key, "Connection") && http_list_has(h->value, name))
             return true;
     return false;
 }
@@ -109,49 +95,24 @@ has_control(const char *value)
     return false;
 }
 
-/* The end of the list element at p: a comma outside quotes, or the list's end. */
-static const char *
-element_end(const char *p)
-{
-    for (bool quoted = false; *p && (quoted || *p != ','); p++) {
-        quoted ^= *p == '"';
-        if (quoted && *p == '\\' && p[1])
-            p++;
-    }
-    return p;
-}
-
-/* Whether an element of Accept is about protobuf, whatever its parameters. */
-static bool
-is_protobuf(const char *element, const char *end)
-{
-    static const char type[] = "application/vnd.google.protobuf";
-    while (element < end && strchr(" \t", *element))
-        element++;
-    size_t n = strcspn(element, "; \t,");
-    return n == sizeof(type) - 1 && !strncasecmp(element, type, n);
-}
-
-/* Removes protobuf from Accept in place. Whether anything is left. */
+/* Removes protobuf, whatever its parameters, from Accept in place. Whether anything is left. */
 static bool
 drop_protobuf(char *accept)
 {
+    const char *list = accept;
     char *out = accept;
+    struct http_list_element e;
     bool dropped = false, first = true;
-    for (const char *p = accept, *end;; p = end + 1) {
-        end = element_end(p);
-        if (is_protobuf(p, end)) {
+    while (http_list_next(&list, &e)) {
+        if (http_list_equals(e.name, "application/vnd.google.protobuf")) {
             dropped = true;
-        } else {
-            if (!first)
-                *out++ = ',';
-            first = false;
-            size_t n = (size_t)(end - p);
-            memmove(out, p, n);
-            out += n;
+            continue;
         }
-        if (!*end)
-            break;
+        if (!first)
+            *out++ = ',';
+        first = false;
+        memmove(out, e.raw.ptr, e.raw.len);
+        out += e.raw.len;
     }
     *out = 0;
     return !dropped || accept[strspn(accept, ", \t")];
@@ -206,7 +167,7 @@ negotiate_add_vary(struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, headers, next)
-        if (!strcasecmp(h->key, "Vary") && (list_has(h->value, "Accept-Encoding") || list_has(h->value, "*")))
+        if (!strcasecmp(h->key, "Vary") && (http_list_has(h->value, "Accept-Encoding") || http_list_has(h->value, "*")))
             return;
     evhttp_add_header(headers, "Vary", "Accept-Encoding");
 }
@@ -232,19 +193,12 @@ negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp
     return 0;
 }
 
-/* Whether an element of a list is one of these names. */
 static bool
-element_is_among(const char *element, const char *end, const char *const *names)
+is_coding_among(struct ss_span coding, const char *const *names)
 {
-    while (element < end && strchr(" \t", *element))
-        element++;
-    while (element < end && strchr(" \t", end[-1]))
-        end--;
-    size_t len = (size_t)(end - element);
-    for (; *names; names++)
-        if (strlen(*names) == len && !strncasecmp(*names, element, len))
-            return true;
-    return false;
+    while (*names && !http_list_equals(coding, *names))
+        names++;
+    return *names;
 }
 
 enum coding
@@ -252,16 +206,15 @@ negotiate_coding(const char *list)
 {
     static const char *const gzip[] = {"gzip", "x-gzip", NULL};
     enum coding coding = CODING_NONE;
-    for (const char *p = list ? list : "", *end;; p = end + 1) {
-        end = element_end(p);
-        bool is_gzip = element_is_among(p, end, gzip);
-        if (element_is_among(p, end, other_codings) || (is_gzip && coding == CODING_GZIP))
+    struct http_list_element e;
+    while (http_list_next(&list, &e)) {
+        bool is_gzip = is_coding_among(e.value, gzip);
+        if (is_coding_among(e.value, other_codings) || (is_gzip && coding == CODING_GZIP))
             return CODING_OTHER;
         if (is_gzip)
             coding = CODING_GZIP;
-        if (!*end)
-            return coding;
     }
+    return coding;
 }
 
 static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
