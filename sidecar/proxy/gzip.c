@@ -8,7 +8,6 @@
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     /* For the output of one call; bodies shrink to about a ninth, so 64 KiB fit. */
