@@ -10,7 +10,8 @@ struct event_base;
 struct resolver;
 struct upstream;
 
-/* Called with the owner of a transfer, its CURLOPT_PRIVATE. */
+/* Called with the owner of a transfer, its CURLOPT_PRIVATE. fetch.h has the only implementation; as hooks they keep
+   connections independent of what is fetched over them. */
 struct upstream_hooks {
     /* The transfer is over and has released this socket: bytes to be read there follow its response. Called before
        ended(). */
