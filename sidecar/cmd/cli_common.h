@@ -67,7 +67,8 @@ struct cli_rule {
     const char *action, *pattern; /* "split" */
 };
 
-/* The configuration again, with n lines more. 0: *configp is the caller's. Else an exit status, after saying why. */
+/* The configuration in force again, with n lines more. 0: *configp is the caller's. Else an exit status, after saying
+ * why. */
 int cli_read_rules(struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp);
 
 /* The same for split rules. */

@@ -18,10 +18,14 @@ static const char usage[] =
     "\n"
     "Tells how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) falls into N shards:\n"
     "series, families and bytes of each, the skew, what causes it and which split rules would cure it, what\n"
-    "other counts would give, and what a change of the count would move. Exits 0; 1 if the body cannot be had\n"
+    "other counts would give, and what a change of the count would move. With --rules it takes the lines for\n"
+    "granted that make recording and alerting rules right, and splits nothing that they need whole. Exits 0; 1 if the "
+    "body cannot be had\n"
     "or is no exposition, 2 if the command line is wrong.\n";
 
-enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL };
+enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL, RULES };
+
+static int take_rules(void *ctx, const struct flag *flag, const char *value);
 
 static const struct flag flags[] = {
     CLI_COMMON_FLAGS,
@@ -31,8 +35,24 @@ static const struct flag flags[] = {
     [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", cli_take},
     [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", cli_take},
     [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", cli_take},
-    [INTERVAL + 1] = {NULL, NULL, NULL, NULL},
+    [RULES] = {"rules", "FILE", "recording and alerting rules that have to stay right; may be repeated", take_rules},
+    [RULES + 1] = {NULL, NULL, NULL, NULL},
 };
+
+static int
+take_rules(void *ctx, const struct flag *flag, const char *value)
+{
+    struct plan *p = ctx;
+    (void)flag;
+    const char **paths = realloc(p->rules.paths, (p->rules.n_paths + 1) * sizeof(*paths));
+    if (!paths) {
+        fputs("scrapeshard: out of memory for the flags\n", stderr);
+        return EXIT_FAILED;
+    }
+    p->rules.paths = paths;
+    p->rules.paths[p->rules.n_paths++] = value;
+    return 0;
+}
 
 /* scrape/scrape.go of Prometheus 2.42. */
 static const char prometheus_accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
@@ -48,6 +68,15 @@ plan_settings(const struct config *config, const char *content_type)
     s.max_line = SIZE_MAX;
     s.max_families = UINT64_MAX; /* so that each is counted by name */
     return s;
+}
+
+const char *
+plan_content_type(const struct ss_index *index)
+{
+    const char *format = ss_index_format(index);
+    return !strcmp(format, "openmetrics") ? "application/openmetrics-text"
+           : !strcmp(format, "protobuf")  ? "application/vnd.google.protobuf"
+                                          : "text/plain";
 }
 
 /* The command line. */
@@ -170,10 +199,12 @@ plan_body(struct plan *p, const char *where)
     struct ss_index *index = NULL;
 
     int status = read_body(p, where, &settings, &index);
+    if (!status && p->rules.n_paths)
+        status = plan_rules_apply(p, &index);
     if (!status)
         status = make_plan(p, index);
     if (!status)
-        status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance);
+        status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance, &p->rules);
     if (!status && p->cli.values[CLI_JSON])
         plan_print_json(p);
     else if (!status)
@@ -198,6 +229,8 @@ cmd_plan(int argc, char **argv)
         status = cli_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);
     split_advice_deinit(&plan.advice);
+    plan_rules_deinit(&plan.rules);
+    config_unref(plan.config_before);
     free(plan.loads);
     free(plan.url);
     cli_deinit(&plan.cli);

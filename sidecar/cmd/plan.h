@@ -4,6 +4,8 @@
 /* How a body falls into shards: what plan finds out, and what it tells. */
 #include "cli_common.h"
 
+#include "promql/analysis.h"
+
 #include <scrapeshard/index.h>
 
 /* How the body falls, whatever the count: its parts by family, kind and hash, none twice. */
@@ -35,6 +37,9 @@ struct shard_balance {
 /* How plan reads a body. content_type is borrowed. */
 struct ss_filter_settings plan_settings(const struct config *config, const char *content_type);
 
+/* A content type by which a body is read again as it was read. Static. */
+const char *plan_content_type(const struct ss_index *index);
+
 /* 0 or -ENOMEM; to be freed with plan_distribution_deinit() in both cases. */
 int plan_distribution_init(struct plan_distribution *distribution, const struct ss_index *index,
                            const struct config *config);
@@ -65,6 +70,20 @@ size_t plan_distribution_largest(const struct plan_distribution *distribution, u
 uint64_t plan_distribution_moved(const struct plan_distribution *distribution, enum ss_placement placement,
                                  uint32_t from, uint32_t to);
 
+/* The recording and alerting rules that a plan knows. Zeroed is none. */
+struct plan_rules {
+    const char **paths;
+    size_t n_paths;
+    struct ruleset rules;
+    struct analysis *analysis; /* without the lines; NULL: there are no rules */
+    struct derivation *derivation;
+    struct config *config; /* with the lines that make rules right */
+    struct body_family *families;
+    size_t n_families, family_room;
+    uint64_t good, good_after; /* rules that are right or everywhere */
+    char *whole;               /* a colocate rule that keeps together what rules need whole; NULL: nothing is */
+};
+
 /* Split rules that were tried. */
 struct split_advice {
     char *patterns[SPLIT_ADVICE_MAX];
@@ -72,6 +91,10 @@ struct split_advice {
     size_t families;
     bool needed; /* the skew is not as small as it gets */
     struct shard_balance balance;
+    size_t few; /* so many families already cure most of it; 0: it takes them all */
+    struct shard_balance few_balance;
+    bool tried_all; /* everything was split that no rule needs whole */
+    struct shard_balance all_balance;
 };
 
 /* Above such a skew by series a cure is looked for. */
@@ -82,8 +105,18 @@ struct split_advice {
  * exit status, after saying why; to be freed with split_advice_deinit() in both cases.
  */
 int split_advice_find(struct split_advice *advice, struct cli *cli, const struct plan_distribution *distribution,
-                      const struct shard_balance *before);
+                      const struct shard_balance *before, const struct plan_rules *rules);
 void split_advice_deinit(struct split_advice *advice);
+
+/* plan_rules.c. Reads the rules, and the body again as it is distributed with the lines that make them right: *indexp
+   and the configuration in force are others then. 0, or an exit status, after saying why. */
+struct plan;
+int plan_rules_apply(struct plan *plan, struct ss_index **indexp);
+
+/* Whether a family may be split for all that the rules need. */
+bool plan_rules_may_split(const struct plan_rules *rules, struct ss_span family);
+
+void plan_rules_deinit(struct plan_rules *rules);
 
 /* All that is told. */
 struct plan {
@@ -101,6 +134,8 @@ struct plan {
     size_t n_shares;
     uint64_t moved[2]; /* by enum ss_placement */
     struct split_advice advice;
+    struct plan_rules rules;
+    struct config *config_before; /* without the lines of rules; NULL: there are none */
 };
 
 /* What the fleet does in a second: all of its servers, one of them, and the fullest. */

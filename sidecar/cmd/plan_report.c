@@ -114,6 +114,43 @@ print_tried(const char *what, const struct shard_balance *b)
     printf("%-14s %9" PRIu64 " %9.2f %9.2f\n", what, b->most_series, b->by_series, b->by_bytes);
 }
 
+/* What it costs to split everything, or what it gives where rules are known. */
+static void
+print_all(const struct plan *p, const struct terminal *t)
+{
+    const struct split_advice *c = &p->advice;
+    if (!c->tried_all)
+        return;
+    if (!c->n)
+        printf("%sTried            fullest by series  by bytes%s\n", terminal_colour(t, COLOUR_DIM),
+               terminal_colour(t, COLOUR_NONE));
+    print_tried("split = .*", &c->all_balance);
+    if (p->rules.whole)
+        printf("That is with all whole that rules need:\n    colocate = %s\n", p->rules.whole);
+    else if (!p->rules.n_paths)
+        puts("With split = .* every sum, rate or join of a family needs all servers; --rules=FILE keeps rules right.");
+}
+
+/* The lines that rules need, which all that follows takes for granted. */
+static void
+print_rules(const struct plan *p, const struct terminal *t)
+{
+    const struct plan_rules *r = &p->rules;
+    char heading[120];
+
+    if (!r->n_paths)
+        return;
+    snprintf(heading, sizeof(heading), "%" PRIu64 " of %zu rules are right.%s", r->good, r->rules.n,
+             r->derivation->n_lines ? " All of the above is with these lines:" : "");
+    print_heading(t, heading);
+    if (!r->derivation->n_lines)
+        return;
+    puts("    [rules]");
+    for (size_t i = 0; i < r->derivation->n_lines; i++)
+        printf("    %s = %s\n", ss_action_name(r->derivation->lines[i].action), r->derivation->lines[i].value);
+    printf("They make %" PRIu64 " right; scrapeshard rules says more.\n", r->good_after);
+}
+
 static void
 print_split_advice(const struct plan *p, const struct terminal *t)
 {
@@ -122,6 +159,7 @@ print_split_advice(const struct plan *p, const struct terminal *t)
         return;
     if (!c->n) {
         print_heading(t, "To split families would not make it more even: fewer shards would.");
+        print_all(p, t);
         return;
     }
     print_heading(t, "To split the largest families makes it more even:");
@@ -132,6 +170,12 @@ print_split_advice(const struct plan *p, const struct terminal *t)
            terminal_colour(t, COLOUR_NONE));
     print_tried("as it is", &p->balance);
     print_tried("with the rules", &c->balance);
+    if (c->few) {
+        char what[40];
+        snprintf(what, sizeof(what), "the first %zu", c->few);
+        print_tried(what, &c->few_balance);
+    }
+    print_all(p, t);
 }
 
 static void
@@ -202,6 +246,7 @@ plan_print(const struct plan *p)
     print_chart(p, &t);
     if (p->n_shares)
         print_causes(p, &t);
+    print_rules(p, &t);
     print_split_advice(p, &t);
     print_counts(p, &t);
     print_move(p, &t);

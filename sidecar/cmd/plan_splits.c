@@ -17,12 +17,15 @@ enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 /* To split more families is worth it only if the skew without that is more than so many times as large. */
 #define WORTH_IT 1.05
 
+/* A few families cure most of a skew when they cure so much of it. */
+#define MOST_OF_IT 0.75
+
 /* Lines of a configuration file have an end; a pattern goes on in the next one from here. */
 enum { PATTERN_LONG = 120 };
 
 /* The families with the most series under one hash, which nothing but splitting takes apart. */
 static size_t
-find_hot_families(const struct plan_distribution *f, struct family_share *out)
+find_hot_families(const struct plan_distribution *f, const struct plan_rules *rules, struct family_share *out)
 {
     size_t found = 0;
     for (size_t i = 0; i < f->n;) {
@@ -34,7 +37,7 @@ find_hot_families(const struct plan_distribution *f, struct family_share *out)
         size_t at = found;
         while (at && out[at - 1].series < hot_family.series)
             at--;
-        if (hot_family.series < 2 || at == SPLIT_ADVICE_MAX)
+        if (hot_family.series < 2 || at == SPLIT_ADVICE_MAX || !plan_rules_may_split(rules, hot_family.family))
             continue;
         found += found < SPLIT_ADVICE_MAX;
         memmove(out + at + 1, out + at, (found - 1 - at) * sizeof(*out));
@@ -79,21 +82,11 @@ write_patterns(struct split_advice *c, const struct family_share *hot_families, 
     return 0;
 }
 
-/* A content type by which a body is read as it was before. */
-static const char *
-content_type_of(const struct ss_index *index)
-{
-    const char *format = ss_index_format(index);
-    return !strcmp(format, "openmetrics") ? "application/openmetrics-text"
-           : !strcmp(format, "protobuf")  ? "application/vnd.google.protobuf"
-                                          : "text/plain";
-}
-
 /* Reads the body again under a configuration with the rules, and sees what comes of it. */
 static int
-measure(struct split_advice *c, const struct plan_distribution *f, const struct config *config, uint32_t count)
+measure(struct shard_balance *balance, const struct plan_distribution *f, const struct config *config, uint32_t count)
 {
-    struct ss_filter_settings settings = plan_settings(config, content_type_of(f->index));
+    struct ss_filter_settings settings = plan_settings(config, plan_content_type(f->index));
     char why[SOURCE_REASON] = "there is no memory";
     struct ss_index *index = NULL;
     struct plan_distribution distribution = {.parts = NULL};
@@ -106,7 +99,7 @@ measure(struct split_advice *c, const struct plan_distribution *f, const struct 
     if (status)
         fprintf(stderr, "scrapeshard: a split rule could not be tried: %s\n", why);
     else
-        c->balance = balance_of(loads, count);
+        *balance = balance_of(loads, count);
     plan_distribution_deinit(&distribution);
     ss_index_free(index);
     free(loads);
@@ -127,25 +120,40 @@ try(struct split_advice *c, struct cli *cli, const struct plan_distribution *f, 
     else
         status = cli_read_split(cli, c->patterns, c->n, &config);
     if (!status)
-        status = measure(c, f, config, cli->count);
+        status = measure(&c->balance, f, config, cli->count);
     config_unref(config);
     return status;
 }
 
-int
-split_advice_find(struct split_advice *c, struct cli *cli, const struct plan_distribution *f,
-                  const struct shard_balance *before)
+/* Splits everything that no rule needs whole. */
+static int
+try_all(struct split_advice *c, struct cli *cli, const struct plan_distribution *f, const struct plan_rules *rules)
+{
+    const struct cli_rule lines[] = {{"split", ".*"}, {"colocate", rules->whole}};
+    struct config *config = NULL;
+
+    int status = cli_read_rules(cli, lines, rules->whole ? 2 : 1, &config);
+    if (!status)
+        status = measure(&c->all_balance, f, config, cli->count);
+    c->tried_all = !status;
+    config_unref(config);
+    return status;
+}
+
+/* Tries one step after the other. What each of them gave is in after, by the step; how many there were. */
+static int
+try_steps(struct split_advice *c, struct cli *cli, const struct plan_distribution *f,
+          const struct family_share *hot_families, size_t most, struct shard_balance *after, size_t *triedp)
 {
     struct progress progress = progress_start("split rules tried");
-    struct family_share hot_families[SPLIT_ADVICE_MAX + 1];
     struct split_advice tried;
+    size_t n = 0, i = 0;
     int status = 0;
 
-    *c = (struct split_advice){.needed = before->by_series > SKEW_FINE, .balance = *before};
-    size_t most = c->needed ? find_hot_families(f, hot_families) : 0, n = 0;
-    for (size_t i = 0; i < STEPS && n < most && !status && c->balance.by_series > SKEW_FINE; i++) {
+    for (; i < STEPS && n < most && !status && c->balance.by_series > SKEW_FINE; i++) {
         n = steps[i] < most ? steps[i] : most;
         status = try(&tried, cli, f, hot_families, n);
+        after[i] = tried.balance;
         if (status || tried.balance.by_series * WORTH_IT >= c->balance.by_series) {
             split_advice_deinit(&tried);
         } else {
@@ -155,7 +163,39 @@ split_advice_find(struct split_advice *c, struct cli *cli, const struct plan_dis
         progress_update(&progress, i + 1, STEPS);
     }
     progress_end(&progress);
+    *triedp = i;
     return status;
+}
+
+/* Finds the first step that cures most of the skew. */
+static void
+find_few(struct split_advice *c, const struct shard_balance *before, const struct shard_balance *after, size_t n)
+{
+    double enough = c->balance.by_series + (before->by_series - c->balance.by_series) * (1 - MOST_OF_IT);
+    for (size_t i = 0; i < n && steps[i] < c->families; i++)
+        if (after[i].by_series <= enough) {
+            c->few = steps[i];
+            c->few_balance = after[i];
+            return;
+        }
+}
+
+int
+split_advice_find(struct split_advice *c, struct cli *cli, const struct plan_distribution *f,
+                  const struct shard_balance *before, const struct plan_rules *rules)
+{
+    struct family_share hot_families[SPLIT_ADVICE_MAX + 1];
+    struct shard_balance after[STEPS];
+    size_t tried;
+
+    *c = (struct split_advice){.needed = before->by_series > SKEW_FINE, .balance = *before};
+    if (!c->needed)
+        return 0;
+    size_t most = find_hot_families(f, rules, hot_families);
+    int status = try_steps(c, cli, f, hot_families, most, after, &tried);
+    if (!status)
+        find_few(c, before, after, tried);
+    return status ? status : try_all(c, cli, f, rules);
 }
 
 void
