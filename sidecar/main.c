@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door. */
+/* The entry point: a table of subcommands. */
 #include "cmd/cmd.h"
 
 #include <string.h>

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Completion for bash. It asks the program: commands and flags are those of its --help.
+# bash completion. Commands and flags are read from --help.
 
-# Words to choose from, or files, for the value of a flag.
+# Words or files for the value of a flag.
 _scrapeshard_values() { # HELP FLAG WORD
-    local called
-    called=$(sed -nE "s/^  $2=(\S+) .*/\1/p" <<<"$1")
-    case $called in
+    local placeholder
+    placeholder=$(sed -nE "s/^  $2=(\S+) .*/\1/p" <<<"$1")
+    case $placeholder in
     LEVEL) mapfile -t COMPREPLY < <(compgen -W "debug info warn error" -- "$3") ;;
     FORMAT) mapfile -t COMPREPLY < <(compgen -W "logfmt json" -- "$3") ;;
     FILE) mapfile -t COMPREPLY < <(compgen -f -- "$3") && compopt -o filenames 2>/dev/null ;;
     esac
-    [ -n "$called" ]
+    [ -n "$placeholder" ]
 }
 
 _scrapeshard() {
@@ -23,7 +23,7 @@ _scrapeshard() {
         help=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null)
     fi
 
-    # bash cuts --flag=value into three words.
+    # bash splits --flag=value into three words.
     if [ "$word" = = ]; then
         _scrapeshard_values "$help" "$before" ""
     elif [ "$before" = = ]; then

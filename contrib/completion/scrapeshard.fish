@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completion for fish. It asks the program: commands and flags are those of its --help.
+# fish completion. Commands and flags are read from --help.
 
-# Words to choose from, each with what it is, for the value of a flag that the help calls so.
-function __scrapeshard_values # CALLED VALUE
+# Words or files for the value of a flag with this placeholder in --help.
+function __scrapeshard_values # PLACEHOLDER VALUE
     switch $argv[1]
         case LEVEL
             string join \n debug info warn error
@@ -24,13 +24,13 @@ function __scrapeshard_complete
     end
 
     # --flag value, --flag=value, --flag, a command, a file.
-    set -l called (string replace -rf -- '^  '$before[-1]'=(\S+) .*' '$1' $help)
-    if set -q called[1]
-        __scrapeshard_values $called $word
+    set -l placeholder (string replace -rf -- '^  '$before[-1]'=(\S+) .*' '$1' $help)
+    if set -q placeholder[1]
+        __scrapeshard_values $placeholder $word
     else if string match -qr -- '^--.*=' $word
         set -l flag (string replace -r -- '=.*' '' $word)
-        set called (string replace -rf -- '^  '$flag'=(\S+) .*' '$1' $help)
-        string replace -r -- '^' $flag= (__scrapeshard_values "$called" (string replace -r -- '^[^=]*=' '' $word))
+        set placeholder (string replace -rf -- '^  '$flag'=(\S+) .*' '$1' $help)
+        string replace -r -- '^' $flag= (__scrapeshard_values "$placeholder" (string replace -r -- '^[^=]*=' '' $word))
     else if string match -q -- '-*' $word
         string replace -rf -- '^  (--[a-z.-]+=?)\S* +(.*)' '$1\t$2' $help
     else if not set -q before[2]

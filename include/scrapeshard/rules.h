@@ -2,12 +2,12 @@
 #ifndef SCRAPESHARD_RULES_H
 #define SCRAPESHARD_RULES_H
 /*
- * The operator's rules: patterns for names, and what becomes of those they match.
+ * The operator's rules: patterns for names, and what happens to matching series.
  *
- * A pattern is a regular expression of PCRE2, anchored at both ends, as Prometheus anchors its own. It is matched
- * against the name of a sample and against the name of its family, which is the sample's without the conventional
- * suffixes, or, under SS_KEY_DECLARED, the one that the body declares. In protobuf, where samples have no name of their
- * own, the message's name stands for it. A name that is not UTF-8 is matched by no pattern.
+ * A pattern is a PCRE2 regular expression, anchored at both ends, as Prometheus anchors its own. It is matched against
+ * the name of a sample and the name of its family, which is the sample's without the conventional suffixes or, under
+ * SS_KEY_DECLARED, the one that the body declares. In protobuf, where samples have no names of their own, the message's
+ * name is used. A name that is not UTF-8 matches no pattern.
  */
 #include <scrapeshard/span.h>
 
@@ -17,33 +17,33 @@
 extern "C" {
 #endif
 
-/* What rules do, in the order in which they are asked. */
+/* The actions, in the order in which they are applied. */
 enum ss_action {
     SS_ACTION_DROP,      /* in no shard */
-    SS_ACTION_KEEP,      /* once there is one such rule, what none of them matches is in no shard */
+    SS_ACTION_KEEP,      /* if there is such a rule, series that match none of them are in no shard */
     SS_ACTION_REPLICATE, /* in every shard */
-    SS_ACTION_COLOCATE,  /* what the pattern's groups caught, joined by the separator, is the key; of a rule that is
-                            written NAME: PATTERN it is NAME, of letters, digits, _ . and - */
-    SS_ACTION_SPLIT,     /* by the family's name and all labels but le and quantile, series by series */
+    SS_ACTION_COLOCATE,  /* the text matched by the capture groups, joined by the separator, is the key; of a rule
+                            written  NAME: PATTERN it is NAME, of letters, digits, _ . and - */
+    SS_ACTION_SPLIT,     /* by the family name and all labels but le and quantile, series by series */
 };
 
-/* The name of an action, as the configuration has it: "drop". Static. */
+/* The name of an action as in the configuration: "drop". Static. */
 const char *ss_action_name(enum ss_action action);
 
-/* A list of rules; rules of one action are asked in the order in which they were added. */
+/* A list of rules; rules of one action are tried in the order in which they were added. */
 struct ss_rules;
 
-/* 0: *rulesp is the caller's. -ENOMEM. */
+/* 0: the caller owns *rulesp. -ENOMEM. */
 int ss_rules_new(struct ss_rules **rulesp);
 
-/* Why a pattern is none. */
+/* Why a pattern is invalid. */
 struct ss_rule_error {
     size_t offset; /* into the pattern, in bytes */
     char reason[160];
 };
 
-/* Adds a rule, copying the pattern. 0; EINVAL (positive) with *error filled; -ENOMEM. Not while a sharding uses the
-   rules. */
+/* Adds a rule and copies the pattern. 0; EINVAL (positive) with *error filled; -ENOMEM. Not while a sharding uses
+   the rules. */
 int ss_rules_add(struct ss_rules *rules, enum ss_action action, struct ss_span pattern, struct ss_rule_error *error);
 
 /* NULL is fine. */

@@ -2,8 +2,8 @@
 #ifndef SCRAPESHARD_SPAN_H
 #define SCRAPESHARD_SPAN_H
 /*
- * A span borrows bytes; it never owns them. The function that hands one out says from whom the bytes are
- * borrowed and until when.
+ * A span borrows bytes; it never owns them. The function that returns one says where the bytes are borrowed from and
+ * until when.
  */
 #include <stddef.h>
 
@@ -17,10 +17,10 @@ struct ss_span {
 };
 
 /*
- * Where a stage puts what it lets through.
+ * Receives what a stage keeps.
  *
- * take() gets n >= 1 spans in the order of the body; they live until take() returns. It answers 0 to go on, or a
- * negative errno value, which ends the work and travels unchanged to the caller of the stage.
+ * take() gets n >= 1 spans in the order of the body; they live until take() returns. It returns 0 to continue, or a
+ * negative errno value, which stops the work and is returned unchanged to the caller of the stage.
  */
 struct ss_sink {
     int (*take)(void *ctx, const struct ss_span *spans, size_t n);

@@ -2,8 +2,8 @@
 #include "cli_common.h"
 
 #include "cmd.h"
+#include "escape.h"
 #include "http_client.h"
-#include "terminal.h"
 
 #include "service/access/secrets.h"
 #include "service/config/config_value.h"
@@ -14,49 +14,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-int
-cli_take(void *ctx, const struct flag *flag, const char *value)
-{
-    struct cli *t = ctx;
-    t->values[flag - t->flags] = value ? value : "";
-    return 0;
-}
+enum { TIMEOUT_DEFAULT = 10000 /* milliseconds */ };
+
+/* The command line. */
 
 int
-cli_read_config(const struct config_flags *flags, struct config **configp)
-{
-    int r = config_read(configp, flags, stderr);
-    if (r < 0)
-        fputs("scrapeshard: there is no memory to read the configuration\n", stderr);
-    return !r ? 0 : r == 2 ? EXIT_USAGE : EXIT_FAILED;
-}
-
-int
-cli_read_count(const struct cli *t, int flag, uint32_t *countp)
+cli_store_count(void *target, const struct flag *flag, const char *value)
 {
     struct ss_shards_error error;
-    const char *text = t->values[flag];
-    if (ss_shard_count_parse(countp, (struct ss_span){text, strlen(text)}, &error))
-        return flags_refuse("--%s: %s", t->flags[flag].name, error.reason);
+    if (ss_shard_count_parse(target, (struct ss_span){value, strlen(value)}, &error))
+        return flags_refuse("--%s: %s", flag->name, error.reason);
     return 0;
 }
 
 int
-cli_read(struct cli *t, int argc, char **argv, const char *usage)
+cli_store_duration(void *target, const struct flag *flag, const char *value)
 {
-    int at = flags_read(argc, argv, t->flags, usage, t);
+    int64_t *duration = target;
+    const char *error = value_read_duration(duration, value);
+    if (!error && *duration < 1)
+        error = "is not a positive duration (expected e.g. 10s)";
+    return error ? flags_refuse("--%s: \"%s\" %s", flag->name, value, error) : 0;
+}
+
+int
+cli_store_header(void *target, const struct flag *flag, const char *value)
+{
+    if (strpbrk(value, "\r\n"))
+        return flags_refuse("--%s: expected a header of one line", flag->name);
+    return flag_store_text(target, flag, value);
+}
+
+int
+cli_read(struct cli *cli, const struct flag *flags, int argc, char **argv, const char *usage)
+{
+    int at = flags_read(argc, argv, flags, usage);
     if (at < 0)
         return at;
-    if (!t->values[CLI_COUNT] && !t->count_is_optional)
-        return -flags_refuse("--shard-count is needed");
-    int status = t->values[CLI_COUNT] ? cli_read_count(t, CLI_COUNT, &t->count) : 0;
-    t->settings.flags.sharding_only = true;
-    if (!status)
-        status = cli_read_config(&t->settings.flags, &t->config);
+    if (!cli->count && !cli->count_is_optional)
+        return -flags_refuse("--shard-count is required");
+    cli->settings.sharding_only = true;
+    int status = settings_read(&cli->settings, &cli->config);
     return status ? -status : at;
 }
 
-/* A value as a flag takes it, whatever is in it. NULL: there is no memory. */
+/* Split rules. */
+
+/* A value in the form that a flag takes, whatever bytes it has. NULL: out of memory. */
 static char *
 quote(const char *value)
 {
@@ -121,18 +125,18 @@ free_added(struct config_flags *flags, size_t from)
 }
 
 int
-cli_read_rules(struct cli *t, const struct cli_rule *rules, size_t n, struct config **configp)
+cli_read_rules(const struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp)
 {
-    const struct config *c = t->config;
-    struct config_flags flags = t->settings.flags;
+    const struct config *c = cli->config;
+    struct config_flags flags = cli->settings;
 
-    /* Flags replace what the file says: all that is in force is said again. */
+    /* Flags replace the rules of the file, so all rules in force are given again. */
     flags.values = calloc(flags.n + c->replicate.n + c->colocate.n + c->split.n + n, sizeof(*flags.values));
     flags.n = 0;
     bool enough = flags.values;
-    for (size_t i = 0; enough && i < t->settings.flags.n; i++)
-        if (!is_of_rules(t->settings.flags.values[i].setting))
-            flags.values[flags.n++] = t->settings.flags.values[i];
+    for (size_t i = 0; enough && i < cli->settings.n; i++)
+        if (!is_of_rules(cli->settings.values[i].setting))
+            flags.values[flags.n++] = cli->settings.values[i];
     size_t own = flags.n;
     for (size_t a = 0; a < ADDED_ACTIONS; a++) {
         const struct string_list *before = patterns_of(c, added_actions[a]);
@@ -144,7 +148,7 @@ cli_read_rules(struct cli *t, const struct cli_rule *rules, size_t n, struct con
     }
     int status = EXIT_FAILED;
     if (enough)
-        status = cli_read_config(&flags, configp) ? EXIT_FAILED : 0;
+        status = settings_read(&flags, configp) ? EXIT_FAILED : 0;
     else
         fputs("scrapeshard: out of memory while trying a rule\n", stderr);
     free_added(&flags, own);
@@ -152,7 +156,7 @@ cli_read_rules(struct cli *t, const struct cli_rule *rules, size_t n, struct con
 }
 
 int
-cli_read_split(struct cli *t, char *const *patterns, size_t n, struct config **configp)
+cli_read_split(const struct cli *cli, char *const *patterns, size_t n, struct config **configp)
 {
     struct cli_rule *rules = calloc(n + 1, sizeof(*rules));
     if (!rules) {
@@ -161,81 +165,54 @@ cli_read_split(struct cli *t, char *const *patterns, size_t n, struct config **c
     }
     for (size_t i = 0; i < n; i++)
         rules[i] = (struct cli_rule){"split", patterns[i]};
-    int status = cli_read_rules(t, rules, n, configp);
+    int status = cli_read_rules(cli, rules, n, configp);
     free(rules);
     return status;
 }
 
+/* Requests. */
+
 int
 cli_fail(const char *name, const char *why)
 {
-    fprintf(stderr, "scrapeshard: %s: ", name);
-    log_escape_text(stderr, (struct ss_span){why, strlen(why)});
+    fputs("scrapeshard: ", stderr);
+    print_escaped_controls(stderr, (struct ss_span){name, strlen(name)});
+    fputs(": ", stderr);
+    print_escaped_controls(stderr, (struct ss_span){why, strlen(why)});
     putc('\n', stderr);
     return EXIT_FAILED;
 }
 
-/* 0, or an exit status, after saying why. */
-static int
-read_timeout(const struct cli *t, int64_t *timeout)
-{
-    const char *text = t->values[CLI_TIMEOUT], *wrong = text ? value_read_duration(timeout, text) : NULL;
-    if (wrong || *timeout < 1)
-        return flags_refuse("--timeout: \"%s\" %s", text, wrong ? wrong : "leaves no time; 10s is usual");
-    return 0;
-}
-
 int
-cli_check_asking(const struct cli *t)
+cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, const char *default_accept)
 {
-    const char *accept = t->values[CLI_ACCEPT];
-    int64_t timeout = 1;
-    if (accept && strpbrk(accept, "\r\n"))
-        return flags_refuse("--accept: a header is one line");
-    return read_timeout(t, &timeout);
-}
+    const struct cli_http *http = &cli->http;
+    const char *file = http->authorization_file, *error;
 
-/* Reads what flags say of services. 0, or an exit status, after saying why. */
-static int
-read_asking(struct cli *t, struct http_client_settings *get)
-{
-    const char *file = t->values[CLI_AUTHORIZATION], *wrong;
-
-    int status = cli_check_asking(t);
-    if (!status)
-        status = read_timeout(t, &get->timeout);
-    if (status)
-        return status;
-    if (file && !t->authorization && secret_read_line(&t->authorization, file, &wrong))
-        return cli_fail(file, wrong);
-    get->authorization = t->authorization;
-    get->tls = (struct fetch_tls){t->values[CLI_TLS_CA], t->values[CLI_TLS_CERTIFICATE], t->values[CLI_TLS_KEY],
-                                  t->values[CLI_TLS_INSECURE], false};
-    return 0;
-}
-
-int
-cli_open_url(struct http_client **clientp, struct cli *t, const char *url, const char *fallback)
-{
-    const char *accept = t->values[CLI_ACCEPT], *wrong;
-    struct http_client_settings get = {.url = url, .accept = accept ? accept : fallback, .timeout = 10000};
-
-    int r = read_asking(t, &get);
-    if (r)
-        return r;
-    r = http_client_new(clientp, &get, &wrong);
+    if (file && !cli->authorization && secret_read_line(&cli->authorization, file, &error))
+        return cli_fail(file, error);
+    struct http_client_settings settings = {
+        .url = url,
+        .accept = http->accept ? http->accept : default_accept,
+        .authorization = cli->authorization,
+        .timeout = http->timeout ? http->timeout : TIMEOUT_DEFAULT,
+        .tls = {http->tls_ca, http->tls_certificate, http->tls_key, http->tls_insecure, false},
+    };
+    int r = http_client_new(clientp, &settings, &error);
     if (!r)
         return 0;
     char *shown = url_shown(url);
-    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", wrong) : cli_fail(shown ? shown : "", strerror(-r));
+    r = r > 0 ? flags_refuse("\"%s\" %s", shown ? shown : "", error) : cli_fail(shown ? shown : "", strerror(-r));
     free(shown);
     return r;
 }
 
+/* The configuration. */
+
 bool
-cli_has_config(const struct cli *t)
+cli_has_config(const struct cli *cli)
 {
-    return t->settings.flags.file || t->settings.flags.n;
+    return cli->settings.file || cli->settings.n;
 }
 
 const char *
@@ -258,30 +235,21 @@ cli_placement_name(const struct config *config)
 }
 
 void
-cli_json_sharding(const struct cli *t, struct json *j)
+cli_json_sharding(const struct cli *cli, struct json *j)
 {
     json_open_object(j, "sharding");
-    json_word(j, "key", cli_key_name(t->config));
-    json_word(j, "hash", cli_hash_name(t->config));
-    json_word(j, "placement", cli_placement_name(t->config));
+    json_word(j, "key", cli_key_name(cli->config));
+    json_word(j, "hash", cli_hash_name(cli->config));
+    json_word(j, "placement", cli_placement_name(cli->config));
     json_close_object(j);
-    json_count(j, "shard_count", t->count);
-}
-
-int
-cli_end(int status)
-{
-    if (!fflush(stdout) && !ferror(stdout))
-        return status;
-    fprintf(stderr, "scrapeshard: standard output: %s\n", strerror(errno));
-    return EXIT_FAILED;
+    json_count(j, "shard_count", cli->count);
 }
 
 void
-cli_deinit(struct cli *t)
+cli_deinit(struct cli *cli)
 {
-    config_unref(t->config);
-    secret_free(t->authorization);
-    settings_deinit(&t->settings);
+    config_unref(cli->config);
+    secret_free(cli->authorization);
+    settings_deinit(&cli->settings);
     libevent_global_shutdown();
 }

@@ -2,13 +2,12 @@
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 /*
- * The subcommands. Each gets its arguments with its own name as the first, and answers the exit status: 0, EXIT_FAILED,
- * or EXIT_USAGE; serve and rules have one more.
+ * The subcommands. Each takes argv with its own name first, and returns the exit status: 0 or one of these.
  */
 enum {
-    EXIT_FAILED = 1,        /* it could not be done: a bad file, a port in use, a body that is no exposition */
-    EXIT_USAGE = 2,         /* the command line is wrong */
-    EXIT_DRAIN_TIMEOUT = 3, /* serve: the end came before that of the scrapes in flight */
+    EXIT_FAILED = 1,        /* invalid file, port in use, body that is not a valid exposition, ... */
+    EXIT_USAGE = 2,         /* invalid command line */
+    EXIT_DRAIN_TIMEOUT = 3, /* serve: scrapes were aborted when web.grace expired */
     EXIT_UNREAD = 3,        /* rules: a file or expression could not be read */
 };
 
@@ -20,7 +19,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_rules(int argc, char **argv);
 
-/* What --version says. */
+/* Prints the versions. */
 int cmd_version(void);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a series goes, and why. */
+/* The shard of a series, and why. */
 #include "cli_common.h"
 #include "cmd.h"
+#include "escape.h"
+#include "output.h"
 #include "terminal.h"
 
 #include <errno.h>
@@ -11,20 +13,14 @@
 static const char usage[] =
     "scrapeshard explain --shard-count=N [flags] NAME...\n"
     "\n"
-    "Tells how each series, a name perhaps with labels ('http_requests_total{code=\"200\"}'), comes to its\n"
-    "shard: the family, the key, its hash, the shard, and the rule that decided. Exits 0; 1 if it cannot be\n"
-    "told, 2 if the command line is wrong.\n";
+    "Shows why each series, a name with optional labels ('http_requests_total{code=\"200\"}'), is in its shard:\n"
+    "its family, key and hash, and the rule that decided. Exits 0; 1 if a series or the configuration is invalid,\n"
+    "2 if the command line is invalid.\n";
 
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    [CLI_OWN] = {NULL, NULL, NULL, NULL},
-};
+enum destination { ONE_SHARD, EVERY_SHARD, NO_SHARD };
 
-/* What becomes of a series. */
-enum fate { ONE_SHARD, EVERY_SHARD, NO_SHARD };
-
-static enum fate
-fate_of(const struct ss_explanation *e)
+static enum destination
+destination_of(const struct ss_explanation *e)
 {
     if (e->action && !strcmp(e->action, ss_action_name(SS_ACTION_REPLICATE)))
         return EVERY_SHARD;
@@ -40,7 +36,6 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* Begins a line of one fact. */
 static void
 print_name(const struct terminal *t, const char *name)
 {
@@ -51,7 +46,7 @@ static void
 print_text(const struct terminal *t, const char *name, struct ss_span value)
 {
     print_name(t, name);
-    text_print(stdout, value);
+    print_escaped(stdout, value);
     putchar('\n');
 }
 
@@ -62,7 +57,7 @@ print_rule(const struct cli *cli, const struct terminal *t, const struct ss_expl
     if (!e->action)
         printf("none: key = %s decides", cli_key_name(cli->config));
     else if (!e->pattern.len)
-        printf("%s, which nothing of it matches", e->action);
+        printf("no %s rule matches", e->action);
     else
         printf("%s = %.*s", e->action, (int)e->pattern.len, e->pattern.ptr);
     putchar('\n');
@@ -71,42 +66,42 @@ print_rule(const struct cli *cli, const struct terminal *t, const struct ss_expl
 static void
 print_explanation(const struct cli *cli, const struct terminal *t, const char *series, const struct ss_explanation *e)
 {
-    enum fate route = fate_of(e);
+    enum destination to = destination_of(e);
     const struct config *c = cli->config;
 
     printf("%s", terminal_colour(t, COLOUR_BOLD));
-    log_escape_text(stdout, span_of(series));
+    print_escaped_controls(stdout, span_of(series));
     printf("%s\n", terminal_colour(t, COLOUR_NONE));
     print_text(t, "name", e->name);
     print_text(t, "family", e->family);
-    if (route == ONE_SHARD) {
+    if (to == ONE_SHARD) {
         print_text(t, "key", e->key);
         print_name(t, "hash");
         printf("%016" PRIx64 " (%s)\n", e->hash, cli_hash_name(c));
     }
     print_name(t, "shard");
-    if (route == ONE_SHARD)
+    if (to == ONE_SHARD)
         printf("%s%u%s of %u (%s)\n", terminal_colour(t, COLOUR_GOOD),
                ss_sharding_place(c->sharding, e->hash, cli->count), terminal_colour(t, COLOUR_NONE), cli->count,
                cli_placement_name(c));
     else
-        printf(route == EVERY_SHARD ? "every one of %u\n" : "none of %u\n", cli->count);
+        printf(to == EVERY_SHARD ? "all %u\n" : "none of %u\n", cli->count);
     print_rule(cli, t, e);
 }
 
 static void
 json_explanation(const struct cli *cli, struct json *j, const char *series, const struct ss_explanation *e)
 {
-    static const char *const fates[] = {[ONE_SHARD] = "one", [EVERY_SHARD] = "every", [NO_SHARD] = "none"};
-    enum fate route = fate_of(e);
+    static const char *const words[] = {[ONE_SHARD] = "one", [EVERY_SHARD] = "every", [NO_SHARD] = "none"};
+    enum destination to = destination_of(e);
     char hash[20];
 
     json_open_object(j, NULL);
     json_text(j, "series", span_of(series));
     json_text(j, "name", e->name);
     json_text(j, "family", e->family);
-    json_word(j, "shards", fates[route]);
-    if (route == ONE_SHARD) {
+    json_word(j, "shards", words[to]);
+    if (to == ONE_SHARD) {
         snprintf(hash, sizeof(hash), "%016" PRIx64, e->hash);
         json_text(j, "key", e->key);
         json_word(j, "hash", hash);
@@ -127,7 +122,7 @@ json_explanation(const struct cli *cli, struct json *j, const char *series, cons
     json_close_object(j);
 }
 
-/* Explains one series, by json if there is one. */
+/* Explains one series, in JSON if j is not NULL. */
 static int
 explain(const struct cli *cli, struct json *j, const char *series, bool first)
 {
@@ -137,7 +132,7 @@ explain(const struct cli *cli, struct json *j, const char *series, bool first)
 
     if (r) {
         fprintf(stderr, "scrapeshard: ");
-        log_escape_text(stderr, span_of(series));
+        print_escaped_controls(stderr, span_of(series));
         fprintf(stderr, ": %s\n", r > 0 ? e.reason : strerror(-r));
         return EXIT_FAILED;
     }
@@ -154,7 +149,7 @@ explain(const struct cli *cli, struct json *j, const char *series, bool first)
 static int
 explain_all(const struct cli *cli, char **names, int n)
 {
-    struct json json = {.out = stdout}, *j = cli->values[CLI_JSON] ? &json : NULL;
+    struct json json = {.out = stdout}, *j = cli->json ? &json : NULL;
     int status = 0;
 
     if (j) {
@@ -174,15 +169,16 @@ explain_all(const struct cli *cli, char **names, int n)
 int
 cmd_explain(int argc, char **argv)
 {
-    struct cli cli = {.flags = flags};
-    int at = cli_read(&cli, argc, argv, usage), status;
+    struct cli cli = {.count = 0};
+    const struct flag flags[] = {CLI_COMMON_FLAGS(&cli), FLAGS_END};
+    int at = cli_read(&cli, flags, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at == argc)
-        status = flags_refuse("explain takes the name of a series, or several");
+        status = flags_refuse("explain expects one or more series after the flags");
     else
-        status = cli_end(explain_all(&cli, argv + at, argc - at));
+        status = output_end(explain_all(&cli, argv + at, argc - at));
     cli_deinit(&cli);
     return status;
 }

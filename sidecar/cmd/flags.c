@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flags.h"
 
-#include "cli_common.h"
 #include "cmd.h"
+#include "output.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +18,23 @@ print_help(const struct flag *flags, const char *usage)
         snprintf(left, sizeof(left), "--%s%s%s", f->name, f->value ? "=" : "", f->value ? f->value : "");
         printf("  %-34s %s\n", left, f->help);
     }
-    printf("  %-34s %s\n", "--help", "this text");
+    printf("  %-34s %s\n", "--help", "show this help");
+}
+
+int
+flag_store_text(void *target, const struct flag *flag, const char *value)
+{
+    (void)flag;
+    *(const char **)target = value;
+    return 0;
+}
+
+int
+flag_store_switch(void *target, const struct flag *flag, const char *value)
+{
+    (void)flag, (void)value;
+    *(bool *)target = true;
+    return 0;
 }
 
 int
@@ -28,13 +44,13 @@ flags_refuse(const char *format, ...)
     va_start(args, format);
     fputs("scrapeshard: ", stderr);
     vfprintf(stderr, format, args);
-    fputs("; --help tells what is right\n", stderr);
+    fputs("; see --help\n", stderr);
     va_end(args);
     return EXIT_USAGE;
 }
 
 int
-flags_read(int argc, char **argv, const struct flag *flags, const char *usage, void *ctx)
+flags_read(int argc, char **argv, const struct flag *flags, const char *usage)
 {
     int i = 1;
     for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
@@ -47,17 +63,17 @@ flags_read(int argc, char **argv, const struct flag *flags, const char *usage, v
             return i + 1;
         if (!strcmp(word, "help") || !strcmp(word, "h")) {
             print_help(flags, usage);
-            exit(cli_end(EXIT_SUCCESS));
+            exit(output_end(EXIT_SUCCESS));
         }
         while (f->name && (strlen(f->name) != len || strncmp(f->name, word, len) != 0))
             f++;
         if (!f->name)
-            return -flags_refuse("there is no flag --%.*s", (int)len, word);
+            return -flags_refuse("unknown flag --%.*s", (int)len, word);
         if (!f->value && value)
             return -flags_refuse("--%s takes no value", f->name);
         if (f->value && !value && !(value = argv[++i]))
             return -flags_refuse("--%s needs a value: --%s=%s", f->name, f->name, f->value);
-        int r = f->take(ctx, f, value);
+        int r = f->store(f->target, f, value);
         if (r)
             return -r;
     }

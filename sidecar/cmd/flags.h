@@ -7,19 +7,32 @@
 
 struct flag {
     const char *name;
-    const char *value; /* what a value is called in the help; NULL: it takes none */
+    const char *value; /* placeholder of its value in the help; NULL: it takes none */
     const char *help;
-    /* Takes the flag in. 0, or an exit status, after saying on standard error why. */
-    int (*take)(void *ctx, const struct flag *flag, const char *value);
+    /* Stores the flag in its target. 0, or an exit status after printing the error. */
+    int (*store)(void *target, const struct flag *flag, const char *value);
+    void *target;
 };
 
-/*
- * Reads argv[1..] by the table, which ends with a flag without a name; --help prints usage and the table, and ends the
- * process. Returns the index of the first word that is no flag, or minus an exit status.
- */
-int flags_read(int argc, char **argv, const struct flag *flags, const char *usage, void *ctx);
+/* The last row of a table. */
+#define FLAGS_END                                                                                                      \
+    {                                                                                                                  \
+        NULL, NULL, NULL, NULL, NULL                                                                                   \
+    }
 
-/* Says on standard error what is wrong with the command line. Returns EXIT_USAGE. */
+/* Stores the value; target is a const char *. */
+int flag_store_text(void *target, const struct flag *flag, const char *value);
+
+/* Stores that the flag was given; target is a bool. */
+int flag_store_switch(void *target, const struct flag *flag, const char *value);
+
+/*
+ * Parses argv[1..]; --help prints usage and the table, and exits. Returns the index of the first argument that is not a
+ * flag, or minus an exit status.
+ */
+int flags_read(int argc, char **argv, const struct flag *flags, const char *usage);
+
+/* Prints an error of the command line. Returns EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int flags_refuse(const char *format, ...);
 
 #endif

@@ -25,10 +25,10 @@ struct http_client {
     struct evkeyvalq headers;
     struct http_client_settings settings;
 
-    /* Of the answer in hand. */
+    /* The current request. */
     const struct ss_sink *sink;
-    struct http_response *answer;
-    size_t reason_len; /* of what an answer that is none says */
+    struct http_response *response;
+    size_t reason_len; /* of an error response */
     bool has_reason;
     int result;
     bool ended;
@@ -40,116 +40,116 @@ http_client_is_url(const char *word)
     return !strncmp(word, "unix:", 5) || strstr(word, "://");
 }
 
-/* The answer. */
+/* The response. */
 
 static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
-    struct http_client *g = ctx;
+    struct http_client *c = ctx;
     const char *type = evhttp_find_header(headers, "Content-Type");
     char *encoding = NULL;
 
-    g->answer->status = status;
-    snprintf(g->answer->content_type, sizeof(g->answer->content_type), "%s", type ? type : "");
+    c->response->status = status;
+    snprintf(c->response->content_type, sizeof(c->response->content_type), "%s", type ? type : "");
     if (status != 200)
-        g->reason_len = (size_t)snprintf(g->answer->reason, sizeof(g->answer->reason), "it answers %d", status);
-    g->result = negotiate_join(headers, "Content-Encoding", &encoding);
-    if (!g->result && status == 200 && negotiate_coding(encoding) != CODING_NONE) {
-        snprintf(g->answer->reason, sizeof(g->answer->reason), "its body is encoded as %.40s, which was not asked for",
+        c->reason_len = (size_t)snprintf(c->response->reason, sizeof(c->response->reason), "HTTP status %d", status);
+    c->result = negotiate_join(headers, "Content-Encoding", &encoding);
+    if (!c->result && status == 200 && negotiate_coding(encoding) != CODING_NONE) {
+        snprintf(c->response->reason, sizeof(c->response->reason), "Content-Encoding %.40s was not requested",
                  encoding);
-        g->result = EIO;
+        c->result = EIO;
     }
     free(encoding);
-    return g->result ? FETCH_ABORT : FETCH_CONTINUE;
+    return c->result ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
-/* Of an answer that is none, the first line is the reason. */
+/* The first line of an error response is the reason. */
 static enum fetch_action
-take_reason(struct http_client *g, struct ss_span bytes)
+read_reason(struct http_client *c, struct ss_span bytes)
 {
-    if (!g->has_reason) {
-        memcpy(g->answer->reason + g->reason_len, ": ", 2);
-        g->reason_len += 2;
-        g->has_reason = true;
+    if (!c->has_reason) {
+        memcpy(c->response->reason + c->reason_len, ": ", 2);
+        c->reason_len += 2;
+        c->has_reason = true;
     }
     const char *lf = memchr(bytes.ptr, '\n', bytes.len);
-    size_t n = lf ? (size_t)(lf - bytes.ptr) : bytes.len, room = sizeof(g->answer->reason) - 1 - g->reason_len;
-    if (n > room)
-        n = room;
-    memcpy(g->answer->reason + g->reason_len, bytes.ptr, n);
-    g->reason_len += n;
-    g->answer->reason[g->reason_len] = 0;
-    return lf || n == room ? FETCH_ABORT : FETCH_CONTINUE;
+    size_t n = lf ? (size_t)(lf - bytes.ptr) : bytes.len, space = sizeof(c->response->reason) - 1 - c->reason_len;
+    if (n > space)
+        n = space;
+    memcpy(c->response->reason + c->reason_len, bytes.ptr, n);
+    c->reason_len += n;
+    c->response->reason[c->reason_len] = 0;
+    return lf || n == space ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
 static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
-    struct http_client *g = ctx;
-    if (g->answer->status != 200)
-        return take_reason(g, bytes);
-    g->result = g->sink->take(g->sink->ctx, &bytes, 1);
-    return g->result ? FETCH_ABORT : FETCH_CONTINUE;
+    struct http_client *c = ctx;
+    if (c->response->status != 200)
+        return read_reason(c, bytes);
+    c->result = c->sink->take(c->sink->ctx, &bytes, 1);
+    return c->result ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
 static void
 on_end(void *ctx, enum fetch_result result, const char *reason)
 {
-    struct http_client *g = ctx;
-    g->ended = true;
-    g->answer->by_close = result == FETCH_CLOSED;
-    if (g->result)
+    struct http_client *c = ctx;
+    c->ended = true;
+    c->response->by_close = result == FETCH_CLOSED;
+    if (c->result)
         return;
-    if (g->answer->status != 200 && g->reason_len)
-        g->result = EIO;
+    if (c->response->status != 200 && c->reason_len)
+        c->result = EIO;
     else if (result != FETCH_WHOLE && result != FETCH_CLOSED) {
-        snprintf(g->answer->reason, sizeof(g->answer->reason), "%s", reason);
-        g->result = EIO;
+        snprintf(c->response->reason, sizeof(c->response->reason), "%s", reason);
+        c->result = EIO;
     }
 }
 
 static void
 on_timeout(evutil_socket_t fd, short what, void *ctx)
 {
-    struct http_client *g = ctx;
+    struct http_client *c = ctx;
     (void)fd, (void)what;
-    snprintf(g->answer->reason, sizeof(g->answer->reason), "there was no whole answer within %.3g s",
-             (double)g->settings.timeout / 1000);
-    g->result = EIO;
-    g->ended = true;
+    snprintf(c->response->reason, sizeof(c->response->reason), "no complete response within %.3g s",
+             (double)c->settings.timeout / 1000);
+    c->result = EIO;
+    c->ended = true;
 }
 
-/* The question. */
+/* The request. */
 
 int
-http_client_get(struct http_client *g, const char *query, const struct ss_sink *sink, struct http_response *answer)
+http_client_get(struct http_client *c, const char *query, const struct ss_sink *sink, struct http_response *response)
 {
     static const struct fetch_events events = {on_head, on_body, on_end};
-    struct timeval timeout = {g->settings.timeout / 1000, g->settings.timeout % 1000 * 1000};
-    char *url = url_with_query(&g->url, query);
+    struct timeval timeout = {c->settings.timeout / 1000, c->settings.timeout % 1000 * 1000};
+    char *url = url_with_query(&c->url, query);
     struct fetch_request request = {.url = url,
-                                    .socket = g->url.socket,
-                                    .tls = g->settings.tls,
+                                    .socket = c->url.socket,
+                                    .tls = c->settings.tls,
                                     .keepalive = VALUE_KEEPALIVE_ON,
-                                    .headers = &g->headers};
+                                    .headers = &c->headers};
     struct fetch *fetch = NULL;
 
-    *answer = (struct http_response){.status = 0};
-    g->sink = sink;
-    g->answer = answer;
-    g->reason_len = 0;
-    g->ended = g->has_reason = false;
-    g->result = 0;
-    int r = url ? fetch_new(&fetch, g->upstream, &request, &events, g) : -ENOMEM;
-    if (!r && event_add(g->timer, &timeout))
+    *response = (struct http_response){.status = 0};
+    c->sink = sink;
+    c->response = response;
+    c->reason_len = 0;
+    c->ended = c->has_reason = false;
+    c->result = 0;
+    int r = url ? fetch_new(&fetch, c->upstream, &request, &events, c) : -ENOMEM;
+    if (!r && event_add(c->timer, &timeout))
         r = -ENOMEM;
-    while (!r && !g->ended)
-        if (event_base_loop(g->base, EVLOOP_ONCE) < 0)
+    while (!r && !c->ended)
+        if (event_base_loop(c->base, EVLOOP_ONCE) < 0)
             r = -errno;
-    event_del(g->timer);
+    event_del(c->timer);
     fetch_free(fetch);
     free(url);
-    return r ? r : g->result;
+    return r ? r : c->result;
 }
 
 int
@@ -159,38 +159,38 @@ http_client_new(struct http_client **clientp, const struct http_client_settings 
     int r = url_read(&url, settings->url, reasonp);
     if (r)
         return r;
-    struct http_client *g = calloc(1, sizeof(*g));
-    if (!g) {
+    struct http_client *c = calloc(1, sizeof(*c));
+    if (!c) {
         url_deinit(&url);
         return -ENOMEM;
     }
-    g->url = url;
-    TAILQ_INIT(&g->headers);
+    c->url = url;
+    TAILQ_INIT(&c->headers);
     signal(SIGPIPE, SIG_IGN);
-    g->settings = *settings;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) || !(g->base = event_base_new()) ||
-        upstream_new(&g->upstream, g->base, &fetch_hooks) || !(g->timer = evtimer_new(g->base, on_timeout, g)) ||
-        evhttp_add_header(&g->headers, "Accept", settings->accept) ||
-        (settings->authorization && evhttp_add_header(&g->headers, "Authorization", settings->authorization))) {
-        http_client_free(g);
+    c->settings = *settings;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) || !(c->base = event_base_new()) ||
+        upstream_new(&c->upstream, c->base, &fetch_hooks) || !(c->timer = evtimer_new(c->base, on_timeout, c)) ||
+        evhttp_add_header(&c->headers, "Accept", settings->accept) ||
+        (settings->authorization && evhttp_add_header(&c->headers, "Authorization", settings->authorization))) {
+        http_client_free(c);
         return -ENOMEM;
     }
-    *clientp = g;
+    *clientp = c;
     return 0;
 }
 
 void
-http_client_free(struct http_client *g)
+http_client_free(struct http_client *c)
 {
-    if (!g)
+    if (!c)
         return;
-    upstream_free(g->upstream);
-    if (g->timer)
-        event_free(g->timer);
-    if (g->base)
-        event_base_free(g->base);
-    evhttp_clear_headers(&g->headers);
-    url_deinit(&g->url);
-    free(g);
+    upstream_free(c->upstream);
+    if (c->timer)
+        event_free(c->timer);
+    if (c->base)
+        event_base_free(c->base);
+    evhttp_clear_headers(&c->headers);
+    url_deinit(&c->url);
+    free(c);
     curl_global_cleanup();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CMD_HTTP_CLIENT_H
 #define CMD_HTTP_CLIENT_H
-/* Answers of a service, one after the other and over one connection where that can be: for who has nothing else to do
-   meanwhile. As strict as the sidecar itself, whose fetches they are. */
+/* A blocking HTTP client: requests one after the other, over one connection if possible. It uses the sidecar's own
+   fetch, and is as strict. */
 #include "proxy/fetch.h"
 
 #include <scrapeshard/span.h>
@@ -12,37 +12,36 @@
 
 struct http_client;
 
-/* Borrowed while the getter lives. */
+/* Borrowed by the client. */
 struct http_client_settings {
     const char *url;           /* http://, https:// or unix:/SOCKET:/PATH */
     const char *accept;        /* the header */
     const char *authorization; /* the header, or NULL */
-    int64_t timeout;           /* milliseconds, of each answer */
+    int64_t timeout;           /* milliseconds, of each response */
     struct fetch_tls tls;
 };
 
 struct http_response {
     int status;
-    bool by_close; /* nothing but the closed connection says that the body is whole */
+    bool by_close; /* the body is delimited only by the closed connection */
     char content_type[256];
-    char reason[400]; /* why there is none */
+    char reason[400]; /* why the request failed */
 };
 
-/* Whether a word is meant as a URL. */
+/* Whether an argument looks like a URL. */
 bool http_client_is_url(const char *word);
 
-/* 0: *getterp is the caller's. EINVAL (positive): *reasonp says what is wrong with the URL. -ENOMEM. */
+/* 0: *clientp is the caller's. EINVAL (positive): *reasonp says what is wrong with the URL. -ENOMEM. */
 int http_client_new(struct http_client **clientp, const struct http_client_settings *settings, const char **reasonp);
 
 /*
- * Asks for the URL, with more for its query (NULL: nothing). The sink gets the body of an answer with status 200, whose
- * content type stands in *answer by then.
+ * Requests the URL, with query added to its own (NULL: nothing). The sink gets the body of a response with status 200,
+ * after response->content_type was set.
  *
- * 0: there was one. EIO (positive): there was none, and answer->reason tells why. Else a negative errno value, the
- * sink's own among them.
+ * 0: success. EIO (positive): response->reason says why not. Else a negative errno value, also that of the sink.
  */
 int http_client_get(struct http_client *client, const char *query, const struct ss_sink *sink,
-                    struct http_response *answer);
+                    struct http_response *response);
 
 /* NULL is fine. */
 void http_client_free(struct http_client *client);

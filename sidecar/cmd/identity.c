@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* First byte of a series' bytes; of metadata's it is their kind. Then come its name and its labels, each name and each
-   value with its length before it. */
+/* First byte of the identity of a series; that of metadata is their kind. The name and the labels follow, each name and
+   value after its length. */
 enum { SERIES = 'S' };
 
 static int
@@ -27,24 +27,24 @@ next_text(struct ss_span *left)
 }
 
 int
-identity_begin(struct identity *x, size_t room)
+identity_begin(struct identity *x, size_t size)
 {
     x->n = 0;
     x->values.len = 0;
-    if (room <= x->values.capacity)
+    if (size <= x->values.capacity)
         return 0;
-    char *ptr = realloc(x->values.ptr, room);
+    char *ptr = realloc(x->values.ptr, size);
     if (!ptr)
         return -ENOMEM;
     x->values.ptr = ptr;
-    x->values.capacity = room;
+    x->values.capacity = size;
     return 0;
 }
 
 struct ss_span
-identity_unescape_part(struct identity *x, const struct name *name)
+identity_unescape(struct identity *x, const struct name *name)
 {
-    struct ss_span bytes = name_bytes(name, x->values.ptr + x->values.len);
+    struct ss_span bytes = name_unescape(name, x->values.ptr + x->values.len);
     if (name->escaped)
         x->values.len += bytes.len;
     return bytes;
@@ -53,7 +53,7 @@ identity_unescape_part(struct identity *x, const struct name *name)
 int
 identity_add(struct identity *x, const struct label *label)
 {
-    struct identity_label added = {identity_unescape_part(x, &label->name), identity_unescape_part(x, &label->value)};
+    struct identity_label added = {identity_unescape(x, &label->name), identity_unescape(x, &label->value)};
     if (!added.value.len)
         return 0;
     if (x->n == x->capacity) {
@@ -103,7 +103,7 @@ identity_of_meta(struct identity *x, char kind, struct ss_span name)
     return r ? r : add_text(&x->bytes, name);
 }
 
-/* Writing. */
+/* Printing. */
 
 static bool
 is_plain(struct ss_span name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json.h"
 
-#include "terminal.h"
+#include "escape.h"
 
 #include "service/base/utf8.h"
 
@@ -15,7 +15,7 @@ put_text(FILE *out, struct ss_span text)
     const char *p = text.ptr, *end = p + text.len;
     putc('"', out);
     while (p < end) {
-        size_t n = text_character(p, end);
+        size_t n = utf8_char_len(p, end);
         if (n == 1 && ((unsigned char)*p < 0x20 || *p == 0x7f))
             fprintf(out, "\\u%04x", *p);
         else if (n == 1 && (*p == '"' || *p == '\\'))
@@ -29,7 +29,7 @@ put_text(FILE *out, struct ss_span text)
     putc('"', out);
 }
 
-/* What stands before a value: the comma, a line of its own, the key. */
+/* Writes the comma, newline, indentation and key before a value. */
 static void
 begin_value(struct json *j, const char *key)
 {

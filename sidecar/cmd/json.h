@@ -2,8 +2,8 @@
 #ifndef CMD_JSON_H
 #define CMD_JSON_H
 /*
- * JSON (RFC 8259), written as it goes: what is opened is to be closed, in that order. key is NULL in an array and for
- * the outermost value. That nothing could be written tells ferror() of the file.
+ * A streaming writer of JSON (RFC 8259). What is opened must be closed, in order. key is NULL in an array and for the
+ * outermost value. Write errors are left to ferror() of the file.
  */
 #include <scrapeshard/span.h>
 
@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Zeroed but for out is ready. */
+/* Ready when zeroed except for out. */
 struct json {
     FILE *out;
     unsigned depth;
-    bool filled; /* the innermost value that is open has something in it */
+    bool filled; /* the innermost open value is not empty */
 };
 
 void json_open_object(struct json *json, const char *key);
@@ -23,11 +23,11 @@ void json_close_object(struct json *json);
 void json_open_array(struct json *json, const char *key);
 void json_close_array(struct json *json);
 
-/* Text whose bytes are any; what is no UTF-8 among them becomes U+FFFD. */
+/* Arbitrary bytes; invalid UTF-8 becomes U+FFFD. */
 void json_text(struct json *json, const char *key, struct ss_span text);
 void json_word(struct json *json, const char *key, const char *word);
 void json_count(struct json *json, const char *key, uint64_t count);
-/* With three decimals. What is no number becomes null. */
+/* Three decimals; null if not finite. */
 void json_number(struct json *json, const char *key, double number);
 void json_flag(struct json *json, const char *key, bool flag);
 void json_null(struct json *json, const char *key);

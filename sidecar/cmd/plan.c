@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a body falls into shards, and what would be better. */
+/* The distribution of a body over shards, and how to improve it. */
 #include "plan.h"
 
 #include "cmd.h"
+#include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "service/config/config_value.h"
 #include "service/config/upstream_url.h"
@@ -16,98 +17,58 @@
 static const char usage[] =
     "scrapeshard plan --shard-count=N [flags] [FILE|URL]\n"
     "\n"
-    "Tells how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) falls into N shards:\n"
-    "series, families and bytes of each, the skew, what causes it and which split rules would cure it, what\n"
-    "other counts would give, and what a change of the count would move. With --rules it takes the lines for\n"
-    "granted that make recording and alerting rules right, and splits nothing that they need whole. Exits 0; 1 if the "
-    "body cannot be had\n"
-    "or is no exposition, 2 if the command line is wrong.\n";
+    "Shows how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) is distributed over N\n"
+    "shards: series, families and bytes per shard, the skew, the families that cause it, the split rules that\n"
+    "would reduce it, the balance of other shard counts, and what a change of the count would move. With --rules,\n"
+    "the lines that make recording and alerting rules right are assumed, and nothing that they need whole is\n"
+    "split. Exits 0; 1 if the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
 
-enum { CONTENT_TYPE = CLI_OWN_HTTP, TO, TARGETS, INTERVAL, RULES };
-
-static int take_rules(void *ctx, const struct flag *flag, const char *value);
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("as Prometheus 2.42 asks"),
-    [CONTENT_TYPE] = {"content-type", "CT", "of a body that does not come with one (text/plain; version=0.0.4)",
-                      cli_take},
-    [TO] = {"to", "M", "tell what a change from N to M shards moves (N+1)", cli_take},
-    [TARGETS] = {"targets", "T", "tell what a fleet of T such targets costs its N servers", cli_take},
-    [INTERVAL] = {"interval", "DURATION", "between two scrapes of a target (60s)", cli_take},
-    [RULES] = {"rules", "FILE", "recording and alerting rules that have to stay right; may be repeated", take_rules},
-    [RULES + 1] = {NULL, NULL, NULL, NULL},
-};
-
-static int
-take_rules(void *ctx, const struct flag *flag, const char *value)
-{
-    struct plan *p = ctx;
-    (void)flag;
-    const char **paths = realloc(p->rules.paths, (p->rules.n_paths + 1) * sizeof(*paths));
-    if (!paths) {
-        fputs("scrapeshard: out of memory for the flags\n", stderr);
-        return EXIT_FAILED;
-    }
-    p->rules.paths = paths;
-    p->rules.paths[p->rules.n_paths++] = value;
-    return 0;
-}
+enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
 
 /* scrape/scrape.go of Prometheus 2.42. */
 static const char prometheus_accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                                         "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-struct ss_filter_settings
-plan_settings(const struct config *config, const char *content_type)
-{
-    struct ss_filter_settings s = ss_filter_settings_default();
-    s.content_type = content_type;
-    s.sharding = config->sharding;
-    s.census = true;
-    s.max_line = SIZE_MAX;
-    s.max_families = UINT64_MAX; /* so that each is counted by name */
-    return s;
-}
-
-const char *
-plan_content_type(const struct ss_index *index)
-{
-    const char *format = ss_index_format(index);
-    return !strcmp(format, "openmetrics") ? "application/openmetrics-text"
-           : !strcmp(format, "protobuf")  ? "application/vnd.google.protobuf"
-                                          : "text/plain";
-}
-
 /* The command line. */
 
-/* Reads what counts of the fleet. 0 or an exit status. */
+/* Stores a number of targets above 0. */
 static int
-read_fleet(struct plan *p)
+store_targets(void *target, const struct flag *flag, const char *value)
 {
-    const char *targets = p->cli.values[TARGETS], *interval = p->cli.values[INTERVAL], *wrong;
-    int64_t ms = 60000;
+    uint64_t *targets = target;
+    const char *error = value_read_count(targets, value);
+    if (!error && !*targets)
+        error = "is not a number above 0";
+    return error ? flags_refuse("--%s: \"%s\" %s", flag->name, value, error) : 0;
+}
 
-    if (interval && !targets)
-        return flags_refuse("--interval needs --targets: how many of them are scraped");
-    wrong = targets ? value_read_count(&p->targets, targets) : NULL;
-    if (wrong || (targets && !p->targets))
-        return flags_refuse("--targets: \"%s\" %s", targets, wrong ? wrong : "is no fleet; a number above 0 is right");
-    wrong = interval ? value_read_duration(&ms, interval) : NULL;
-    if (wrong || ms < 1)
-        return flags_refuse("--interval: \"%s\" %s", interval, wrong ? wrong : "is none; 60s is usual");
-    p->interval = (double)ms / 1000;
+/* Adds a rule file; target is the rules. */
+static int
+store_rules(void *target, const struct flag *flag, const char *value)
+{
+    struct plan_rules *rules = target;
+    (void)flag;
+    const char **paths = realloc(rules->paths, (rules->n_paths + 1) * sizeof(*paths));
+    if (!paths) {
+        fputs("scrapeshard: out of memory for the flags\n", stderr);
+        return EXIT_FAILED;
+    }
+    rules->paths = paths;
+    rules->paths[rules->n_paths++] = value;
     return 0;
 }
 
+/* Checks the flags that depend on each other, and sets defaults. */
 static int
-read_flags(struct plan *p)
+complete_flags(struct plan *p)
 {
-    p->to = p->cli.count < SS_SHARD_COUNT_MAX ? p->cli.count + 1 : p->cli.count;
-    int status = p->cli.values[TO] ? cli_read_count(&p->cli, TO, &p->to) : 0;
-    if (!status)
-        status = cli_check_asking(&p->cli);
-    return status ? status : read_fleet(p);
+    if (p->interval && !p->targets)
+        return flags_refuse("--interval needs --targets");
+    if (!p->interval)
+        p->interval = INTERVAL_DEFAULT;
+    if (!p->to)
+        p->to = p->cli.count < SS_SHARD_COUNT_MAX ? p->cli.count + 1 : p->cli.count;
+    return 0;
 }
 
 /* The body. */
@@ -142,11 +103,10 @@ read_body(struct plan *p, const char *where, const struct ss_filter_settings *se
 
 /* The plan. */
 
-/* What each of the usual counts gives. */
 static int
 evaluate_counts(struct plan *p)
 {
-    struct progress progress = progress_start("counts weighed");
+    struct progress progress = progress_start("shard counts evaluated");
     struct shard_load loads[COUNTS_MAX];
     int r = 0;
 
@@ -165,37 +125,23 @@ make_plan(struct plan *p, const struct ss_index *index)
     int r = plan_distribution_init(&p->distribution, index, p->cli.config);
     p->loads = calloc(p->cli.count, sizeof(*p->loads));
     if (!r)
-        r = p->loads ? plan_distribution_loads_exactly(&p->distribution, p->cli.count, p->loads) : -ENOMEM;
+        r = p->loads ? plan_distribution_loads_exact(&p->distribution, p->cli.count, p->loads) : -ENOMEM;
     if (!r)
         r = evaluate_counts(p);
     if (r)
         return cli_fail(p->name, strerror(-r));
     p->balance = balance_of(p->loads, p->cli.count);
-    p->n_shares = plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->shares, SHARES_MAX);
+    p->n_largest =
+        plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->largest, LARGEST_MAX);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
         p->moved[placement] = plan_distribution_moved(&p->distribution, placement, p->cli.count, p->to);
     return 0;
 }
 
-struct cost
-plan_cost_before(const struct plan *p, uint64_t body)
-{
-    double one = (double)p->targets * (double)body / p->interval;
-    return (struct cost){one * p->cli.count, one, one};
-}
-
-struct cost
-plan_cost_after(const struct plan *p, double mean, uint64_t most)
-{
-    double one = (double)p->targets * mean / p->interval;
-    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / p->interval};
-}
-
 static int
 plan_body(struct plan *p, const char *where)
 {
-    const char *type = p->cli.values[CONTENT_TYPE];
-    struct ss_filter_settings settings = plan_settings(p->cli.config, type ? type : "text/plain; version=0.0.4");
+    struct ss_filter_settings settings = plan_settings(p->cli.config, p->content_type);
     struct ss_index *index = NULL;
 
     int status = read_body(p, where, &settings, &index);
@@ -205,7 +151,7 @@ plan_body(struct plan *p, const char *where)
         status = make_plan(p, index);
     if (!status)
         status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance, &p->rules);
-    if (!status && p->cli.values[CLI_JSON])
+    if (!status && p->cli.json)
         plan_print_json(p);
     else if (!status)
         plan_print(p);
@@ -216,17 +162,28 @@ plan_body(struct plan *p, const char *where)
 int
 cmd_plan(int argc, char **argv)
 {
-    struct plan plan = {.cli = {.flags = flags}};
-    int at = cli_read(&plan.cli, argc, argv, usage), status;
+    struct plan plan = {.content_type = "text/plain; version=0.0.4"};
+    const struct flag flags[] = {
+        CLI_COMMON_FLAGS(&plan.cli),
+        CLI_HTTP_FLAGS(&plan.cli, "that of Prometheus 2.42"),
+        {"content-type", "CT", "content type of a body without one (text/plain; version=0.0.4)", flag_store_text,
+         &plan.content_type},
+        {"to", "M", "show what a change from N to M shards moves (N+1)", cli_store_count, &plan.to},
+        {"targets", "T", "show what T such targets cost N servers", store_targets, &plan.targets},
+        {"interval", "DURATION", "scrape interval of these targets (60s)", cli_store_duration, &plan.interval},
+        {"rules", "FILE", "recording and alerting rules that have to stay right; repeatable", store_rules, &plan.rules},
+        FLAGS_END,
+    };
+    int at = cli_read(&plan.cli, flags, argc, argv, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at < argc - 1)
-        status = flags_refuse("plan takes one body, behind the flags");
+        status = flags_refuse("plan expects one body after the flags");
     else
-        status = read_flags(&plan);
+        status = complete_flags(&plan);
     if (!status)
-        status = cli_end(plan_body(&plan, argv[at]));
+        status = output_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);
     split_advice_deinit(&plan.advice);
     plan_rules_deinit(&plan.rules);

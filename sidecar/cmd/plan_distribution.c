@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arithmetic of plan: who has what under which count. */
+/* The arithmetic of plan: what each shard has under a count. */
 #include "plan.h"
 
-#include "terminal.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct ss_filter_settings
+plan_settings(const struct config *config, const char *content_type)
+{
+    struct ss_filter_settings s = ss_filter_settings_default();
+    s.content_type = content_type;
+    s.sharding = config->sharding;
+    s.count_families = true;
+    s.max_line = SIZE_MAX;
+    s.max_families = UINT64_MAX; /* count each by name */
+    return s;
+}
 
 /* The parts. */
 
@@ -18,7 +30,7 @@ take_part(void *ctx, const struct ss_index_part *part)
     struct plan_distribution *f = ctx;
     f->series += part->series;
     if (part->route == SS_INDEX_ALL)
-        f->every += part->series;
+        f->replicated += part->series;
     if (part->route == SS_INDEX_NONE)
         f->dropped += part->series;
     f->has_meta |= part->route == SS_INDEX_METADATA;
@@ -26,7 +38,7 @@ take_part(void *ctx, const struct ss_index_part *part)
         size_t capacity = f->capacity ? 2 * f->capacity : 1024;
         struct ss_index_part *parts = realloc(f->parts, capacity * sizeof(*parts));
         if (!parts) {
-            f->short_of_memory = true;
+            f->out_of_memory = true;
             return;
         }
         f->parts = parts;
@@ -63,7 +75,7 @@ compare_parts(const void *a, const void *b)
     return r ? r : compare(x->hash, y->hash);
 }
 
-/* Makes those of one family, fate and hash one. */
+/* Merges the parts of the same family, route and hash. */
 static void
 merge_parts(struct plan_distribution *f)
 {
@@ -86,10 +98,10 @@ plan_distribution_init(struct plan_distribution *f, const struct ss_index *index
 {
     *f = (struct plan_distribution){.config = config, .index = index};
     ss_index_visit(index, take_part, f);
-    f->bytes = ss_index_body(index).len; /* the parts of protobuf may say a little twice */
+    f->bytes = ss_index_body(index).len; /* in protobuf the parts may count a few bytes twice */
     if (f->n)
         merge_parts(f);
-    return f->short_of_memory ? -ENOMEM : 0;
+    return f->out_of_memory ? -ENOMEM : 0;
 }
 
 void
@@ -101,17 +113,18 @@ plan_distribution_deinit(struct plan_distribution *f)
 /* Loads. */
 
 static void
-add_load(struct shard_load *load, const struct ss_index_part *part, bool counts)
+add_load(struct shard_load *load, const struct ss_index_part *part, bool is_new_family)
 {
     load->series += part->series;
     load->bytes += part->bytes;
-    load->families += counts;
+    load->families += is_new_family;
 }
 
-/* Puts one part where it belongs; seen has, by shard, 1 more than the last group of parts, a family's, that it has. */
+/* Adds a part to its shards. A group is the parts of one family, counted from 1; seen has the last group of each shard.
+ */
 static void
-place_part(const struct plan_distribution *f, const struct ss_index_part *part, size_t group, uint32_t count,
-           struct shard_load *loads, size_t *seen)
+add_part(const struct plan_distribution *f, const struct ss_index_part *part, size_t group, uint32_t count,
+         struct shard_load *loads, size_t *seen)
 {
     uint32_t shard;
     bool named = part->family.len;
@@ -128,7 +141,7 @@ place_part(const struct plan_distribution *f, const struct ss_index_part *part, 
             seen[shard] = group;
         }
         break;
-    case SS_INDEX_METADATA: /* they are sorted behind the others */
+    case SS_INDEX_METADATA: /* sorted after the other routes */
         for (shard = 0; named && shard < count; shard++)
             if (seen[shard] == group)
                 loads[shard].bytes += part->bytes;
@@ -151,7 +164,7 @@ plan_distribution_loads(const struct plan_distribution *f, uint32_t count, struc
     for (size_t i = 0; i < f->n; i++) {
         if (!i || f->parts[i].family.ptr != f->parts[i - 1].family.ptr)
             group++;
-        place_part(f, &f->parts[i], group, count, loads, seen);
+        add_part(f, &f->parts[i], group, count, loads, seen);
     }
     free(seen);
     return 0;
@@ -165,9 +178,9 @@ drop_spans(void *ctx, const struct ss_span *spans, size_t n)
 }
 
 int
-plan_distribution_loads_exactly(const struct plan_distribution *f, uint32_t count, struct shard_load *loads)
+plan_distribution_loads_exact(const struct plan_distribution *f, uint32_t count, struct shard_load *loads)
 {
-    struct progress progress = progress_start("shards taken from the body");
+    struct progress progress = progress_start("shards selected");
     struct ss_sink sink = {drop_spans, NULL};
     int r = plan_distribution_loads(f, count, loads);
 
@@ -189,69 +202,46 @@ plan_distribution_loads_exactly(const struct plan_distribution *f, uint32_t coun
     return r;
 }
 
-struct shard_balance
-balance_of(const struct shard_load *loads, uint32_t count)
-{
-    struct shard_balance b = {.count = count};
-    double series = 0, bytes = 0;
+/* Largest families and moves. */
 
-    for (uint32_t i = 0; i < count; i++) {
-        series += (double)loads[i].series;
-        bytes += (double)loads[i].bytes;
-        if (loads[i].series > b.most_series) {
-            b.most_series = loads[i].series;
-            b.fullest = i;
-        }
-        if (loads[i].bytes > b.most_bytes)
-            b.most_bytes = loads[i].bytes;
-    }
-    b.mean_series = series / count;
-    b.mean_bytes = bytes / count;
-    b.by_series = series > 0 ? (double)b.most_series / b.mean_series : 1;
-    b.by_bytes = bytes > 0 ? (double)b.most_bytes / b.mean_bytes : 1;
-    return b;
-}
-
-/* Shares and moves. */
-
-/* Puts a family that has come to its end among the largest. */
+/* Inserts a family whose parts are all counted, if it is among the n largest. Returns how many there are. */
 static size_t
-rank(struct family_share *out, size_t found, size_t n, const struct family_share *share)
+insert_largest(struct family_load *out, size_t found, size_t n, const struct family_load *load)
 {
     size_t at = found;
-    if (!share->series)
+    if (!load->series)
         return found;
-    while (at && out[at - 1].series < share->series)
+    while (at && out[at - 1].series < load->series)
         at--;
     if (at == n)
         return found;
     if (found < n)
         found++;
     memmove(out + at + 1, out + at, (found - 1 - at) * sizeof(*out));
-    out[at] = *share;
+    out[at] = *load;
     return found;
 }
 
 size_t
-plan_distribution_largest(const struct plan_distribution *f, uint32_t count, uint32_t shard, struct family_share *out,
+plan_distribution_largest(const struct plan_distribution *f, uint32_t count, uint32_t shard, struct family_load *out,
                           size_t n)
 {
-    struct family_share share = {no_family, 0, 0};
+    struct family_load load = {no_family, 0, 0};
     size_t found = 0;
 
     for (size_t i = 0; i < f->n; i++) {
         const struct ss_index_part *p = &f->parts[i];
-        if (share.family.ptr != p->family.ptr) {
-            found = rank(out, found, n, &share);
-            share = (struct family_share){p->family, 0, 0};
+        if (load.family.ptr != p->family.ptr) {
+            found = insert_largest(out, found, n, &load);
+            load = (struct family_load){p->family, 0, 0};
         }
         if (p->route == SS_INDEX_ALL ||
             (p->route == SS_INDEX_BY_HASH && ss_sharding_place(f->config->sharding, p->hash, count) == shard)) {
-            share.series += p->series;
-            share.bytes += p->bytes;
+            load.series += p->series;
+            load.bytes += p->bytes;
         }
     }
-    return rank(out, found, n, &share);
+    return insert_largest(out, found, n, &load);
 }
 
 uint64_t
@@ -266,4 +256,26 @@ plan_distribution_moved(const struct plan_distribution *f, enum ss_placement pla
             moved += p->series;
     }
     return moved;
+}
+
+/* The load of a fleet. */
+
+static double
+seconds(const struct plan *p)
+{
+    return (double)p->interval / 1000;
+}
+
+struct cost
+plan_cost_before(const struct plan *p, uint64_t body)
+{
+    double one = (double)p->targets * (double)body / seconds(p);
+    return (struct cost){one * p->cli.count, one, one};
+}
+
+struct cost
+plan_cost_after(const struct plan *p, double mean, uint64_t most)
+{
+    double one = (double)p->targets * mean / seconds(p);
+    return (struct cost){one * p->cli.count, one, (double)p->targets * (double)most / seconds(p)};
 }

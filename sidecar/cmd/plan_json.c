@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan for a machine. */
+/* plan --json. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ write_body(struct json *j, const struct plan *p)
     json_count(j, "series", f->series);
     json_count(j, "families", f->families);
     json_count(j, "bytes", f->bytes);
-    json_count(j, "replicated_series", f->every);
+    json_count(j, "replicated_series", f->replicated);
     json_count(j, "dropped_series", f->dropped);
     json_close_object(j);
 }
@@ -51,33 +51,33 @@ write_shards(struct json *j, const struct plan *p)
 }
 
 static void
-write_causes(struct json *j, const struct plan *p)
+write_largest_families(struct json *j, const struct plan *p)
 {
     json_open_array(j, "largest_families");
-    for (size_t i = 0; i < p->n_shares; i++) {
+    for (size_t i = 0; i < p->n_largest; i++) {
         json_open_object(j, NULL);
-        json_text(j, "family", p->shares[i].family);
-        json_count(j, "series", p->shares[i].series);
-        json_count(j, "bytes", p->shares[i].bytes);
+        json_text(j, "family", p->largest[i].family);
+        json_count(j, "series", p->largest[i].series);
+        json_count(j, "bytes", p->largest[i].bytes);
         json_close_object(j);
     }
     json_close_array(j);
 }
 
 static void
-write_split_advice(struct json *j, const struct split_advice *c)
+write_split_advice(struct json *j, const struct split_advice *a)
 {
-    if (!c->n) {
+    if (!a->n) {
         json_null(j, "suggested_split");
         return;
     }
     json_open_object(j, "suggested_split");
     json_open_array(j, "split");
-    for (size_t i = 0; i < c->n; i++)
-        json_word(j, NULL, c->patterns[i]);
+    for (size_t i = 0; i < a->n; i++)
+        json_word(j, NULL, a->patterns[i]);
     json_close_array(j);
-    json_count(j, "families", c->families);
-    write_balance(j, "balance", &c->balance);
+    json_count(j, "families", a->families);
+    write_balance(j, "balance", &a->balance);
     json_close_object(j);
 }
 
@@ -170,7 +170,7 @@ write_fleet(struct json *j, const struct plan *p)
     }
     json_open_object(j, "fleet");
     json_count(j, "targets", p->targets);
-    json_number(j, "interval_seconds", p->interval);
+    json_number(j, "interval_seconds", (double)p->interval / 1000);
     json_count(j, "servers", p->cli.count);
     json_open_object(j, "samples_per_second");
     write_cost(j, "before", plan_cost_before(p, p->distribution.series));
@@ -192,7 +192,7 @@ plan_print_json(const struct plan *p)
     write_body(j, p);
     write_shards(j, p);
     write_balance(j, "balance", &p->balance);
-    write_causes(j, p);
+    write_largest_families(j, p);
     write_split_advice(j, &p->advice);
     write_split_all(j, p);
     write_rules(j, p);

@@ -3,6 +3,7 @@
 
 #include "service/base/file_watch.h"
 #include "service/base/log.h"
+#include "service/config/config.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -11,11 +12,11 @@
 #include <time.h>
 
 enum {
-    /* Between reloads by SIGHUP: one takes a few milliseconds. */
+    /* Between reloads by SIGHUP; one takes a few milliseconds. */
     PAUSE_MS = 100,
-    /* Of requests: one a second, and a few at once for whoever tries something out. */
+    /* Requests: one a second, and a burst for whoever experiments. */
     REQUEST_MS = 1000,
-    REQUESTS_AT_ONCE = 5,
+    REQUEST_BURST = 5,
 };
 
 static int64_t
@@ -27,7 +28,7 @@ now_ms(void)
 }
 
 static void
-on_due(evutil_socket_t fd, short what, void *ctx)
+on_pending(evutil_socket_t fd, short what, void *ctx)
 {
     struct reloads *r = ctx;
     (void)fd, (void)what;
@@ -38,7 +39,7 @@ static void
 on_changed(void *ctx, const char *path)
 {
     struct reloads *r = ctx;
-    log_info(r->log, "a file of the configuration has changed", log_text("file", path));
+    log_info(r->log, "a configuration file changed", log_text("file", path));
     r->reload(r->ctx);
 }
 
@@ -49,62 +50,63 @@ reloads_init(struct reloads *r, struct event_base *base, const struct log *log, 
     r->log = log;
     r->reload = reload;
     r->ctx = ctx;
-    r->over = now_ms() - PAUSE_MS;
-    r->due = evtimer_new(base, on_due, r);
-    return r->due ? 0 : -ENOMEM;
+    r->ended = now_ms() - PAUSE_MS;
+    r->pending = evtimer_new(base, on_pending, r);
+    return r->pending ? 0 : -ENOMEM;
 }
 
 void
 reloads_deinit(struct reloads *r)
 {
-    file_watch_free(r->tracker);
-    if (r->due)
-        event_free(r->due);
+    file_watch_free(r->watch);
+    if (r->pending)
+        event_free(r->pending);
 }
 
 void
-reloads_hang_up(struct reloads *r)
+reloads_on_sighup(struct reloads *r)
 {
-    int64_t wait = r->over + PAUSE_MS - now_ms();
+    int64_t wait = r->ended + PAUSE_MS - now_ms();
     const struct timeval tv = {0, wait > 0 ? wait * 1000 : 0};
-    /* One that is due already reads what is there then, too. */
-    if (!evtimer_pending(r->due, NULL) && (wait <= 0 || evtimer_add(r->due, &tv)))
+    /* A pending reload will read the latest content, too. */
+    if (!evtimer_pending(r->pending, NULL) && (wait <= 0 || evtimer_add(r->pending, &tv)))
         r->reload(r->ctx);
 }
 
 unsigned
-reloads_ask(struct reloads *r)
+reloads_admit_request(struct reloads *r)
 {
-    int64_t now = now_ms(), spent = r->spent > now ? r->spent : now;
-    int64_t wait = spent - now - (REQUESTS_AT_ONCE - 1) * REQUEST_MS;
+    int64_t now = now_ms(), spent = r->spent_until > now ? r->spent_until : now;
+    int64_t wait = spent - now - (REQUEST_BURST - 1) * REQUEST_MS;
     if (wait > 0)
         return (unsigned)((wait + 999) / 1000);
-    r->spent = spent + REQUEST_MS;
+    r->spent_until = spent + REQUEST_MS;
     return 0;
 }
 
 void
 reloads_begin(struct reloads *r)
 {
-    if (r->due)
-        evtimer_del(r->due);
-    file_watch_begin(r->tracker);
-    clock_gettime(CLOCK_REALTIME_COARSE, &r->begun);
+    if (r->pending)
+        evtimer_del(r->pending);
+    file_watch_begin(r->watch);
+    clock_gettime(CLOCK_REALTIME_COARSE, &r->started);
 }
 
 void
-reloads_end(struct reloads *r, const struct string_list *files, bool watches)
+reloads_end(struct reloads *r, const struct string_list *files, bool watch)
 {
     int error = 0;
-    if (!watches) {
-        file_watch_free(r->tracker);
-        r->tracker = NULL;
-    } else if (!r->tracker) {
-        error = file_watch_new(&r->tracker, r->base, on_changed, r);
+    if (!watch) {
+        file_watch_free(r->watch);
+        r->watch = NULL;
+    } else if (!r->watch) {
+        error = file_watch_new(&r->watch, r->base, on_changed, r);
     }
-    if (r->tracker)
-        error = file_watch_set(r->tracker, files, &r->begun);
+    if (r->watch)
+        error = file_watch_set(r->watch, files->items, files->n, &r->started);
     if (error)
-        log_warn(r->log, "changes of the configuration's files may go unseen", log_text("reason", strerror(-error)));
-    r->over = now_ms();
+        log_warn(r->log, "cannot watch the configuration files, changes may be missed",
+                 log_text("reason", strerror(-error)));
+    r->ended = now_ms();
 }

@@ -4,10 +4,10 @@
 /*
  * When the configuration is read again:
  *
- *     by SIGHUP               at once, but for a tenth of a second behind the last reload; of many, the last counts
- *     by a request            five at once and one a second; the others are refused: anybody may ask who reaches the
- *                             listener
- *     by a file that changes  file_watch.h
+ *     SIGHUP         at once, but at least 0.1 s after the last reload; signals that arrive meanwhile count as one
+ *     request        one a second, in bursts of up to five; others are refused, as anyone who reaches the listener may
+ *                    send one
+ *     changed file   file_watch.h
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,31 +24,30 @@ struct reloads {
     void (*reload)(void *ctx); /* reads it again */
     void *ctx;
     const struct log *log;
-    struct event *due;          /* of a SIGHUP that waits */
-    struct file_watch *tracker; /* NULL: no file is watched */
+    struct event *pending;    /* a SIGHUP that waits */
+    struct file_watch *watch; /* NULL: no file is watched */
     struct event_base *base;
-    struct timespec begun; /* the last reading, by CLOCK_REALTIME_COARSE */
-    int64_t over;          /* when the last reload was over, in milliseconds of the monotonic clock */
-    int64_t spent;         /* up to when requests have spent their reloads; before now: all are there */
+    struct timespec started; /* the last reload, by CLOCK_REALTIME_COARSE */
+    int64_t ended;           /* the last reload, in milliseconds of the monotonic clock */
+    int64_t spent_until;     /* of the burst of requests, by the same clock; in the past: none of it is spent */
 };
 
-/* 0: the reloads, which were zeroed, are the caller's; reload() is called for SIGHUP and for files. Borrows log.
- * -ENOMEM. */
+/* 0: *reloads, zeroed before, is ready; reload() is called for SIGHUP and changed files. Borrows log. -ENOMEM. */
 int reloads_init(struct reloads *reloads, struct event_base *base, const struct log *log, void (*reload)(void *ctx),
                  void *ctx);
 
 /* A zeroed one is fine. */
 void reloads_deinit(struct reloads *reloads);
 
-/* SIGHUP has come: reload() follows, perhaps at once. */
-void reloads_hang_up(struct reloads *reloads);
+/* After SIGHUP: calls reload(), now or soon. */
+void reloads_on_sighup(struct reloads *reloads);
 
-/* A request asks for a reload. 0: it may have it, and that is counted; or in how many seconds it may ask again. */
-unsigned reloads_ask(struct reloads *reloads);
+/* A request for a reload. 0: admitted, and counted; else in how many seconds to retry. */
+unsigned reloads_admit_request(struct reloads *reloads);
 
-/* Whoever reads the configuration calls the one before, also before reloads_init(), and the other behind it, with the
-   names of its files, which are watched if `watches`. */
+/* Called before and after the configuration is read; reloads_begin() also before reloads_init(). `files` are its files,
+   which are watched if `watch`. */
 void reloads_begin(struct reloads *reloads);
-void reloads_end(struct reloads *reloads, const struct string_list *files, bool watches);
+void reloads_end(struct reloads *reloads, const struct string_list *files, bool watch);
 
 #endif

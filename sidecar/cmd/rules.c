@@ -3,7 +3,7 @@
 #include "rules.h"
 
 #include "cmd.h"
-#include "terminal.h"
+#include "output.h"
 
 #include "promql/limits.h"
 
@@ -19,23 +19,11 @@ static const char usage[] =
     "are not, and the [rules] lines that make them right. Exits 0 if all are right, 1 if not, 2 if the command line\n"
     "is wrong, 3 if a file or an expression cannot be read.\n";
 
-enum { BODY = CLI_OWN_HTTP, CONTENT_TYPE };
-
-static int take_body(void *ctx, const struct flag *flag, const char *value);
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("as Prometheus 2.42 asks"),
-    [BODY] = {"body", "FILE", "a body of a service that the rules are for, or its URL; may be repeated", take_body},
-    [CONTENT_TYPE] = {"content-type", "CT", "of bodies that do not come with one (text/plain; version=0.0.4)",
-                      cli_take},
-    [CONTENT_TYPE + 1] = {NULL, NULL, NULL, NULL},
-};
-
+/* Adds a body; target is the run. */
 static int
-take_body(void *ctx, const struct flag *flag, const char *value)
+store_body(void *target, const struct flag *flag, const char *value)
 {
-    struct rules_run *run = ctx;
+    struct rules_run *run = target;
     (void)flag;
     const char **names = realloc(run->body_names, (run->n_bodies + 1) * sizeof(*names));
     if (!names) {
@@ -119,18 +107,26 @@ run_all(struct rules_run *run, char **paths, int n)
     status = r ? fail(r) : run->derivation->n_lines ? prove(run) : 0;
     if (status)
         return status;
-    if (run->cli.values[CLI_JSON])
+    if (run->cli.json)
         rules_print_json(run);
     else
         rules_print(run);
-    return cli_end(0) ? EXIT_UNREAD : rules_good(&run->before) == run->rules.n ? 0 : EXIT_FAILED;
+    return output_end(0) ? EXIT_UNREAD : rules_good(&run->before) == run->rules.n ? 0 : EXIT_FAILED;
 }
 
 int
 cmd_rules(int argc, char **argv)
 {
-    struct rules_run run = {.cli = {.flags = flags, .count_is_optional = true}};
-    int at = cli_read(&run.cli, argc, argv, usage), status;
+    struct rules_run run = {.cli = {.count_is_optional = true}, .content_type = "text/plain; version=0.0.4"};
+    const struct flag flags[] = {
+        CLI_COMMON_FLAGS(&run.cli),
+        CLI_HTTP_FLAGS(&run.cli, "that of Prometheus 2.42"),
+        {"body", "FILE", "body of a service that the rules are for, or its URL; repeatable", store_body, &run},
+        {"content-type", "CT", "content type of bodies without one (text/plain; version=0.0.4)", flag_store_text,
+         &run.content_type},
+        FLAGS_END,
+    };
+    int at = cli_read(&run.cli, flags, argc, argv, usage), status;
 
     if (at < 0)
         status = at == -EXIT_USAGE ? EXIT_USAGE : EXIT_UNREAD;

@@ -22,7 +22,8 @@ struct rules_state {
 };
 
 struct rules_run {
-    struct cli cli; /* must be first: its functions take it for all there is */
+    struct cli cli;
+    const char *content_type; /* of bodies without one */
     const char **body_names;
     struct rules_body *bodies;
     size_t n_bodies;

@@ -65,7 +65,7 @@ read_body(struct rules_run *run, const char *where, const char *type, struct ss_
 int
 rules_read_bodies(struct rules_run *run)
 {
-    const char *type = run->cli.values[CLI_OWN_HTTP + 1];
+    const char *type = run->content_type;
     run->bodies = calloc(run->n_bodies + 1, sizeof(*run->bodies));
     if (!run->bodies) {
         fputs("scrapeshard: out of memory\n", stderr);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rule files from wherever they are. */
 #include "cmd.h"
+#include "escape.h"
 #include "rules.h"
-#include "terminal.h"
 
 #include "core/base/buffer.h"
 #include "promql/limits.h"
@@ -40,9 +40,9 @@ static void
 tell_error(const char *path, const struct promql_error *e)
 {
     fputs("scrapeshard: ", stderr);
-    log_escape_text(stderr, (struct ss_span){path, strlen(path)});
+    print_escaped(stderr, (struct ss_span){path, strlen(path)});
     fprintf(stderr, ":%u:%u: ", e->line, e->column);
-    log_escape_text(stderr, (struct ss_span){e->reason, strlen(e->reason)});
+    print_escaped(stderr, (struct ss_span){e->reason, strlen(e->reason)});
     putc('\n', stderr);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules for a person. */
+#include "escape.h"
 #include "rules.h"
 #include "terminal.h"
 
@@ -33,7 +34,7 @@ static void
 print_place(const struct rules_run *run, const struct rules_state *s, const struct needed_family *f)
 {
     const struct metric_place *p = &f->place;
-    text_print(stdout, f->name);
+    print_escaped_controls(stdout, f->name);
     if (run->n_bodies && !f->in_body)
         fputs(" (not in the body)", stdout);
     else if (p->spread != SPREAD_ONE)
@@ -64,12 +65,12 @@ print_rule(const struct rules_run *run, const struct terminal *t, size_t i)
 
     printf("%s%-15s%s ", terminal_colour(t, rule_verdict_is_good(r->verdict) ? COLOUR_GOOD : COLOUR_BAD),
            rule_verdict_name(r->verdict), terminal_colour(t, COLOUR_NONE));
-    text_print(stdout, p->name);
+    print_escaped(stdout, p->name);
     printf("  %s", terminal_colour(t, COLOUR_DIM));
-    text_print(stdout, p->file);
+    print_escaped(stdout, p->file);
     printf(":%u%s\n", p->line, terminal_colour(t, COLOUR_NONE));
     fputs("    ", stdout);
-    log_escape_text(stdout, (struct ss_span){r->why, strlen(r->why)});
+    print_escaped(stdout, (struct ss_span){r->why, strlen(r->why)});
     putchar('\n');
     print_places(run, r);
     if (r->by_chance)
@@ -105,7 +106,7 @@ print_splits(const struct rules_run *run, const struct terminal *t)
         if (!told++)
             print_heading(t, "Split, though rules need them whole:");
         fputs("    ", stdout);
-        text_print(stdout, families[f].name);
+        print_escaped(stdout, families[f].name);
         if (families[f].place.action)
             printf(" (split = %.*s)", (int)families[f].place.pattern.len, families[f].place.pattern.ptr);
         size_t shown = 0;
@@ -115,7 +116,7 @@ print_splits(const struct rules_run *run, const struct terminal *t)
                     continue;
                 if (shown++ < NAMES_SHOWN) {
                     fputs(shown == 1 ? ": " : ", ", stdout);
-                    text_print(stdout, run->rules.items[i].name);
+                    print_escaped(stdout, run->rules.items[i].name);
                 }
             }
         if (shown > NAMES_SHOWN)
@@ -183,11 +184,11 @@ print_ruler(const struct rules_run *run, const struct terminal *t)
             print_heading(t, "To be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):");
         first = false;
         fputs("    ", stdout);
-        text_print(stdout, p->name);
+        print_escaped(stdout, p->name);
         printf("  %s", terminal_colour(t, COLOUR_DIM));
-        text_print(stdout, p->file);
+        print_escaped(stdout, p->file);
         printf(":%u%s\n        ", p->line, terminal_colour(t, COLOUR_NONE));
-        log_escape_text(stdout, (struct ss_span){results[i].why, strlen(results[i].why)});
+        print_escaped(stdout, (struct ss_span){results[i].why, strlen(results[i].why)});
         putchar('\n');
     }
 }
@@ -203,7 +204,7 @@ print_missing(const struct rules_run *run, const struct terminal *t)
         if (!told++)
             print_heading(t, run->n_bodies > 1 ? "In none of the bodies:" : "Not in the body:");
         fputs("    ", stdout);
-        text_print(stdout, families[i].name);
+        print_escaped(stdout, families[i].name);
         putchar('\n');
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sidecar itself: from the command line to the last scrape. */
-#include "cli_common.h"
+/* The sidecar itself, from the command line to the last scrape. */
 #include "cmd.h"
 #include "reloads.h"
 #include "settings.h"
+#include "telemetry_config.h"
 
 #include "proxy/outcome.h"
 #include "proxy/scrape_log.h"
@@ -13,6 +13,7 @@
 #include "service/base/fd_reserve.h"
 #include "service/base/log_writer.h"
 #include "service/base/loop.h"
+#include "service/base/peer.h"
 #include "service/base/sandbox.h"
 #include "service/base/systemd.h"
 #include "service/http/http.h"
@@ -35,66 +36,52 @@ static const char usage[] =
     "scrapeshard [serve] --config.file=FILE [flags]\n"
     "scrapeshard COMMAND --help\n"
     "\n"
-    "Stands in front of a service's metrics and answers each scrape with the families of the shards it asks for:\n"
-    "GET /metrics?shard=3&shard_count=80. A flag wins over the file. SIGHUP reloads the file, SIGTERM lets the\n"
-    "scrapes in flight come to their end. Exits 0; 1 if it cannot begin; 2 if the command line is wrong; 3 if\n"
-    "scrapes had to be broken off behind web.grace.\n"
+    "Runs in front of an upstream's metrics endpoint and answers each scrape with the families of the shards that\n"
+    "it requests: GET /metrics?shard=3&shard_count=80. Flags override the file. SIGHUP reloads the configuration,\n"
+    "SIGTERM drains in-flight scrapes. Exits 0; 1 if startup fails; 2 if the command line is invalid; 3 if scrapes\n"
+    "were aborted when web.grace expired.\n"
     "\n"
-    "What other exporters take from --web.config.file stands in the configuration: tls_certificate, tls_key,\n"
-    "tls_client_ca, basic_auth_file, bearer_token_file and allow_networks of [web], and of [admin] for its listener.\n"
+    "What other exporters read from --web.config.file is part of the configuration: tls_certificate, tls_key,\n"
+    "tls_client_ca, basic_auth_file, bearer_token_file and allow_networks in [web], and in [admin] for its listener.\n"
     "\n"
-    "The commands:\n"
+    "Commands:\n"
     "\n"
-    "  serve      the sidecar itself; the word may be left out\n"
-    "  check      every mistake of a configuration file, with its place\n"
-    "  plan       how a body falls into shards, what makes them uneven, and what would cure it\n"
-    "  verify     proof that a running sidecar's shards are the whole\n"
-    "  explain    the shard of a series, and why\n"
-    "  rules      which recording and alerting rules are right, and what makes the others right\n"
-    "  split      a scrape without sockets: a body in, a shard's body out\n";
+    "  serve      run the sidecar (the default command)\n"
+    "  check      report every error of a configuration file, with its line\n"
+    "  plan       show how a body is distributed over shards, what makes it uneven, and which split rules help\n"
+    "  verify     prove that the shards of a running sidecar are complete and disjoint\n"
+    "  explain    show the shard of a series, and why\n"
+    "  rules      report which recording and alerting rules are right, and what makes the others right\n"
+    "  split      filter a body to some shards, as a scrape would\n";
 
 static int
-take_version(void *ctx, const struct flag *flag, const char *value)
+show_version(void *target, const struct flag *flag, const char *value)
 {
-    (void)ctx, (void)flag, (void)value;
+    (void)target, (void)flag, (void)value;
     exit(cmd_version());
 }
 
-static const struct flag flags[] = {
-    {"config.file", "FILE", "the configuration; see conf/scrapeshard.ini", settings_take_file},
-    {"upstream.url", "URL", "the service's metrics: http://, https:// or unix:/SOCKET:/PATH (endpoint default)",
-     settings_take},
-    {"web.listen-address", "ADDRESS", "where scrapes are answered (:19480); may be repeated", settings_take},
-    {"admin.listen-address", "ADDRESS", "for the shard page, own metrics, health (127.0.0.1:19481); off closes it",
-     settings_take},
-    {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_take},
-    {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_take},
-    {"set", "SECTION.KEY=VALUE", "any setting of the file, as in endpoint.app.timeout=5s", settings_take_set},
-    {"version", NULL, "the release, and the libraries it runs with", take_version},
-    {NULL, NULL, NULL, NULL},
-};
-
 enum {
     SIGNALS = 3,
-    /* Milliseconds for the last lines of the log: no more than web.grace, but time to write them if they can be. */
+    /* Milliseconds to write the last lines of the log: at most web.grace, within these bounds. */
     LOG_END_MAX = 1000,
     LOG_END_MIN = 250,
 };
 
 struct program {
-    struct cli_settings settings;
+    struct config_flags settings;
     struct config *config;
     struct event_base *base;
     struct log log;
     struct telemetry telemetry;
-    struct rejection_log limits;
+    struct rejection_log rejections;
     struct server server;
     struct admin admin;
     struct reloads reloads;
-    struct string_list files; /* that the configuration was read from */
+    struct string_list files; /* of the configuration */
     struct event *signals[SIGNALS];
-    struct event *grace; /* runs behind SIGTERM */
-    bool broken;         /* it ran out */
+    struct event *drain_timer; /* runs after SIGTERM */
+    bool drain_timed_out;
 };
 
 /* The log. */
@@ -108,7 +95,7 @@ set_log(struct program *p, const struct config *config)
 
 static const struct log *log_of_libevent;
 
-/* libevent writes to standard error by itself, unless it is told otherwise. */
+/* Without a callback libevent writes to standard error. */
 static void
 on_libevent_message(int severity, const char *message)
 {
@@ -124,29 +111,29 @@ start_log(struct program *p)
 {
     int r = log_writer_new(&p->log.writer);
     if (r)
-        log_error(&p->log, "cannot begin: no thread for the log", log_text("reason", strerror(-r)));
+        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
     log_of_libevent = &p->log;
     event_set_log_callback(on_libevent_message);
     return r;
 }
 
-/* The last lines are written, if somebody reads them. */
+/* Nobody may read the log any more, so the last lines get limited time. */
 static void
 end_log(struct program *p, int64_t grace)
 {
-    int64_t most = grace < LOG_END_MIN ? LOG_END_MIN : grace < LOG_END_MAX ? grace : LOG_END_MAX;
+    int64_t timeout = grace < LOG_END_MIN ? LOG_END_MIN : grace < LOG_END_MAX ? grace : LOG_END_MAX;
     event_set_log_callback(NULL);
-    log_writer_free(p->log.writer, most);
+    log_writer_free(p->log.writer, timeout);
 }
 
 /* Reload. */
 
-/* Leaves of each mistake its first line: a log is no place for the lines of a file, which are indented. */
+/* Keeps the first line of each error: the excerpts of the file, which are indented, do not belong in a log. */
 static void
-drop_excerpts(char *mistakes)
+drop_excerpts(char *errors)
 {
-    char *to = mistakes;
-    for (char *line = mistakes; *line;) {
+    char *to = errors;
+    for (char *line = errors; *line;) {
         size_t n = strcspn(line, "\n");
         n += line[n] != 0;
         if (*line != ' ') {
@@ -164,34 +151,34 @@ watch_files(struct program *p)
     reloads_end(&p->reloads, &p->files, p->config->watch_files == WATCH_FILES_ON);
 }
 
-/* Reads the configuration again. The old one stays in force if the new one has mistakes; why gets them. */
+/* Reads the configuration again. If it has errors, the current one stays in force and why gets them. */
 static bool
 read_again(struct program *p, char *why, size_t size)
 {
     struct config *config;
-    char *mistakes = NULL;
+    char *errors = NULL;
     size_t len = 0;
     reloads_begin(&p->reloads);
-    FILE *out = open_memstream(&mistakes, &len);
-    int r = out ? config_read(&config, &p->settings.flags, out) : -ENOMEM;
+    FILE *out = open_memstream(&errors, &len);
+    int r = out ? config_read(&config, &p->settings, out) : -ENOMEM;
     if (out)
         fclose(out);
-    if (mistakes)
-        drop_excerpts(mistakes);
+    if (errors)
+        drop_excerpts(errors);
     else if (r > 0)
         r = -ENOMEM;
-    if (!r && (r = telemetry_set_config(&p->telemetry, p->config, config)))
+    if (!r && (r = telemetry_apply_config(&p->telemetry, p->config, config)))
         config_unref(config);
     telemetry_reloaded(&p->telemetry, !r);
     if (r) {
-        snprintf(why, size, "the configuration stays as it was: %s", r < 0 ? strerror(-r) : mistakes);
+        snprintf(why, size, "keeping the current configuration: %s", r < 0 ? strerror(-r) : errors);
         why[strcspn(why, "\n")] = 0;
-        log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : mistakes));
-        free(mistakes);
+        log_error(&p->log, "reload failed", log_text("reason", r < 0 ? strerror(-r) : errors));
+        free(errors);
         watch_files(p);
         return false;
     }
-    free(mistakes);
+    free(errors);
 
     const char *restart = config_needs_restart(p->config, config);
     if (restart)
@@ -207,7 +194,7 @@ read_again(struct program *p, char *why, size_t size)
     return true;
 }
 
-/* Whoever it was for: a SIGHUP that waits is done with it, too. */
+/* Whatever requested it, systemd may be waiting for the end of a reload by SIGHUP. */
 static bool
 reload(void *ctx, char *why, size_t size)
 {
@@ -217,17 +204,17 @@ reload(void *ctx, char *why, size_t size)
 }
 
 static void
-reload_unasked(void *ctx)
+reload_without_reply(void *ctx)
 {
     char why[256];
     reload(ctx, why, sizeof(why));
 }
 
 static unsigned
-ask_reload(void *ctx)
+admit_reload(void *ctx)
 {
     struct program *p = ctx;
-    return reloads_ask(&p->reloads);
+    return reloads_admit_request(&p->reloads);
 }
 
 static bool
@@ -245,7 +232,7 @@ config_in_force(void *ctx)
 }
 
 static const struct telemetry *
-telemetry(void *ctx)
+current_telemetry(void *ctx)
 {
     struct program *p = ctx;
     server_update_gauges(&p->server);
@@ -264,26 +251,26 @@ on_idle(void *ctx)
 }
 
 static void
-on_hangup(evutil_socket_t signal, short what, void *ctx)
+on_sighup(evutil_socket_t signal, short what, void *ctx)
 {
     struct program *p = ctx;
     (void)signal, (void)what;
     systemd_notify_reload();
-    reloads_hang_up(&p->reloads);
+    reloads_on_sighup(&p->reloads);
 }
 
 static void
-on_grace_over(evutil_socket_t fd, short what, void *ctx)
+on_drain_timeout(evutil_socket_t fd, short what, void *ctx)
 {
     struct program *p = ctx;
     (void)fd, (void)what;
-    log_error(&p->log, "the time for scrapes to end is over, and they are broken off", log_text("setting", "web.grace"),
-              log_number("in_flight", (double)p->server.in_flight));
-    p->broken = true;
+    log_error(&p->log, "drain timeout expired, aborting in-flight scrapes", log_text("setting", "web.grace"),
+              log_number("in_flight", (double)p->server.proxy.in_flight));
+    p->drain_timed_out = true;
     event_base_loopbreak(p->base);
 }
 
-/* The first lets scrapes end, the second does not. */
+/* The first signal drains, the second exits at once. */
 static void
 on_terminate(evutil_socket_t signal, short what, void *ctx)
 {
@@ -294,15 +281,15 @@ on_terminate(evutil_socket_t signal, short what, void *ctx)
         return;
     }
     log_info(&p->log, "shutting down", log_text("signal", strsignal(signal)),
-             log_number("in_flight", (double)p->server.in_flight));
+             log_number("in_flight", (double)p->server.proxy.in_flight));
     systemd_notify("STOPPING=1");
     struct timeval grace = {p->config->grace / 1000, p->config->grace % 1000 * 1000};
-    if (event_add(p->grace, &grace)) /* there is no memory to wait for it */
-        event_active(p->grace, EV_TIMEOUT, 0);
+    if (event_add(p->drain_timer, &grace)) /* out of memory: do not wait */
+        event_active(p->drain_timer, EV_TIMEOUT, 0);
     server_drain(&p->server, on_idle, p);
 }
 
-/* One that comes before there is somebody to hear it waits. It would end the program. */
+/* Until its handler is installed, SIGHUP would kill the process. */
 static void
 block_sighup(int how)
 {
@@ -318,14 +305,14 @@ watch_signals(struct program *p)
     static const struct {
         int signal;
         event_callback_fn callback;
-    } watched[SIGNALS] = {{SIGHUP, on_hangup}, {SIGTERM, on_terminate}, {SIGINT, on_terminate}};
+    } handlers[SIGNALS] = {{SIGHUP, on_sighup}, {SIGTERM, on_terminate}, {SIGINT, on_terminate}};
 
     signal(SIGPIPE, SIG_IGN);
-    p->grace = evtimer_new(p->base, on_grace_over, p);
-    if (!p->grace)
+    p->drain_timer = evtimer_new(p->base, on_drain_timeout, p);
+    if (!p->drain_timer)
         return -ENOMEM;
     for (int i = 0; i < SIGNALS; i++) {
-        p->signals[i] = evsignal_new(p->base, watched[i].signal, watched[i].callback, p);
+        p->signals[i] = evsignal_new(p->base, handlers[i].signal, handlers[i].callback, p);
         if (!p->signals[i] || event_add(p->signals[i], NULL))
             return -ENOMEM;
     }
@@ -336,10 +323,10 @@ watch_signals(struct program *p)
 /* The program. */
 
 enum {
-    /* What the heap keeps of memory that was given back, instead of giving it on to the system at once: more than a
-       scrape takes, for else every scrape gets its pages anew, which costs as much as all that is done with them. */
+    /* Free memory that the heap keeps instead of returning it to the system: more than a scrape needs. Otherwise every
+       scrape faults its pages in again, which costs as much as all the work on them. */
     HEAP_KEPT = 1024 * 1024,
-    /* How much it takes more than it is asked for. */
+    /* What it takes from the system beyond what is requested. */
     HEAP_AHEAD = 128 * 1024,
 };
 
@@ -348,11 +335,11 @@ listen_admin(struct program *p)
 {
     char bound[160];
     const char *address = p->config->admin_listen;
-    struct admin_hooks hooks = {is_ready, ask_reload, reload, config_in_force, telemetry, p};
+    struct admin_hooks hooks = {is_ready, admit_reload, reload, config_in_force, current_telemetry, p};
 
     if (!strcmp(address, "off"))
         return 0;
-    int r = admin_init(&p->admin, p->base, &p->limits, &hooks);
+    int r = admin_init(&p->admin, p->base, &p->rejections, &hooks);
     if (!r)
         admin_set_config(&p->admin, p->config);
     do {
@@ -367,15 +354,23 @@ listen_admin(struct program *p)
     return r;
 }
 
-/* Who connects to a socket that systemd passed in vain waits for ever. */
+/* Whoever connects to a socket that systemd passed and no listener uses waits for ever. */
 static void
 warn_of_sockets(const struct program *p)
 {
     char name[256];
-    for (int fd = systemd_left(0, NULL); fd >= 0; fd = systemd_left(fd + 1, NULL)) {
-        systemd_name(fd, name, sizeof(name));
-        log_warn(&p->log, "systemd passed a socket that nobody listens on", log_text("name", name));
+    for (int fd = systemd_unclaimed_socket(0, NULL); fd >= 0; fd = systemd_unclaimed_socket(fd + 1, NULL)) {
+        systemd_socket_name(fd, name, sizeof(name));
+        log_warn(&p->log, "systemd passed a socket that no listener uses", log_text("name", name));
     }
+}
+
+static void
+on_fd_rejected(const struct peer *peer, void *ctx)
+{
+    char text[PEER_TEXT];
+    peer_print(peer, text);
+    rejection_report(ctx, LIMIT_DESCRIPTORS, text, NULL);
 }
 
 static int
@@ -383,34 +378,35 @@ start(struct program *p)
 {
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     mallopt(M_TOP_PAD, HEAP_AHEAD);
-    const char *part = "the event loop";
+    const char *step = "event loop";
     errno = 0;
     p->base = loop_new();
     int r = p->base ? 0 : errno ? -errno : -ENOMEM;
     telemetry_init(&p->telemetry, outcome_word);
-    rejection_log_init(&p->limits, &p->log, &p->telemetry);
-    fd_reserve_init(&p->limits);
+    rejection_log_init(&p->rejections, &p->log, &p->telemetry);
+    fd_reserve_init(on_fd_rejected, &p->rejections);
     if (!r) {
-        part = "the server of scrapes";
-        r = server_init(&p->server, p->base, &p->limits, p->config);
+        step = "scrape server";
+        r = server_init(&p->server, p->base, &p->rejections, p->config);
     }
     if (!r) {
-        part = "telemetry";
-        r = telemetry_set_config(&p->telemetry, NULL, p->config);
+        step = "telemetry";
+        r = telemetry_apply_config(&p->telemetry, NULL, p->config);
     }
     if (!r) {
-        part = "reloads";
-        r = reloads_init(&p->reloads, p->base, &p->log, reload_unasked, p);
+        step = "reloads";
+        r = reloads_init(&p->reloads, p->base, &p->log, reload_without_reply, p);
     }
     if (!r) {
-        part = "signals";
+        step = "signals";
         r = watch_signals(p);
     }
     if (r) {
-        log_error(&p->log, "cannot start", log_text("failed", part), log_text("reason", strerror(-r)));
+        log_error(&p->log, "startup failed", log_text("failed", step), log_text("reason", strerror(-r)));
         return r;
     }
-    log_info(&p->log, "scrapeshard begins", log_text("version", SS_VERSION), log_text("libevent", event_get_version()),
+    log_info(&p->log, "starting scrapeshard", log_text("version", SS_VERSION),
+             log_text("libevent", event_get_version()),
              log_text("libcurl", curl_version_info(CURLVERSION_NOW)->version));
     r = server_listen(&p->server);
     if (!r)
@@ -420,12 +416,12 @@ start(struct program *p)
     return r;
 }
 
-/* Behind the last listener: ports below 1024 and socket files are taken. */
+/* After the last listener: ports below 1024 are bound, socket files created. */
 static void
-give_up_privileges(struct program *p)
+drop_privileges(struct program *p)
 {
     struct sandbox sandbox = sandbox_enter(p->config->sandbox == SANDBOX_ON);
-    log_info(&p->log, "privileges given up", log_text("no_new_privs", sandbox.privileges ? "yes" : "no"),
+    log_info(&p->log, "privileges dropped", log_text("no_new_privs", sandbox.privileges ? "yes" : "no"),
              log_text("capabilities", sandbox.capabilities ? "yes" : "no"),
              log_text("landlock", sandbox.landlock ? "yes" : "no"),
              log_text("seccomp", sandbox.seccomp ? "yes" : "no"));
@@ -436,40 +432,54 @@ run(struct program *p)
 {
     int r = alloc_reserve_install();
     if (r) {
-        fputs("scrapeshard: cannot start: libcurl: out of memory\n", stderr);
+        fputs("scrapeshard: startup failed: libcurl: out of memory\n", stderr);
         return EXIT_FAILED;
     }
-    p->settings.flags.files = &p->files;
+    p->settings.files = &p->files;
     reloads_begin(&p->reloads);
-    int status = cli_read_config(&p->settings.flags, &p->config);
+    int status = settings_read(&p->settings, &p->config);
     if (status)
         return status;
     set_log(p, p->config);
     if (start_log(p) || start(p))
         return EXIT_FAILED;
-    give_up_privileges(p);
+    drop_privileges(p);
     watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {
         log_error(&p->log, "the event loop failed", log_text("reason", strerror(errno)));
         return EXIT_FAILED;
     }
-    scrape_log_minute(&p->log, &p->telemetry);
-    log_info(&p->log, "scrapeshard ends", log_number("in_flight", (double)p->server.in_flight));
-    return p->broken ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
+    scrape_log_summaries(&p->log, &p->telemetry);
+    log_info(&p->log, "exiting", log_number("in_flight", (double)p->server.proxy.in_flight));
+    return p->drain_timed_out ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }
 
 int
 cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
+    const struct flag flags[] = {
+        {"config.file", "FILE", "configuration file; see conf/scrapeshard.ini", settings_store_file, &p.settings},
+        {"upstream.url", "URL", "metrics URL of the upstream: http://, https:// or unix:/SOCKET:/PATH", settings_store,
+         &p.settings},
+        {"web.listen-address", "ADDRESS", "address for scrapes (:19480); repeatable", settings_store, &p.settings},
+        {"admin.listen-address", "ADDRESS",
+         "address for the shard page, own metrics and health (127.0.0.1:19481), or off", settings_store, &p.settings},
+        {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_store, &p.settings},
+        {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_store, &p.settings},
+        {"set", "SECTION.KEY=VALUE", "any setting of the file, e.g. endpoint.app.timeout=5s; repeatable",
+         settings_store_set, &p.settings},
+        {"version", NULL, "show the version, and those of the libraries", show_version, NULL},
+        FLAGS_END,
+    };
     block_sighup(SIG_BLOCK);
-    int at = flags_read(argc, argv, flags, usage, &p.settings), status;
+    int at = flags_read(argc, argv, flags, usage), status;
 
     if (at < 0)
         status = -at;
     else if (at < argc)
-        status = flags_refuse("there is no command %s", argv[at]);
+        status = flags_refuse("unknown command %s", argv[at]);
     else
         status = run(&p);
 
@@ -480,12 +490,12 @@ cmd_serve(int argc, char **argv)
     for (int i = 0; i < SIGNALS; i++)
         if (p.signals[i])
             event_free(p.signals[i]);
-    if (p.grace)
-        event_free(p.grace);
+    if (p.drain_timer)
+        event_free(p.drain_timer);
     if (p.base)
         event_base_free(p.base);
     fd_reserve_deinit();
-    int64_t grace = p.config && !p.broken ? p.config->grace : 0;
+    int64_t grace = p.config && !p.drain_timed_out ? p.config->grace : 0;
     config_unref(p.config);
     string_list_clear(&p.files);
     settings_deinit(&p.settings);

@@ -2,7 +2,7 @@
 #include "source.h"
 
 #include "cmd.h"
-#include "terminal.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,17 +14,17 @@
 struct reading {
     struct ss_index *index;
     struct ss_filter_settings settings;
-    const struct http_response *answer; /* of a service; NULL: of a file */
+    const struct http_response *response; /* NULL: not from a URL */
     struct progress progress;
     uint64_t bytes;
-    int condition; /* why the index takes no more */
+    int condition; /* of the index, when it fails */
 };
 
 static int
 begin(struct reading *r)
 {
-    if (r->answer && *r->answer->content_type)
-        r->settings.content_type = r->answer->content_type;
+    if (r->response && *r->response->content_type)
+        r->settings.content_type = r->response->content_type;
     return r->index ? 0 : ss_index_new(&r->index, &r->settings);
 }
 
@@ -42,7 +42,7 @@ take(void *ctx, const struct ss_span *spans, size_t n)
     return error > 0 ? -EBADMSG : error;
 }
 
-/* The body is at its end, or could not be read. An exit status. */
+/* After the end of the body or a read error. Returns an exit status. */
 static int
 end(struct reading *r, int error, const char *reason, struct ss_index **indexp, char *why)
 {
@@ -51,7 +51,7 @@ end(struct reading *r, int error, const char *reason, struct ss_index **indexp, 
         error = begin(r);
     if (!error)
         error = r->condition = ss_index_end(r->index);
-    if (!error && r->answer && r->answer->by_close && r->bytes && !ss_index_ends_whole(r->index)) {
+    if (!error && r->response && r->response->by_close && r->bytes && !ss_index_ends_whole(r->index)) {
         error = EIO;
         reason = "the connection was closed in mid-body";
     }
@@ -69,9 +69,9 @@ end(struct reading *r, int error, const char *reason, struct ss_index **indexp, 
 }
 
 static struct reading
-reading_of(const struct ss_filter_settings *settings, const struct http_response *answer)
+reading_of(const struct ss_filter_settings *settings, const struct http_response *response)
 {
-    return (struct reading){.settings = *settings, .answer = answer, .progress = progress_start("bytes read")};
+    return (struct reading){.settings = *settings, .response = response, .progress = progress_start("bytes read")};
 }
 
 int
@@ -95,11 +95,11 @@ int
 source_read_url(struct ss_index **indexp, struct http_client *client, const char *query,
                 const struct ss_filter_settings *settings, char *why)
 {
-    struct http_response answer = {.status = 0};
-    struct reading r = reading_of(settings, &answer);
+    struct http_response response = {.status = 0};
+    struct reading r = reading_of(settings, &response);
     struct ss_sink sink = {take, &r};
-    int error = http_client_get(client, query, &sink, &answer);
-    return end(&r, error, answer.reason, indexp, why);
+    int error = http_client_get(client, query, &sink, &response);
+    return end(&r, error, response.reason, indexp, why);
 }
 
 int

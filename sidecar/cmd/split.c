@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A scrape without sockets: a body in, the body of some shards out. */
+/* A scrape without sockets: reads a body, writes the body of some shards. */
 #include "cli_common.h"
 #include "cmd.h"
 #include "settings.h"
@@ -15,34 +15,13 @@
 static const char usage[] =
     "scrapeshard split --shard=S --shard-count=N [flags] [FILE]\n"
     "\n"
-    "Writes what a scrape of the shards would get of a body (FILE, or standard input). Exits 0; 1 if\n"
-    "the body is no exposition, and then what was written is not to be used; 2 if the command line is\n"
-    "wrong.\n";
+    "Writes what a scrape of these shards would get from a body (FILE, or standard input). Exits 0; 1 if the\n"
+    "body is not a valid exposition, and then the output must not be used; 2 if the command line is invalid.\n";
 
 struct split {
-    struct cli_settings settings; /* must be first: the flags of settings.h take it for all there is */
+    struct config_flags settings;
     const char *shard, *count, *content_type;
-    struct config *config; /* NULL: none was named */
-};
-
-static int
-reserve_strdup(void *ctx, const struct flag *flag, const char *value)
-{
-    struct split *s = ctx;
-    const char **field = !strcmp(flag->name, "shard")         ? &s->shard
-                         : !strcmp(flag->name, "shard-count") ? &s->count
-                                                              : &s->content_type;
-    *field = value;
-    return 0;
-}
-
-static const struct flag flags[] = {
-    {"shard", "S", "the shards to keep: a number, a list (0,4,8) or a range (0-15)", reserve_strdup},
-    {"shard-count", "N", "how many shards there are", reserve_strdup},
-    {"config.file", "FILE", "take [sharding] and [rules] from a configuration", settings_take_file},
-    {"set", "SECTION.KEY=VALUE", "any of its settings, as in sharding.key=name", settings_take_set},
-    {"content-type", "CT", "of the body; default text/plain; version=0.0.4", reserve_strdup},
-    {NULL, NULL, NULL, NULL},
+    struct config *config; /* NULL: not given */
 };
 
 static int
@@ -55,7 +34,7 @@ write_spans(void *ctx, const struct ss_span *spans, size_t n)
     return 0;
 }
 
-/* Says why a body could not be split. */
+/* Prints why a body could not be split. */
 static int
 report(const struct ss_filter *filter, int r, const char *name)
 {
@@ -112,31 +91,40 @@ run(const struct split *s, const struct ss_shards *shards, const char *path)
     return status;
 }
 
-/* Takes what decides over shards from the configuration, if one was named. */
 static int
 read_config(struct split *s)
 {
-    if (!s->settings.flags.file && !s->settings.flags.n)
+    if (!s->settings.file && !s->settings.n)
         return 0;
-    s->settings.flags.sharding_only = true;
-    return cli_read_config(&s->settings.flags, &s->config);
+    s->settings.sharding_only = true;
+    return settings_read(&s->settings, &s->config);
 }
 
 int
 cmd_split(int argc, char **argv)
 {
     struct split s = {.content_type = "text/plain; version=0.0.4"};
+    const struct flag flags[] = {
+        {"shard", "S", "shards to keep: a number, a list (0,4,8) or a range (0-15)", flag_store_text, &s.shard},
+        {"shard-count", "N", "number of shards", flag_store_text, &s.count},
+        {"config.file", "FILE", "read [sharding] and [rules] from a configuration", settings_store_file, &s.settings},
+        {"set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable", settings_store_set,
+         &s.settings},
+        {"content-type", "CT", "content type of the body (text/plain; version=0.0.4)", flag_store_text,
+         &s.content_type},
+        FLAGS_END,
+    };
     struct ss_shards_error error;
     struct ss_shards *shards;
     uint32_t count;
 
-    int at = flags_read(argc, argv, flags, usage, &s);
+    int at = flags_read(argc, argv, flags, usage);
     if (at < 0)
         return -at;
     if (at < argc - 1)
-        return flags_refuse("split takes one file");
+        return flags_refuse("split expects one file");
     if (!s.shard || !s.count)
-        return flags_refuse("--shard and --shard-count are both needed");
+        return flags_refuse("--shard and --shard-count are required");
     if (ss_shard_count_parse(&count, (struct ss_span){s.count, strlen(s.count)}, &error))
         return flags_refuse("--shard-count: %s", error.reason);
     int r = ss_shards_parse(&shards, (struct ss_span){s.shard, strlen(s.shard)}, count, &error);

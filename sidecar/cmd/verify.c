@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asks a running sidecar for the whole and for every shard, and proves that they are the same. */
+/* Fetches the unsharded body and every shard from a running sidecar, and proves that they match. */
 #include "verify.h"
 
 #include "cmd.h"
+#include "output.h"
+#include "progress.h"
 #include "source.h"
-#include "terminal.h"
 
 #include "core/base/buffer.h"
 #include "service/config/upstream_url.h"
@@ -16,25 +17,15 @@
 static const char usage[] =
     "scrapeshard verify --shard-count=N [flags] URL\n"
     "\n"
-    "Asks a running sidecar (http://, https:// or unix:/SOCKET:/PATH) for the whole, for each of N shards, and\n"
-    "for the whole again, and proves that the shards are the whole and disjoint, by names and labels; that\n"
-    "families are whole, and metadata where their samples are. What is in only one of the wholes came or went\n"
-    "meanwhile; what looks wrong is asked for again, up to five times, for it may come and go as well. With a\n"
-    "configuration it also proves that each series is in the very shard it ought to be.\n"
-    "Exits 0 if all is right; 1 if not, with the first 20 things that are wrong, or if most of the series came or\n"
-    "went, so that nothing is proved; 2 if the command line is wrong.\n";
+    "Fetches the unsharded body from a running sidecar (http://, https:// or unix:/SOCKET:/PATH), then each of N\n"
+    "shards, then the unsharded body again. Proves, by names and labels, that the shards are complete and\n"
+    "disjoint, that no family is split, and that metadata are where their samples are. A series in only one of\n"
+    "the unsharded bodies is churn; what looks wrong is fetched again, in up to five rounds, since it may be churn\n"
+    "too. With a configuration, also proves that each series is in the shard that the configuration expects.\n"
+    "Exits 0 if there are no violations; 1 if there are, listing the first 20, or if most series are churn, so that\n"
+    "nothing is proved; 2 if the command line is invalid.\n";
 
-enum { WHOLE = CLI_OWN_HTTP };
-
-/* The most rounds of asking. */
-enum { ROUNDS = 5 };
-
-static const struct flag flags[] = {
-    CLI_COMMON_FLAGS,
-    CLI_HTTP_FLAGS("text/plain;version=0.0.4"),
-    [WHOLE] = {"whole", "URL", "ask this, the service itself, for the whole", cli_take},
-    [WHOLE + 1] = {NULL, NULL, NULL, NULL},
-};
+enum { ROUNDS_MAX = 5 };
 
 /* Bodies. */
 
@@ -48,10 +39,10 @@ settings_of(const struct verify *v)
     return s;
 }
 
-/* Reads one answer into the evidence. 0, or an exit status and why. *indexp, unless NULL, gets the body. */
+/* Reads one response into the observations. 0, or an exit status and why. *indexp, unless NULL, gets the body. */
 static int
-read_answer(struct verify *v, struct http_client *client, const char *query, enum role role, uint32_t shard,
-            struct ss_index **indexp, char *why)
+read_response(struct verify *v, struct http_client *client, const char *query, enum role role, uint32_t shard,
+              struct ss_index **indexp, char *why)
 {
     struct ss_filter_settings settings = settings_of(v);
     struct ss_index *index = NULL;
@@ -60,7 +51,8 @@ read_answer(struct verify *v, struct http_client *client, const char *query, enu
     if (!status && !v->format)
         v->format = ss_index_format(index);
     if (!status && strcmp(v->format, ss_index_format(index)) != 0) {
-        snprintf(why, SOURCE_REASON, "it is %s, where the whole is %s", ss_index_format(index), v->format);
+        snprintf(why, SOURCE_REASON, "its format is %s, that of the unsharded body %s", ss_index_format(index),
+                 v->format);
         status = EXIT_FAILED;
     }
     if (!status)
@@ -73,28 +65,28 @@ read_answer(struct verify *v, struct http_client *client, const char *query, enu
 }
 
 static void
-fail_whole(const struct verify *v, const char *why)
+print_unsharded_error(const struct verify *v, const char *why)
 {
-    char name[SOURCE_REASON], *shown = url_shown(v->whole ? v->whole : v->url);
-    snprintf(name, sizeof(name), "%s: the whole", shown ? shown : "");
+    char name[SOURCE_REASON], *shown = url_shown(v->unsharded_url ? v->unsharded_url : v->url);
+    snprintf(name, sizeof(name), "%s: unsharded body", shown ? shown : "");
     cli_fail(name, why);
     free(shown);
 }
 
 static int
-read_whole(struct verify *v, struct http_client *client, enum role role, struct ss_index **indexp)
+read_unsharded(struct verify *v, struct http_client *client, enum role role, struct ss_index **indexp)
 {
     char why[SOURCE_REASON];
-    int status = read_answer(v, client, NULL, role, 0, indexp, why);
+    int status = read_response(v, client, NULL, role, 0, indexp, why);
     if (status)
-        fail_whole(v, why);
+        print_unsharded_error(v, why);
     return status;
 }
 
-/* Asks for the whole and looks at none of it: services that change with each request, in turns, are then met at another
-   one of their turns than in the last round. */
+/* Fetches the unsharded body and ignores it: upstreams whose body alternates between requests are then observed in
+   another phase than in the last round. */
 static int
-skip_wholes(const struct verify *v, struct http_client *client, unsigned n)
+skip_unsharded(const struct verify *v, struct http_client *client, unsigned n)
 {
     struct ss_filter_settings settings = settings_of(v);
     int status = 0;
@@ -104,17 +96,17 @@ skip_wholes(const struct verify *v, struct http_client *client, unsigned n)
         status = source_read_url(&index, client, NULL, &settings, why);
         ss_index_free(index);
         if (status)
-            fail_whole(v, why);
+            print_unsharded_error(v, why);
     }
     return status;
 }
 
-/* Reads every shard. One that cannot be had is a finding, and after many of them no more are asked for. */
+/* Reads every shard. One that cannot be read is a violation; after many of them no more are fetched. */
 static int
 read_shards(struct verify *v, struct http_client *client)
 {
     const struct config *c = v->cli.config;
-    struct progress progress = progress_start("shards asked");
+    struct progress progress = progress_start("shards fetched");
     uint32_t count = v->cli.count;
     int r = 0;
 
@@ -125,7 +117,7 @@ read_shards(struct verify *v, struct http_client *client)
             r = -ENOMEM;
             break;
         }
-        if (read_answer(v, client, query, ROLE_SHARD, shard, NULL, why))
+        if (read_response(v, client, query, ROLE_SHARD, shard, NULL, why))
             verify_result_add(&v->result, (struct violation){VIOLATION_SHARD, 0, shard, 0, strdup(why)});
         free(query);
         progress_update(&progress, i + 1, count);
@@ -134,7 +126,7 @@ read_shards(struct verify *v, struct http_client *client)
     return r;
 }
 
-/* What the configuration says. */
+/* What the configuration expects. */
 
 static int
 keep_spans(void *ctx, const struct ss_span *spans, size_t n)
@@ -145,14 +137,14 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
-/* Takes each shard from the whole as the sidecar ought to. 0, or an exit status, after saying why. */
+/* Selects each shard from the unsharded body as the sidecar should. 0, or an exit status after printing the error. */
 static int
-expect_shards(struct verify *v, const struct ss_index *whole)
+expect_shards(struct verify *v, const struct ss_index *unsharded)
 {
     uint32_t count = v->cli.count;
     struct buffer body = {.len = 0};
     struct ss_sink sink = {keep_spans, &body};
-    char why[SOURCE_REASON] = "there is no memory";
+    char why[SOURCE_REASON] = "out of memory";
     int r = 0;
 
     for (uint32_t shard = 0; shard < count && !r; shard++) {
@@ -164,7 +156,7 @@ expect_shards(struct verify *v, const struct ss_index *whole)
         body.len = 0;
         r = ss_shards_parse(&shards, (struct ss_span){text, (size_t)n}, count, &error);
         if (!r)
-            r = ss_index_select(whole, shards, &sink, &counts);
+            r = ss_index_select(unsharded, shards, &sink, &counts);
         if (!r)
             r = observations_read(&v->observations, (struct ss_span){body.ptr, body.len}, v->format, ROLE_EXPECTED,
                                   shard, why);
@@ -172,47 +164,46 @@ expect_shards(struct verify *v, const struct ss_index *whole)
     }
     buffer_deinit(&body);
     if (r)
-        fprintf(stderr, "scrapeshard: what the configuration says of the whole cannot be told: %s\n", why);
+        fprintf(stderr, "scrapeshard: cannot compute the expected shards: %s\n", why);
     return r ? EXIT_FAILED : 0;
 }
 
 /* The proof. */
 
-/* One round. */
 static int
-gather(struct verify *v, struct http_client *shards, struct http_client *whole)
+run_round(struct verify *v, struct http_client *shards, struct http_client *unsharded)
 {
     struct ss_index *before = NULL;
     bool expected = cli_has_config(&v->cli);
 
-    int status = skip_wholes(v, whole, v->rounds);
+    int status = skip_unsharded(v, unsharded, v->rounds);
     if (!status)
-        status = read_whole(v, whole, ROLE_BEFORE, &before);
+        status = read_unsharded(v, unsharded, ROLE_BEFORE, &before);
     if (!status && read_shards(v, shards))
         status = EXIT_FAILED;
     if (!status)
-        status = read_whole(v, whole, ROLE_AFTER, NULL);
+        status = read_unsharded(v, unsharded, ROLE_AFTER, NULL);
     if (!status && expected)
         status = expect_shards(v, before);
     ss_index_free(before);
     v->result.is_final |= v->result.n > 0;
-    if (status || v->result.n) /* without all shards nothing can be said of the rest */
+    if (status || v->result.n) /* the rest needs all shards */
         return status;
     if (!verify_result_check(&v->result, &v->observations, v->rounds, expected))
         return 0;
-    fputs("scrapeshard: there is no memory to judge\n", stderr);
+    fputs("scrapeshard: out of memory while checking\n", stderr);
     return EXIT_FAILED;
 }
 
-/* Asks until it is clear what is wrong, and what only comes and goes. */
+/* Runs rounds until violations and churn are told apart. */
 static int
-gather_all(struct verify *v, struct http_client *shards, struct http_client *whole)
+run_rounds(struct verify *v, struct http_client *shards, struct http_client *unsharded)
 {
-    int status = gather(v, shards, whole);
-    for (v->rounds = 1; v->rounds < ROUNDS && !status && !v->result.is_final; v->rounds++) {
+    int status = run_round(v, shards, unsharded);
+    for (v->rounds = 1; v->rounds < ROUNDS_MAX && !status && !v->result.is_final; v->rounds++) {
         verify_result_deinit(&v->result);
-        evidence_begin_round(&v->observations);
-        status = gather(v, shards, whole);
+        observations_begin_round(&v->observations);
+        status = run_round(v, shards, unsharded);
     }
     return status;
 }
@@ -221,17 +212,17 @@ static int
 verify(struct verify *v)
 {
     static const char accept[] = "text/plain;version=0.0.4";
-    struct http_client *shards = NULL, *whole = NULL;
+    struct http_client *shards = NULL, *unsharded = NULL;
     int status = cli_open_url(&shards, &v->cli, v->url, accept);
-    if (!status && v->whole)
-        status = cli_open_url(&whole, &v->cli, v->whole, accept);
+    if (!status && v->unsharded_url)
+        status = cli_open_url(&unsharded, &v->cli, v->unsharded_url, accept);
     if (!status)
-        status = gather_all(v, shards, v->whole ? whole : shards);
-    http_client_free(whole);
+        status = run_rounds(v, shards, v->unsharded_url ? unsharded : shards);
+    http_client_free(unsharded);
     http_client_free(shards);
     if (status)
         return status;
-    if (v->cli.values[CLI_JSON])
+    if (v->cli.json)
         verify_print_json(v);
     else
         verify_print(v);
@@ -241,19 +232,25 @@ verify(struct verify *v)
 int
 cmd_verify(int argc, char **argv)
 {
-    struct verify v = {.cli = {.flags = flags}};
-    int at = cli_read(&v.cli, argc, argv, usage), status;
+    struct verify v = {.url = NULL};
+    const struct flag flags[] = {
+        CLI_COMMON_FLAGS(&v.cli),
+        CLI_HTTP_FLAGS(&v.cli, "text/plain;version=0.0.4"),
+        {"whole", "URL", "fetch the unsharded body from here, e.g. from the upstream itself", flag_store_text,
+         &v.unsharded_url},
+        FLAGS_END,
+    };
+    int at = cli_read(&v.cli, flags, argc, argv, usage), status;
 
     if (at < 0) {
         status = -at;
     } else if (at != argc - 1) {
-        status = flags_refuse("verify takes one URL, behind the flags");
+        status = flags_refuse("verify expects one URL after the flags");
     } else {
         v.url = argv[at];
         v.shown = url_shown(v.url);
-        v.whole = v.cli.values[WHOLE];
         v.observations.count = v.cli.count;
-        status = cli_end(verify(&v));
+        status = output_end(verify(&v));
     }
     observations_deinit(&v.observations);
     verify_result_deinit(&v.result);

@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CMD_VERIFY_H
 #define CMD_VERIFY_H
-/* What was seen in the whole and in the shards of a running sidecar, and what is wrong with that. */
+/* What was observed in the unsharded body and the shards of a running sidecar, and which checks that violates. */
 #include "cli_common.h"
 
 #include "core/key/families.h"
 
 #include <scrapeshard/index.h>
 
-/* In which shards something is. */
+/* The shards that something is in. */
 struct occurrences {
-    uint32_t shards;        /* in how many */
+    uint32_t shards;        /* how many */
     uint32_t first, second; /* the first two of them */
-    uint32_t last, here;    /* the one seen last, plus 1, and how often it is in there */
-    uint32_t most;          /* how often in one of them */
+    uint32_t last, here;    /* the last one, plus 1, and how often it is in there */
+    uint32_t max;           /* how often in a single shard */
 };
 
-/* A series, or metadata: one of HELP, TYPE and UNIT for a name; in protobuf, a family's message. */
+/* A series, or metadata: HELP, TYPE or UNIT of a name; in protobuf the message of a family. */
 struct item {
-    uint32_t before, after; /* how often it is in the whole */
+    uint32_t before, after; /* how often it is in each unsharded body */
     struct occurrences found;
     struct occurrences expected; /* by the configuration */
-    uint32_t family;             /* number of the family that metadata declare for it, in evidence.families */
-    uint32_t key;                /* a series': number of its family by the default key, in evidence.keys */
+    uint32_t family;             /* declared by metadata: its number in observations.families */
+    uint32_t key;                /* of a series: the number of its default key in observations.keys */
     bool is_meta;
-    unsigned char *shards; /* of metadata: a bit for each shard that has it */
-    /* Bits of enum violation_kind, of those that may be none: */
+    unsigned char *shards; /* of metadata: a bit per shard that has it */
+    /* Bits of enum violation_kind, of those that may be churn: */
     uint16_t wrong;     /* in this round */
     uint16_t suspected; /* in all rounds before it */
-    bool comes;         /* it was in one whole of a round and not in the other */
+    bool churns;        /* it was in one unsharded body of a round and not in the other */
     bool flaps;         /* it was wrong in one round and not in another */
 };
 
-/* Which body is read. */
+/* Which body is read: the unsharded one before and after the shards, a shard, or what the configuration expects. */
 enum role { ROLE_BEFORE, ROLE_AFTER, ROLE_SHARD, ROLE_EXPECTED };
 
 struct observations {
     uint32_t count;          /* of shards */
-    bool is_protobuf;        /* the body that was read last */
-    struct name_table names; /* of items: what makes them the same, see identity.h */
+    bool is_protobuf;        /* the last body */
+    struct name_table names; /* identities of the items, see identity.h */
     struct item *items;      /* by number */
     uint32_t capacity;
     struct families families;
@@ -47,41 +47,40 @@ struct observations {
     uint64_t series[4]; /* by role: samples read */
 };
 
-/* Adds what a body says; shard is that of ROLE_SHARD and ROLE_EXPECTED. 0, or an exit status, and why, of SOURCE_REASON
-   bytes, tells the reason. */
+/* Adds a body; shard is for ROLE_SHARD and ROLE_EXPECTED. 0, or an exit status, and why, of SOURCE_REASON bytes, has
+   the reason. */
 int observations_read(struct observations *observations, struct ss_span body, const char *format, enum role role,
                       uint32_t shard, char *why);
 
-/* Forgets where everything was, for another round, but not what was suspected. */
-void evidence_begin_round(struct observations *observations);
+/* Forgets, for another round, where everything was, but not what was suspected. */
+void observations_begin_round(struct observations *observations);
 
-/* Zeroed but for count is empty. */
+/* Ready when zeroed except for count. */
 void observations_deinit(struct observations *observations);
 
-/* The judgement. */
+/* The result. */
 
 enum violation_kind {
-    VIOLATION_SHARD,             /* a shard cannot be had */
-    VIOLATION_LOST,              /* in the whole, in no shard */
-    VIOLATION_DOUBLED,           /* in several shards, and not in all */
-    VIOLATION_REPEATED,          /* more often in a shard than in the whole */
-    VIOLATION_MISPLACED,         /* in another shard than the configuration says */
-    VIOLATION_NOT_REPLICATED,    /* replicated, but not in every shard */
-    VIOLATION_UNDROPPED,         /* dropped, but in a shard */
-    VIOLATION_UNEXPECTED,        /* in a shard, but not in the whole */
-    VIOLATION_FAMILY_SPLIT,      /* of a family that is in another shard */
-    VIOLATION_METADATA_MISSING,  /* metadata that are missing where their samples are */
-    VIOLATION_METADATA_ORPHANED, /* metadata where no sample of theirs is */
-    VIOLATION_UNSHARDED,         /* all that the whole has is in every shard */
-    VIOLATION_UNSTEADY,          /* most series came or went */
+    VIOLATION_SHARD,             /* a shard could not be read */
+    VIOLATION_LOST,              /* in the unsharded body, but in no shard */
+    VIOLATION_DUPLICATED,        /* in several shards, but not in all */
+    VIOLATION_REPEATED,          /* more often in a shard than in the unsharded body */
+    VIOLATION_MISPLACED,         /* in another shard than configured */
+    VIOLATION_NOT_REPLICATED,    /* configured as replicated, but not in every shard */
+    VIOLATION_NOT_DROPPED,       /* configured as dropped, but in a shard */
+    VIOLATION_UNEXPECTED,        /* in a shard, but not in the unsharded body */
+    VIOLATION_FAMILY_SPLIT,      /* in another shard than other series of its family */
+    VIOLATION_METADATA_MISSING,  /* not in a shard that has samples of it */
+    VIOLATION_METADATA_ORPHANED, /* in a shard without samples of it */
+    VIOLATION_NOT_SHARDED,       /* every shard is the unsharded body */
+    VIOLATION_UNSTABLE,          /* most series are churn */
     VIOLATION_KINDS
 };
 
-/* One thing that is wrong. */
 struct violation {
     enum violation_kind kind;
     uint32_t item;         /* number; 0: none */
-    uint32_t shard, other; /* the shards in question; what they mean depends on the mistake */
+    uint32_t shard, other; /* see the messages of verify_report.c */
     char *reason;          /* VIOLATION_SHARD */
 };
 
@@ -89,34 +88,34 @@ enum { VIOLATIONS_SHOWN = 20 };
 
 struct verify_result {
     struct violation violations[VIOLATIONS_SHOWN]; /* the first ones */
-    uint64_t n;                                    /* of them, all */
+    uint64_t n;                                    /* of all violations */
     uint64_t counts[VIOLATION_KINDS];
-    uint64_t series, replicated, dropped; /* series: in both wholes; in every shard; in none */
-    uint64_t churn, comes;                /* that came or went in any round; and those of them that the wholes show */
-    bool is_final;                        /* another round would say nothing else */
-    bool *replicated_families, *dropped_families; /* by number, in evidence.families */
+    uint64_t series, replicated, dropped; /* series: in both unsharded bodies; in every shard; in none */
+    uint64_t churn, visible_churn; /* series that came or went in any round; those that the unsharded bodies show */
+    bool is_final;                 /* another round would not change it */
+    bool *replicated_families, *dropped_families; /* by number in observations.families */
 };
 
-/* Adds a finding, taking the reason over. */
+/* Adds a violation. Takes ownership of its reason. */
 void verify_result_add(struct verify_result *result, struct violation violation);
 
 /*
- * Judges the evidence of a round, counted from 0, which has every shard; expected tells that it has what the
- * configuration says. What flaps may look like some mistakes, but not like the same one again and again: of those, from
- * the second round on, only what was wrong in all rounds is one. 0 or -ENOMEM.
+ * Checks the observations of a round, counted from 0, in which every shard was read; expected: they include what the
+ * configuration expects. Churn can look like some violations, but not like the same one in every round: from the second
+ * round on, those count only if they were found in all rounds. 0 or -ENOMEM.
  */
 int verify_result_check(struct verify_result *result, struct observations *observations, unsigned round, bool expected);
 
-/* Whether so much came and went that it is worth a warning. */
-bool judgement_is_doubtful(const struct verify_result *result);
+/* Whether there is enough churn for a warning. */
+bool verify_result_has_high_churn(const struct verify_result *result);
 
 void verify_result_deinit(struct verify_result *result);
 
-/* All that is told. */
 struct verify {
-    struct cli cli;          /* must be first: its functions take it for all there is */
-    const char *url, *whole; /* the whole's own URL, if it has one */
-    char *shown;             /* the first of them, as it may be told */
+    struct cli cli;
+    const char *url;
+    const char *unsharded_url; /* NULL: url */
+    char *shown;               /* url without secrets */
     const char *format;
     unsigned rounds;
     struct observations observations;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong with what was seen. */
+/* The checks. */
 #include "verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* What is known of a family, or of a default key, while its items are gone through. */
+/* Of a family, or of a default key, while its items are checked. */
 struct group {
-    bool has_series, has_replicated, is_torn;
-    bool is_vague;         /* of some of its series it is not known in which shards they are */
-    uint32_t shard;        /* of its first series that is in one shard, plus 1; 0: there was none */
-    unsigned char *shards; /* a bit for each shard that has a series of its own of it; a family's alone */
+    bool has_series, has_replicated, is_split;
+    bool shards_unknown;   /* not all shards of its series are known */
+    uint32_t shard;        /* of its first series in a single shard, plus 1; 0: none */
+    unsigned char *shards; /* of a family: a bit per shard that has some of its series, replicated ones not counted */
 };
 
 struct checker {
-    struct verify_result *out;
-    struct observations *evidence;
+    struct verify_result *result;
+    struct observations *observations;
     bool expected;
     unsigned round;
     struct group *families, *keys; /* by number */
@@ -24,14 +24,14 @@ struct checker {
 };
 
 void
-verify_result_add(struct verify_result *j, struct violation violation)
+verify_result_add(struct verify_result *result, struct violation violation)
 {
-    if (j->n < VIOLATIONS_SHOWN)
-        j->violations[j->n] = violation;
+    if (result->n < VIOLATIONS_SHOWN)
+        result->violations[result->n] = violation;
     else
         free(violation.reason);
-    j->n++;
-    j->counts[violation.kind]++;
+    result->n++;
+    result->counts[violation.kind]++;
 }
 
 static bool
@@ -46,147 +46,145 @@ set_bit(unsigned char *bits, uint32_t i)
     bits[i / 8] |= (unsigned char)(1 << i % 8);
 }
 
-/* Whether it may look so while something comes or goes. What is in the wrong place is wrong whenever it is seen there.
- */
+/* Whether churn can look like this. What is in a wrong shard is wrong whenever it is there. */
 static bool
-may_pass(enum violation_kind kind)
+may_be_churn(enum violation_kind kind)
 {
     return kind == VIOLATION_LOST || kind == VIOLATION_UNEXPECTED || kind == VIOLATION_NOT_REPLICATED ||
            kind == VIOLATION_METADATA_MISSING || kind == VIOLATION_METADATA_ORPHANED;
 }
 
 static void
-find(struct checker *g, enum violation_kind kind, uint32_t item, uint32_t shard, uint32_t other)
+report(struct checker *c, enum violation_kind kind, uint32_t item, uint32_t shard, uint32_t other)
 {
-    struct item *i = &g->evidence->items[item];
-    if (may_pass(kind)) {
+    struct item *i = &c->observations->items[item];
+    if (may_be_churn(kind)) {
         uint16_t bit = (uint16_t)(1 << kind);
         i->wrong |= bit;
-        if (g->round && !(i->suspected & bit))
+        if (c->round && !(i->suspected & bit))
             return;
     }
-    verify_result_add(g->out, (struct violation){kind, item, shard, other, NULL});
+    verify_result_add(c->result, (struct violation){kind, item, shard, other, NULL});
 }
 
-/* Whether it is in every shard, and is to be. */
+/* Whether it is in every shard, and may be. */
 static bool
-is_replicated(const struct checker *g, const struct item *i)
+is_replicated(const struct checker *c, const struct item *i)
 {
-    uint32_t count = g->evidence->count;
-    return count > 1 && i->found.shards == count && (!g->expected || !i->before || i->expected.shards == count);
+    uint32_t count = c->observations->count;
+    return count > 1 && i->found.shards == count && (!c->expected || !i->before || i->expected.shards == count);
 }
 
-/* What the configuration says of an item that the first whole has. */
+/* Compares an item of the first unsharded body with what the configuration expects. */
 static void
-check_expected(struct checker *g, uint32_t number, const struct item *i)
+check_expected(struct checker *c, uint32_t number, const struct item *i)
 {
-    uint32_t ought = i->expected.shards, is = i->found.shards;
-    if (!ought && is)
-        find(g, VIOLATION_UNDROPPED, number, i->found.first, 0);
-    else if (ought > 1 && ought == g->evidence->count && is && is < ought)
-        find(g, VIOLATION_NOT_REPLICATED, number, is, 0);
-    else if (ought == 1 && is == 1 && i->found.first != i->expected.first)
-        find(g, VIOLATION_MISPLACED, number, i->found.first, i->expected.first);
+    uint32_t expected = i->expected.shards, found = i->found.shards;
+    if (!expected && found)
+        report(c, VIOLATION_NOT_DROPPED, number, i->found.first, 0);
+    else if (expected > 1 && expected == c->observations->count && found && found < expected)
+        report(c, VIOLATION_NOT_REPLICATED, number, found, 0);
+    else if (expected == 1 && found == 1 && i->found.first != i->expected.first)
+        report(c, VIOLATION_MISPLACED, number, i->found.first, i->expected.first);
 }
 
-/* Whether an item that is in no shard is missed: both wholes have it, and no rule drops it. */
+/* Whether an item should be in a shard, and is in none: both unsharded bodies have it, and no rule drops it. */
 static bool
-is_lost(const struct checker *g, const struct item *i)
+is_lost(const struct checker *c, const struct item *i)
 {
-    return i->before && i->after && !i->found.shards && !(g->expected && !i->expected.shards);
+    return i->before && i->after && !i->found.shards && !(c->expected && !i->expected.shards);
 }
 
 static void
-check_times(struct checker *g, uint32_t number, const struct item *i)
+check_times(struct checker *c, uint32_t number, const struct item *i)
 {
     uint32_t times = i->before > i->after ? i->before : i->after;
-    if (times && i->found.most > times)
-        find(g, VIOLATION_REPEATED, number, i->found.first, 0);
+    if (times && i->found.max > times)
+        report(c, VIOLATION_REPEATED, number, i->found.first, 0);
 }
 
 static void
-check_series(struct checker *g, uint32_t number, const struct item *i)
+check_series(struct checker *c, uint32_t number, const struct item *i)
 {
-    bool replicated = is_replicated(g, i), whole = i->before && i->after;
-    bool unshared = g->expected && i->expected.shards > 1;
+    bool replicated = is_replicated(c, i), stable = i->before && i->after;
+    bool replicated_by_config = c->expected && i->expected.shards > 1;
 
-    g->out->series += whole;
-    g->out->replicated += replicated;
-    if (g->expected && i->before && !i->expected.shards) {
-        g->out->dropped++;
-        g->out->dropped_families[i->family] = true;
+    c->result->series += stable;
+    c->result->replicated += replicated;
+    if (c->expected && i->before && !i->expected.shards) {
+        c->result->dropped++;
+        c->result->dropped_families[i->family] = true;
     }
     if (replicated)
-        g->out->replicated_families[i->family] = true;
-    if (is_lost(g, i))
-        find(g, VIOLATION_LOST, number, 0, 0);
-    if (i->found.shards > 1 && !replicated && !unshared)
-        find(g, VIOLATION_DOUBLED, number, i->found.first, i->found.second);
+        c->result->replicated_families[i->family] = true;
+    if (is_lost(c, i))
+        report(c, VIOLATION_LOST, number, 0, 0);
+    if (i->found.shards > 1 && !replicated && !replicated_by_config)
+        report(c, VIOLATION_DUPLICATED, number, i->found.first, i->found.second);
     if (i->found.shards && !i->before && !i->after)
-        find(g, VIOLATION_UNEXPECTED, number, i->found.first, 0);
-    if (g->expected && i->before)
-        check_expected(g, number, i);
-    check_times(g, number, i);
+        report(c, VIOLATION_UNEXPECTED, number, i->found.first, 0);
+    if (c->expected && i->before)
+        check_expected(c, number, i);
+    check_times(c, number, i);
 }
 
 /* Families. */
 
-/* Notes where a series is; and, if nothing says where it ought to be, whether that tears its family. */
+/* Notes the shard of a series and, without a configuration, whether its family is split. */
 static void
-group_series(struct checker *g, uint32_t number, const struct item *i)
+group_series(struct checker *c, uint32_t number, const struct item *i)
 {
-    struct group *family = &g->families[i->family], *key = &g->keys[i->key];
+    struct group *family = &c->families[i->family], *key = &c->keys[i->key];
     uint32_t shard = i->found.first;
 
     if (!i->found.shards)
         return;
     family->has_series = true;
-    if (is_replicated(g, i)) {
+    if (is_replicated(c, i)) {
         family->has_replicated = true;
         return;
     }
     if (!family->shards)
-        family->shards = g->rows + i->family * g->row;
+        family->shards = c->rows + i->family * c->row;
     set_bit(family->shards, shard);
     if (i->found.shards > 1)
         set_bit(family->shards, i->found.second);
-    family->is_vague |= i->found.shards > 2;
-    if (i->found.shards > 1 || g->expected)
+    family->shards_unknown |= i->found.shards > 2;
+    if (i->found.shards > 1 || c->expected)
         return;
     if (!key->shard)
         key->shard = shard + 1;
-    if (key->shard == shard + 1 || key->is_torn)
+    if (key->shard == shard + 1 || key->is_split)
         return;
-    key->is_torn = true;
-    find(g, VIOLATION_FAMILY_SPLIT, number, shard, key->shard - 1);
+    key->is_split = true;
+    report(c, VIOLATION_FAMILY_SPLIT, number, shard, key->shard - 1);
 }
 
-/* Metadata are where samples of their family are, and nowhere else; those without samples are in one shard, or in
-   all. */
+/* Metadata must be where samples of their family are, and nowhere else; without samples, in one shard or in all. */
 static void
-check_metadata(struct checker *g, uint32_t number, const struct item *i)
+check_metadata(struct checker *c, uint32_t number, const struct item *i)
 {
-    const struct group *family = &g->families[i->family];
-    uint32_t count = g->evidence->count;
+    const struct group *family = &c->families[i->family];
+    uint32_t count = c->observations->count;
 
     if (!i->before || !i->after)
         return;
-    if (is_lost(g, i) && !family->has_series)
-        find(g, VIOLATION_LOST, number, 0, 0);
-    if (!g->evidence->is_protobuf) /* where a family may come as several messages */
-        check_times(g, number, i);
+    if (is_lost(c, i) && !family->has_series)
+        report(c, VIOLATION_LOST, number, 0, 0);
+    if (!c->observations->is_protobuf) /* a family may be several messages */
+        check_times(c, number, i);
     if (!family->has_series && i->found.shards > 1 && i->found.shards < count)
-        find(g, VIOLATION_DOUBLED, number, i->found.first, i->found.second);
+        report(c, VIOLATION_DUPLICATED, number, i->found.first, i->found.second);
     for (uint32_t s = 0; s < count && family->has_series; s++) {
-        bool own = family->shards && has_bit(family->shards, s), is = has_bit(i->shards, s);
-        /* Where only some of a family are replicated, its metadata may stay with the others. */
+        bool own = family->shards && has_bit(family->shards, s), present = has_bit(i->shards, s);
+        /* If only some series of a family are replicated, its metadata may stay with the others. */
         bool needed = family->shards ? own : family->has_replicated;
-        if (needed && !is) {
-            find(g, VIOLATION_METADATA_MISSING, number, s, 0);
+        if (needed && !present) {
+            report(c, VIOLATION_METADATA_MISSING, number, s, 0);
             return;
         }
-        if (is && !own && !family->has_replicated && !family->is_vague) {
-            find(g, VIOLATION_METADATA_ORPHANED, number, s, 0);
+        if (present && !own && !family->has_replicated && !family->shards_unknown) {
+            report(c, VIOLATION_METADATA_ORPHANED, number, s, 0);
             return;
         }
     }
@@ -194,88 +192,89 @@ check_metadata(struct checker *g, uint32_t number, const struct item *i)
 
 /* Rounds. */
 
-/* Notes what this round says of what comes and goes. How many items are still suspected. */
+/* Updates churn and suspicions after a round. Returns how many items are still suspected. */
 static uint64_t
-end_round(struct checker *g)
+end_round(struct checker *c)
 {
-    struct observations *e = g->evidence;
+    struct observations *o = c->observations;
     uint64_t suspects = 0, steady = 0;
-    for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
-        uint16_t left = g->round ? i->suspected & i->wrong : i->wrong;
-        i->comes |= !i->before != !i->after || (g->round && !i->before && !i->after && !i->found.shards);
-        i->flaps |= g->round && (i->suspected | i->wrong) != left;
+    for (struct item *i = o->items + 1; i <= o->items + o->names.n; i++) {
+        uint16_t left = c->round ? i->suspected & i->wrong : i->wrong;
+        i->churns |= !i->before != !i->after || (c->round && !i->before && !i->after && !i->found.shards);
+        i->flaps |= c->round && (i->suspected | i->wrong) != left;
         i->suspected = left;
         suspects += left != 0;
         if (i->is_meta)
             continue;
-        g->out->comes += i->comes;
-        g->out->churn += i->comes || i->flaps;
-        steady += i->before && !i->comes && !i->flaps;
+        c->result->visible_churn += i->churns;
+        c->result->churn += i->churns || i->flaps;
+        steady += i->before && !i->churns && !i->flaps;
     }
-    if (!g->out->n && g->out->churn > steady)
-        find(g, VIOLATION_UNSTEADY, 0, 0, 0);
+    if (!c->result->n && c->result->churn > steady)
+        report(c, VIOLATION_UNSTABLE, 0, 0, 0);
     return suspects;
 }
 
 bool
-judgement_is_doubtful(const struct verify_result *j)
+verify_result_has_high_churn(const struct verify_result *result)
 {
-    uint64_t all = j->series + j->churn, hidden = j->churn - j->comes;
-    return j->churn * 10 > all || (hidden > j->comes && hidden * 20 > all);
+    uint64_t all = result->series + result->churn, hidden = result->churn - result->visible_churn;
+    return result->churn * 10 > all || (hidden > result->visible_churn && hidden * 20 > all);
 }
 
 static bool
-is_certain(const struct verify_result *j)
+is_certain(const struct verify_result *result)
 {
     for (enum violation_kind m = 0; m < VIOLATION_KINDS; m++)
-        if (j->counts[m] && !may_pass(m))
+        if (result->counts[m] && !may_be_churn(m))
             return true;
     return false;
 }
 
 static int
-prepare(struct checker *g)
+prepare(struct checker *c)
 {
-    const struct observations *e = g->evidence;
-    g->row = (e->count + 7) / 8;
-    g->families = calloc(e->families.names.n + 1, sizeof(*g->families));
-    g->keys = calloc(e->keys.n + 1, sizeof(*g->keys));
-    g->rows = calloc(e->families.names.n + 1, g->row);
-    g->out->replicated_families = calloc(e->families.names.n + 1, sizeof(bool));
-    g->out->dropped_families = calloc(e->families.names.n + 1, sizeof(bool));
-    return g->families && g->keys && g->rows && g->out->replicated_families && g->out->dropped_families ? 0 : -ENOMEM;
+    const struct observations *o = c->observations;
+    c->row = (o->count + 7) / 8;
+    c->families = calloc(o->families.names.n + 1, sizeof(*c->families));
+    c->keys = calloc(o->keys.n + 1, sizeof(*c->keys));
+    c->rows = calloc(o->families.names.n + 1, c->row);
+    c->result->replicated_families = calloc(o->families.names.n + 1, sizeof(bool));
+    c->result->dropped_families = calloc(o->families.names.n + 1, sizeof(bool));
+    return c->families && c->keys && c->rows && c->result->replicated_families && c->result->dropped_families ? 0
+                                                                                                              : -ENOMEM;
 }
 
 int
-verify_result_check(struct verify_result *j, struct observations *e, unsigned round, bool expected)
+verify_result_check(struct verify_result *result, struct observations *o, unsigned round, bool expected)
 {
-    struct checker g = {.out = j, .evidence = e, .expected = expected, .round = round};
-    int r = prepare(&g);
+    struct checker c = {.result = result, .observations = o, .expected = expected, .round = round};
+    int r = prepare(&c);
 
-    for (uint32_t i = 1; i <= e->names.n && !r; i++) {
-        if (e->items[i].is_meta)
+    for (uint32_t i = 1; i <= o->names.n && !r; i++) {
+        if (o->items[i].is_meta)
             continue;
-        check_series(&g, i, &e->items[i]);
-        group_series(&g, i, &e->items[i]);
+        check_series(&c, i, &o->items[i]);
+        group_series(&c, i, &o->items[i]);
     }
-    if (j->series && j->replicated >= j->series && !expected)
-        find(&g, VIOLATION_UNSHARDED, 0, 0, 0);
-    for (uint32_t i = 1; i <= e->names.n && !r; i++)
-        if (e->items[i].is_meta)
-            check_metadata(&g, i, &e->items[i]);
-    j->is_final = r || !e->names.n || !end_round(&g) || is_certain(j);
-    free(g.families);
-    free(g.keys);
-    free(g.rows);
+    if (result->series && result->replicated >= result->series && !expected)
+        report(&c, VIOLATION_NOT_SHARDED, 0, 0, 0);
+    for (uint32_t i = 1; i <= o->names.n && !r; i++)
+        if (o->items[i].is_meta)
+            check_metadata(&c, i, &o->items[i]);
+    result->is_final = r || !o->names.n || !end_round(&c) || is_certain(result);
+    free(c.families);
+    free(c.keys);
+    free(c.rows);
     return r;
 }
 
 void
-verify_result_deinit(struct verify_result *j)
+verify_result_deinit(struct verify_result *result)
 {
     for (size_t i = 0; i < VIOLATIONS_SHOWN; i++)
-        free(j->violations[i].reason);
-    free(j->replicated_families);
-    free(j->dropped_families);
-    *j = (struct verify_result){.n = 0};
+        free(result->violations[i].reason);
+    free(result->replicated_families);
+    free(result->dropped_families);
+    *result = (struct verify_result){.n = 0};
 }

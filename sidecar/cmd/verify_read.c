@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A body, read into series and metadata. */
+/* Parses a body into series and metadata. */
 #include "cmd.h"
 #include "identity.h"
 #include "source.h"
@@ -14,55 +14,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A body in hand. */
 struct reader {
-    struct observations *evidence;
+    struct observations *observations;
     enum role role;
     uint32_t shard;
     bool openmetrics;
     struct identity identity;
-    const char *wrong; /* why it cannot be read, or NULL */
+    const char *error; /* or NULL */
 };
 
 /* Items. */
 
 static void
-place_add(struct occurrences *p, uint32_t shard)
+occurrences_add(struct occurrences *o, uint32_t shard)
 {
-    if (p->last != shard + 1) {
-        p->last = shard + 1;
-        p->here = 0;
-        if (!p->shards++)
-            p->first = shard;
-        else if (p->shards == 2)
-            p->second = shard;
+    if (o->last != shard + 1) {
+        o->last = shard + 1;
+        o->here = 0;
+        if (!o->shards++)
+            o->first = shard;
+        else if (o->shards == 2)
+            o->second = shard;
     }
-    if (++p->here > p->most)
-        p->most = p->here;
+    if (++o->here > o->max)
+        o->max = o->here;
 }
 
-/* The item of what the identity is; a new one is empty. NULL: there is no memory. */
+/* Finds the item of an identity, or adds an empty one. NULL: out of memory. */
 static struct item *
-item_of(struct observations *e, const struct identity *identity, bool *newp)
+item_of(struct observations *o, const struct identity *identity, bool *newp)
 {
-    uint32_t number, before = e->names.n;
-    if (name_table_add(&e->names, (struct ss_span){identity->bytes.ptr, identity->bytes.len}, &number))
+    uint32_t number, before = o->names.n;
+    if (name_table_add(&o->names, (struct ss_span){identity->bytes.ptr, identity->bytes.len}, &number))
         return NULL;
-    if (number >= e->capacity) {
-        struct item *items = realloc(e->items, e->names.capacity * sizeof(*items));
+    if (number >= o->capacity) {
+        struct item *items = realloc(o->items, o->names.capacity * sizeof(*items));
         if (!items)
             return NULL;
-        memset(items + e->capacity, 0, (e->names.capacity - e->capacity) * sizeof(*items));
-        e->items = items;
-        e->capacity = e->names.capacity;
+        memset(items + o->capacity, 0, (o->names.capacity - o->capacity) * sizeof(*items));
+        o->items = items;
+        o->capacity = o->names.capacity;
     }
-    *newp = e->names.n != before;
-    return &e->items[number];
+    *newp = o->names.n != before;
+    return &o->items[number];
 }
 
-/* Notes that it was seen. */
 static void
-see(const struct reader *r, struct item *item)
+count(const struct reader *r, struct item *item)
 {
     switch (r->role) {
     case ROLE_BEFORE:
@@ -72,52 +70,52 @@ see(const struct reader *r, struct item *item)
         item->after++;
         break;
     case ROLE_SHARD:
-        place_add(&item->found, r->shard);
+        occurrences_add(&item->found, r->shard);
         break;
     case ROLE_EXPECTED:
-        place_add(&item->expected, r->shard);
+        occurrences_add(&item->expected, r->shard);
         break;
     }
 }
 
-/* Takes the series that the identity has become, of a name. */
+/* Adds the series of the identity; name is its name. */
 static int
 take_series(struct reader *r, struct ss_span name)
 {
-    struct observations *e = r->evidence;
+    struct observations *o = r->observations;
     bool new;
-    struct item *item = item_of(e, &r->identity, &new);
+    struct item *item = item_of(o, &r->identity, &new);
     if (!item)
         return -ENOMEM;
-    see(r, item);
-    e->series[r->role]++;
+    count(r, item);
+    o->series[r->role]++;
     if (!new)
         return 0;
-    int error = name_table_add(&e->keys, ss_key_family(name), &item->key);
-    struct ss_span declared = e->is_protobuf ? name : families_declared(&e->families, name, r->openmetrics);
-    return error ? error : families_add(&e->families, declared, &item->family);
+    int error = name_table_add(&o->keys, ss_key_family(name), &item->key);
+    struct ss_span declared = o->is_protobuf ? name : families_declared(&o->families, name, r->openmetrics);
+    return error ? error : families_add(&o->families, declared, &item->family);
 }
 
-/* Takes metadata of a kind for a name; type is that of TYPE, or empty. */
+/* Adds metadata of a kind for a name; type is the value of TYPE, or empty. */
 static int
 take_meta(struct reader *r, char kind, struct ss_span name, struct ss_span type)
 {
-    struct observations *e = r->evidence;
+    struct observations *o = r->observations;
     bool new;
     int error = identity_of_meta(&r->identity, kind, name);
-    struct item *item = error ? NULL : item_of(e, &r->identity, &new);
+    struct item *item = error ? NULL : item_of(o, &r->identity, &new);
     if (!item)
         return -ENOMEM;
-    see(r, item);
+    count(r, item);
     if (new) {
         item->is_meta = true;
-        item->shards = arena_take(&e->arena, (e->count + 7) / 8);
-        if (!item->shards || families_add(&e->families, name, &item->family))
+        item->shards = arena_alloc(&o->arena, (o->count + 7) / 8);
+        if (!item->shards || families_add(&o->families, name, &item->family))
             return -ENOMEM;
-        memset(item->shards, 0, (e->count + 7) / 8);
+        memset(item->shards, 0, (o->count + 7) / 8);
     }
     if (type.len)
-        e->families.items[item->family].types |= families_type(type);
+        o->families.items[item->family].types |= families_type(type);
     if (r->role == ROLE_SHARD)
         item->shards[r->shard / 8] |= (unsigned char)(1 << r->shard % 8);
     return 0;
@@ -129,18 +127,18 @@ static int
 read_sample(struct reader *r, struct ss_span line)
 {
     struct sample sample;
-    r->wrong = sample_read(line, r->openmetrics, &sample);
-    if (r->wrong)
+    r->error = sample_read(line, r->openmetrics, &sample);
+    if (r->error)
         return EINVAL;
-    struct ss_span name = identity_unescape_part(&r->identity, &sample.name);
+    struct ss_span name = identity_unescape(&r->identity, &sample.name);
     if (sample.labels) {
-        struct labels labels = labels_of_text(line.ptr + sample.labels, line.ptr + line.len);
+        struct labels labels = labels_in_text(line.ptr + sample.labels, line.ptr + line.len);
         struct label label;
         while (labels_next(&labels, &label))
             if (identity_add(&r->identity, &label))
                 return -ENOMEM;
         if (labels.broken) {
-            r->wrong = "its labels cannot be read";
+            r->error = "invalid labels";
             return EINVAL;
         }
     }
@@ -152,14 +150,14 @@ static int
 read_comment(struct reader *r, struct ss_span line)
 {
     struct comment comment;
-    r->wrong = comment_read(line, r->openmetrics, &comment);
-    if (r->wrong)
+    r->error = comment_read(line, r->openmetrics, &comment);
+    if (r->error)
         return EINVAL;
     if (comment.kind != COMMENT_META)
         return 0;
-    /* Behind # and blanks stands HELP, TYPE or UNIT. */
+    /* HELP, TYPE or UNIT follows # and blanks. */
     const char *keyword = line.ptr + strspn(line.ptr, " \t#");
-    return take_meta(r, *keyword, identity_unescape_part(&r->identity, &comment.name), comment.type);
+    return take_meta(r, *keyword, identity_unescape(&r->identity, &comment.name), comment.type);
 }
 
 static int
@@ -175,7 +173,7 @@ read_line(struct reader *r, struct ss_span line)
     return line.ptr[blanks] == '#' ? read_comment(r, line) : read_sample(r, line);
 }
 
-/* Reads lines; *linep is the one that failed. */
+/* *linep: the line that failed. */
 static int
 read_text(struct reader *r, struct ss_span left, uint64_t *linep)
 {
@@ -205,7 +203,7 @@ read_metric(struct reader *r, struct ss_span name, struct ss_span metric)
     while (!error && label_pairs_next(&pairs, &label))
         error = identity_add(&r->identity, &label);
     if (!error && pairs.fields.broken) {
-        r->wrong = "the labels of a metric cannot be read";
+        r->error = "invalid labels of a metric";
         return EINVAL;
     }
     if (!error)
@@ -241,7 +239,7 @@ read_protobuf(struct reader *r, struct ss_span body, uint64_t *messagep)
         uint64_t size = wire_varint(&wire);
         ++*messagep;
         if (wire.broken || size > (size_t)(wire.end - wire.p))
-            break; /* the index would not have taken it */
+            break; /* cannot be: the index has accepted the body */
         error = read_family(r, (struct ss_span){wire.p, (size_t)size});
         wire.p += size;
     }
@@ -249,16 +247,16 @@ read_protobuf(struct reader *r, struct ss_span body, uint64_t *messagep)
 }
 
 int
-observations_read(struct observations *e, struct ss_span body, const char *format, enum role role, uint32_t shard,
+observations_read(struct observations *o, struct ss_span body, const char *format, enum role role, uint32_t shard,
                   char *why)
 {
-    struct reader r = {.evidence = e, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
+    struct reader r = {.observations = o, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
     uint64_t at;
 
-    e->is_protobuf = !strcmp(format, "protobuf");
-    int error = e->is_protobuf ? read_protobuf(&r, body, &at) : read_text(&r, body, &at);
+    o->is_protobuf = !strcmp(format, "protobuf");
+    int error = o->is_protobuf ? read_protobuf(&r, body, &at) : read_text(&r, body, &at);
     if (error > 0)
-        snprintf(why, SOURCE_REASON, "%s %" PRIu64 ": %s", e->is_protobuf ? "family" : "line", at, r.wrong);
+        snprintf(why, SOURCE_REASON, "%s %" PRIu64 ": %s", o->is_protobuf ? "family" : "line", at, r.error);
     else if (error)
         snprintf(why, SOURCE_REASON, "%s", strerror(-error));
     identity_deinit(&r.identity);
@@ -266,24 +264,24 @@ observations_read(struct observations *e, struct ss_span body, const char *forma
 }
 
 void
-evidence_begin_round(struct observations *e)
+observations_begin_round(struct observations *o)
 {
-    memset(e->series, 0, sizeof(e->series));
-    for (struct item *i = e->items + 1; i <= e->items + e->names.n; i++) {
+    memset(o->series, 0, sizeof(o->series));
+    for (struct item *i = o->items + 1; i <= o->items + o->names.n; i++) {
         i->before = i->after = 0;
         i->found = i->expected = (struct occurrences){.shards = 0};
         i->wrong = 0;
         if (i->is_meta)
-            memset(i->shards, 0, (e->count + 7) / 8);
+            memset(i->shards, 0, (o->count + 7) / 8);
     }
 }
 
 void
-observations_deinit(struct observations *e)
+observations_deinit(struct observations *o)
 {
-    name_table_deinit(&e->names);
-    name_table_deinit(&e->keys);
-    families_deinit(&e->families);
-    arena_deinit(&e->arena);
-    free(e->items);
+    name_table_deinit(&o->names);
+    name_table_deinit(&o->keys);
+    families_deinit(&o->families);
+    arena_deinit(&o->arena);
+    free(o->items);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The judgement, for a person and for a machine. */
+/* The report of verify, and its JSON. */
 #include "verify.h"
 
+#include "escape.h"
 #include "identity.h"
 #include "terminal.h"
 
@@ -9,29 +10,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Names of families that a person is told. */
-enum { FAMILIES = 10 };
+/* Families that the report names. */
+enum { FAMILIES_SHOWN = 10 };
 
 static const struct {
-    const char *word, *sentence; /* the shards stand for %1$u and %2$u */
-} mistakes[VIOLATION_KINDS] = {
-    [VIOLATION_SHARD] = {"failed", "shard %1$u cannot be had"},
-    [VIOLATION_LOST] = {"lost", "it is in the whole, and in no shard"},
-    [VIOLATION_DOUBLED] = {"doubled", "it is in shard %1$u and in shard %2$u"},
-    [VIOLATION_REPEATED] = {"repeated", "it is more often in shard %1$u than in the whole"},
-    [VIOLATION_MISPLACED] = {"misplaced", "it is in shard %1$u; by the configuration, shard %2$u is right"},
-    [VIOLATION_NOT_REPLICATED] = {"not_replicated",
-                                  "it is in %1$u shards; by the configuration, it is to be in every one"},
-    [VIOLATION_UNDROPPED] = {"undropped", "it is in shard %1$u; by the configuration, it is to be in none"},
-    [VIOLATION_UNEXPECTED] = {"unexpected", "it is in shard %1$u, and not in the whole"},
-    [VIOLATION_FAMILY_SPLIT] = {"family_split", "it is in shard %1$u, others of its family in shard %2$u"},
-    [VIOLATION_METADATA_MISSING] = {"metadata_missing", "shard %1$u has samples of it, and not this"},
-    [VIOLATION_METADATA_ORPHANED] = {"metadata_orphaned", "shard %1$u has this, and no sample of it"},
-    [VIOLATION_UNSHARDED] = {"unsharded", "every shard has all of the whole: who answers knows of no shards"},
-    [VIOLATION_UNSTEADY] = {"unsteady", "most of the series came or went meanwhile, so that nothing is proved"},
+    const char *kind, *message; /* with shard and other */
+} violations[VIOLATION_KINDS] = {
+    [VIOLATION_SHARD] = {"shard_failed", "shard %1$u could not be read"},
+    [VIOLATION_LOST] = {"lost", "in the unsharded body, but in no shard"},
+    [VIOLATION_DUPLICATED] = {"duplicated", "in shard %1$u and in shard %2$u"},
+    [VIOLATION_REPEATED] = {"repeated", "more often in shard %1$u than in the unsharded body"},
+    [VIOLATION_MISPLACED] = {"misplaced", "in shard %1$u; the configuration expects shard %2$u"},
+    [VIOLATION_NOT_REPLICATED] = {"not_replicated", "in %1$u shards; the configuration expects it in every shard"},
+    [VIOLATION_NOT_DROPPED] = {"not_dropped", "in shard %1$u; the configuration drops it"},
+    [VIOLATION_UNEXPECTED] = {"unexpected", "in shard %1$u, but not in the unsharded body"},
+    [VIOLATION_FAMILY_SPLIT] = {"family_split", "in shard %1$u, other series of its family in shard %2$u"},
+    [VIOLATION_METADATA_MISSING] = {"metadata_missing", "shard %1$u has samples, but not this metadata"},
+    [VIOLATION_METADATA_ORPHANED] = {"metadata_orphaned", "shard %1$u has this metadata without samples"},
+    [VIOLATION_NOT_SHARDED] = {"not_sharded",
+                               "every shard is the unsharded body: the server ignores the shard parameters"},
+    [VIOLATION_UNSTABLE] = {"unstable", "most series came or went between requests, so nothing is proved"},
 };
 
-/* An item as text; its bytes are to be freed. */
+/* An item as text; *bytesp is to be freed. */
 static struct ss_span
 text_of(const struct verify *v, uint32_t item, char **bytesp)
 {
@@ -45,39 +46,41 @@ text_of(const struct verify *v, uint32_t item, char **bytesp)
     return (struct ss_span){*bytesp ? *bytesp : "", len};
 }
 
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* they stand in the table above */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the table above has them */
 
 static void
-print_sentence(FILE *out, const struct violation *f)
+print_message(FILE *out, const struct violation *violation)
 {
-    fprintf(out, mistakes[f->kind].sentence, f->shard, f->other);
+    fprintf(out, violations[violation->kind].message, violation->shard, violation->other);
 }
 
-/* For a person. */
+/* The report. */
 
 static void
-print_violation(const struct verify *v, const struct terminal *t, const struct violation *f)
+print_violation(const struct verify *v, const struct terminal *t, const struct violation *violation)
 {
-    printf("  %s%-10s%s", terminal_colour(t, COLOUR_BAD), mistakes[f->kind].word, terminal_colour(t, COLOUR_NONE));
-    if (f->item) {
+    printf("  %s%-17s%s ", terminal_colour(t, COLOUR_BAD), violations[violation->kind].kind,
+           terminal_colour(t, COLOUR_NONE));
+    if (violation->item) {
         char *bytes;
-        log_escape_text(stdout, text_of(v, f->item, &bytes));
+        print_escaped_controls(stdout, text_of(v, violation->item, &bytes));
         free(bytes);
         printf(": ");
     }
-    print_sentence(stdout, f);
-    if (f->reason) {
+    print_message(stdout, violation);
+    if (violation->reason) {
         printf(": ");
-        log_escape_text(stdout, (struct ss_span){f->reason, strlen(f->reason)});
+        print_escaped_controls(stdout, (struct ss_span){violation->reason, strlen(violation->reason)});
     }
     putchar('\n');
 }
 
-/* Whether there is a mistake that a rule may explain. */
+/* Whether rules or another key could explain a violation. */
 static bool
-may_be_a_rule(const struct verify_result *j)
+may_be_configured(const struct verify_result *result)
 {
-    return j->counts[VIOLATION_LOST] || j->counts[VIOLATION_FAMILY_SPLIT] || j->counts[VIOLATION_DOUBLED];
+    return result->counts[VIOLATION_LOST] || result->counts[VIOLATION_FAMILY_SPLIT] ||
+           result->counts[VIOLATION_DUPLICATED];
 }
 
 static void
@@ -89,96 +92,96 @@ print_families(const struct verify *v, const char *what, uint64_t series, const 
         return;
     printf("%s: %" PRIu64 " series of", what, series);
     for (uint32_t i = 1; i <= f->names.n; i++) {
-        if (!wanted[i] || n++ >= FAMILIES)
+        if (!wanted[i] || n++ >= FAMILIES_SHOWN)
             continue;
         fputs(n == 1 ? " " : ", ", stdout);
-        text_print(stdout, f->names.items[i].name);
+        print_escaped(stdout, f->names.items[i].name);
     }
-    if (n > FAMILIES)
-        printf(", and %u more", n - FAMILIES);
+    if (n > FAMILIES_SHOWN)
+        printf(", and %u more", n - FAMILIES_SHOWN);
     putchar('\n');
 }
 
-static const char doubt[] =
-    "much of the service comes and goes between two scrapes. One that answers each client by what that client asked\n"
-    "before takes all servers for one, the sidecar: max_age, or a URL parameter of its own for each server, cures "
-    "that\n"
+static const char churn_warning[] =
+    "many series come and go between two scrapes. An upstream that answers each client by what that client has seen\n"
+    "before takes all servers for one client, the sidecar. Use max_age, or a URL parameter for each server\n"
     "(README, \"Services that answer each client differently\").\n";
 
 static void
-print_doubt(const struct verify_result *j, const struct terminal *t)
+print_churn_warning(const struct verify_result *result, const struct terminal *t)
 {
-    if (judgement_is_doubtful(j))
-        printf("%sWarning:%s %s", terminal_colour(t, COLOUR_BAD), terminal_colour(t, COLOUR_NONE), doubt);
+    if (verify_result_has_high_churn(result))
+        printf("%sWarning:%s %s", terminal_colour(t, COLOUR_BAD), terminal_colour(t, COLOUR_NONE), churn_warning);
 }
 
 void
 verify_print(const struct verify *v)
 {
-    const struct verify_result *j = &v->result;
-    const struct observations *e = &v->observations;
+    const struct verify_result *result = &v->result;
+    const struct observations *o = &v->observations;
     struct terminal t = terminal_of(stdout);
 
     printf("%s%s: %u shards, %s%s\n", terminal_colour(&t, COLOUR_BOLD), v->shown ? v->shown : "", v->cli.count,
            v->format, terminal_colour(&t, COLOUR_NONE));
-    printf("the whole: %" PRIu64 " samples before, %" PRIu64 " after; the shards: %" PRIu64 "\n",
-           e->series[ROLE_BEFORE], e->series[ROLE_AFTER], e->series[ROLE_SHARD]);
+    printf("samples: %" PRIu64 " in the unsharded body, %" PRIu64 " when fetched again, %" PRIu64 " in the shards\n",
+           o->series[ROLE_BEFORE], o->series[ROLE_AFTER], o->series[ROLE_SHARD]);
     if (v->rounds > 1)
-        printf("asked again, for what looked wrong may only come and go: %u rounds\n", v->rounds);
-    if (j->churn)
-        printf("came or went meanwhile: %" PRIu64 " series\n", j->churn);
-    print_families(v, "in every shard", j->replicated, j->replicated_families);
-    print_families(v, "dropped", j->dropped, j->dropped_families);
-    if (!j->n) {
-        printf("%sRight:%s the shards are the whole, and they are disjoint.\n", terminal_colour(&t, COLOUR_GOOD),
+        printf("rounds: %u, to tell violations from churn\n", v->rounds);
+    if (result->churn)
+        printf("churn: %" PRIu64 " series came or went\n", result->churn);
+    print_families(v, "in every shard", result->replicated, result->replicated_families);
+    print_families(v, "dropped", result->dropped, result->dropped_families);
+    if (!result->n) {
+        printf("%sOK:%s the shards are complete and disjoint.\n", terminal_colour(&t, COLOUR_GOOD),
                terminal_colour(&t, COLOUR_NONE));
-        print_doubt(j, &t);
+        print_churn_warning(result, &t);
         return;
     }
-    printf("%sWrong:%s %" PRIu64 " thing%s%s\n", terminal_colour(&t, COLOUR_BAD), terminal_colour(&t, COLOUR_NONE),
-           j->n, j->n == 1 ? "" : "s", j->n > VIOLATIONS_SHOWN ? ", of which the first 20 are" : "");
-    for (size_t i = 0; i < VIOLATIONS_SHOWN && i < j->n; i++)
-        print_violation(v, &t, &j->violations[i]);
-    if (j->counts[VIOLATION_SHARD])
-        puts("Nothing can be said of the series as long as a shard is missing.");
-    else if (may_be_a_rule(j) && !cli_has_config(&v->cli))
-        puts("If the sidecar has rules, or another key than family, --config.file=FILE tells of them.");
-    print_doubt(j, &t);
+    printf("%sFAILED:%s %" PRIu64 " violation%s%s\n", terminal_colour(&t, COLOUR_BAD), terminal_colour(&t, COLOUR_NONE),
+           result->n, result->n == 1 ? "" : "s", result->n > VIOLATIONS_SHOWN ? ", the first 20:" : "");
+    for (size_t i = 0; i < VIOLATIONS_SHOWN && i < result->n; i++)
+        print_violation(v, &t, &result->violations[i]);
+    if (result->counts[VIOLATION_SHARD])
+        puts("The series were not checked, since that needs every shard.");
+    else if (may_be_configured(result) && !cli_has_config(&v->cli))
+        puts("If the sidecar has rules, or another key than family, pass --config.file=FILE.");
+    print_churn_warning(result, &t);
 }
 
-/* For a machine. */
+/* JSON. */
 
 static void
-write_violation(const struct verify *v, struct json *j, const struct violation *f)
+write_violation(const struct verify *v, struct json *j, const struct violation *violation)
 {
     static const bool has_other[VIOLATION_KINDS] = {
-        [VIOLATION_DOUBLED] = true, [VIOLATION_MISPLACED] = true, [VIOLATION_FAMILY_SPLIT] = true};
+        [VIOLATION_DUPLICATED] = true, [VIOLATION_MISPLACED] = true, [VIOLATION_FAMILY_SPLIT] = true};
     static const bool has_none[VIOLATION_KINDS] = {
-        [VIOLATION_LOST] = true, [VIOLATION_UNSHARDED] = true, [VIOLATION_UNSTEADY] = true};
-    char *bytes = NULL, *sentence = NULL;
+        [VIOLATION_LOST] = true, [VIOLATION_NOT_SHARDED] = true, [VIOLATION_UNSTABLE] = true};
+    char *bytes = NULL, *message = NULL;
     size_t len;
-    FILE *out = open_memstream(&sentence, &len);
+    FILE *out = open_memstream(&message, &len);
 
     json_open_object(j, NULL);
-    json_word(j, "mistake", mistakes[f->kind].word);
-    if (f->item)
-        json_text(j, v->observations.items[f->item].is_meta ? "metadata" : "series", text_of(v, f->item, &bytes));
-    if (f->kind == VIOLATION_NOT_REPLICATED)
-        json_count(j, "shards", f->shard);
-    else if (!has_none[f->kind])
-        json_count(j, "shard", f->shard);
-    if (has_other[f->kind])
-        json_count(j, "other_shard", f->other);
+    json_word(j, "kind", violations[violation->kind].kind);
+    if (violation->item)
+        json_text(j, v->observations.items[violation->item].is_meta ? "metadata" : "series",
+                  text_of(v, violation->item, &bytes));
+    if (violation->kind == VIOLATION_NOT_REPLICATED)
+        json_count(j, "shards", violation->shard);
+    else if (!has_none[violation->kind])
+        json_count(j, "shard", violation->shard);
+    if (has_other[violation->kind])
+        json_count(j, "other_shard", violation->other);
     if (out) {
-        print_sentence(out, f);
+        print_message(out, violation);
         fclose(out);
-        if (sentence)
-            json_word(j, "says", sentence);
+        if (message)
+            json_word(j, "message", message);
     }
-    if (f->reason)
-        json_word(j, "reason", f->reason);
+    if (violation->reason)
+        json_word(j, "reason", violation->reason);
     json_close_object(j);
-    free(sentence);
+    free(message);
     free(bytes);
 }
 
@@ -200,7 +203,7 @@ verify_print_json(const struct verify *v)
     struct json json = {.out = stdout}, *j = &json;
 
     json_open_object(j, NULL);
-    json_flag(j, "right", !result->n);
+    json_flag(j, "ok", !result->n);
     json_word(j, "url", v->shown ? v->shown : "");
     json_word(j, "format", v->format);
     json_count(j, "shard_count", v->cli.count);
@@ -208,14 +211,14 @@ verify_print_json(const struct verify *v)
     json_count(j, "samples_after", v->observations.series[ROLE_AFTER]);
     json_count(j, "samples_in_shards", v->observations.series[ROLE_SHARD]);
     json_count(j, "rounds", v->rounds);
-    json_count(j, "series_that_came_or_went", result->churn);
-    json_flag(j, "much_came_or_went", judgement_is_doubtful(result));
+    json_count(j, "churned_series", result->churn);
+    json_flag(j, "high_churn", verify_result_has_high_churn(result));
     json_count(j, "replicated_series", result->replicated);
     write_families(v, j, "replicated_families", result->replicated_families);
     json_count(j, "dropped_series", result->dropped);
     write_families(v, j, "dropped_families", result->dropped_families);
-    json_count(j, "mistakes", result->n);
-    json_open_array(j, "first_mistakes");
+    json_count(j, "violations", result->n);
+    json_open_array(j, "first_violations");
     for (size_t i = 0; i < VIOLATIONS_SHOWN && i < result->n; i++)
         write_violation(v, j, &result->violations[i]);
     json_close_array(j);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs here. The first line is for programs. */
-#include "cli_common.h"
+/* --version. The first line is for programs. */
 #include "cmd.h"
+#include "output.h"
 
 #include <scrapeshard/version.h>
 
@@ -11,10 +11,12 @@
 #include <openssl/crypto.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 #include <yaml.h>
+#include <zlib.h>
 
 int
 cmd_version(void)
@@ -29,14 +31,16 @@ cmd_version(void)
     printf("  OpenSSL    %s\n", OpenSSL_version(OPENSSL_VERSION_STRING));
     printf("  xxHash     %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
     printf("  PCRE2      %s\n", pcre2);
+    printf("  seccomp    %u.%u.%u\n", seccomp_version()->major, seccomp_version()->minor, seccomp_version()->micro);
+    printf("  zlib       %s\n", zlibVersion());
     printf("  libyaml    %s\n", yaml_get_version_string());
-    /* These do not tell at run time. */
-    printf("  ISA-L      %d.%d.%d, when it was built\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
-    printf("  inih       %s, when it was built\n", INIH_VERSION);
+    /* These cannot be queried at run time. */
+    printf("  ISA-L      %d.%d.%d (at build time)\n", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
+    printf("  inih       %s (at build time)\n", INIH_VERSION);
 #ifdef __clang__
     printf("  built by   clang %s\n", __clang_version__);
 #else
     printf("  built by   gcc %s\n", __VERSION__);
 #endif
-    return cli_end(EXIT_SUCCESS);
+    return output_end(EXIT_SUCCESS);
 }

@@ -20,7 +20,7 @@ append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 {
     /* Doubled whenever the number is a power of two. */
     if (!(*n & (*n - 1))) {
-        uint32_t *larger = arena_take(&a->arena, (*n ? 2 * *n : 1) * sizeof(*larger));
+        uint32_t *larger = arena_alloc(&a->arena, (*n ? 2 * *n : 1) * sizeof(*larger));
         if (!larger)
             return -ENOMEM;
         if (*n)
@@ -225,7 +225,7 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
 static int
 bind_expression(struct analysis *a, const struct expression *e, struct binding **bindingsp)
 {
-    struct binding *bindings = arena_take(&a->arena, (e->n_selectors + 1) * sizeof(*bindings));
+    struct binding *bindings = arena_alloc(&a->arena, (e->n_selectors + 1) * sizeof(*bindings));
     int r = bindings ? 0 : -ENOMEM;
     for (size_t i = 0; !r && i < e->n_selectors; i++)
         r = bind_selector(a, e->selectors[i], &bindings[i]);
@@ -240,7 +240,7 @@ bind_rule(struct analysis *a, uint32_t rule)
     struct rule_state *s = &a->states[rule];
 
     int result = bind_expression(a, &r->expression, &s->bindings);
-    s->query_bindings = arena_take(&a->arena, (r->n_queries + 1) * sizeof(*s->query_bindings));
+    s->query_bindings = arena_alloc(&a->arena, (r->n_queries + 1) * sizeof(*s->query_bindings));
     if (!s->query_bindings)
         return -ENOMEM;
     for (size_t i = 0; !result && i < r->n_queries; i++)

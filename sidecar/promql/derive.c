@@ -262,7 +262,7 @@ static int
 judge_after(struct deriving *d, struct derivation *out)
 {
     struct analysis *a = d->analysis;
-    struct rule_result *after = arena_take(d->arena, (a->rules->n + 1) * sizeof(*after));
+    struct rule_result *after = arena_alloc(d->arena, (a->rules->n + 1) * sizeof(*after));
 
     if (!after)
         return -ENOMEM;

@@ -133,8 +133,8 @@ collect(struct deriving *d, uint32_t root, uint32_t *members)
 int
 replicate_hubs(struct deriving *d)
 {
-    uint32_t *members = arena_take(d->arena, (d->analysis->n_families + 1) * sizeof(*members));
-    bool *given_up = arena_take(d->arena, (d->analysis->n_families + 1) * sizeof(*given_up));
+    uint32_t *members = arena_alloc(d->arena, (d->analysis->n_families + 1) * sizeof(*members));
+    bool *given_up = arena_alloc(d->arena, (d->analysis->n_families + 1) * sizeof(*given_up));
     int hubs = 0;
 
     if (!members || !given_up)

@@ -22,7 +22,7 @@ add_line(struct lines *l, enum ss_action action, const char *text, size_t len)
 {
     if (l->n == l->capacity) {
         size_t room = l->capacity ? 2 * l->capacity : 16;
-        struct rule_line *items = arena_take(l->deriving->arena, room * sizeof(*items));
+        struct rule_line *items = arena_alloc(l->deriving->arena, room * sizeof(*items));
         if (!items)
             return -ENOMEM;
         if (l->n)
@@ -114,7 +114,7 @@ copy_name(struct deriving *d, struct ss_span name, unsigned number)
     char tail[16] = "";
     if (number > 1)
         snprintf(tail, sizeof(tail), "-%u", number);
-    char *copy = arena_take(d->arena, name.len + sizeof(tail));
+    char *copy = arena_alloc(d->arena, name.len + sizeof(tail));
     if (!copy)
         return NULL;
     for (size_t i = 0; i < name.len; i++) {
@@ -170,7 +170,7 @@ static int
 fill_group(struct deriving *d, uint32_t root, struct rule_group *g)
 {
     struct analysis *a = d->analysis;
-    uint32_t *families = arena_take(d->arena, d->grouping.size[root] * sizeof(*families));
+    uint32_t *families = arena_alloc(d->arena, d->grouping.size[root] * sizeof(*families));
     if (!families)
         return -ENOMEM;
     *g = (struct rule_group){.families = families, .series = d->grouping.series[root]};
@@ -186,7 +186,7 @@ static int
 write_group(struct lines *l, const struct rule_group *g, uint32_t fixed)
 {
     struct deriving *d = l->deriving;
-    uint32_t *moved = arena_take(d->arena, g->n_families * sizeof(*moved));
+    uint32_t *moved = arena_alloc(d->arena, g->n_families * sizeof(*moved));
     char *prefix = NULL;
     size_t n = 0;
 
@@ -207,7 +207,7 @@ write_groups(struct lines *l, struct derivation *out)
 {
     struct deriving *d = l->deriving;
     struct analysis *a = d->analysis;
-    struct rule_group *groups = arena_take(d->arena, (a->n_families + 1) * sizeof(*groups));
+    struct rule_group *groups = arena_alloc(d->arena, (a->n_families + 1) * sizeof(*groups));
     size_t n = 0;
     int r = groups ? 0 : -ENOMEM;
 
@@ -232,7 +232,7 @@ write_replicated(struct lines *l, struct derivation *out)
 {
     struct deriving *d = l->deriving;
     struct analysis *a = d->analysis;
-    uint32_t *families = arena_take(d->arena, (a->n_families + 1) * sizeof(*families));
+    uint32_t *families = arena_alloc(d->arena, (a->n_families + 1) * sizeof(*families));
     size_t n = 0;
 
     if (!families)

@@ -75,7 +75,7 @@ keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_
     a->n_needs += c->found.n;
     if (a->n_needs > LIMIT_NEEDS)
         return -E2BIG;
-    uint32_t *items = arena_take(&a->arena, (c->found.n + 1) * sizeof(*items));
+    uint32_t *items = arena_alloc(&a->arena, (c->found.n + 1) * sizeof(*items));
     if (!items)
         return -ENOMEM;
     if (c->found.n)

@@ -67,7 +67,7 @@ parser_take_a(struct parser *p, enum token_kind kind, const char *what)
 void *
 parser_alloc(struct parser *p, size_t size)
 {
-    void *memory = arena_take(p->arena, size ? size : 1);
+    void *memory = arena_alloc(p->arena, size ? size : 1);
     if (memory)
         memset(memory, 0, size);
     else

@@ -69,7 +69,7 @@ add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
         rule->has_unreadable_query = true;
     if (r)
         return r > 0 ? 0 : r;
-    struct expression *queries = arena_take(&rules->arena, (rule->n_queries + 1) * sizeof(*queries));
+    struct expression *queries = arena_alloc(&rules->arena, (rule->n_queries + 1) * sizeof(*queries));
     if (!queries)
         return -ENOMEM;
     if (rule->n_queries)

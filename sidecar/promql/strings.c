@@ -93,7 +93,7 @@ string_unquote(struct ss_span quoted, struct arena *arena, struct ss_span *out, 
     if (quote == '`' || !memchr(inner.ptr, '\\', inner.len))
         return 0;
     /* No escape means more bytes than it is written with. */
-    char *start = arena_take(arena, inner.len), *to = start;
+    char *start = arena_alloc(arena, inner.len), *to = start;
     if (!start)
         return -ENOMEM;
     const char *p = inner.ptr, *end = p + inner.len;

@@ -99,7 +99,7 @@ new_value(struct yaml_file *f, enum yaml_kind kind, yaml_mark_t mark, struct yam
         snprintf(reason, sizeof(reason), "the file has more than %d values", LIMIT_YAML_NODES);
         return refuse(error, mark, reason);
     }
-    struct yaml_value *v = arena_take(&f->arena, sizeof(*v));
+    struct yaml_value *v = arena_alloc(&f->arena, sizeof(*v));
     if (!v)
         return -ENOMEM;
     *v = (struct yaml_value){
@@ -113,7 +113,7 @@ add_item(struct yaml_file *f, struct yaml_value *parent, const struct yaml_value
 {
     if (parent->n == parent->capacity) {
         size_t room = parent->capacity ? 2 * parent->capacity : 4;
-        const struct yaml_value **items = arena_take(&f->arena, room * sizeof(*items));
+        const struct yaml_value **items = arena_alloc(&f->arena, room * sizeof(*items));
         if (!items)
             return -ENOMEM;
         if (parent->n)

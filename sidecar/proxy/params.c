@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One of our own parameters. */
+/* One of our two parameters. */
 struct param {
     const char *name;
     bool given, decodable;
-    struct ss_span value; /* decoded, in the reader's memory */
+    struct ss_span value; /* decoded, in params_parse()'s memory */
 };
 
 __attribute__((format(printf, 2, 3))) static int
@@ -30,7 +30,7 @@ hex(char c)
     return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
 }
 
-/* Decodes %XX and + into out, which holds in.len bytes. False if a % has no two hexadecimal digits behind it. */
+/* Decodes %XX and + into out, which holds in.len bytes. False: a % is not followed by two hexadecimal digits. */
 static bool
 decode(struct ss_span in, char *out, struct ss_span *decoded)
 {
@@ -54,7 +54,8 @@ equals(struct ss_span a, const char *b)
     return a.len == strlen(b) && !memcmp(a.ptr, b, a.len);
 }
 
-/* Which of ours a part of the query is, or NULL. memory holds part.len bytes; a value is decoded into it. */
+/* Which of our parameters this part of the query is, or NULL; *valuep is its value, still encoded. memory is scratch of
+   part.len bytes. */
 static struct param *
 find_param(struct param params[2], struct ss_span part, char *memory, struct ss_span *valuep)
 {
@@ -72,21 +73,21 @@ find_param(struct param params[2], struct ss_span part, char *memory, struct ss_
     return NULL;
 }
 
-/* Splits the query: ours into params, the others into rest, which both hold strlen(query) + 1 bytes. */
+/* Splits the query: our parameters into params, the others into rest, which holds strlen(query) + 1 bytes. */
 static int
 split_query(struct param params[2], const char *query, char *memory, char *rest, struct params_error *error)
 {
     *rest = 0;
     for (const char *p = query; *p; p++)
         if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return refuse(error, "the query has a blank or control character; percent-encoded is right");
+            return refuse(error, "the query contains a space or control character; percent-encode it");
 
     for (;;) {
         struct ss_span part = {query, strcspn(query, "&")}, value;
         struct param *own = find_param(params, part, memory, &value);
         if (own) {
             if (own->given)
-                return refuse(error, "%s is given more than once; once is right, as in %s=%s", own->name, own->name,
+                return refuse(error, "duplicate parameter %s; expected it once, such as %s=%s", own->name, own->name,
                               own == params ? "0,4,8" : "80");
             own->given = true;
             own->decodable = decode(value, memory, &own->value);
@@ -104,7 +105,6 @@ split_query(struct param params[2], const char *query, char *memory, char *rest,
     }
 }
 
-/* Our two parameters, each read on its own, then together. */
 static int
 read_shards(struct ss_shards **shardsp, struct param params[2], bool required, struct params_error *error)
 {
@@ -114,17 +114,17 @@ read_shards(struct ss_shards **shardsp, struct param params[2], bool required, s
 
     if (!shard->given && !count->given) {
         if (required)
-            return refuse(error, "%s and %s are missing and require_shard is on; %s=3&%s=80 is right", shard->name,
+            return refuse(error, "%s and %s are required (require_shard is on); expected e.g. %s=3&%s=80", shard->name,
                           count->name, shard->name, count->name);
         return 0;
     }
     for (int i = 0; i < 2; i++)
         if (!params[i].given)
-            return refuse(error, "%s is given without %s; both or none is right, as in %s=3&%s=80", params[1 - i].name,
-                          params[i].name, shard->name, count->name);
+            return refuse(error, "%s is set without %s; expected both or neither, such as %s=3&%s=80",
+                          params[1 - i].name, params[i].name, shard->name, count->name);
     for (int i = 0; i < 2; i++)
         if (!params[i].decodable)
-            return refuse(error, "%s is not percent-encoded as it should be; %%2C for a comma is right",
+            return refuse(error, "%s has an invalid percent-encoding; expected %%XX, such as %%2C for a comma",
                           params[i].name);
     if (ss_shard_count_parse(&n, count->value, &why))
         return refuse(error, "%s: %s", count->name, why.reason);
@@ -140,7 +140,7 @@ params_parse(struct params *params, const char *query, const struct params_names
 
     if (!query)
         query = "";
-    /* Twice the query: a name is decoded behind the values that are kept. */
+    /* Twice the query: names are decoded after the values that are kept. */
     char *memory = malloc(2 * strlen(query) + 2), *rest = malloc(strlen(query) + 1);
     int r = -ENOMEM;
     if (memory && rest)

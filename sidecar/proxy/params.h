@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_PARAMS_H
 #define PROXY_PARAMS_H
-/* Which shards a scrape asks for, and what of its query is the service's. */
+/* The query of a scrape: which shards it requests, and what is passed on to the upstream. */
 #include <scrapeshard/shard.h>
 
 struct params_names {
-    const char *shard, *count; /* of the two parameters that are ours */
+    const char *shard, *count; /* our two parameters */
     bool required;
 };
 
 struct params {
-    struct ss_shards *shards; /* NULL: none were named, the whole body */
-    char *shard;              /* how they were named, for the log; NULL with shards */
+    struct ss_shards *shards; /* NULL: the whole body */
+    char *shard;              /* as requested, decoded, for the log; NULL if shards is */
     char *query;              /* the other parameters, byte for byte and in order; NULL if there are none */
 };
 
@@ -20,13 +20,13 @@ struct params_error {
 };
 
 /*
- * Reads the part of a request's target behind "?", as it came (NULL: there is none).
+ * Parses the query of a request's target, still encoded; NULL: none.
  *
- * evhttp's own reader is not used: it fails as a whole on an empty part, cuts values at an encoded NUL and lets
- * repeated names through, and each of these would answer a shard with everything.
+ * evhttp's own parser is not used: it fails as a whole on an empty part, truncates values at an encoded NUL and accepts
+ * repeated names. Each of these would answer a request for one shard with the whole body.
  *
- * 0: *params is the caller's, to be given to params_deinit(). EINVAL (positive): *error says what is wrong and what
- * would be right. -ENOMEM. Of these two nothing is to be freed.
+ * 0: the caller owns *params, until params_deinit(). EINVAL (positive): *error says what is wrong and what was
+ * expected. -ENOMEM. On errors *params is not set.
  */
 int params_parse(struct params *params, const char *query, const struct params_names *names,
                  struct params_error *error);

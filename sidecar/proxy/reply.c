@@ -4,177 +4,134 @@
 #include "service/access/tls.h"
 #include "service/base/alloc_reserve.h"
 #include "service/http/connections.h"
+#include "service/http/hangup_watch.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 struct reply {
-    struct evhttp_request *request; /* NULL once it is over */
-    struct evhttp_connection *connection;
-    struct connection *record; /* its */
-    int hangup_fd;             /* the connection's socket by a second descriptor, or -1 */
-    struct event *hangup;
-    bool sending;   /* a piece has not gone to the kernel */
-    bool ending;    /* the end is to follow it */
-    bool no_memory; /* for a part of it */
+    struct evhttp_request *request; /* NULL once detached */
+    struct evhttp_connection *evhttp;
+    struct connection *connection; /* our record of it */
+    struct hangup_watch hangup;
+    bool sending;   /* a chunk has not gone to the kernel */
+    bool ending;    /* the end follows it */
+    bool no_memory; /* for part of the response */
     const struct reply_events *events;
     void *ctx;
 };
 
+static struct bufferevent *
+bufferevent_of(const struct reply *r)
+{
+    return evhttp_connection_get_bufferevent(r->evhttp);
+}
+
 static struct evbuffer *
 output_of(const struct reply *r)
 {
-    return bufferevent_get_output(evhttp_connection_get_bufferevent(r->connection));
+    return bufferevent_get_output(bufferevent_of(r));
 }
 
-/* What is at hand goes out at once, as a rule. If it turns out that it does not, it is to be watched for. */
+/* A whole response usually goes out at once. If it does not, watch for a scraper that leaves. */
 static void
 on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
 {
     if (info->n_deleted && evbuffer_get_length(output))
-        reply_watch(ctx); /* where this fails, evhttp's next write will tell */
+        reply_watch_hangup(ctx); /* if this fails, evhttp's next write notices */
 }
 
-/* Forgets request and connection: they are over, or about to be. */
+/* Drops request and connection, which have ended or are about to. */
 static void
 detach(struct reply *r)
 {
-    if (r->record)
-        connection_set_callbacks(r->record, NULL, NULL);
     if (r->connection)
+        connection_set_callbacks(r->connection, NULL, NULL);
+    if (r->evhttp)
         evbuffer_remove_cb(output_of(r), on_output, r);
-    if (r->hangup)
-        event_free(r->hangup);
-    if (r->hangup_fd >= 0)
-        close(r->hangup_fd);
-    r->hangup = NULL;
-    r->hangup_fd = -1;
+    hangup_watch_stop(&r->hangup);
     r->request = NULL;
+    r->evhttp = NULL;
     r->connection = NULL;
-    r->record = NULL;
 }
 
-/* Whether a close of the socket, by whomever and be it the kernel at the process' end, is a reset. */
+/* Makes a close of the socket a reset, also the kernel's when the process ends. */
 static void
-set_reset_on_close(struct evhttp_connection *connection, bool reset)
+set_reset_on_close(const struct reply *r, bool reset)
 {
     struct linger linger = {.l_onoff = reset, .l_linger = 0};
-    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_LINGER, &linger,
-               sizeof(linger));
+    setsockopt(bufferevent_getfd(bufferevent_of(r)), SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-/* Whether the end of the connection is the end of the body. */
+/* HTTP/1.0 has no chunks: the end of the connection is the end of the body. */
 static bool
-ends_by_close(const struct reply *r)
+is_delimited_by_close(const struct reply *r)
 {
     return r->request->major < 1 || (r->request->major == 1 && r->request->minor < 1);
 }
 
 /*
- * To be called after each part of the response that is given to evhttp, with alloc_failures() from before it. What it
- * had no memory for is missing there, perhaps from the head, so nothing may go out; evhttp hears that by the error that
- * its next write gets.
+ * Call after giving evhttp any part of the response, with alloc_failures() from before. On ENOMEM evhttp silently
+ * leaves out what it could not store, perhaps a header, so nothing may go out; evhttp notices when its next write
+ * fails.
  */
 static void
 after_send(struct reply *r, uint64_t failures)
 {
-    connection_pause_input(r->connection);
+    connection_pause_input(r->evhttp);
     if (alloc_failures() == failures)
         return;
     r->no_memory = true;
-    connection_abort(r->connection);
+    connection_abort(r->evhttp);
 }
 
-/* evhttp ends the connection: an error of it, or a time-out. */
+/* evhttp closes the connection: an error or a timeout. */
 static void
 on_close(void *ctx)
 {
     struct reply *r = ctx;
     struct evhttp_request *request = r->request;
 
-    connection_dissolve(r->connection);
+    connection_reset(r->evhttp);
     detach(r);
-    /* A request that was still being answered has been taken from its connection and left to us; otherwise it goes
-       with the connection. */
+    /* A request without a response is detached from its connection and left to us; otherwise evhttp frees it with the
+       connection. */
     if (!evhttp_request_get_connection(request))
         evhttp_request_free(request);
     r->events->gone(r->ctx, r->no_memory);
 }
 
-enum {
-    /* What a scraper may send ahead while it waits: some requests. One that sends more is not one, and behind so much
-       its leaving could not be seen. */
-    AHEAD_MAX = 64 * 1024,
-};
-
-/*
- * Whether the peer has reset the connection, or, over a unix socket, closed it, or floods it. Over TCP the end of what
- * it sends is no such sign: one that shuts down its sending side after the request waits for the response, and a close
- * looks the same until something is sent.
- */
-static bool
-has_left(int fd)
-{
-    struct pollfd state = {.fd = fd};
-    int ahead = 0;
-    return poll(&state, 1, 0) < 0 || state.revents & (POLLERR | POLLHUP) || ioctl(fd, FIONREAD, &ahead) ||
-           ahead > AHEAD_MAX;
-}
-
 static void
-on_hangup(evutil_socket_t fd, short what, void *ctx)
+on_hangup(void *ctx)
 {
     struct reply *r = ctx;
-    struct evhttp_connection *connection = r->connection;
-    (void)what;
-
-    if (!has_left(fd))
-        return;
+    struct evhttp_connection *evhttp = r->evhttp;
     detach(r);
-    evhttp_connection_free(connection);
+    evhttp_connection_free(evhttp);
     r->events->gone(r->ctx, r->no_memory);
 }
 
-/*
- * evhttp would see that a scraper has left only when it writes; and to let it read until then would end the process at
- * the first byte. A reset is told by libevent as readable and not as closed, so both are watched, and only changes, for
- * bytes that were sent ahead stay readable. Of one descriptor libevent watches either changes or states: so it is a
- * second one.
- */
 int
-reply_watch(struct reply *r)
+reply_watch_hangup(struct reply *r)
 {
-    if (r->hangup_fd >= 0)
-        return 0;
-    struct bufferevent *bev = evhttp_connection_get_bufferevent(r->connection);
-    r->hangup_fd = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
-    if (r->hangup_fd < 0)
-        return -errno;
-    r->hangup =
-        event_new(bufferevent_get_base(bev), r->hangup_fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_hangup, r);
-    return r->hangup && !event_add(r->hangup, NULL) ? 0 : -ENOMEM;
+    return hangup_watch_start(&r->hangup, bufferevent_of(r), on_hangup, r);
 }
 
 static void
 on_done(void *ctx)
 {
     struct reply *r = ctx;
-    if (ends_by_close(r)) {
-        set_reset_on_close(r->connection, false);
-        tls_send_close_notify(evhttp_connection_get_bufferevent(r->connection));
+    if (is_delimited_by_close(r)) {
+        set_reset_on_close(r, false);
+        tls_send_close_notify(bufferevent_of(r));
     }
     detach(r);
     r->events->done(r->ctx);
@@ -185,7 +142,7 @@ static const struct connection_events connection_events = {on_done, on_close};
 static void
 send_end(struct reply *r)
 {
-    bool chunked = !ends_by_close(r); /* else nothing is added, and r may be over behind it */
+    bool chunked = !is_delimited_by_close(r); /* if not, evhttp adds nothing, and r may be freed by this call */
     uint64_t failures = alloc_failures();
     evhttp_send_reply_end(r->request);
     if (chunked)
@@ -193,15 +150,15 @@ send_end(struct reply *r)
 }
 
 /*
- * libevent tells what TLS has written a turn later, when there may be more to write: such news of a last piece would be
- * taken by evhttp for the end of the whole answer, which then was cut without a sign. So over TLS the end is sent when
- * the news has come.
+ * Over TLS libevent reports a write one loop iteration later, when more may have been queued: evhttp would take the
+ * report of the last chunk for the end of the response, which would be truncated silently. So over TLS the end is sent
+ * only after that report.
  */
 static void
-on_drained(struct evhttp_connection *connection, void *ctx)
+on_drained(struct evhttp_connection *evhttp, void *ctx)
 {
     struct reply *r = ctx;
-    (void)connection;
+    (void)evhttp;
     r->sending = false;
     if (r->ending)
         send_end(r);
@@ -216,12 +173,11 @@ reply_new(struct reply **replyp, struct evhttp_request *request, const struct re
     if (!r)
         return -ENOMEM;
     r->request = request;
-    r->connection = evhttp_request_get_connection(request);
+    r->evhttp = evhttp_request_get_connection(request);
     r->events = events;
     r->ctx = ctx;
-    r->hangup_fd = -1;
-    r->record = connection_of(request);
-    connection_set_callbacks(r->record, &connection_events, r);
+    r->connection = connection_of(request);
+    connection_set_callbacks(r->connection, &connection_events, r);
     *replyp = r;
     return 0;
 }
@@ -233,7 +189,7 @@ reply_headers(struct reply *r)
 }
 
 void
-reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
+reply_send_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
 {
     char length[24];
     uint64_t failures = alloc_failures();
@@ -241,30 +197,30 @@ reply_whole(struct reply *r, int status, struct evbuffer *body, uint64_t len)
     evhttp_remove_header(reply_headers(r), "Content-Length");
     if (status != 204 && status != 304)
         evhttp_add_header(reply_headers(r), "Content-Length", length);
-    if (r->hangup_fd < 0)
-        (void)evbuffer_add_cb(output_of(r), on_output, r); /* without it nobody watches, which the deadline bounds */
+    if (!r->hangup.event)
+        (void)evbuffer_add_cb(output_of(r), on_output, r); /* if this fails, only the deadline applies */
     evhttp_send_reply(r->request, status, NULL, body);
     after_send(r, failures);
 }
 
 bool
-reply_can_break(struct reply *r)
+reply_can_abort(struct reply *r)
 {
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
-    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(r->connection));
-    return !ends_by_close(r) || (!getsockname(fd, (struct sockaddr *)&name, &len) && name.ss_family != AF_UNIX);
+    int fd = bufferevent_getfd(bufferevent_of(r));
+    return !is_delimited_by_close(r) || (!getsockname(fd, (struct sockaddr *)&name, &len) && name.ss_family != AF_UNIX);
 }
 
 void
 reply_start(struct reply *r, int status)
 {
     uint64_t failures = alloc_failures();
-    if (ends_by_close(r)) {
-        /* evhttp answers HTTP/1.0 with keep-alive by "Content-Length: 0" in front of the body. */
+    if (is_delimited_by_close(r)) {
+        /* For HTTP/1.0 with keep-alive evhttp would send "Content-Length: 0" before the body. */
         while (!evhttp_remove_header(evhttp_request_get_input_headers(r->request), "Connection"))
             ;
-        set_reset_on_close(r->connection, true);
+        set_reset_on_close(r, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
     after_send(r, failures);
@@ -282,20 +238,20 @@ reply_send(struct reply *r, struct evbuffer *body)
 void
 reply_end(struct reply *r)
 {
-    r->ending = r->sending && tls_is(evhttp_connection_get_bufferevent(r->connection));
+    r->ending = r->sending && tls_is(bufferevent_of(r));
     if (!r->ending)
         send_end(r);
 }
 
 void
-reply_break(struct reply *r)
+reply_abort(struct reply *r)
 {
-    struct evhttp_connection *connection = r->connection;
-    if (!connection)
+    struct evhttp_connection *evhttp = r->evhttp;
+    if (!evhttp)
         return;
-    connection_dissolve(connection);
+    connection_reset(evhttp);
     detach(r);
-    evhttp_connection_free(connection);
+    evhttp_connection_free(evhttp);
 }
 
 void
@@ -303,7 +259,7 @@ reply_free(struct reply *r)
 {
     if (!r)
         return;
-    reply_break(r);
+    reply_abort(r);
     detach(r);
     free(r);
 }

@@ -2,10 +2,10 @@
 #ifndef PROXY_REPLY_H
 #define PROXY_REPLY_H
 /*
- * The answer to one request, paced, and where it takes time watched for a scraper that leaves.
+ * The response to one request, with flow control, and with a watch for a scraper that leaves.
  *
- * Either whole at once, with its length (reply_whole), or streamed: reply_start(), then reply_send() and wait until
- * drained() before the next, then reply_end(). What cannot be brought to its end is broken: reply_break().
+ * Either whole with its length, reply_send_whole(), or streamed: reply_start(), then for each chunk reply_send() and
+ * wait for drained(), then reply_end(). A response that cannot be finished is aborted: reply_abort().
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,47 +16,45 @@ struct evkeyvalq;
 struct reply;
 
 struct reply_events {
-    /* What was sent has gone to the kernel: the next may come. */
+    /* The chunk has gone to the kernel: the next may be sent. */
     void (*drained)(void *ctx);
-    /* The scraper has gone, or its connection failed; no_memory: by us, for want of memory for the answer. Only
-       reply_free() is left to do. */
+    /* The scraper has left, or the connection failed; no_memory: we closed it, out of memory for the response. Only
+       reply_free() may follow. */
     void (*gone)(void *ctx, bool no_memory);
-    /* The whole answer has gone to the kernel. Only reply_free() is left to do. */
+    /* The whole response has gone to the kernel. Only reply_free() may follow. */
     void (*done)(void *ctx);
 };
 
-/* Takes the request over from evhttp. 0: *replyp is the caller's. -ENOMEM: the request is still evhttp's. */
+/* Takes the request over from evhttp. 0: the caller owns *replyp. -ENOMEM: evhttp still owns the request. */
 int reply_new(struct reply **replyp, struct evhttp_request *request, const struct reply_events *events, void *ctx);
 
-/* Watches for a scraper that leaves, from now on: for those whose answer has to be waited for. 0, or a negative errno
-   value. */
-int reply_watch(struct reply *reply);
+/* From now on reports a scraper that leaves while it waits for the response. 0, or a negative errno value. */
+int reply_watch_hangup(struct reply *reply);
 
-/* The headers to be sent; until the head has gone out. */
+/* The response's headers; to be changed only before anything is sent. */
 struct evkeyvalq *reply_headers(struct reply *reply);
 
-/* Sends a head that tells the length, and the body of that length, taking the bytes out of it. As the answer to HEAD
-   body is NULL: evhttp would send it. */
-void reply_whole(struct reply *reply, int status, struct evbuffer *body, uint64_t length);
+/* Sends a response of known length, draining body. For HEAD body must be NULL: evhttp would send it. */
+void reply_send_whole(struct reply *reply, int status, struct evbuffer *body, uint64_t length);
 
-/* Whether a streamed answer could be broken: on a unix socket, HTTP/1.0 knows no way to tell an end from a break. */
-bool reply_can_break(struct reply *reply);
+/* Whether a client could tell an aborted stream from a complete one. With HTTP/1.0 on a unix socket it cannot. */
+bool reply_can_abort(struct reply *reply);
 
-/* Sends the head of a body whose length nobody knows. */
+/* Sends the header of a streamed response. */
 void reply_start(struct reply *reply, int status);
 
-/* Sends a piece, taking the bytes out of body, which has some. Not again before drained(), but for the last one. */
+/* Sends a chunk, draining body, which must not be empty. Wait for drained() before the next, except for the last. */
 void reply_send(struct reply *reply, struct evbuffer *body);
 
 void reply_end(struct reply *reply);
 
 /*
- * Ends the connection so that nobody takes what was sent for the whole: without a last chunk, by a reset where the end
- * of the connection would be the end of the body. No event follows.
+ * Closes the connection so that no client takes what was sent for the whole body: without a last chunk, or by a reset
+ * where a close would end the body. No event follows.
  */
-void reply_break(struct reply *reply);
+void reply_abort(struct reply *reply);
 
-/* Frees the reply; if its answer has not come to its end, breaks it. NULL is fine. */
+/* Frees the reply, and aborts it unless it is done. NULL is fine. */
 void reply_free(struct reply *reply);
 
 #endif

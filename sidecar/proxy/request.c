@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether this scraper gets its answer compressed. 0 or -ENOMEM. */
+/* Whether the response may be compressed. 0 or -ENOMEM. */
 static int
 read_encodings(struct request *r, const struct evkeyvalq *headers, const struct config *config)
 {
@@ -24,9 +24,9 @@ read_encodings(struct request *r, const struct evkeyvalq *headers, const struct 
     return 0;
 }
 
-/* What the scraper sent of it is replaced. 0 or -ENOMEM. */
+/* Replaces what the scraper sent. 0 or -ENOMEM. */
 static int
-authorize(struct evkeyvalq *headers, const char *authorization)
+set_authorization(struct evkeyvalq *headers, const char *authorization)
 {
     if (!authorization)
         return 0;
@@ -55,7 +55,7 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
     if (!status)
         status = negotiate_request(headers, &r->headers, ss_sharding_takes_protobuf(config->sharding), &error);
     if (!status)
-        status = authorize(&r->headers, endpoint->authorization);
+        status = set_authorization(&r->headers, endpoint->authorization);
     if (!status)
         status = read_encodings(r, headers, config);
     if (status) {
@@ -73,9 +73,9 @@ request_url(const struct request *r, const struct endpoint *endpoint)
     return url_with_query(&endpoint->url, r->params.query);
 }
 
-/* A file's name, or NULL if the setting says that there is none. */
+/* A file's name, or NULL if the setting has the value for none. */
 static const char *
-file_of(const char *setting, const char *none)
+file_or_null(const char *setting, const char *none)
 {
     return strcmp(setting, none) ? setting : NULL;
 }
@@ -88,8 +88,8 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
         .socket = e->url.socket,
         .connect_to = e->url.connect_to,
         .host = e->url.host,
-        .tls = {file_of(e->tls_ca, "system"), file_of(e->tls_certificate, "off"), file_of(e->tls_key, "off"),
-                e->tls_insecure, !e->strict_close},
+        .tls = {file_or_null(e->tls_ca, "system"), file_or_null(e->tls_certificate, "off"),
+                file_or_null(e->tls_key, "off"), e->tls_insecure, !e->strict_close},
         .keepalive = e->upstream_keepalive,
         .gzip = e->upstream_encoding == ENCODING_GZIP,
         .headers = headers,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_REQUEST_H
 #define PROXY_REQUEST_H
-/* What a scrape asks for, read and found sound. */
+/* A scrape's request, parsed and validated, and the upstream request made of it. */
 #include "fetch.h"
 #include "negotiate.h"
 #include "params.h"
@@ -17,23 +17,22 @@ struct evhttp_request;
 
 struct request {
     struct params params;
-    struct evkeyvalq headers; /* for the service */
+    struct evkeyvalq headers; /* for the upstream */
     struct time_limit timeout;
-    bool gzip; /* the answer is to be compressed, if that is worth it */
+    bool gzip; /* the response may be compressed */
 };
 
 /*
- * Reads a scrape's target and headers. 0: *request is the caller's, to be given to request_deinit(). EINVAL (positive):
- * reason, of size bytes, says what is wrong and what would be right. -ENOMEM. In any case there is a timeout.
+ * Parses a scrape's target and headers. 0: the caller owns *request, until request_deinit(). EINVAL (positive): reason,
+ * of size bytes, says what is wrong and what was expected. -ENOMEM. request->timeout is set in any case.
  */
 int request_read(struct request *request, struct evhttp_request *from, const struct config *config,
                  const struct endpoint *endpoint, char *reason, size_t size);
 
-/* The URL that the service is asked for: the endpoint's, with the scrape's other parameters. NULL for want of memory.
- */
+/* The upstream's URL with the scrape's other parameters, to be freed. NULL: out of memory. */
 char *request_url(const struct request *request, const struct endpoint *endpoint);
 
-/* What a service is asked, at this URL and with these headers; borrows of all of them. */
+/* The upstream request for this URL with these headers; borrows all of them. */
 struct fetch_request request_for(const struct endpoint *endpoint, const char *url, const struct evkeyvalq *headers);
 
 /* A zeroed one is fine. */

@@ -1,44 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way of one scrape. The functions stand in the order of time.
+ * The life of one scrape. The functions stand in the order of time.
  *
- *     scraper                      scrape                                service
- *        | GET ?shard=3&...           |                                     |
- *        |--------------------------->| scrape_begin   is it sound?         |
- *        |                            | try_snapshot           is a snapshot here, or on its way? (max_age)
- *        |                            | start_fetch            ------ GET --------->|
- *        |                            | on_head        <----- head ---------|
- *        |                            | on_body        <----- bytes --------|
- *        |                            |   pipeline: gunzip, filter, gzip
- *        |                            |   staged until there is a piece to send
- *        |<-------- piece ------------| flush_staged           (head first)         |
- *        |                            |   wait until drained, meanwhile:    |
- *        |                            |   FETCH_PAUSE when enough is staged |
- *        | (took it)                  | on_drained     fetch_resume ------->|
- *        |                            | on_end         <----- the end ------|
- *        |<-------- the rest ---------| finish         checked to the last byte
- *        |                            | on_done                             |
- *        |                            | scrape_finish_if_done  log and telemetry    |
+ *     scraper              scrape                                              upstream
+ *        | GET ?shard=3&...   |                                                    |
+ *        |------------------->| scrape_start            validate, acquire a slot   |
+ *        |                    | try_snapshot            with max_age: cached, or   |
+ *        |                    |                         being fetched?             |
+ *        |                    | start_fetch_when_slot_free                         |
+ *        |                    | start_fetch             ---------- GET ----------->|
+ *        |                    | on_head                 <-------- header ----------|
+ *        |                    | on_body                 <-------- body ------------|
+ *        |                    |   body_filter: gunzip, filter, gzip                   |
+ *        |                    |   staged until there is a chunk to send            |
+ *        |<----- chunk -------| flush_staged            (header first)             |
+ *        |                    |   FETCH_PAUSE if enough is staged meanwhile        |
+ *        | (read)             | on_drained              fetch_resume ------------->|
+ *        |                    | on_end                  <--------- end ------------|
+ *        |<----- rest --------| finish_response         validated to the last byte |
+ *        |                    | on_done                                            |
+ *        |                    | scrape_finish_if_done   log and telemetry          |
  *
- * An reply_from_snapshot that fits in HOLD_BYTES is sent only when the service's body has come to its end: then a
- * failure, wherever it was, is still a status. A longer one has gone out in part, and can only be broken. scrape_fail()
- * knows which; every road ends in scrape_finish_if_done() (scrape_end.c).
+ * A response that fits in HOLD_BYTES is sent only after the upstream's body has ended, so that a failure anywhere in it
+ * still becomes a status. A longer one has been sent in part, and can only be aborted. scrape_fail() knows which.
  *
- * Under max_age the service's side is snapshot.h's: the scrape waits until the body is there (on_snapshot_ready), and
- * answers from it at once and whole (reply_from_snapshot). Only when there is no room for a snapshot it asks the
- * service itself.
+ * With max_age the snapshot (snapshot.h) does the fetch: the scrape waits for on_snapshot_ready(), and
+ * reply_from_snapshot() sends the whole response at once. If there is no room for a snapshot, bypass_snapshot()
+ * fetches.
  *
- * The road may fork anywhere to: scrape_on_deadline (no time left), scrape_on_gone (the scraper left), scrape_fail
- * (anything else).
+ * At any time: scrape_on_deadline() (out of time), scrape_on_client_gone() (the scraper left), scrape_fail() (any other
+ * failure). Every scrape ends in scrape_finish_if_done(). These are in scrape_end.c.
  */
 #include "scrape.h"
 
 #include "negotiate.h"
+#include "proxy_context.h"
 #include "reply.h"
 #include "scrape_state.h"
-#include "server.h"
+#include "snapshot_select.h"
 
 #include "service/base/alloc_reserve.h"
+#include "service/config/config.h"
 #include "service/http/http.h"
 #include "service/telemetry/rejection_log.h"
 
@@ -53,164 +55,208 @@
 #include <time.h>
 
 enum {
-    /* An reply_from_snapshot is held up to so much. */
+    /* A response up to this size is sent only when it is complete. */
     HOLD_BYTES = 64 * 1024,
-    /* As much is sent at once, and as much is staged meanwhile: two of these are the scrape's memory for a body. */
-    PIECE_BYTES = 192 * 1024,
+    /* One chunk is being sent while the next is staged: a scrape's memory for the body is twice this. */
+    CHUNK_BYTES = 192 * 1024,
 };
 
-/* The reply_from_snapshot. */
+static int try_snapshot(struct scrape *s);
+static int start_fetch_when_slot_free(struct scrape *s);
+static size_t staged(const struct scrape *s);
+static void flush_staged(struct scrape *s);
+static void finish_response(struct scrape *s);
+static void reply_from_snapshot(struct scrape *s);
 
-static size_t
-staged(const struct scrape *s)
+static enum fetch_action on_head(void *ctx, int status, const struct evkeyvalq *headers);
+static enum fetch_action on_body(void *ctx, struct ss_span bytes);
+static void on_end(void *ctx, enum fetch_result result, const char *reason);
+static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+
+static void on_drained(void *ctx);
+static void on_done(void *ctx);
+static const struct reply_events reply_events = {on_drained, scrape_on_client_gone, on_done};
+
+/* The start. */
+
+static int
+create_deadline(struct scrape *s)
 {
-    return s->pipeline ? evbuffer_get_length(pipeline_out(s->pipeline)) : 0;
+    s->deadline = evtimer_new(s->proxy->base, scrape_on_deadline, s);
+    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
 }
 
-/* The headers that are known only when there is something to send. False: there is no memory for them. */
-static bool
-add_encoding_headers(struct scrape *s, bool gzip)
+/* 0, EBUSY (positive): max_in_flight reached, or a negative errno value. */
+static int
+acquire_endpoint_slot(struct scrape *s, struct evhttp_request *request)
 {
-    uint64_t failures = alloc_failures();
-    if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
-        negotiate_vary(reply_headers(s->reply));
-    if (gzip)
-        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
-    return alloc_failures() == failures;
-}
-
-/* Sends what is staged if it is worth it and the last piece has drained. */
-static void
-flush_staged(struct scrape *s)
-{
-    size_t len = staged(s);
-    if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : PIECE_BYTES) || s->in_flight || s->stage == STAGE_OVER)
-        return;
-    s->bytes_out += len;
-    if (s->head_only) {
-        evbuffer_drain(pipeline_out(s->pipeline), len);
-        return;
-    }
-    if (s->stage == STAGE_HOLDING) {
-        if (!reply_can_break(s->reply)) {
-            struct failure failure;
-            failure_set(&failure, OUTCOME_BAD_REQUEST,
-                        "an reply_from_snapshot of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
-            scrape_fail(s, &failure);
-            return;
-        }
-        if (!add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
-            scrape_fail_without_memory(s);
-            return;
-        }
-        s->stage = STAGE_STREAMING;
-        reply_start(s->reply, s->status);
-    }
-    s->in_flight = true;
-    reply_send(s->reply, pipeline_out(s->pipeline));
+    struct peer peer = connection_peer(connection_of(request));
+    return slot_try_acquire(&s->proxy->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
+                            s->endpoint->max_in_flight);
 }
 
 static void
-on_drained(void *ctx)
+fail_busy(struct scrape *s)
 {
-    struct scrape *s = ctx;
-    s->in_flight = false;
-    flush_staged(s);
-    if (s->paused) {
-        s->paused = false;
-        /* It tells no end of itself then; unless it was stopped, a part of the body is lost, and more would follow. */
-        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
-            scrape_fail_without_memory(s);
-        if (s->stage == STAGE_OVER)
-            scrape_end_fetch(s);
-    }
-    scrape_finish_if_done(s);
+    struct failure failure;
+    rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
+    failure_set(&failure, OUTCOME_BUSY,
+                "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
+                s->endpoint->max_in_flight);
+    scrape_fail(s, &failure);
 }
 
 static void
-on_done(void *ctx)
+fail_out_of_descriptors(struct scrape *s)
 {
-    struct scrape *s = ctx;
-    s->stage = STAGE_OVER;
-    scrape_finish_if_done(s);
+    struct failure failure;
+    failure_set(&failure, OUTCOME_NO_MEMORY, "out of file descriptors");
+    scrape_fail(s, &failure);
 }
 
-/* The whole body has come, and is whole: the rest goes out, and the end. */
-static void
-finish(struct scrape *s)
+void
+scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request)
 {
-    struct evbuffer *rest = pipeline_out(s->pipeline);
-    bool holding = s->stage == STAGE_HOLDING;
-
-    if (holding && !add_encoding_headers(s, pipeline_is_gzip(s->pipeline))) {
-        scrape_fail_without_memory(s);
-        return;
-    }
-    s->bytes_out += staged(s);
-    scrape_is_whole(s); /* before anything is sent: on_done may be called from in there */
-    if (holding) {
-        reply_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
-    } else {
-        /* The last piece need not have drained: reply_end() waits for both. */
-        if (staged(s))
-            reply_send(s->reply, rest);
-        reply_end(s->reply);
-    }
-}
-
-/* The snapshot is here: all of the reply_from_snapshot goes out at once. */
-static void
-reply_from_snapshot(struct scrape *s)
-{
-    struct snapshot *snapshot = s->user.snapshot;
-    struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
-    int r = part.body ? snapshot_take(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
-
-    if (!r && snapshot->index)
-        telemetry_snapshot_used(s->server->telemetry, s->endpoint->name, snapshot_age(snapshot));
-    if (!r) {
-        s->status = snapshot->status;
-        s->failure = snapshot->failure; /* or passed on, which decides what is told of encodings */
-        if (!add_encoding_headers(s, part.gzip))
-            r = -ENOMEM;
-    }
-    if (!r) {
-        if (!s->shared && snapshot->index)
-            scrape_report_families(s, snapshot->index);
-        s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
-        s->bytes_out = evbuffer_get_length(part.body);
-        scrape_is_whole(s);
-        reply_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
-    } else if (r == ERANGE) {
+    struct scrape *s = calloc(1, sizeof(*s));
+    if (!s || reply_new(&s->reply, request, &reply_events, s)) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
-        scrape_fail(s, &failure);
-    } else {
-        scrape_fail_without_memory(s);
+        failure_set_no_memory(&failure);
+        free(s);
+        http_reply(request, outcomes[failure.outcome].status, failure.reason);
+        return;
     }
-    if (part.body)
-        evbuffer_free(part.body);
+    char *peer;
+    ev_uint16_t port;
+    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
+    snprintf(s->peer, sizeof(s->peer), "%s", peer);
+    s->proxy = proxy;
+    s->config = config_ref(proxy->config);
+    s->endpoint = endpoint;
+    s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    clock_gettime(CLOCK_MONOTONIC, &s->start);
+    proxy_context_scrape_started(proxy);
+
+    char reason[320];
+    int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
+    if (create_deadline(s))
+        r = -ENOMEM;
+    if (!r && (r = acquire_endpoint_slot(s, request)) == EBUSY) {
+        fail_busy(s);
+        r = 0;
+    } else if (!r) {
+        r = endpoint->max_age ? try_snapshot(s) : start_fetch_when_slot_free(s);
+    }
+    if (r > 0) {
+        struct failure failure;
+        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        scrape_fail(s, &failure);
+    } else if (r == -EMFILE) {
+        fail_out_of_descriptors(s);
+    } else if (r) {
+        scrape_fail_out_of_memory(s);
+    }
+    scrape_finish_if_done(s);
 }
 
-static const struct reply_events reply_events = {on_drained, scrape_on_gone, on_done};
+/* A snapshot, with max_age. */
 
-/* The service's side. */
+static int
+bypass_snapshot(struct scrape *s)
+{
+    telemetry_snapshot_bypassed(s->proxy->telemetry, s->endpoint->name);
+    return start_fetch_when_slot_free(s);
+}
+
+/* The fetch of the snapshot has ended. */
+static void
+on_snapshot_ready(void *ctx)
+{
+    struct scrape *s = ctx;
+    const struct snapshot *snapshot = s->user.snapshot;
+
+    if (snapshot->state == SNAPSHOT_READY)
+        reply_from_snapshot(s);
+    else if (snapshot->state == SNAPSHOT_FAILED)
+        scrape_fail(s, &snapshot->failure);
+    else if (bypass_snapshot(s))
+        scrape_fail_out_of_memory(s);
+    snapshot_release(&s->user);
+    scrape_finish_if_done(s);
+}
+
+/* 0 or a negative errno value. */
+static int
+try_snapshot(struct scrape *s)
+{
+    struct telemetry *telemetry = s->proxy->telemetry;
+    s->user = (struct snapshot_user){
+        .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
+    int r = snapshots_acquire(&s->proxy->snapshots, s->config, s->endpoint, &s->request, &s->user);
+
+    s->shared = s->user.found;
+    if (s->user.found)
+        telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
+    else
+        telemetry_snapshot_miss(telemetry, s->endpoint->name);
+    if (r > 0)
+        return bypass_snapshot(s);
+    if (!r && s->user.waits) {
+        r = reply_watch_hangup(s->reply);
+    } else if (!r) {
+        reply_from_snapshot(s);
+    }
+    if (r || !s->user.waits)
+        snapshot_release(&s->user);
+    return r;
+}
+
+/* The upstream. */
+
+static int
+start_fetch(struct scrape *s)
+{
+    char *url = request_url(&s->request, s->endpoint);
+    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
+    struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
+    if (!r)
+        r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
+    free(url);
+    return r;
+}
+
+static void
+on_slot(void *ctx)
+{
+    struct scrape *s = ctx;
+    if (start_fetch(s))
+        scrape_fail_out_of_memory(s);
+    scrape_finish_if_done(s);
+}
+
+static int
+start_fetch_when_slot_free(struct scrape *s)
+{
+    int r = reply_watch_hangup(s->reply);
+    if (!r)
+        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.service, &s->endpoint_slot.peer,
+                         on_slot, s);
+    return r == EAGAIN ? 0 : r ? r : start_fetch(s);
+}
 
 static enum fetch_action
 on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
     struct failure failure = {.outcome = OUTCOME_OK}; /* or passed on */
-    struct pipeline_settings settings = {
-        .target = PIPELINE_FILTER,
-        .shards = s->request.params.shards,
-        .sharding = s->config->sharding,
-        .gzip_level = s->request.gzip ? s->config->compression_level : -1,
-    };
+    struct body_settings settings = {.sharding = s->config->sharding};
     s->status = status;
-    if (!upstream_response_begin(&s->pipeline, &settings, s->endpoint, status, headers, reply_headers(s->reply),
-                                 &failure)) {
+    if (!upstream_response_begin(&settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
         scrape_fail(s, &failure);
+        return FETCH_ABORT;
+    }
+    if (body_filter_new(&s->body, &settings, s->request.params.shards,
+                        s->request.gzip ? s->config->compression_level : -1)) {
+        scrape_fail_out_of_memory(s);
         return FETCH_ABORT;
     }
     s->failure = failure;
@@ -218,20 +264,20 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 }
 
 static void
-fail_pipeline(struct scrape *s, int r)
+fail_body(struct scrape *s, int r)
 {
     struct failure failure;
-    failure_of_pipeline(&failure, s->endpoint, s->pipeline, r);
+    failure_of_body(&failure, s->endpoint, r, body_filter_reason(s->body));
     scrape_fail(s, &failure);
 }
 
 static bool
 is_full(const struct scrape *s)
 {
-    return s->in_flight && staged(s) >= PIECE_BYTES;
+    return s->sending && staged(s) >= CHUNK_BYTES;
 }
 
-/* A piece of the body. After a pause the same bytes come again, and those that were used are not used twice. */
+/* After a pause libcurl delivers the same bytes again: those already used are skipped. */
 static enum fetch_action
 on_body(void *ctx, struct ss_span bytes)
 {
@@ -242,9 +288,9 @@ on_body(void *ctx, struct ss_span bytes)
 
     s->paused = is_full(s);
     while (!s->paused) {
-        int r = pipeline_feed(s->pipeline, &in, &more);
+        int r = body_filter_feed(s->body, &in, &more);
         if (r) {
-            fail_pipeline(s, r);
+            fail_body(s, r);
             return FETCH_ABORT;
         }
         flush_staged(s);
@@ -272,178 +318,145 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         if (result >= FETCH_FAILED) {
             failure_of_fetch(&failure, s->endpoint, result, reason);
             scrape_fail(s, &failure);
-        } else if ((r = pipeline_end(s->pipeline, result == FETCH_CLOSED)) != 0) {
-            fail_pipeline(s, r);
+        } else if ((r = body_filter_end(s->body, result == FETCH_CLOSED)) != 0) {
+            fail_body(s, r);
         } else {
-            finish(s);
+            finish_response(s);
         }
     }
-    scrape_end_fetch(s);
+    scrape_release_upstream(s);
     scrape_finish_if_done(s);
 }
 
-static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+/* The response. */
 
-/* The beginning. */
-
-static int
-start_fetch(struct scrape *s)
+static size_t
+staged(const struct scrape *s)
 {
-    char *url = request_url(&s->request, s->endpoint);
-    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
-    struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
-    if (!r)
-        r = fetch_new(&s->fetch, s->server->upstream, &request, &fetch_events, s);
-    free(url);
-    return r;
+    return s->body ? evbuffer_get_length(body_filter_out(s->body)) : 0;
 }
 
+/* These headers are known only once there is something to send. False: out of memory. */
+static bool
+add_encoding_headers(struct scrape *s, bool gzip)
+{
+    uint64_t failures = alloc_failures();
+    if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
+        negotiate_vary(reply_headers(s->reply));
+    if (gzip)
+        evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
+    return alloc_failures() == failures;
+}
+
+/* Sends what is staged if it is enough for a chunk and the last one has drained. */
 static void
-on_slot(void *ctx)
+flush_staged(struct scrape *s)
 {
-    struct scrape *s = ctx;
-    if (start_fetch(s))
-        scrape_fail_without_memory(s);
-    scrape_finish_if_done(s);
-}
-
-/* Asks the service when it is this scrape's turn. */
-static int
-start_fetch_when_slot_free(struct scrape *s)
-{
-    int r = reply_watch(s->reply);
-    if (!r)
-        r = slot_acquire(&s->server->upstream_slots, &s->upstream_slot, s->endpoint->url.service,
-                         &s->endpoint_slot.peer, on_slot, s);
-    return r == EAGAIN ? 0 : r ? r : start_fetch(s);
-}
-
-/* There is no room for a snapshot. */
-static int
-bypass_snapshot(struct scrape *s)
-{
-    telemetry_snapshot_bypassed(s->server->telemetry, s->endpoint->name);
-    return start_fetch_when_slot_free(s);
-}
-
-/* The snapshot that was waited for has come, or never will. */
-static void
-on_snapshot_ready(void *ctx)
-{
-    struct scrape *s = ctx;
-    const struct snapshot *snapshot = s->user.snapshot;
-
-    if (snapshot->state == SNAPSHOT_HERE)
-        reply_from_snapshot(s);
-    else if (snapshot->state == SNAPSHOT_FAILED)
-        scrape_fail(s, &snapshot->failure);
-    else if (bypass_snapshot(s))
-        scrape_fail_without_memory(s);
-    snapshot_release(&s->user);
-    scrape_finish_if_done(s);
-}
-
-/* Looks for a snapshot, and asks the service if there is no room for one. */
-static int
-try_snapshot(struct scrape *s)
-{
-    struct telemetry *telemetry = s->server->telemetry;
-    s->user = (struct snapshot_user){
-        .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
-    int r = snapshots_acquire(&s->server->snapshots, s->config, s->endpoint, &s->request, &s->user);
-
-    s->shared = s->user.found;
-    if (s->user.found)
-        telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
-    else
-        telemetry_snapshot_miss(telemetry, s->endpoint->name);
-    if (r > 0)
-        return bypass_snapshot(s);
-    if (!r && s->user.waits) {
-        r = reply_watch(s->reply);
-    } else if (!r) {
-        reply_from_snapshot(s);
-    }
-    if (r || !s->user.waits)
-        snapshot_release(&s->user);
-    return r;
-}
-
-static int
-begin_deadline(struct scrape *s)
-{
-    s->deadline = evtimer_new(s->server->base, scrape_on_deadline, s);
-    return s->deadline ? scrape_set_deadline(s, 0) : -ENOMEM;
-}
-
-/* Takes one of the endpoint's places. 0, or a negative errno value; EBUSY (positive): there is none. */
-static int
-take_endpoint_slot(struct scrape *s, struct evhttp_request *request)
-{
-    struct peer peer = connection_peer(connection_of(request));
-    return slot_try_acquire(&s->server->endpoint_slots, &s->endpoint_slot, s->endpoint->name, &peer,
-                            s->endpoint->max_in_flight);
-}
-
-static void
-fail_busy(struct scrape *s)
-{
-    struct failure failure;
-    rejection_report(s->server->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
-    failure_set(&failure, OUTCOME_BUSY,
-                "endpoint %s: as many scrapes of it are in flight as max_in_flight allows: %" PRIu64, s->endpoint->name,
-                s->endpoint->max_in_flight);
-    scrape_fail(s, &failure);
-}
-
-static void
-fail_without_descriptor(struct scrape *s)
-{
-    struct failure failure;
-    failure_set(&failure, OUTCOME_NO_MEMORY, "there is no descriptor left for the scrape");
-    scrape_fail(s, &failure);
-}
-
-void
-scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request)
-{
-    struct scrape *s = calloc(1, sizeof(*s));
-    if (!s || reply_new(&s->reply, request, &reply_events, s)) {
-        struct failure failure;
-        failure_set_no_memory(&failure);
-        free(s);
-        http_reply(request, outcomes[failure.outcome].status, failure.reason);
+    size_t len = staged(s);
+    if (len < (s->stage == STAGE_HOLDING ? HOLD_BYTES : CHUNK_BYTES) || s->sending || s->stage == STAGE_OVER)
+        return;
+    s->bytes_out += len;
+    if (s->head_only) {
+        evbuffer_drain(body_filter_out(s->body), len);
         return;
     }
-    char *peer;
-    ev_uint16_t port;
-    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
-    snprintf(s->peer, sizeof(s->peer), "%s", peer);
-    s->server = server;
-    s->config = config_ref(server->config);
-    s->endpoint = endpoint;
-    s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
-    clock_gettime(CLOCK_MONOTONIC, &s->began);
-    server->in_flight++;
+    if (s->stage == STAGE_HOLDING) {
+        if (!reply_can_abort(s->reply)) {
+            struct failure failure;
+            failure_set(&failure, OUTCOME_BAD_REQUEST,
+                        "a response of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
+            scrape_fail(s, &failure);
+            return;
+        }
+        if (!add_encoding_headers(s, body_filter_is_gzip(s->body))) {
+            scrape_fail_out_of_memory(s);
+            return;
+        }
+        s->stage = STAGE_STREAMING;
+        reply_start(s->reply, s->status);
+    }
+    s->sending = true;
+    reply_send(s->reply, body_filter_out(s->body));
+}
 
-    char reason[320];
-    int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
-    if (begin_deadline(s))
-        r = -ENOMEM;
-    if (!r && (r = take_endpoint_slot(s, request)) == EBUSY) {
-        fail_busy(s);
-        r = 0;
-    } else if (!r) {
-        r = endpoint->max_age ? try_snapshot(s) : start_fetch_when_slot_free(s);
+static void
+on_drained(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->sending = false;
+    flush_staged(s);
+    if (s->paused) {
+        s->paused = false;
+        /* On failure on_end is not called; unless we stopped it, part of the body was lost, so fail the scrape. */
+        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
+            scrape_fail_out_of_memory(s);
+        if (s->stage == STAGE_OVER)
+            scrape_release_upstream(s);
     }
-    if (r > 0) {
+    scrape_finish_if_done(s);
+}
+
+/* The upstream's body is complete and valid: sends the rest, and the end. */
+static void
+finish_response(struct scrape *s)
+{
+    struct evbuffer *rest = body_filter_out(s->body);
+    bool holding = s->stage == STAGE_HOLDING;
+
+    if (holding && !add_encoding_headers(s, body_filter_is_gzip(s->body))) {
+        scrape_fail_out_of_memory(s);
+        return;
+    }
+    s->bytes_out += staged(s);
+    scrape_start_flushing(s); /* before sending, which may call on_done() */
+    if (holding) {
+        reply_send_whole(s->reply, s->status, s->head_only ? NULL : rest, s->bytes_out);
+    } else {
+        /* The previous chunk may not have drained: reply_end() waits for both. */
+        if (staged(s))
+            reply_send(s->reply, rest);
+        reply_end(s->reply);
+    }
+}
+
+/* Sends the whole response at once. */
+static void
+reply_from_snapshot(struct scrape *s)
+{
+    struct snapshot *snapshot = s->user.snapshot;
+    struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
+    int r = part.body ? snapshot_select(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
+
+    if (!r && snapshot->index)
+        telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));
+    if (!r) {
+        s->status = snapshot->status;
+        s->failure = snapshot->failure; /* or passed on, which add_encoding_headers() checks */
+        if (!add_encoding_headers(s, part.gzip))
+            r = -ENOMEM;
+    }
+    if (!r) {
+        if (!s->shared && snapshot->index)
+            scrape_report_families(s, snapshot->index);
+        s->bytes_in = s->shared ? 0 : snapshot->bytes_in;
+        s->bytes_out = evbuffer_get_length(part.body);
+        scrape_start_flushing(s);
+        reply_send_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
+    } else if (r == ERANGE) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
         scrape_fail(s, &failure);
-    } else if (r == -EMFILE) {
-        fail_without_descriptor(s);
-    } else if (r) {
-        scrape_fail_without_memory(s);
+    } else {
+        scrape_fail_out_of_memory(s);
     }
+    if (part.body)
+        evbuffer_free(part.body);
+}
+
+static void
+on_done(void *ctx)
+{
+    struct scrape *s = ctx;
+    s->stage = STAGE_OVER;
     scrape_finish_if_done(s);
 }

@@ -3,9 +3,9 @@
 #define PROXY_SCRAPE_H
 struct endpoint;
 struct evhttp_request;
-struct server;
+struct proxy_context;
 
-/* Answers a GET or HEAD of an endpoint's path; the scrape owns itself, and the request, until it is over. */
-void scrape_begin(struct server *server, const struct endpoint *endpoint, struct evhttp_request *request);
+/* Handles a GET or HEAD of an endpoint's path. The scrape owns itself and the request until it is over. */
+void scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request);
 
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where every road of scrape.c ends: how a scrape fails, how it is cut short, and what is told of it. */
+/* How a scrape ends: failures, deadline, the scraper leaving, log and telemetry. */
+#include "proxy_context.h"
 #include "reply.h"
 #include "scrape_log.h"
 #include "scrape_state.h"
-#include "server.h"
 
 #include "service/base/alloc_reserve.h"
+#include "service/config/config.h"
+
+#include <scrapeshard/index.h>
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -15,8 +18,8 @@
 #include <string.h>
 
 enum {
-    /* What we say ourselves is to be read by then; it is short. */
-    TIME_TO_READ = 1000,
+    /* Time that a scraper gets to read a complete response, or a failure's reason, beyond its timeout. */
+    READ_GRACE_MS = 1000,
 };
 
 /* Time. */
@@ -26,28 +29,28 @@ scrape_time_left(const struct scrape *s)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t gone = (int64_t)(now.tv_sec - s->began.tv_sec) * 1000 + (now.tv_nsec - s->began.tv_nsec) / 1000000;
-    return gone < s->request.timeout.ms ? s->request.timeout.ms - gone : 0;
+    int64_t elapsed = (int64_t)(now.tv_sec - s->start.tv_sec) * 1000 + (now.tv_nsec - s->start.tv_nsec) / 1000000;
+    return elapsed < s->request.timeout.ms ? s->request.timeout.ms - elapsed : 0;
 }
 
 int
-scrape_set_deadline(struct scrape *s, int64_t more)
+scrape_set_deadline(struct scrape *s, int64_t extra)
 {
-    int64_t ms = scrape_time_left(s) + more;
+    int64_t ms = scrape_time_left(s) + extra;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
     return evtimer_add(s->deadline, &tv) ? -ENOMEM : 0;
 }
 
 void
-scrape_is_whole(struct scrape *s)
+scrape_start_flushing(struct scrape *s)
 {
     s->stage = STAGE_FLUSHING;
-    scrape_set_deadline(s, TIME_TO_READ);
+    scrape_set_deadline(s, READ_GRACE_MS);
 }
 
 /* Failure. */
 
-/* Answers with the reason. False: it could not. */
+/* False: out of memory, nothing was sent. */
 static bool
 reply_with_reason(struct scrape *s)
 {
@@ -55,7 +58,7 @@ reply_with_reason(struct scrape *s)
     struct evkeyvalq *headers = reply_headers(s->reply);
     struct evbuffer *text = evbuffer_new();
     uint64_t failures = alloc_failures();
-    bool closes = evhttp_find_header(headers, "Connection"); /* the service's is never among them */
+    bool closes = evhttp_find_header(headers, "Connection"); /* set by us: the upstream's is not copied */
 
     if (!text || evbuffer_add_printf(text, "%s\n", reason) < 0) {
         if (text)
@@ -74,7 +77,7 @@ reply_with_reason(struct scrape *s)
         evbuffer_free(text);
         return false;
     }
-    reply_whole(s->reply, s->status, s->head_only ? NULL : text, s->bytes_out);
+    reply_send_whole(s->reply, s->status, s->head_only ? NULL : text, s->bytes_out);
     evbuffer_free(text);
     return true;
 }
@@ -82,26 +85,26 @@ reply_with_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
-    const struct timeval time_to_read = {TIME_TO_READ / 1000, 0};
+    const struct timeval read_grace = {READ_GRACE_MS / 1000, 0};
     bool holding = s->stage == STAGE_HOLDING;
 
-    /* One that fails twice failed for the first reason, and could not say it. */
+    /* On a second failure the first one stays the reason: it could not be sent. */
     if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)
         s->failure = *failure;
     if (failure->limit)
-        telemetry_limit_hit(s->server->telemetry, failure->limit);
-    s->stage = STAGE_FLUSHING; /* before anything is sent: on_done may be called from in there */
-    /* When a deadline is the reason, the next may be a moment away; the scraper is to hear the reason all the same. */
-    if (holding && s->deadline && evtimer_add(s->deadline, &time_to_read))
-        holding = false; /* who is given no end of time is given no answer */
+        telemetry_limit_hit(s->proxy->telemetry, failure->limit);
+    s->stage = STAGE_FLUSHING; /* before sending, which may call on_done() */
+    /* The scraper gets time to read the reason even if the deadline has passed. */
+    if (holding && s->deadline && evtimer_add(s->deadline, &read_grace))
+        holding = false; /* no response without a deadline */
     if (holding && reply_with_reason(s))
         return;
-    reply_break(s->reply);
+    reply_abort(s->reply);
     s->stage = STAGE_OVER;
 }
 
 void
-scrape_fail_without_memory(struct scrape *s)
+scrape_fail_out_of_memory(struct scrape *s)
 {
     struct failure failure;
     failure_set_no_memory(&failure);
@@ -109,21 +112,21 @@ scrape_fail_without_memory(struct scrape *s)
 }
 
 void
-scrape_end_fetch(struct scrape *s)
+scrape_release_upstream(struct scrape *s)
 {
     fetch_free(s->fetch);
     s->fetch = NULL;
     s->paused = false;
-    slot_release(&s->server->upstream_slots, &s->upstream_slot);
+    slot_release(&s->proxy->upstream_slots, &s->upstream_slot);
     snapshot_release(&s->user);
 }
 
-/* Whether what it waited for has come in time, or has failed, and it is told so in a moment, after others. */
+/* The snapshot was ready or failed in time, but on_snapshot_ready() is still to come, after other scrapes'. */
 static bool
-is_about_to_hear(const struct scrape *s)
+is_notification_pending(const struct scrape *s)
 {
     const struct snapshot *snapshot = s->user.snapshot;
-    return s->user.waits && (snapshot->state == SNAPSHOT_HERE || snapshot->state == SNAPSHOT_FAILED);
+    return s->user.waits && (snapshot->state == SNAPSHOT_READY || snapshot->state == SNAPSHOT_FAILED);
 }
 
 void
@@ -132,30 +135,30 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct scrape *s = ctx;
     struct failure failure;
     (void)fd, (void)what;
-    if (is_about_to_hear(s)) {
-        scrape_set_deadline(s, TIME_TO_READ);
+    if (is_notification_pending(s)) {
+        scrape_set_deadline(s, READ_GRACE_MS);
         return;
     }
     if (s->user.waits || s->upstream_slot.waits || (s->fetch && !s->paused)) {
         failure_of_timeout(&failure, s->endpoint,
-                           s->user.waits ? snapshot_progress(s->user.snapshot) : fetch_progress(s->fetch),
-                           &s->request.timeout);
+                           s->user.waits ? snapshot_progress(&s->user) : fetch_progress(s->fetch), &s->request.timeout);
     } else {
-        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read in time", s->endpoint->name);
+        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read the response in time",
+                    s->endpoint->name);
         failure.error = UPSTREAM_ERROR_NONE;
         failure.limit = LIMIT_SLOW_READER;
     }
     if (s->stage != STAGE_OVER)
         scrape_fail(s, &failure);
-    scrape_end_fetch(s);
+    scrape_release_upstream(s);
     scrape_finish_if_done(s);
 }
 
 void
-scrape_on_gone(void *ctx, bool no_memory)
+scrape_on_client_gone(void *ctx, bool no_memory)
 {
     struct scrape *s = ctx;
-    scrape_end_fetch(s);
+    scrape_release_upstream(s);
     if (no_memory && (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON))
         failure_set_no_memory(&s->failure);
     else if (s->failure.outcome == OUTCOME_OK)
@@ -169,32 +172,33 @@ scrape_on_gone(void *ctx, bool no_memory)
 void
 scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
-    struct telemetry *telemetry = s->server->telemetry;
+    struct telemetry *telemetry = s->proxy->telemetry;
     struct ss_family_count largest[TRACKED_FAMILIES];
+    const struct ss_filter *filter = index ? NULL : body_filter_get(s->body);
     size_t n = index ? ss_index_largest(index, largest, TRACKED_FAMILIES)
-                     : pipeline_largest(s->pipeline, largest, TRACKED_FAMILIES);
+                     : ss_filter_largest(filter, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
-    const struct endpoint *now = config_endpoint(s->server->config, s->endpoint->name);
+    const struct endpoint *now = config_endpoint(s->proxy->config, s->endpoint->name);
     struct distribution *distribution = telemetry_distribution(telemetry, s->endpoint->name);
-    /* Not by keys and rules that are no longer in force. */
-    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->server->config, now))
+    /* Not with keys and rules that a reload has replaced. */
+    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->proxy->config, now))
         return;
     distribution_start(distribution, telemetry_now());
     if (index)
         ss_index_families(index, distribution_add_family, distribution);
     else
-        pipeline_families(s->pipeline, distribution_add_family, distribution);
-    distribution_finish(distribution, index ? ss_index_series(index) : pipeline_counts(s->pipeline).series_seen);
+        ss_filter_families(filter, distribution_add_family, distribution);
+    distribution_finish(distribution, index ? ss_index_series(index) : ss_filter_counts(filter)->series_seen);
 }
 
 static void
 log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double seconds, bool first)
 {
     const struct ss_shards *shards = s->request.params.shards;
-    struct scrape_line line = scrape_log_line(s->server->telemetry, s->endpoint->name, s->failure.outcome, first);
+    struct scrape_line line = scrape_log_line(s->proxy->telemetry, s->endpoint->name, s->failure.outcome, first);
 
-    LOG_AT(s->server->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
+    LOG_AT(s->proxy->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outcomes[s->failure.outcome].label), log_number("status", s->status),
            log_text("peer", s->peer), log_text("shard", s->request.params.shard),
            log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
@@ -205,34 +209,34 @@ log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double
            log_text("reason", s->failure.reason), line.fields[0], line.fields[1]);
 }
 
-/* Tells how it went, to telemetry and to the log. */
 static void
 record_end(const struct scrape *s)
 {
-    struct ss_filter_counts counts = s->pipeline ? pipeline_counts(s->pipeline) : s->counts;
+    const struct ss_filter *filter = s->body ? body_filter_get(s->body) : NULL;
+    struct ss_filter_counts counts = filter ? *ss_filter_counts(filter) : s->counts;
     struct timespec now;
     uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = (double)(now.tv_sec - s->began.tv_sec) + (double)(now.tv_nsec - s->began.tv_nsec) / 1e9;
+    double seconds = (double)(now.tv_sec - s->start.tv_sec) + (double)(now.tv_nsec - s->start.tv_nsec) / 1e9;
 
-    bool first = telemetry_scrape(s->server->telemetry, &(struct telemetry_scrape){
-                                                            .endpoint = s->endpoint->name,
-                                                            .outcome = s->failure.outcome,
-                                                            .ok = s->failure.outcome == OUTCOME_OK,
-                                                            .error = s->failure.error,
-                                                            .seconds = seconds,
-                                                            .bytes_in = s->bytes_in,
-                                                            .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                                            .counts = counts,
-                                                            .shared = s->shared,
-                                                            .unwatched = s->head_only,
-                                                            .shard = s->request.params.shard,
-                                                            .shard_count = shard_count,
-                                                            .peer = s->peer,
-                                                            .reason = s->failure.reason,
-                                                        });
+    bool first = telemetry_scrape(s->proxy->telemetry, &(struct telemetry_scrape){
+                                                           .endpoint = s->endpoint->name,
+                                                           .outcome = s->failure.outcome,
+                                                           .ok = s->failure.outcome == OUTCOME_OK,
+                                                           .error = s->failure.error,
+                                                           .seconds = seconds,
+                                                           .bytes_in = s->bytes_in,
+                                                           .bytes_out = s->head_only ? 0 : s->bytes_out,
+                                                           .counts = counts,
+                                                           .shared = s->shared,
+                                                           .untracked = s->head_only,
+                                                           .shard = s->request.params.shard,
+                                                           .shard_count = shard_count,
+                                                           .peer = s->peer,
+                                                           .reason = s->failure.reason,
+                                                       });
     log_scrape(s, &counts, seconds, first);
-    if (s->failure.outcome == OUTCOME_OK && s->pipeline)
+    if (s->failure.outcome == OUTCOME_OK && filter)
         scrape_report_families(s, NULL);
 }
 
@@ -241,17 +245,17 @@ scrape_finish_if_done(struct scrape *s)
 {
     if (s->stage != STAGE_OVER || s->fetch)
         return;
-    struct server *server = s->server;
+    struct proxy_context *proxy = s->proxy;
     record_end(s);
     snapshot_release(&s->user);
     reply_free(s->reply);
-    pipeline_free(s->pipeline);
+    body_filter_free(s->body);
     if (s->deadline)
         event_free(s->deadline);
     request_deinit(&s->request);
-    slot_release(&server->upstream_slots, &s->upstream_slot);
-    slot_release(&server->endpoint_slots, &s->endpoint_slot);
+    slot_release(&proxy->upstream_slots, &s->upstream_slot);
+    slot_release(&proxy->endpoint_slots, &s->endpoint_slot);
     config_unref(s->config);
     free(s);
-    server_scrape_over(server);
+    proxy_context_scrape_over(proxy);
 }

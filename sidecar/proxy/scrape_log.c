@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-static_assert((int)OUTCOMES <= (int)SUMMARY_FAILURES, "each outcome is a kind of failure");
+static_assert((int)OUTCOMES <= (int)SUMMARY_FAILURES, "each outcome is a kind of summary line");
 
 static void
 add_field(struct scrape_line *line, struct log_field field)
@@ -12,9 +12,9 @@ add_field(struct scrape_line *line, struct log_field field)
     line->fields[line->n++] = field;
 }
 
-/* A line of a kind, if there are not too many of them. */
+/* At debug once there are too many of this kind. */
 static struct scrape_line
-line_of(struct summary *summary, size_t kind, enum log_level level)
+rate_limited_line(struct summary *summary, size_t kind, enum log_level level)
 {
     struct scrape_line line = {.level = level};
     uint64_t suppressed = 0;
@@ -25,9 +25,9 @@ line_of(struct summary *summary, size_t kind, enum log_level level)
     return line;
 }
 
-/* Whether a failure is the endpoint's. A scraper's says nothing of it. */
+/* Scrapers that send bad requests or leave say nothing about the endpoint. */
 static bool
-is_of_endpoint(enum outcome outcome)
+is_endpoint_failure(enum outcome outcome)
 {
     return outcome != OUTCOME_OK && outcome != OUTCOME_BAD_REQUEST && outcome != OUTCOME_CLIENT_GONE;
 }
@@ -41,16 +41,16 @@ scrape_log_line(struct telemetry *telemetry, const char *endpoint, enum outcome 
     if (!summary)
         return line;
     if (outcome != OUTCOME_OK) {
-        summary->failed += is_of_endpoint(outcome);
-        return line_of(summary, outcome, line.level);
+        summary->failed += is_endpoint_failure(outcome);
+        return rate_limited_line(summary, outcome, line.level);
     }
     if (summary->failed) {
-        line = line_of(summary, SUMMARY_RECOVERED, LOG_INFO);
+        line = rate_limited_line(summary, SUMMARY_RECOVERED, LOG_INFO);
         add_field(&line, log_number("recovered_after", (double)summary->failed));
         summary->failed = 0;
     } else if (first) {
-        line = line_of(summary, SUMMARY_FIRST, LOG_INFO);
-        add_field(&line, log_text("note", "the first scrape of this shard"));
+        line = rate_limited_line(summary, SUMMARY_FIRST, LOG_INFO);
+        add_field(&line, log_text("note", "first scrape of this shard"));
     }
     return line;
 }
@@ -63,11 +63,11 @@ scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum
 
     if (!summary || (!over_budget && outcome == OUTCOME_OK))
         return (struct scrape_line){.level = level};
-    return line_of(summary, over_budget ? (size_t)SUMMARY_OUTGROWN : (size_t)outcome, level);
+    return rate_limited_line(summary, over_budget ? (size_t)SUMMARY_OVER_BUDGET : (size_t)outcome, level);
 }
 
 void
-scrape_log_minute(const struct log *log, struct telemetry *telemetry)
+scrape_log_summaries(const struct log *log, struct telemetry *telemetry)
 {
     for (struct telemetry_endpoint *e = telemetry->endpoints; e < telemetry->endpoints + telemetry->n_endpoints; e++) {
         const struct summary *s = &e->summary;
@@ -77,6 +77,6 @@ scrape_log_minute(const struct log *log, struct telemetry *telemetry)
                      log_number("bytes_out", (double)s->bytes_out),
                      log_number("seconds_mean", s->seconds / (double)s->scrapes), log_number("seconds_max", s->slowest),
                      log_number("lines_suppressed", (double)s->suppressed));
-        summary_begin(&e->summary);
+        summary_reset(&e->summary);
     }
 }

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_SCRAPE_LOG_H
 #define PROXY_SCRAPE_LOG_H
-/* At which level the log hears of a scrape, and what it is told besides: see summary.h. */
+/* Level and extra fields of the log line of a scrape; summary.h has the rules. */
 #include "outcome.h"
 
 struct log;
 struct telemetry;
 
-/* A line's level, and its last fields. */
+/* A line's level, and its last fields; unused ones are empty. */
 struct scrape_line {
     enum log_level level;
     struct log_field fields[2];
     size_t n;
 };
 
-/* Of a scrape that is over, and of which telemetry_scrape() has said whether it is a first one. */
+/* The line of a finished scrape; first: as returned by telemetry_scrape(). */
 struct scrape_line scrape_log_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome, bool first);
 
-/* Of a body that was fetched to be kept; over_budget: there was no room for it. */
+/* The line of a snapshot's fetch; over_budget: there was no room to keep the body. */
 struct scrape_line scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome,
                                             bool over_budget);
 
-/* Writes how the scrapes of the minute went, of each endpoint that had some, and begins the next. */
-void scrape_log_minute(const struct log *log, struct telemetry *telemetry);
+/* Logs the last minute's summary of each endpoint that was scraped, and starts the next minute. */
+void scrape_log_summaries(const struct log *log, struct telemetry *telemetry);
 
 #endif

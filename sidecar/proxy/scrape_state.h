@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_SCRAPE_STATE_H
 #define PROXY_SCRAPE_STATE_H
-/* A scrape on its way: scrape.c brings it forward, scrape_end.c to its end. For these two alone. */
+/* A scrape, and what scrape.c and scrape_end.c share. Private to them. */
+#include "body_filter.h"
 #include "request.h"
 #include "slots.h"
-#include "snapshot.h"
+#include "snapshot_store.h"
 #include "upstream_response.h"
 
 #include <event2/util.h>
@@ -14,71 +15,70 @@
 
 struct event;
 struct reply;
-struct server;
+struct proxy_context;
 
 enum stage {
-    STAGE_HOLDING,   /* nothing has gone out */
-    STAGE_STREAMING, /* head and pieces have */
-    STAGE_FLUSHING,  /* all was handed to the kernel's door; on_done follows */
+    STAGE_HOLDING,   /* nothing was sent yet */
+    STAGE_STREAMING, /* header and chunks were sent */
+    STAGE_FLUSHING,  /* all was given to evhttp; on_done() follows */
     STAGE_OVER,
 };
 
 struct scrape {
-    struct server *server;
-    struct config *config; /* a reference: the endpoint lives in it */
+    struct proxy_context *proxy;
+    struct config *config; /* a reference, which keeps the endpoint alive */
     const struct endpoint *endpoint;
-    struct slot endpoint_slot; /* among the endpoint's */
-    struct slot upstream_slot; /* among those who ask the service */
+    struct slot endpoint_slot;
+    struct slot upstream_slot;
     struct request request;
     bool head_only;
     char peer[64];
-    struct timespec began;
+    struct timespec start;
 
     struct reply *reply;
-    struct fetch *fetch;       /* NULL once it has ended */
-    struct snapshot_user user; /* under max_age */
+    struct fetch *fetch;       /* NULL: not started, or ended */
+    struct snapshot_user user; /* with max_age */
     struct event *deadline;
-    struct pipeline *pipeline; /* NULL before the head, and with a snapshot */
-    size_t used;               /* bytes of the piece in hand that the pipeline took before a pause */
+    struct body_filter *body; /* NULL before the header, and with a snapshot */
+    size_t used;              /* bytes of the current piece that the body took before a pause */
     enum stage stage;
-    bool in_flight; /* a piece was sent and has not drained */
+    bool sending; /* a chunk was sent and has not drained */
     bool paused;
 
     struct failure failure;
-    int status; /* sent, or to be */
+    int status;
     uint64_t bytes_in, bytes_out;
-    struct ss_filter_counts counts; /* of what a snapshot gave */
+    struct ss_filter_counts counts; /* with a snapshot */
     bool shared;                    /* the snapshot was fetched for another scrape */
 };
 
-/* Ends the answer as a failure: by a status while that can be said, by a broken transfer when it cannot. The fetch is
-   the caller's to end. */
+/* Fails the response: by a status while nothing was sent, by an aborted transfer after that. The caller ends the
+   fetch. */
 void scrape_fail(struct scrape *scrape, const struct failure *failure);
-void scrape_fail_without_memory(struct scrape *scrape);
+void scrape_fail_out_of_memory(struct scrape *scrape);
 
-/* Ends what the service's side is to the scrape. */
-void scrape_end_fetch(struct scrape *scrape);
+/* Ends the fetch, and releases upstream slot and snapshot. */
+void scrape_release_upstream(struct scrape *scrape);
 
-/* All of the answer is there, and is about to be sent. That it came in time was the service's part; the scraper has
-   longer to read it, but not for ever. */
-void scrape_is_whole(struct scrape *scrape);
+/* The whole response is about to be sent. The upstream was in time; the scraper gets READ_GRACE_MS more to read it. */
+void scrape_start_flushing(struct scrape *scrape);
 
-/* Sets the deadline so many milliseconds after what there is left of the scrape's time. 0 or -ENOMEM. */
-int scrape_set_deadline(struct scrape *scrape, int64_t more);
+/* Sets the deadline to the end of the scrape's timeout plus extra milliseconds. 0 or -ENOMEM. */
+int scrape_set_deadline(struct scrape *scrape, int64_t extra);
 
-/* The milliseconds that are left; 0 if there are none. */
+/* Milliseconds left of the scrape's timeout, at least 0. */
 int64_t scrape_time_left(const struct scrape *scrape);
 
-/* There is no time left; ctx is the scrape. */
+/* Callback of the deadline; ctx is the scrape. */
 void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 
-/* The scraper has gone; ctx is the scrape. */
-void scrape_on_gone(void *ctx, bool no_memory);
+/* Callback of the reply; ctx is the scrape. */
+void scrape_on_client_gone(void *ctx, bool no_memory);
 
-/* Tells telemetry what families the body has: of a snapshot, or (NULL) of what came through the pipeline. */
+/* Reports the body's families to telemetry: those of the index, or (NULL) of the body's filter. */
 void scrape_report_families(const struct scrape *scrape, const struct ss_index *index);
 
-/* Ends the scrape if answer and fetch are both over. Nothing of it may be touched behind a call. */
+/* Frees the scrape if response and fetch have both ended: do not use it after this call. */
 void scrape_finish_if_done(struct scrape *scrape);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* In the order of time, but for the beginning, which stands last, as in fetch.c. */
+/* In the order of time, except that the start is last, as in fetch.c. */
 #include "shared_fetch.h"
 
+#include "body_index.h"
 #include "fetch.h"
 #include "request.h"
 #include "scrape_log.h"
-#include "slots.h"
 #include "snapshot.h"
 
 #include "service/base/log.h"
@@ -20,14 +20,18 @@
 #include <stdlib.h>
 
 struct shared_fetch {
+    const struct shared_fetch_context *context;
     struct snapshot *snapshot;
-    struct slot upstream_slot; /* of the first of those who wait who has had one */
+    void (*report_end)(void *ctx);
+    void *report_ctx;
+    TAILQ_HEAD(, fetch_waiter) waiters;
+    struct slot upstream_slot; /* of the first waiter that got one */
     char *url;
     struct evkeyvalq headers;
-    struct fetch *fetch; /* NULL until it is its turn */
+    struct fetch *fetch; /* NULL until it has a slot */
     struct event *deadline;
-    struct time_limit timeout; /* of those who wait or have waited, the longest, from the beginning */
-    struct pipeline *pipeline; /* NULL before the head */
+    struct time_limit timeout; /* the longest of all waiters so far, from the start */
+    struct body_index *body;   /* NULL before the response header */
     bool over_budget;
 };
 
@@ -40,53 +44,47 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
     const struct failure *failure = &s->failure;
     bool over_budget = state == SNAPSHOT_OVER_BUDGET;
     struct scrape_line line =
-        scrape_log_snapshot_line(s->store->telemetry, s->endpoint->name, failure->outcome, over_budget);
+        scrape_log_snapshot_line(x->context->telemetry, s->endpoint->name, failure->outcome, over_budget);
 
-    LOG_AT(s->store->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
+    LOG_AT(x->context->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
            log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
            log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
-           log_text("reason",
-                    over_budget ? "there is no room for it in max_snapshot_bytes, so it is streamed" : failure->reason),
+           log_text("reason", over_budget ? "does not fit in max_snapshot_bytes, so it is streamed" : failure->reason),
            line.fields[0]);
 }
 
-/* Keeps what has come. */
 static int
 keep_body(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     if (snapshot_set_time_header(s))
         return -ENOMEM;
-    if (s->failure.outcome == OUTCOME_OK) {
-        s->index = pipeline_take_index(x->pipeline);
-        return 0;
-    }
-    s->passthrough_body = evbuffer_new();
-    return s->passthrough_body && !evbuffer_add_buffer(s->passthrough_body, pipeline_out(x->pipeline)) &&
-                   (!evbuffer_get_length(s->passthrough_body) || evbuffer_pullup(s->passthrough_body, -1))
-               ? 0
-               : -ENOMEM;
+    s->index = body_index_take(x->body);
+    s->passthrough_body = body_index_take_passthrough(x->body);
+    return 0;
 }
 
-/* The fetch is over, one way or another. */
 static void
 end(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     bool passed_on = s->failure.outcome == OUTCOME_PASSED_ON;
     enum snapshot_state state = x->over_budget                                  ? SNAPSHOT_OVER_BUDGET
-                                : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_HERE
+                                : s->failure.outcome == OUTCOME_OK || passed_on ? SNAPSHOT_READY
                                                                                 : SNAPSHOT_FAILED;
     log_end(x, state);
-    if (state == SNAPSHOT_HERE && keep_body(x)) {
+    if (state == SNAPSHOT_READY && keep_body(x)) {
         state = SNAPSHOT_FAILED;
         failure_set_no_memory(&s->failure);
     }
+    void (*report)(void *) = x->report_end;
+    void *ctx = x->report_ctx;
     shared_fetch_free(x);
-    if (state != SNAPSHOT_HERE)
-        snapshot_count(s, sizeof(*s));
-    snapshot_ended(s, state);
+    if (state != SNAPSHOT_READY)
+        snapshot_set_memory(s, sizeof(*s));
+    s->state = state;
+    report(ctx);
 }
 
 static void
@@ -98,7 +96,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
     end(x);
 }
 
-/* The answer. */
+/* The response. */
 
 static bool
 has_failed(const struct shared_fetch *x)
@@ -107,12 +105,11 @@ has_failed(const struct shared_fetch *x)
     return x->over_budget || (outcome != OUTCOME_OK && outcome != OUTCOME_PASSED_ON);
 }
 
-/* Counts what has come. */
 static enum fetch_action
-make_room(struct shared_fetch *x, uint64_t to_come)
+check_budget(struct shared_fetch *x, uint64_t to_come)
 {
     struct snapshot *s = x->snapshot;
-    x->over_budget = !snapshot_count(s, sizeof(*s) + pipeline_memory(x->pipeline)) || !snapshot_has_room(s, to_come);
+    x->over_budget = !snapshot_set_memory(s, sizeof(*s) + body_index_memory(x->body)) || !snapshot_has_room(s, to_come);
     return x->over_budget ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
@@ -122,18 +119,17 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
     struct shared_fetch *x = ctx;
     struct snapshot *s = x->snapshot;
     const char *length = evhttp_find_header(headers, "Content-Length");
-    struct pipeline_settings settings = {
-        .target = PIPELINE_INDEX,
-        .sharding = s->config->sharding,
-        .gzip_level = -1,
-    };
-    if (s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT)
-        settings.timestamp_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+    int64_t time_ms = (int64_t)s->time.tv_sec * 1000 + s->time.tv_nsec / 1000000;
+    struct body_settings settings = {.sharding = s->config->sharding};
     s->status = status;
-    if (!upstream_response_begin(&x->pipeline, &settings, s->endpoint, status, headers, &s->headers, &s->failure))
+    if (!upstream_response_begin(&settings, s->endpoint, status, headers, &s->headers, &s->failure))
         return FETCH_ABORT;
-    /* What will not fit need not come first. */
-    return make_room(x, length ? strtoull(length, NULL, 10) : 0);
+    if (body_index_new(&x->body, &settings, s->endpoint->timestamps == TIMESTAMPS_SNAPSHOT ? time_ms : 0)) {
+        failure_set_no_memory(&s->failure);
+        return FETCH_ABORT;
+    }
+    /* What will not fit is not received first. */
+    return check_budget(x, length ? strtoull(length, NULL, 10) : 0);
 }
 
 static enum fetch_action
@@ -144,12 +140,12 @@ on_body(void *ctx, struct ss_span bytes)
 
     x->snapshot->bytes_in += bytes.len;
     while (more) {
-        int r = pipeline_feed(x->pipeline, &bytes, &more);
+        int r = body_index_feed(x->body, &bytes, &more);
         if (r) {
-            failure_of_pipeline(&x->snapshot->failure, x->snapshot->endpoint, x->pipeline, r);
+            failure_of_body(&x->snapshot->failure, x->snapshot->endpoint, r, body_index_reason(x->body));
             return FETCH_ABORT;
         }
-        if (make_room(x, 0) != FETCH_CONTINUE)
+        if (check_budget(x, 0) != FETCH_CONTINUE)
             return FETCH_ABORT;
     }
     return FETCH_CONTINUE;
@@ -168,26 +164,26 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     }
     if (result >= FETCH_FAILED)
         failure_of_fetch(failure, x->snapshot->endpoint, result, reason);
-    else if ((r = pipeline_end(x->pipeline, result == FETCH_CLOSED)) != 0)
-        failure_of_pipeline(failure, x->snapshot->endpoint, x->pipeline, r);
+    else if ((r = body_index_end(x->body, result == FETCH_CLOSED)) != 0)
+        failure_of_body(failure, x->snapshot->endpoint, r, body_index_reason(x->body));
     else
-        make_room(x, 0);
+        check_budget(x, 0);
     end(x);
 }
 
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
-/* The beginning. */
+/* The start. */
 
 static int64_t
 time_left(const struct shared_fetch *x)
 {
-    int64_t gone = (int64_t)(snapshot_age(x->snapshot) * 1000);
-    return gone < x->timeout.ms ? x->timeout.ms - gone : 0;
+    int64_t elapsed = (int64_t)(snapshot_age(x->snapshot) * 1000);
+    return elapsed < x->timeout.ms ? x->timeout.ms - elapsed : 0;
 }
 
-/* Gives it the time of one more who waits, if that is longer. It counts from the beginning all the same: a service that
-   hangs is not waited for by everyone who comes, one after the other. */
+/* A longer timeout counts from the start all the same: otherwise each scrape that joined would wait for an upstream
+   that hangs, one after the other. */
 static int
 extend(struct shared_fetch *x, const struct time_limit *timeout)
 {
@@ -205,43 +201,41 @@ start_fetch(struct shared_fetch *x)
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
     int r = negotiate_tell_timeout(&x->headers, time_left(x));
-    return r ? r : fetch_new(&x->fetch, s->store->upstream, &request, &fetch_events, x);
+    return r ? r : fetch_new(&x->fetch, x->context->upstream, &request, &fetch_events, x);
 }
 
 static void
-fail_without_memory(struct shared_fetch *x)
+fail_out_of_memory(struct shared_fetch *x)
 {
     failure_set_no_memory(&x->snapshot->failure);
     end(x);
 }
 
-/* Those who wait need no turn any more. */
 static void
 leave_slot_queue(struct shared_fetch *x)
 {
-    struct snapshot *s = x->snapshot;
-    struct snapshot_user *user;
-    TAILQ_FOREACH (user, &s->waiting, next)
-        slot_release(s->store->upstream_slots, &user->upstream_slot);
+    struct fetch_waiter *waiter;
+    TAILQ_FOREACH (waiter, &x->waiters, next)
+        slot_release(x->context->upstream_slots, &waiter->upstream_slot);
 }
 
 static void
 on_slot(void *ctx)
 {
-    struct snapshot_user *user = ctx;
-    struct shared_fetch *x = user->snapshot->fetch;
-    slot_transfer(&x->upstream_slot, &user->upstream_slot);
+    struct fetch_waiter *waiter = ctx;
+    struct shared_fetch *x = waiter->fetch;
+    slot_transfer(&x->upstream_slot, &waiter->upstream_slot);
     leave_slot_queue(x);
     if (start_fetch(x))
-        fail_without_memory(x);
+        fail_out_of_memory(x);
 }
 
 static int
-begin(struct shared_fetch *x, const struct request *request)
+prepare(struct shared_fetch *x, const struct request *request)
 {
     const struct evkeyval *h;
     x->url = request_url(request, x->snapshot->endpoint);
-    x->deadline = evtimer_new(x->snapshot->store->base, on_deadline, x);
+    x->deadline = evtimer_new(x->context->base, on_deadline, x);
     if (!x->url || !x->deadline)
         return -ENOMEM;
     TAILQ_FOREACH (h, &request->headers, next)
@@ -251,14 +245,19 @@ begin(struct shared_fetch *x, const struct request *request)
 }
 
 int
-shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request)
+shared_fetch_new(struct shared_fetch **fetchp, const struct shared_fetch_settings *settings,
+                 const struct request *request)
 {
     struct shared_fetch *x = calloc(1, sizeof(*x));
     if (!x)
         return -ENOMEM;
-    x->snapshot = snapshot;
+    x->context = settings->context;
+    x->snapshot = settings->snapshot;
+    x->report_end = settings->on_end;
+    x->report_ctx = settings->ctx;
+    TAILQ_INIT(&x->waiters);
     TAILQ_INIT(&x->headers);
-    int r = begin(x, request);
+    int r = prepare(x, request);
     if (r) {
         shared_fetch_free(x);
         return r;
@@ -268,19 +267,32 @@ shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const 
 }
 
 void
-shared_fetch_join(struct shared_fetch *x, struct snapshot_user *user)
+shared_fetch_join(struct shared_fetch *x, struct fetch_waiter *waiter, const struct peer *peer,
+                  const struct time_limit *timeout)
 {
-    const struct snapshot *s = x->snapshot;
-    int r = extend(x, user->timeout);
+    *waiter = (struct fetch_waiter){.fetch = x};
+    TAILQ_INSERT_TAIL(&x->waiters, waiter, next);
+    int r = extend(x, timeout);
     if (x->fetch && !r)
         return;
     if (!r)
-        r = slot_acquire(s->store->upstream_slots, &user->upstream_slot, s->endpoint->url.service, user->peer, on_slot,
-                         user);
+        r = slot_acquire(x->context->upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.service, peer,
+                         on_slot, waiter);
     if (!r)
-        on_slot(user);
+        on_slot(waiter);
     else if (r < 0)
-        fail_without_memory(x);
+        fail_out_of_memory(x);
+}
+
+void
+shared_fetch_leave(struct fetch_waiter *waiter)
+{
+    struct shared_fetch *x = waiter->fetch;
+    if (!x)
+        return;
+    waiter->fetch = NULL;
+    TAILQ_REMOVE(&x->waiters, waiter, next);
+    slot_release(x->context->upstream_slots, &waiter->upstream_slot);
 }
 
 enum fetch_progress
@@ -294,12 +306,13 @@ shared_fetch_free(struct shared_fetch *x)
 {
     if (!x)
         return;
-    leave_slot_queue(x);
+    while (!TAILQ_EMPTY(&x->waiters))
+        shared_fetch_leave(TAILQ_FIRST(&x->waiters));
     if (x->deadline)
         event_free(x->deadline);
     fetch_free(x->fetch);
-    pipeline_free(x->pipeline);
-    slot_release(x->snapshot->store->upstream_slots, &x->upstream_slot);
+    body_index_free(x->body);
+    slot_release(x->context->upstream_slots, &x->upstream_slot);
     evhttp_clear_headers(&x->headers);
     free(x->url);
     free(x);

@@ -1,25 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_SHARED_FETCH_H
 #define PROXY_SHARED_FETCH_H
-/* Fetches the body of a snapshot: one answer of the service for all who wait, within the longest of their times. */
+/* Fills a snapshot: one response for all that wait for it, within the longest of their timeouts. */
 #include "fetch.h"
+#include "slots.h"
 
+#include <sys/queue.h>
+
+struct event_base;
+struct log;
+struct peer;
 struct request;
 struct shared_fetch;
 struct snapshot;
-struct snapshot_user;
+struct telemetry;
+struct time_limit;
+struct upstream;
 
-/* Makes ready what the first who waits asks for. 0: *fetchp is the caller's. -ENOMEM. */
-int shared_fetch_new(struct shared_fetch **fetchp, struct snapshot *snapshot, const struct request *request);
+/* One that waits. Zeroed: it does not. */
+struct fetch_waiter {
+    struct shared_fetch *fetch;
+    struct slot upstream_slot; /* until the fetch has one */
+    TAILQ_ENTRY(fetch_waiter) next;
+};
 
-/* One more waits for it, whose timeout may lengthen its own: it begins with the first turn that one of them has. It
-   ends in snapshot_ended(), perhaps at once. */
-void shared_fetch_join(struct shared_fetch *fetch, struct snapshot_user *user);
+/* What all shared fetches use; borrowed. */
+struct shared_fetch_context {
+    struct event_base *base;
+    struct upstream *upstream;
+    struct slot_pool *upstream_slots; /* shared with the scrapes that are streamed */
+    struct telemetry *telemetry;
+    const struct log *log;
+};
 
-/* How far it is. */
+struct shared_fetch_settings {
+    const struct shared_fetch_context *context; /* borrowed */
+    struct snapshot *snapshot;                  /* to fill; borrowed */
+    void (*on_end)(void *ctx); /* the fetch is freed; the snapshot's state and failure say how it ended */
+    void *ctx;
+};
+
+/* Prepares a fetch. 0: *fetchp is the caller's until on_end(). -ENOMEM. */
+int shared_fetch_new(struct shared_fetch **fetchp, const struct shared_fetch_settings *settings,
+                     const struct request *request);
+
+/* A timeout longer than those before extends the fetch's. It starts when the first waiter gets an upstream slot.
+   on_end() may be called from in here. */
+void shared_fetch_join(struct shared_fetch *fetch, struct fetch_waiter *waiter, const struct peer *peer,
+                       const struct time_limit *timeout);
+
+/* The fetch continues, even for nobody. A waiter that does not wait is fine. */
+void shared_fetch_leave(struct fetch_waiter *waiter);
+
 enum fetch_progress shared_fetch_progress(const struct shared_fetch *fetch);
 
-/* Cancels it. NULL is fine. */
+/* Cancels it, without on_end(); nobody waits any more. NULL is fine. */
 void shared_fetch_free(struct shared_fetch *fetch);
 
 #endif

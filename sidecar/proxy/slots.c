@@ -7,13 +7,13 @@
 
 struct slot_group {
     struct slot_group *next;
-    TAILQ_HEAD(, slot) slots; /* in the order of time, those that wait among them */
-    size_t references;        /* of the places, and of whoever goes through them */
-    size_t taken;
+    TAILQ_HEAD(, slot) slots; /* in the order of arrival, acquired and waiting ones */
+    size_t references;        /* one per slot, and one per loop over the slots */
+    size_t acquired;
     char name[];
 };
 
-/* How many of the last are not for whoever comes first. */
+/* How many slots are kept for peers that hold fewer than that. */
 static uint64_t
 reserved(uint64_t max)
 {
@@ -21,42 +21,41 @@ reserved(uint64_t max)
 }
 
 static uint64_t
-count_of_peer(const struct slot_group *group, const struct peer *peer)
+count_acquired_by(const struct slot_group *group, const struct peer *peer)
 {
-    const struct slot *p;
+    const struct slot *slot;
     uint64_t n = 0;
-    TAILQ_FOREACH (p, &group->slots, next)
-        n += !p->waits && peer_is_same(&p->peer, peer);
+    TAILQ_FOREACH (slot, &group->slots, next)
+        n += !slot->waits && peer_is_same(&slot->peer, peer);
     return n;
 }
 
-/* Whether there is one for a peer. */
 static bool
-is_free(const struct slot_group *group, const struct peer *peer, uint64_t max)
+has_slot_for(const struct slot_group *group, const struct peer *peer, uint64_t max)
 {
-    return !max || group->taken < max - reserved(max) ||
-           (group->taken < max && count_of_peer(group, peer) < reserved(max));
+    return !max || group->acquired < max - reserved(max) ||
+           (group->acquired < max && count_acquired_by(group, peer) < reserved(max));
 }
 
 static struct slot_group *
-find(struct slot_pool *all, const char *name)
+find_or_create(struct slot_pool *pool, const char *name)
 {
-    struct slot_group *group = all->first;
+    struct slot_group *group = pool->first;
     while (group && strcmp(group->name, name) != 0)
         group = group->next;
     if (group || !(group = calloc(1, sizeof(*group) + strlen(name) + 1)))
         return group;
     strcpy(group->name, name);
     TAILQ_INIT(&group->slots);
-    group->next = all->first;
-    all->first = group;
+    group->next = pool->first;
+    pool->first = group;
     return group;
 }
 
 static void
-unref(struct slot_pool *all, struct slot_group *group)
+unref(struct slot_pool *pool, struct slot_group *group)
 {
-    struct slot_group **at = &all->first;
+    struct slot_group **at = &pool->first;
     if (--group->references)
         return;
     while (*at != group)
@@ -71,29 +70,29 @@ add(struct slot_group *group, struct slot *slot, const struct peer *peer, bool w
     *slot = (struct slot){.group = group, .peer = *peer, .waits = waits};
     TAILQ_INSERT_TAIL(&group->slots, slot, next);
     group->references++;
-    group->taken += !waits;
+    group->acquired += !waits;
 }
 
 int
-slot_try_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer, uint64_t max)
+slot_try_acquire(struct slot_pool *pool, struct slot *slot, const char *name, const struct peer *peer, uint64_t max)
 {
-    struct slot_group *group = find(all, name);
+    struct slot_group *group = find_or_create(pool, name);
     if (!group)
         return -ENOMEM;
-    if (!is_free(group, peer, max)) /* so there are others, that hold on to it */
+    if (!has_slot_for(group, peer, max)) /* a new group has one: so this one is referenced by its slots */
         return EBUSY;
     add(group, slot, peer, false);
     return 0;
 }
 
 int
-slot_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer,
+slot_acquire(struct slot_pool *pool, struct slot *slot, const char *name, const struct peer *peer,
              void (*on_slot)(void *ctx), void *ctx)
 {
-    struct slot_group *group = find(all, name);
+    struct slot_group *group = find_or_create(pool, name);
     if (!group)
         return -ENOMEM;
-    add(group, slot, peer, !is_free(group, peer, all->max));
+    add(group, slot, peer, !has_slot_for(group, peer, pool->max));
     slot->on_slot = on_slot;
     slot->ctx = ctx;
     return slot->waits ? EAGAIN : 0;
@@ -108,25 +107,24 @@ slot_transfer(struct slot *to, struct slot *from)
     from->group = NULL;
 }
 
-/* Gives places to those that wait, as far as there are any. */
 static void
-grant_waiting(struct slot_pool *all, struct slot_group *group)
+grant_waiting(struct slot_pool *pool, struct slot_group *group)
 {
-    struct slot *p = TAILQ_FIRST(&group->slots);
-    while (p) {
-        if (!p->waits || !is_free(group, &p->peer, all->max)) {
-            p = TAILQ_NEXT(p, next);
+    struct slot *slot = TAILQ_FIRST(&group->slots);
+    while (slot) {
+        if (!slot->waits || !has_slot_for(group, &slot->peer, pool->max)) {
+            slot = TAILQ_NEXT(slot, next);
             continue;
         }
-        p->waits = false;
-        group->taken++;
-        p->on_slot(p->ctx); /* it may leave, and others with it */
-        p = TAILQ_FIRST(&group->slots);
+        slot->waits = false;
+        group->acquired++;
+        slot->on_slot(slot->ctx);          /* may release this slot and others: */
+        slot = TAILQ_FIRST(&group->slots); /* so start again */
     }
 }
 
 void
-slot_release(struct slot_pool *all, struct slot *slot)
+slot_release(struct slot_pool *pool, struct slot *slot)
 {
     struct slot_group *group = slot->group;
     bool waited = slot->waits;
@@ -136,22 +134,22 @@ slot_release(struct slot_pool *all, struct slot *slot)
     slot->group = NULL;
     slot->waits = false;
     if (!waited) {
-        group->taken--;
-        grant_waiting(all, group);
+        group->acquired--;
+        grant_waiting(pool, group);
     }
-    unref(all, group);
+    unref(pool, group);
 }
 
 void
-slot_pool_set_max(struct slot_pool *all, uint64_t max)
+slot_pool_set_max(struct slot_pool *pool, uint64_t max)
 {
-    struct slot_group *group = all->first;
-    all->max = max;
+    struct slot_group *group = pool->first;
+    pool->max = max;
     while (group) {
-        group->references++;
-        grant_waiting(all, group);
+        group->references++; /* on_slot() may release the last slot */
+        grant_waiting(pool, group);
         struct slot_group *next = group->next;
-        unref(all, group);
+        unref(pool, group);
         group = next;
     }
 }

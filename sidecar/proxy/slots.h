@@ -2,14 +2,14 @@
 #ifndef PROXY_SLOTS_H
 #define PROXY_SLOTS_H
 /*
- * Places of which there are only so many at once: those of an endpoint, for its scrapes in flight, and those of a
- * service, for whoever asks it.
+ * Counting semaphores with a wait queue, fair between peers: scrapes in flight per endpoint (max_in_flight),
+ * connections per upstream (max_upstream_connections).
  *
- * There is always one that no single address can take: the last eighth, one at the least where there are several, is
- * for addresses that have less than that. So who scrapes much and reads slowly does not keep the others out.
+ * The last eighth of a group's slots, at least one if there are several, is for peers that hold fewer than that. So a
+ * single address that scrapes much and reads slowly cannot lock the others out.
  *
- * An endpoint is known by its name here, and a service by where it is: a reload makes others of them, and takes
- * nobody's place.
+ * Groups are found by name, the endpoint's or the upstream's address: a reload replaces the endpoints, but the slots
+ * that are held stay with their group.
  */
 #include "service/base/peer.h"
 
@@ -18,37 +18,39 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+/* Zeroed: not acquired. */
 struct slot {
     TAILQ_ENTRY(slot) next;
-    struct slot_group *group; /* NULL: none was taken */
+    struct slot_group *group; /* NULL: not acquired */
     struct peer peer;
-    bool waits;
-    void (*on_slot)(void *ctx); /* of one that waits */
+    bool waits;                 /* queued, not yet acquired */
+    void (*on_slot)(void *ctx); /* if it waits */
     void *ctx;
 };
 
-/* Of all endpoints, or of all services; zeroed there is none. */
+/* The groups of one kind; zeroed there is none. */
 struct slot_pool {
     struct slot_group *first;
-    uint64_t max; /* of each that is waited for; 0: any number */
+    uint64_t max; /* slots of each group that slot_acquire() uses; 0: no limit */
 };
 
-/* Takes one of a name's places, of which there are most (0: any number). 0: place is taken, and its memory borrowed,
-   until slot_release(). EBUSY (positive): there is none. -ENOMEM. */
-int slot_try_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer, uint64_t max);
+/* Acquires one of max slots (0: no limit) in the named group, without waiting. 0: acquired; the caller keeps *slot
+   alive until slot_release(). EBUSY (positive): none is free. -ENOMEM. */
+int slot_try_acquire(struct slot_pool *pool, struct slot *slot, const char *name, const struct peer *peer,
+                     uint64_t max);
 
-/* Takes one of those that are waited for. 0: it is had; EAGAIN (positive): turn() is called, once, when it is. Its
-   memory is borrowed until slot_release(). -ENOMEM. */
-int slot_acquire(struct slot_pool *all, struct slot *slot, const char *name, const struct peer *peer,
+/* Acquires one of pool->max slots in the named group. 0: acquired. EAGAIN (positive): queued; on_slot() is called once,
+   when acquired. The caller keeps *slot alive until slot_release(). -ENOMEM. */
+int slot_acquire(struct slot_pool *pool, struct slot *slot, const char *name, const struct peer *peer,
                  void (*on_slot)(void *ctx), void *ctx);
 
-/* Makes one that was had another's; from is as if zeroed. */
+/* Moves an acquired slot to another owner; from is then as if zeroed. */
 void slot_transfer(struct slot *to, struct slot *from);
 
-/* Gives the place up, or waits no more. turn() of others may be called from in there. A zeroed one is fine. */
-void slot_release(struct slot_pool *all, struct slot *slot);
+/* Releases the slot, or leaves the queue. May call on_slot() of others. A zeroed one is fine. */
+void slot_release(struct slot_pool *pool, struct slot *slot);
 
-/* So many may be had of each that is waited for. turn() may be called from in there. */
-void slot_pool_set_max(struct slot_pool *all, uint64_t max);
+/* Changes pool->max. May call on_slot(). A lower limit takes no slot away. */
+void slot_pool_set_max(struct slot_pool *pool, uint64_t max);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which requests are one to a service. In doubt they are two: an answer that was meant for another must never go out.
- */
-#include "snapshot.h"
+#include "snapshot_key.h"
 
 #include "request.h"
 
@@ -11,22 +9,21 @@
 #include <string.h>
 #include <strings.h>
 
-/* What differs between the scrapes of one server, or between servers, and never decides over metrics: how long they
-   wait, what they are called, and what they are traced by. */
-static const char *const left_aside[] = {"X-Prometheus-Scrape-Timeout-Seconds", "User-Agent", "traceparent",
-                                         "tracestate", NULL};
+/* Headers that differ between scrapes or servers and never change the metrics: timeout, name, tracing. */
+static const char *const ignored[] = {"X-Prometheus-Scrape-Timeout-Seconds", "User-Agent", "traceparent", "tracestate",
+                                      NULL};
 
 static bool
-is_left_aside(const char *name)
+is_ignored(const char *name)
 {
-    for (const char *const *n = left_aside; *n; n++)
+    for (const char *const *n = ignored; *n; n++)
         if (!strcasecmp(name, *n))
             return true;
     return false;
 }
 
 static size_t
-longest_key(const struct request *request)
+max_key_size(const struct request *request)
 {
     const struct evkeyval *h;
     size_t size = sizeof("?") + (request->params.query ? strlen(request->params.query) : 0);
@@ -39,15 +36,15 @@ char *
 snapshot_key(const struct request *request)
 {
     const struct evkeyval *h;
-    char *key = malloc(longest_key(request)), *to = key;
+    char *key = malloc(max_key_size(request)), *to = key;
     if (!key)
         return NULL;
     *to = 0;
-    /* A query has no LF in it, and neither has a header. */
+    /* Neither a query nor a header contains LF. */
     if (request->params.query)
         to = stpcpy(stpcpy(to, "?"), request->params.query);
     TAILQ_FOREACH (h, &request->headers, next) {
-        if (is_left_aside(h->key))
+        if (is_ignored(h->key))
             continue;
         to = stpcpy(to, "\n");
         for (const char *c = h->key; *c; c++)

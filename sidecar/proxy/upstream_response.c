@@ -33,19 +33,19 @@ failure_set_no_memory(struct failure *failure)
 
 /* An answer that is no 200 goes through as it is. */
 static void
-pass_on(struct pipeline_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
+pass_on(struct body_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
         struct evkeyvalq *out, struct failure *failure)
 {
     if (encoding)
         evhttp_add_header(out, "Content-Encoding", encoding);
-    settings->target = PIPELINE_PASS;
+    settings->passthrough = true;
     failure_set(failure, OUTCOME_PASSED_ON, "endpoint %s: the service answered with status %d", endpoint->name, status);
 }
 
-/* Begins the pipeline for a body of this encoding; NULL: a plain one. */
+/* The settings for a body of this encoding; NULL: a plain one. */
 static bool
-begin_body(struct pipeline **pipelinep, struct pipeline_settings *settings, const struct endpoint *endpoint, int status,
-           const char *encoding, struct evkeyvalq *out, struct failure *failure)
+set_body(struct body_settings *settings, const struct endpoint *endpoint, int status, const char *encoding,
+         struct evkeyvalq *out, struct failure *failure)
 {
     enum coding coding = negotiate_coding(encoding);
     if (status == 200 && coding == CODING_OTHER) {
@@ -67,16 +67,12 @@ begin_body(struct pipeline **pipelinep, struct pipeline_settings *settings, cons
     settings->max_body = endpoint->max_body;
     settings->strict_close = endpoint->strict_close;
     settings->gunzip = coding == CODING_GZIP;
-    if (!pipeline_new(pipelinep, settings))
-        return true;
-    failure_set_no_memory(failure);
-    return false;
+    return true;
 }
 
 bool
-upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *settings,
-                        const struct endpoint *endpoint, int status, const struct evkeyvalq *headers,
-                        struct evkeyvalq *out, struct failure *failure)
+upstream_response_begin(struct body_settings *settings, const struct endpoint *endpoint, int status,
+                        const struct evkeyvalq *headers, struct evkeyvalq *out, struct failure *failure)
 {
     char *encoding;
     uint64_t failures = alloc_failures();
@@ -90,7 +86,7 @@ upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *s
         evhttp_remove_header(out, "Content-Type");
         evhttp_add_header(out, "Content-Type", endpoint->default_content_type);
     }
-    bool begun = begin_body(pipelinep, settings, endpoint, status, encoding, out, failure);
+    bool begun = set_body(settings, endpoint, status, encoding, out, failure);
     free(encoding);
     if (begun && alloc_failures() != failures) { /* a header may be missing */
         failure_set_no_memory(failure);
@@ -99,40 +95,40 @@ upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *s
     return begun;
 }
 
-/* The limit that a pipeline's answer speaks of. */
+/* The limit that a condition is about. */
 static enum limit
 limit_of(int r)
 {
-    return r == PIPELINE_TOO_LARGE         ? LIMIT_BODY
-           : r == PIPELINE_LINE_TOO_LONG   ? LIMIT_LINE
-           : r == PIPELINE_TOO_MANY_SERIES ? LIMIT_SERIES
-                                           : LIMIT_FAMILIES;
+    return r == BODY_TOO_LARGE         ? LIMIT_BODY
+           : r == BODY_LINE_TOO_LONG   ? LIMIT_LINE
+           : r == BODY_TOO_MANY_SERIES ? LIMIT_SERIES
+                                       : LIMIT_FAMILIES;
 }
 
 void
-failure_of_pipeline(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline, int r)
+failure_of_body(struct failure *failure, const struct endpoint *endpoint, int r, const char *reason)
 {
-    const char *name = endpoint->name, *reason = pipeline_reason(pipeline);
+    const char *name = endpoint->name;
     switch (r) {
-    case PIPELINE_NO_EXPOSITION:
+    case BODY_NO_EXPOSITION:
         failure_set(failure, OUTCOME_NO_EXPOSITION, "endpoint %s: the service's answer is no exposition: %s", name,
                     reason);
         break;
-    case PIPELINE_TRUNCATED:
+    case BODY_TRUNCATED:
         failure_set(failure, OUTCOME_UPSTREAM_TRUNCATED, "endpoint %s: %s", name, reason);
         break;
-    case PIPELINE_TOO_LARGE:
-    case PIPELINE_LINE_TOO_LONG:
-    case PIPELINE_TOO_MANY_SERIES:
-    case PIPELINE_TOO_MANY_FAMILIES:
+    case BODY_TOO_LARGE:
+    case BODY_LINE_TOO_LONG:
+    case BODY_TOO_MANY_SERIES:
+    case BODY_TOO_MANY_FAMILIES:
         failure_set(failure, OUTCOME_TOO_LARGE, "endpoint %s: %s", name, reason);
         failure->limit = limit_of(r);
         break;
-    case PIPELINE_UNDECIDED:
+    case BODY_UNDECIDED:
         failure_set(failure, OUTCOME_UNDECIDED, "endpoint %s: the service's answer cannot be sharded: %s", name,
                     reason);
         break;
-    case PIPELINE_BAD_ENCODING:
+    case BODY_BAD_ENCODING:
         failure_set(failure, OUTCOME_UPSTREAM_FAILED, "endpoint %s: the service's answer cannot be decoded: %s", name,
                     reason);
         failure->error = UPSTREAM_ERROR_ENCODING;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_UPSTREAM_RESPONSE_H
 #define PROXY_UPSTREAM_RESPONSE_H
-/* A service's answer on its way in, whoever it is for: its head is auth_done, its body gets a pipeline, and what goes
+/* A service's answer on its way in, whoever it is for: its head is auth_done, its body gets settings, and what goes
    wrong is said in words. */
+#include "body_decoder.h"
 #include "fetch.h"
 #include "outcome.h"
-#include "pipeline.h"
 
 #include <stdbool.h>
 
@@ -28,20 +28,16 @@ __attribute__((format(printf, 3, 4))) void failure_set(struct failure *failure, 
 void failure_set_no_memory(struct failure *failure);
 
 /*
- * Takes the head of an answer: puts the headers that a scraper may see into out, and begins a pipeline for the body. Of
- * the settings the caller sets target, shards, sharding, gzip_level and timestamp_ms; the rest comes from the endpoint
- * and the head. An answer that is no 200 is passed on as it is, whatever the target: a scraper takes none for a
- * success.
+ * Takes the head of an answer: puts the headers that a scraper may see into out, and sets all settings of the body
+ * but sharding. A response other than 200 is passed through unchanged: no scraper takes it for a success.
  *
- * True: *pipelinep is the caller's; the failure says whether the answer is passed on. False: the failure says why.
+ * True: the failure says whether it is passed on. False: the failure says why.
  */
-bool upstream_response_begin(struct pipeline **pipelinep, struct pipeline_settings *settings,
-                             const struct endpoint *endpoint, int status, const struct evkeyvalq *headers,
-                             struct evkeyvalq *out, struct failure *failure);
+bool upstream_response_begin(struct body_settings *settings, const struct endpoint *endpoint, int status,
+                             const struct evkeyvalq *headers, struct evkeyvalq *out, struct failure *failure);
 
-/* What a pipeline's answer that is not 0 means. */
-void failure_of_pipeline(struct failure *failure, const struct endpoint *endpoint, const struct pipeline *pipeline,
-                         int r);
+/* A body's condition or negative errno value, with its reason. */
+void failure_of_body(struct failure *failure, const struct endpoint *endpoint, int r, const char *reason);
 
 /* The fetch ended with this result, FETCH_FAILED or behind it, for this reason. */
 void failure_of_fetch(struct failure *failure, const struct endpoint *endpoint, enum fetch_result result,

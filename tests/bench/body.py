@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes an exposition as a busy service would: families of very different sizes, one in six a histogram.
+"""Writes an exposition like that of a busy service: families of very different sizes, one in six a histogram.
 
 The same arguments give the same bytes. The default, 28,000 series in 433 families, is the size of Criteo's instances.
 """
@@ -21,7 +21,7 @@ def labels(rng, i):
 
 
 def family(rng, index, series, openmetrics, more=""):
-    """Yields the lines of one family of about so many series; more are labels that each of them has too."""
+    """Yields the lines of one family of about this many series; `more` are labels added to each."""
     kind = ["counter", "gauge", "gauge", "counter", "gauge", "histogram"][index % 6]
     name = "_".join(rng.choice(WORDS) for _ in range(2)) + f"_{index}"
     total = "_total" if kind == "counter" else ""
@@ -108,8 +108,8 @@ if __name__ == "__main__":
     args.add_argument("--families", type=int, default=433)
     args.add_argument("--openmetrics", action="store_true")
     args.add_argument("--protobuf", action="store_true")
-    args.add_argument("--labels", type=int, default=0, metavar="N", help="so many labels more")
-    args.add_argument("--label-length", type=int, default=0, metavar="BYTES", help="one label more, with so long a value")
+    args.add_argument("--labels", type=int, default=0, metavar="N", help="additional labels")
+    args.add_argument("--label-length", type=int, default=0, metavar="BYTES", help="one additional label with a value of this length")
     a = args.parse_args()
     more = "".join(f',label{i}="value {i}"' for i in range(a.labels))
     more += f',long="{"x" * a.label_length}"' if a.label_length else ""

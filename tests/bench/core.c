@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The core beside the floor of any line splitter: CPU per body, min, median and deviation over the rounds, and speed as
- * a share of a bare memchr loop over the same lines. All of them take turns in one run.
+ * The core compared with the floor of any line splitter: CPU per body, min, median and deviation over the rounds, and
+ * speed relative to a bare memchr loop over the same lines. All contests take turns in one run.
  *
  *     bench-core FILE [CONTENT-TYPE [ROUNDS [CONTEST]...]]
  *
- * Only the contests named take part, and the floor. Last, igzip alone at level 1 over the whole body, 16 KiB at once:
- * what a compressed answer costs at the least.
+ * Runs only the named contests, and the floor. The last contest is igzip alone at level 1 over the whole body, 16 KiB
+ * at once: the minimum cost of a compressed response.
  */
 #include <scrapeshard/filter.h>
 
@@ -25,11 +25,11 @@ struct contest {
     const char *name;
     uint64_t (*run)(struct ss_span body, const struct contest *contest); /* bytes or lines */
     uint32_t count;                                                      /* shards */
-    size_t feed;                                                         /* bytes given at once */
+    size_t feed;                                                         /* bytes fed at once */
     enum ss_key key;
     enum ss_hash hash;
     int rules; /* of each kind */
-    bool census;
+    bool count_families;
     struct ss_sharding *sharding;
     double seconds[MOST_ROUNDS];
     uint64_t kept;
@@ -71,7 +71,7 @@ memchr_lines(struct ss_span body, const struct contest *contest)
     return n;
 }
 
-/* Copies what is kept, as a sender would. */
+/* Copies the kept spans, as a sender would. */
 static char copied[16 * 1024 * 1024];
 
 struct copy {
@@ -104,7 +104,7 @@ filter_body(struct ss_span body, const struct contest *contest)
     settings.content_type = content_type;
     settings.shards = shards;
     settings.sharding = contest->sharding;
-    settings.census = contest->census;
+    settings.count_families = contest->count_families;
     if (ss_filter_new(&filter, &settings))
         exit(1);
     while (body.len) {
@@ -151,7 +151,7 @@ static struct ss_rules *
 make_rules(int n)
 {
     static const struct {
-        const char *before, *behind; /* of a number */
+        const char *prefix, *suffix; /* of a number */
     } patterns[] = {
         [SS_ACTION_DROP] = {"banner_", "_.*"},           [SS_ACTION_KEEP] = {"(?:[a-z]+_)+(?:", "_)?.*"},
         [SS_ACTION_REPLICATE] = {".*_", "_build_info"},  [SS_ACTION_COLOCATE] = {"(kafka_[a-z]+)_", "_.*"},
@@ -164,7 +164,7 @@ make_rules(int n)
     for (int action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
         for (int i = 0; i < n; i++) {
             char pattern[80];
-            int len = snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].before, i, patterns[action].behind);
+            int len = snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].prefix, i, patterns[action].suffix);
             if (ss_rules_add(rules, (enum ss_action)action, (struct ss_span){pattern, (size_t)len}, &error))
                 exit(1);
         }
@@ -193,7 +193,7 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether a contest is among those named, or none is. */
+/* Whether a contest was named, or none was. */
 static bool
 is_wanted(const char *name, char **names, int n)
 {
@@ -212,7 +212,7 @@ main(int argc, char **argv)
         {.name = "N=80, 16 KiB", .run = filter_body, .count = 80, .feed = FEED},
         {.name = "N=8, 16 KiB", .run = filter_body, .count = 8, .feed = FEED},
         {.name = "N=1, 16 KiB", .run = filter_body, .count = 1, .feed = FEED},
-        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .census = true},
+        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .count_families = true},
         {.name = "md5", .run = filter_body, .count = 80, .feed = FEED, .hash = SS_HASH_MD5},
         {.name = "rules", .run = filter_body, .count = 80, .feed = FEED, .rules = 10},
         {.name = "declared", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_DECLARED},
@@ -243,7 +243,7 @@ main(int argc, char **argv)
     bool protobuf = strstr(content_type, "protobuf"), skipped[CONTESTS] = {false};
     for (size_t c = 0; c < CONTESTS; c++)
         skipped[c] = (c && !is_wanted(contests[c].name, argv + 4, argc - 4)) ||
-                     (protobuf && !ss_sharding_takes_protobuf(contests[c].sharding)); /* it cannot be had */
+                     (protobuf && !ss_sharding_takes_protobuf(contests[c].sharding)); /* not possible */
     for (int i = 0; i < rounds; i++) {
         for (size_t c = 0; c < CONTESTS; c++) {
             if (skipped[c])

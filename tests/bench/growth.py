@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the cost grows: CPU of the core and of a proxied scrape, N=80, of bodies that grow in one way at a time."""
+"""How the cost grows: CPU of the core and of a proxied scrape, N=80, for bodies that grow in one dimension at a time."""
 import pathlib
 
 from measure import TEXT, peer_get, proxied, run_core, start_service, start_sidecar, take_turns, write_body
@@ -13,7 +13,7 @@ LABELS = [1, 10, 100, 300]
 
 
 def measure_body(body, rounds):
-    """Figures of the core, of a scrape, and of receiving the body and nothing else; about as many bytes in a round, however large a body is."""
+    """Figures of the core, of a scrape, and of only receiving the body; a round has about as many bytes, whatever the body's size."""
     size = body.stat().st_size
     scrapes = max(1, min(400, 100_000_000 // size))
     core = run_core(body, TEXT, max(3, min(2000, rounds * 40_000_000 // size)), CORE)[CORE]
@@ -25,7 +25,7 @@ def measure_body(body, rounds):
 
 
 class Growth:
-    """One way to grow: points of (how much of it, bytes of the body, core, scrape, raw recv)."""
+    """One dimension: points of (size, bytes of the body, core, scrape, raw recv)."""
 
     def __init__(self, section, title, unit):
         self.section, self.title, self.unit, self.points = section, title, unit, []
@@ -35,13 +35,13 @@ class Growth:
 
     def tell(self, report):
         for column, name in ((2, "core"), (3, "scrape"), (4, "raw recv")):
-            what = f"the {name}, N=80" if column < 4 else f"{name} of all of it"
+            what = f"the {name}, N=80" if column < 4 else f"{name} of the whole body"
             report.table(f"growth {self.section} {name}", f"{self.title}: {what}",
                          {f"{p[0]} {self.unit}, {p[1] / 1e6:.2f} MB": p[column] for p in self.points})
 
 
 def bench_growth(report, directory, rounds, most_series):
-    """Returns what was measured, for a plot."""
+    """Returns the measurements, for a plot."""
     path = pathlib.Path(directory, "growing")
     series = Growth("series", "With the series of a body", "series")
     for n in (10 ** e for e in range(3, 7) if 10 ** e <= most_series):
@@ -52,7 +52,7 @@ def bench_growth(report, directory, rounds, most_series):
     length = Growth("label length", f"With the length of a label, {FEW} series", "bytes")
     for n in LABEL_LENGTHS:
         length.add(n, write_body(path, "--series", FEW, "--label-length", n), rounds)
-    labels = Growth("line length", f"With the labels of a line, {FEW} series", "labels more")
+    labels = Growth("line length", f"With the labels of a line, {FEW} series", "additional labels")
     for n in LABELS:
         labels.add(n, write_body(path, "--series", FEW, "--labels", n), rounds)
     for growth in (series, families, length, labels):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured, and how: processes whose CPU time and memory are read from outside, and contests in turns."""
+"""The measurements: processes whose CPU time and memory are read from outside, and contests that take turns."""
 import collections
 import os
 import pathlib
@@ -31,7 +31,7 @@ http {{ access_log off; proxy_temp_path {dir}/t1; client_body_temp_path {dir}/t2
 
 
 class Figures(collections.namedtuple("Figures", "least median deviation")):
-    """Of one thing that was measured several times; the deviation of what was measured once is None."""
+    """Figures of repeated measurements; the deviation of a single one is None."""
 
     @classmethod
     def of(cls, values):
@@ -39,19 +39,19 @@ class Figures(collections.namedtuple("Figures", "least median deviation")):
 
 
 class Measured:
-    """A process that answers on a port; pid is whose CPU time counts."""
+    """A process that listens on a port; pid is the one whose CPU time counts."""
 
     def __init__(self, argv, **options):
         self.process = subprocess.Popen(argv, **options)
         self.pid, self.port, self.reader = self.process.pid, None, None
 
     def cpu(self):
-        """Seconds of all its threads."""
+        """CPU seconds of all its threads."""
         tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def status(self, field):
-        """A number of /proc/PID/status, of all its threads together if it is told of each."""
+        """A number of /proc/PID/status, summed over the threads if each has one."""
         tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir() if field.endswith("switches") else [f"/proc/{self.pid}"]
         lines = [line for task in tasks for line in pathlib.Path(task, "status").read_text().splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
@@ -71,7 +71,7 @@ class Measured:
 
 
 def start_service(body, content_type=TEXT, times=1):
-    """Answers with a file, or with it so many times."""
+    """Responds with a file, repeated `times` times."""
     s = Measured([PEER, "serve", body, content_type, str(times)], stdout=subprocess.PIPE, text=True)
     s.port = int(s.process.stdout.readline())
     return s
@@ -87,13 +87,13 @@ def start_sidecar(upstream, *flags):
             break
     else:
         sys.exit("scrapeshard does not start")
-    # Its log goes on; somebody must read it.
+    # It goes on logging; a full pipe would block it.
     s.reader = subprocess.Popen(["cat"], stdin=s.process.stderr, stdout=subprocess.DEVNULL)
     return s
 
 
 def start_nginx(upstream, directory):
-    """None if it is not here."""
+    """None if it is not installed."""
     if not shutil.which("nginx"):
         return None
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -113,7 +113,7 @@ def start_nginx(upstream, directory):
 
 
 def build_go_filter(directory):
-    """The path of the filter in Go, or None if Go or the packages of Debian that it needs are not here."""
+    """The path of the filter in Go, or None if Go or Debian packages that it needs are missing."""
     packages = pathlib.Path("/usr/share/gocode")
     needed = ["github.com/prometheus/common/expfmt", "github.com/cespare/xxhash"]
     if not shutil.which("go") or not all((packages / "src" / name).exists() for name in needed):
@@ -140,14 +140,14 @@ def write_body(path, *options):
 
 
 def peer_get(port, target, times=SCRAPES, header=""):
-    """Bytes a scrape, and the client's own CPU seconds."""
+    """Bytes per scrape, and the client's own CPU seconds."""
     argv = [PEER, "get", str(port), target, str(times), header]
     size, seconds = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return int(size), float(seconds)
 
 
 def proxied(process, target, header="", scrapes=SCRAPES):
-    """A contest: CPU seconds a scrape of a process in between."""
+    """A contest: CPU seconds per scrape of a proxy."""
     def measure():
         before = process.cpu()
         peer_get(process.port, target, scrapes, header)
@@ -156,7 +156,7 @@ def proxied(process, target, header="", scrapes=SCRAPES):
 
 
 def take_turns(contests, rounds):
-    """Figures of each contest. The first round is only to warm up."""
+    """Figures of each contest. The first round only warms up."""
     values = {name: [] for name in contests}
     for round_ in range(rounds + 1):
         for name, measure in contests.items():
@@ -167,7 +167,7 @@ def take_turns(contests, rounds):
 
 
 def run_core(body, content_type, rounds, *only):
-    """Figures of the core's contests by bench-core, of all or of those named and the floor."""
+    """Figures of bench-core's contests: all, or those named and the floor."""
     argv = [BUILD / "tests/bench-core", body, content_type, str(rounds), *only]
     rows = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[1:]
     # A name of 14 bytes, then milliseconds.

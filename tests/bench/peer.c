@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bench's other ends, as cheap as they can be, so that what stands between them is what is measured.
+ * The bench's client and server, as cheap as possible, so that the proxy between them is what is measured.
  *
- *     bench-peer serve FILE [CONTENT-TYPE [TIMES]]   answers every request with the file, or with it so many times,
- * kept alive; prints its port bench-peer get PORT TARGET N [HEADER]   asks N times over one connection, 64 KiB a recv;
- * prints bytes and its own CPU seconds: as a client of "serve", that is the floor of any proxy. "#" in TARGET stands
- * for the number of the request, from 0 bench-peer slow PORT TARGET RATE        asks once, and reads so many bytes a
- * second
+ *     bench-peer serve FILE [CONTENT-TYPE [TIMES]]
+ *
+ * responds to every request with the file, repeated TIMES times, over kept-alive connections; prints its port.
+ *
+ *     bench-peer get PORT TARGET N [HEADER]
+ *
+ * sends N requests over one connection, 64 KiB per recv; prints the bytes and its own CPU seconds: as a client of
+ * "serve", that is the floor of any proxy. "#" in TARGET is replaced by the number of the request, from 0.
+ *
+ *     bench-peer slow PORT TARGET RATE
+ *
+ * sends one request, and reads RATE bytes per second.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -52,12 +59,12 @@ serve(const char *path, const char *content_type, size_t times)
     if (!f || fstat(fileno(f), &st))
         die(path);
     size_t size = (size_t)st.st_size, head;
-    char *answer = malloc(size + 512);
-    if (!answer)
+    char *response = malloc(size + 512);
+    if (!response)
         die("malloc");
-    head = (size_t)sprintf(answer, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", content_type,
+    head = (size_t)sprintf(response, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", content_type,
                            size * times);
-    if (fread(answer + head, 1, size, f) != size)
+    if (fread(response + head, 1, size, f) != size)
         die(path);
 
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -80,9 +87,9 @@ serve(const char *path, const char *content_type, size_t times)
                 continue;
             ssize_t got = recv(fds[i].fd, request, sizeof(request), 0);
             if (got > 0) {
-                bool sent = send_all(fds[i].fd, answer, head + size);
+                bool sent = send_all(fds[i].fd, response, head + size);
                 for (size_t again = 1; sent && again < times; again++)
-                    sent = send_all(fds[i].fd, answer + head, size);
+                    sent = send_all(fds[i].fd, response + head, size);
             } else {
                 close(fds[i].fd);
                 fds[i] = fds[--n];
@@ -101,7 +108,7 @@ now(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Bytes a second that are read; 0: as many as there are. */
+/* Bytes to read per second; 0: no limit. */
 static double pace;
 
 /* Waits until that many bytes are due. */
@@ -113,9 +120,10 @@ keep_pace(double start, size_t bytes)
         usleep((useconds_t)(early * 1e6));
 }
 
-/* Reads one answer; the head comes in the first recv, from peers on loopback. Returns the bytes of its body as sent. */
+/* Reads one response, whose header arrives in the first recv, as peers are on loopback. Returns the bytes of its body
+   as sent. */
 static size_t
-read_answer(int fd, char *buffer)
+read_response(int fd, char *buffer)
 {
     double start = now(CLOCK_MONOTONIC);
     ssize_t n = recv(fd, buffer, BUFFER - 1, 0);
@@ -136,7 +144,7 @@ read_answer(int fd, char *buffer)
         }
         return have;
     }
-    /* Chunked: the end is told by the last five bytes. */
+    /* Chunked: the last five bytes mark the end. */
     char tail[5] = "";
     for (const char *p = body + 4;;) {
         size_t len = (size_t)(buffer + n - p);
@@ -147,7 +155,7 @@ read_answer(int fd, char *buffer)
             return have;
         n = recv(fd, buffer, BUFFER, 0);
         if (n <= 0)
-            die("cut");
+            die("truncated response");
         p = buffer;
         have += (size_t)n;
         keep_pace(start, have);
@@ -175,7 +183,7 @@ get(int port, const char *target, int times, const char *header)
                            number ? (int)(number - target) : (int)strlen(target), target, digits,
                            number ? number + 1 : "", header, *header ? "\r\n" : "");
         send_all(fd, request, (size_t)len);
-        bytes += read_answer(fd, buffer);
+        bytes += read_response(fd, buffer);
     }
     printf("%zu %.6f\n", bytes / (size_t)times, now(CLOCK_PROCESS_CPUTIME_ID));
     return 0;

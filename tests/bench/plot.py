@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The growth as a picture: plain SVG, logarithmic axes, light and dark. A dashed line grows as the bytes do."""
+"""A plot of the growth: plain SVG, logarithmic axes, light and dark. Dashed lines grow in proportion to the bytes."""
 import math
 import xml.sax.saxutils
 
@@ -20,7 +20,7 @@ STYLE = """
 
 
 def number(value):
-    """As a person writes it: 0.01, 1, 100, 10 k, 1 M."""
+    """A readable number: 0.01, 1, 100, 10 k, 1 M."""
     for size, unit in ((1e6, " M"), (1e3, " k")):
         if value >= size:
             return f"{value / size:g}{unit}"
@@ -28,7 +28,7 @@ def number(value):
 
 
 class Axis:
-    """From the decade below the least value to the one above the largest, onto pixels."""
+    """Maps values to pixels, from the decade below the smallest to the one above the largest."""
 
     def __init__(self, values, start, end):
         self.first, self.last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
@@ -75,14 +75,14 @@ def draw_panel(growth, x_axis, y_axis):
 
 def draw_legend(y):
     for i, (kind, words) in enumerate((
-            ("core", "the core"), ("scrape", "a proxied scrape"), ("recv", "receiving all of it"),
-            ("bytes", "in step with the bytes"))):
+            ("core", "the core"), ("scrape", "a proxied scrape"), ("recv", "receiving the body"),
+            ("bytes", "in proportion to the bytes"))):
         x = LEFT + i * 170
         yield line([(x, y - 4), (x + 28, y - 4)], kind) + text(x + 34, y, words, "start")
 
 
 def write_plot(path, growths):
-    """Two panels in a row; all have one scale of milliseconds."""
+    """Two panels per row; all share a scale of milliseconds."""
     times = [p[column].median * 1e3 for g in growths for p in g.points for column, _ in COLUMNS]
     y_axis = Axis(times, HEIGHT - BOTTOM, TOP)
     width, height = 2 * WIDTH, HEAD + HEIGHT * -(-len(growths) // 2)

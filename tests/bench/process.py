@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program as a process: how soon it answers, what it does when nothing happens, its memory, its system calls."""
+"""The program as a process: its startup time, wake-ups when idle, memory and system calls."""
 import http.client
 import pathlib
 import shutil
@@ -16,16 +16,16 @@ SETTLED = 5               # seconds until all that a scrape put off is done: mem
 
 
 def ask(connection, target=SHARD):
-    """One scrape over a connection that is kept."""
+    """One scrape over a kept-alive connection."""
     connection.request("GET", target)
     answer = connection.getresponse()
     answer.read()
     if answer.status != 200:
-        raise SystemExit(f"a scrape was answered with {answer.status}")
+        raise SystemExit(f"a scrape got status {answer.status}")
 
 
 def bench_start(report, body, rounds):
-    """From the start of the process to the last byte of its first answer."""
+    """From the start of the process to the last byte of its first response."""
     wall, cpu = [], []
     with start_service(body) as service:
         for _ in range(rounds):
@@ -36,19 +36,19 @@ def bench_start(report, body, rounds):
                 wall.append(time.monotonic() - before)
                 cpu.append(sidecar.cpu())
                 connection.close()
-    report.table("start", "From the start of the process to its first answered scrape",
+    report.table("start", "From the start of the process to its first response",
                  {"time": Figures.of(wall), "CPU": Figures.of(cpu)})
 
 
 def wake_ups(process, seconds):
-    """A second, while nothing happens."""
+    """Per second, while idle."""
     before = process.status("voluntary_ctxt_switches")
     time.sleep(seconds)
     return (process.status("voluntary_ctxt_switches") - before) / seconds
 
 
 def bench_idle(report, body, seconds):
-    """Before the first scrape, and while Prometheus' connection and the service's are kept; with the admin listener."""
+    """Before the first scrape, and while the connections of Prometheus and to the upstream are kept; with the admin listener."""
     figures = {}
     with start_service(body) as service, start_sidecar(service.port, "--admin.listen-address=127.0.0.1:0") as sidecar:
         time.sleep(SETTLED)
@@ -60,12 +60,12 @@ def bench_idle(report, body, seconds):
         connection.close()
         time.sleep(SETTLED)
         figures["when they are closed"] = wake_ups(sidecar, seconds)
-    report.table("idle", f"Wake-ups a second, in {seconds} seconds in which nothing happens",
+    report.table("idle", f"Wake-ups per second, over {seconds} idle seconds",
                  {name: Figures.of([value]) for name, value in figures.items()}, "/s")
 
 
 def watch_memory(process, reader):
-    """The most that it has while a reader reads."""
+    """The maximum while a reader reads."""
     most = process.memory()
     while reader.poll() is None:
         most = max(most, process.memory())
@@ -88,12 +88,12 @@ def bench_memory(report, body, slow_bytes, scrapes):
         figures["after 100 scrapes"] = sidecar.memory()
         peer_get(sidecar.port, SHARD, scrapes)
         figures[f"after {scrapes} more"] = sidecar.memory()
-    report.table("memory", f"Anonymous memory; the slow reader takes {SLOW // 1000000} MB a second",
+    report.table("memory", f"Anonymous memory; the slow reader takes {SLOW // 1000000} MB per second",
                  {name: Figures.of([value]) for name, value in figures.items()}, "MiB")
 
 
 def count_calls(process, target, scrapes, output):
-    """System calls a scrape, and the five that are the most; None if this machine lets nobody trace."""
+    """System calls per scrape, and the five most frequent ones; None if tracing is not allowed here."""
     tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-o", output, "-p", str(process.pid)],
                               stderr=subprocess.PIPE, text=True)
     if "attached" not in tracer.stderr.readline():
@@ -110,17 +110,17 @@ def count_calls(process, target, scrapes, output):
 
 
 def bench_calls(report, body, scrapes, directory):
-    """A tracer slows the reader and the writer down, so that a call moves other amounts than it does untraced."""
+    """A tracer slows reader and writer down, so calls move other amounts than untraced."""
     if not shutil.which("strace"):
-        print("System calls a scrape: not counted, strace is not here\n")
+        print("System calls per scrape: not counted, strace is not installed\n")
         return
     figures = {}
     with start_service(body) as service, start_sidecar(service.port) as sidecar:
         nginx = start_nginx(service.port, directory)
-        asked = {"scrapeshard N=80": (sidecar, SHARD), "scrapeshard N=1": (sidecar, "/metrics")}
+        targets = {"scrapeshard N=80": (sidecar, SHARD), "scrapeshard N=1": (sidecar, "/metrics")}
         if nginx:
-            asked["nginx, the whole body"] = (nginx, "/metrics")
-        for name, (process, target) in asked.items():
+            targets["nginx, the whole body"] = (nginx, "/metrics")
+        for name, (process, target) in targets.items():
             peer_get(process.port, target, 3)
             counted = count_calls(process, target, scrapes, pathlib.Path(directory, "strace"))
             if counted:
@@ -128,4 +128,4 @@ def bench_calls(report, body, scrapes, directory):
                 figures[name] = Figures.of([counted[0]])
         if nginx:
             nginx.__exit__()
-    report.table("calls", "System calls a scrape, by strace", figures, "calls")
+    report.table("calls", "System calls per scrape, by strace", figures, "calls")

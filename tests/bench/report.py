@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was measured, as tables: one after the other while it is measured, and once more as Markdown at the end."""
+"""Tables of the measurements: printed as they are made, and as Markdown at the end."""
 import os
 import pathlib
 import platform
@@ -12,7 +12,7 @@ class Report:
         self.tables, self.sizes = {}, {}
 
     def table(self, section, title, figures, unit="ms", size=None):
-        """Prints a row of each; times are multiples of the first too. size: bytes of the body, where that has a speed."""
+        """Prints a row for each; times also as multiples of the first. size: bytes of the body, if a speed makes sense."""
         self.tables[section], self.sizes[section] = (title, figures, unit), size
         scale, several = SCALE.get(unit, 1), len(figures) > 1 and unit == "ms"
         print(f"{title}\n{'':34} {'min ' + unit:>10} {'median':>9} {'deviation':>9}" + (f" {'x first':>8}" if several else "")
@@ -26,7 +26,7 @@ class Report:
         print(flush=True)
 
     def get(self, section, name):
-        """Figures, or None if that was not measured. The first name that begins so."""
+        """Figures of the first name with this prefix, or None if not measured."""
         figures = self.tables.get(section, ("", {}))[1]
         return next((f for key, f in figures.items() if key.startswith(name)), None)
 
@@ -50,7 +50,7 @@ def print_markdown(report, verdicts, rounds):
             times = f"{f.median / first.median:.2f} x" if i and unit == "ms" else ""
             least, median, deviation = ("" if value is None else f"{value * scale:.3g} {unit}" for value in f)
             print(f"| {name} | {least} | {median} | {deviation} | {times} |")
-    rows = [("target", "by the minima", "by the medians", "wanted", "")] + verdicts
+    rows = [("measurement", "by the minima", "by the medians", "target", "")] + verdicts
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     print()
     for i, row in enumerate(rows):

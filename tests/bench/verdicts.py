@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The targets, and whether what was measured holds them. Nothing fails by that: a busy machine decides it too."""
+"""The targets, and whether the measurements meet them. Nothing fails if not: a busy machine can cause that."""
 from measure import OPENMETRICS, PROTOBUF, TEXT, Figures
 
 MIB = 1 << 20
@@ -19,7 +19,7 @@ def values(figures, scale=1):
 
 
 def speed(report, section, name):
-    """GB a second."""
+    """GB per second."""
     f = report.get(section, name)
     return None if not f else tuple(report.sizes[section] / seconds / 1e9 for seconds in (f.least, f.median))
 
@@ -44,7 +44,7 @@ def scrape_targets(report):
         one, raw = report.get(section, "scrapeshard N=80"), report.get(section, "raw recv")
         igzip = report.get("core " + content_type, "igzip")
         yield f"scrape, {word}, N=80, beside raw recv", divide(one, raw), "<=", 2.2, "x"
-        yield (f"scrape, {word}, N=80, beside nginx passing all on", divide(one, report.get(section, "nginx")),
+        yield (f"scrape, {word}, N=80, beside nginx proxying everything", divide(one, report.get(section, "nginx")),
                "<=", 0.8, "x")
         yield (f"scrape, {word}, N=1, gzip, beside raw recv and igzip",
                divide(report.get(section, "scrapeshard N=1, gzip"), add(raw, igzip) if raw and igzip else None),
@@ -55,7 +55,7 @@ def scrape_targets(report):
 
 
 def process_targets(report):
-    yield "start to first answered scrape", values(report.get("start", "time"), 1e3), "<=", 50, "ms"
+    yield "start to first response", values(report.get("start", "time"), 1e3), "<=", 50, "ms"
     for state in ("before the first scrape", "with connections kept", "when they are closed"):
         yield f"idle wake-ups, {state}", values(report.get("idle", state)), "<=", 0, "/s"
     yield "anonymous memory, idle", values(report.get("memory", "idle"), 1 / MIB), "<=", 2, "MiB"
@@ -85,7 +85,7 @@ def judge(measured, sign, target):
 
 
 def make_verdicts(report):
-    """Rows of: what, by the minima, by the medians, wanted, verdict."""
+    """Rows of: measurement, by the minima, by the medians, target, verdict."""
     rows = []
     for targets in (core_targets, scrape_targets, process_targets, growth_targets):
         for what, measured, sign, target, unit in targets(report):

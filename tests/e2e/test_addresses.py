@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the listeners are reached, each test in a network namespace of its own: by both families whatever the kernel's
-default is, and on default ports that are nobody else's."""
+"""Where the listeners can be reached, each test in its own network namespace: by both address families whatever the
+kernel's default is, and on default ports that no one else uses."""
 import contextlib
 import socket
 import subprocess
@@ -53,7 +53,7 @@ def test_families(inside, sidecar, upstream, listen, reached, bindv6only):
 
 
 def test_default_ports_leave_opentelemetry_its_own(inside, process):
-    """A native sidecar starts first: a service that uses an OpenTelemetry exporter has to find 9464 free all the same."""
+    """A native sidecar starts first: a service with an OpenTelemetry exporter must still find 9464 free."""
     inside()
     p = process([BINARY, "--upstream.url=http://127.0.0.1:9464/metrics"])
     p.wait_line('msg="listening for administration" address=127.0.0.1:19481')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench measures, and tells what it measured. How fast that is decides no test."""
+"""The bench measures, and reports what it measured. No test depends on the speed."""
 import re
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def figures(least, median):
 
 @pytest.mark.parametrize("least, median, verdict", [
     (0.9, 0.8, "held"), (0.9, 0.6, "held by the minima only"), (0.6, 0.7, "held by the medians only"), (0.6, 0.6, "NOT held")])
-def test_verdicts_tell_both_ways(least, median, verdict, capsys):
+def test_verdicts_by_minima_and_medians(least, median, verdict, capsys):
     report = Report()
     report.table("core text/plain", "The core", {"memchr loop": figures(1, 1), "N=80, 16 KiB": figures(1 / least, 1 / median)})
     rows = {row[0]: row for row in verdicts.make_verdicts(report)}
@@ -66,7 +66,7 @@ def test_plot_has_every_point(tmp_path):
     assert all(0 < float(d.get("cx")) < width and 0 < float(d.get("cy")) < height for d in dots)
     labels = [t.text for t in svg.iter(SVG + "text")]
     assert "With <series>" in labels and {"1 k", "10 k", "100 k", "0.01 ms", "10 ms"} <= set(labels)
-    # Ten times the series at ten times the cost: a straight line, on the one that is in step with the bytes.
+    # Ten times the series at ten times the cost: a straight line, the same as that of the bytes.
     core = svg.findall(f".//{SVG}g/{SVG}polyline[@class='core']")[0].get("points")
     even = svg.findall(f".//{SVG}g/{SVG}polyline[@class='bytes']")[2].get("points")
     assert core == even

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service's body may be at the most: its size, lines, series and families, in every format, compressed and not.
-Whoever crosses a limit has an error and a metric of its own; an answer that has begun is broken off, one that has not, or
-that comes from a snapshot, is a 502."""
+"""The limits of an upstream's body: size, line length, series and families, in every format, compressed and not. Each
+limit has its own error and metric; a response that has started is aborted, one that has not, or that comes from a
+snapshot, is a 502."""
 import base64
 import random
+import re
 import threading
 import zlib
 
@@ -28,7 +29,7 @@ def protobuf_family(i):
 
 
 FORMATS = {
-    # Content-Type, a family, what ends a body
+    # Content-Type, a family, the end of a body
     "text": (TEXT, text_family, b""),
     "openmetrics": (OPENMETRICS, text_family, b"# EOF\n"),
     "protobuf": (PROTOBUF, protobuf_family, b""),
@@ -36,7 +37,7 @@ FORMATS = {
 
 
 def crossing(name):
-    """Of a format: {limit: (setting, what crosses it behind FAMILIES families, what the error says)}."""
+    """For a format: {limit: (setting, what exceeds it after FAMILIES families, what the error says)}."""
     family = FORMATS[name][1]
     one = family(FAMILIES)
     size = sum(len(family(i)) for i in range(FAMILIES))
@@ -44,8 +45,8 @@ def crossing(name):
     limits = {
         "body": (f"max_line=64KiB max_body={size + 100}B", one, "larger than max_body"),
         "series": (f"max_series={FAMILIES * EACH + EACH - 1}", one,
-                   f"it has {(FAMILIES + 1) * EACH} series, more than max_series, {FAMILIES * EACH + EACH - 1}"),
-        "families": (f"max_families={FAMILIES}", one, f"more families than max_families, {FAMILIES}"),
+                   f"{(FAMILIES + 1) * EACH} series, more than max_series ({FAMILIES * EACH + EACH - 1})"),
+        "families": (f"max_families={FAMILIES}", one, f"more families than max_families ({FAMILIES})"),
     }
     if long:
         limits["line"] = ("max_line=4KiB", long, "a line longer than max_line")
@@ -56,7 +57,7 @@ CASES = [(name, limit) for name in FORMATS for limit in crossing(name)]
 
 
 class Service:
-    """Answers in chunks: the beginning, and, when it is let, what crosses the limit, or what does not."""
+    """Responds in chunks: the start, and, once allowed, what exceeds the limit, or does not."""
 
     def __init__(self, name):
         content_type, family, self.end = FORMATS[name]
@@ -83,7 +84,7 @@ def flags(settings):
 @pytest.mark.parametrize("compressed", [False, True], ids=["identity", "gzip"])
 @pytest.mark.parametrize("name, limit", CASES)
 def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
-    """Nobody can take what came for a whole, neither by its framing nor by the gzip stream; the next scrape is right."""
+    """No client can take it for a complete body, neither by framing nor by the gzip stream; the next scrape succeeds."""
     setting, beyond, reason = crossing(name)[limit]
     service = Service(name)
     s = sidecar(upstream(service).url, *flags(setting))
@@ -91,7 +92,7 @@ def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
     for scrapes, version in enumerate(("1.1", "1.0"), 1):
         service.more = beyond
         service.go_on.clear()
-        got = Transfer(s, "/metrics", *headers, version=version, began=service.go_on.set)
+        got = Transfer(s, "/metrics", *headers, version=version, on_body=service.go_on.set)
         assert (got.status, got.is_gzip, got.whole) == (200, compressed, False)
         assert len(got.payload) > 65536
         if compressed:
@@ -101,8 +102,8 @@ def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
         else:
             body = bytes(got.payload)
         assert service.first.startswith(body[:len(service.first)])
-        wait_until(lambda: s.count("msg=scrape .*outcome=too_large status=200 ") == scrapes, "no line of log")
-        assert s.count(reason) == scrapes, s.lines[-1]
+        wait_until(lambda: s.count("msg=scrape .*outcome=too_large status=200 ") == scrapes, "no log line")
+        assert s.count(re.escape(reason)) == scrapes, s.lines[-1]
     after(s, 2)
     assert value(s, "limit_hits_total", limit=f"max_{limit}") == 2
     assert value(s, "upstream_errors_total", endpoint="default", reason="too_large") == 2
@@ -114,7 +115,7 @@ def test_crossed_while_streaming(upstream, sidecar, name, limit, compressed):
 @pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["held", "snapshot"])
 @pytest.mark.parametrize("name, limit", CASES)
 def test_crossed_before_anything_went_out(upstream, sidecar, config, name, limit, max_age, compressed):
-    """Every shard hears the same: of a shard that is held up to the end, and of what was to be a snapshot."""
+    """Every shard gets the same reason: for a response that is held to its end, and for a failed snapshot."""
     setting, beyond, reason = crossing(name)[limit]
     service = Service(name)
     service.more = beyond
@@ -135,7 +136,7 @@ def test_crossed_before_anything_went_out(upstream, sidecar, config, name, limit
 
 @pytest.mark.parametrize("name, limit", CASES)
 def test_just_within(upstream, sidecar, name, limit):
-    """What every limit allows to the last byte, line, series and family."""
+    """Exactly at each limit."""
     service = Service(name)
     service.go_on.set()
     size = len(service.within)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies captured from real services, the golden cases: for each, the shards make the body up."""
+"""Golden cases captured from real services: the shards of each add up to the body."""
 import re
 import shlex
 import subprocess
@@ -25,11 +25,11 @@ def test_there_are_some():
 
 @pytest.mark.parametrize("name", CAPTURED)
 @pytest.mark.parametrize("count", COUNTS)
-def test_shards_make_the_body_up(name, count):
+def test_shards_add_up_to_the_body(name, count):
     body = (CASES / f"{name}.in").read_bytes()
     expected = protobuf_shard if "protobuf" in name else text_shard
     shards = [split(name, s, count) for s in range(count)]
     assert shards == [expected(body, s, count) for s in range(count)]
-    # And so does the expectation: each byte once, but for the end marker of OpenMetrics, which is everywhere.
+    # So do the expected shards: each byte once, except the end marker of OpenMetrics, which is in all of them.
     markers = (count - 1) * len(b"# EOF\n") if "openmetrics" in name else 0
     assert sum(map(len, shards)) == len(body) + markers

@@ -27,7 +27,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Client:
-    """One connection to the scrape listener, spoken to byte by byte."""
+    """One connection to the scrape listener, for raw HTTP."""
 
     def __init__(self, sidecar):
         self.socket = sidecar.connect()
@@ -50,7 +50,7 @@ class Client:
         self.socket.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     def read(self, method="GET"):
-        """(status, headers, body) of one answer; what follows it is left for the next."""
+        """(status, headers, body) of one response; what follows it is left for the next."""
         line = self.file.readline().decode()
         assert re.match(r"HTTP/1\.[01] \d{3} ", line), f"no status line: {line!r}"
         headers = http.client.parse_headers(self.file)
@@ -79,7 +79,7 @@ class Client:
         return self.read(options.get("method", "GET"))
 
     def at_end(self):
-        """Whether the other side has closed behind what was read."""
+        """Whether the other side has closed after what was read."""
         try:
             return self.file.read(1) == b""
         except ConnectionError:
@@ -101,7 +101,7 @@ def client(sidecar):
 
 
 def header_lines(request):
-    """The request line and the headers of a request that the service got."""
+    """The request line and the headers of a request that the upstream got."""
     line, *headers = request.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
     return line, [tuple(h.split(": ", 1)) if ": " in h else (h.rstrip(":"), "") for h in headers]
 
@@ -149,7 +149,7 @@ def test_each_of_many_endpoints_keeps_its_connection(sidecar, upstream):
                          ids=["plain", "keep-alive", "close", "keep-alive twice", "close and keep-alive"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_versions(sidecar, upstream, body, headers, version):
-    """The whole body arrives, and either its length is told or its end is the connection's."""
+    """The whole body arrives, with a length, or delimited by the close."""
     s = sidecar(upstream(answering(answer(body))).url)
     with Client(s) as c:
         status, got_headers, got = c.scrape(version=version, headers=headers)
@@ -167,7 +167,7 @@ def test_versions(sidecar, upstream, body, headers, version):
 
 
 def test_pipelined(client, upstream):
-    """Answers come in the order of the questions, none of them swallowed."""
+    """Responses come in the order of the requests, and none is lost."""
     def serve(u, connection):
         while request := u.read_request(connection):
             n = int(re.search(rb"n=(\d+)", request)[1])
@@ -221,7 +221,7 @@ def test_not_found_names_what_is_there(client, upstream, target):
     s, c = client(u.url)
     status, headers, body = c.scrape(target)
     assert status == 404 and headers["Content-Type"].startswith("text/plain")
-    assert b" /metrics" in body.rpartition(b"here are:")[2], body
+    assert b" /metrics" in body.rpartition(b"the endpoints are:")[2], body
     assert c.scrape()[2] == BODY
     assert len(u.requests) == 1
 
@@ -230,7 +230,7 @@ def test_not_found_names_what_is_there(client, upstream, target):
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("target", ["example.com:443", "[::1]:443", "/metrics", "http://example.com/metrics"])
 def test_connect_is_answered_and_closed(sidecar, upstream, target, version, listener):
-    """What follows it is for whom it names: nothing on that connection is a request."""
+    """What follows it is meant for the host it names: nothing on that connection is a request."""
     u = upstream(answering(answer(BODY)))
     s = sidecar(u.url)
     port = s.port if listener == "web" else s.admin_port
@@ -254,7 +254,7 @@ def test_wrong_method(client, upstream, method):
     assert len(u.requests) == 1
 
 
-def test_made_up_method_harms_nothing(client, upstream):
+def test_unknown_method_harms_nothing(client, upstream):
     s, c = client(upstream(answering(answer(BODY))).url)
     c.send(method="SCRAPE")
     assert 400 <= c.read()[0] <= 501
@@ -262,7 +262,7 @@ def test_made_up_method_harms_nothing(client, upstream):
 
 
 def test_absolute_form(client, upstream):
-    """As sent to a proxy; where it points to is not where it goes."""
+    """As sent to a proxy; the host it names is not contacted."""
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     assert c.scrape("http://elsewhere.example:1/metrics?a=b")[::2] == (200, BODY)
@@ -305,7 +305,7 @@ def test_target_too_long(client, upstream):
 @pytest.mark.parametrize("size", [1, 1000, 8000])
 @pytest.mark.parametrize("lengths", [1, 2])
 def test_request_with_a_body(client, upstream, size, lengths):
-    """It is read, thrown away, and not taken for the next request."""
+    """It is read, discarded, and not taken for the next request."""
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     for _ in range(2):
@@ -370,7 +370,7 @@ def test_junk_harms_nothing(client, upstream, junk):
 
 
 class Watched:
-    """A service that says how far it came, and whether the sidecar has left it."""
+    """An upstream that records how much it sent, and whether the sidecar has closed the connection."""
 
     def __init__(self, *steps, endless=False):
         self.steps, self.endless = steps, endless
@@ -398,7 +398,7 @@ class Watched:
 
 
 PHASES = [
-    # name, service, what the scraper reads before it leaves, what the service does meanwhile
+    # name, upstream, what the scraper reads before it leaves, what the upstream does meanwhile
     ("before the head", lambda: Watched(), 0),
     ("in the head", lambda: Watched(b"HTTP/1.1 200 OK\r\nContent-"), 0),
     ("while held", lambda: Watched(HEAD + chunk(BODY)), 0),
@@ -409,7 +409,7 @@ PHASES = [
 
 
 def leaves(sidecar, upstream, service, reads, reset, *flags, **options):
-    """A scraper asks, reads so much, and is gone: (service, sidecar)."""
+    """A scraper sends a request, reads some bytes, and leaves: (upstream, sidecar)."""
     watched = service()
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.max_body=100GiB", *flags, **options)
     c = Client(s)
@@ -418,7 +418,7 @@ def leaves(sidecar, upstream, service, reads, reset, *flags, **options):
     if reads:
         assert len(c.file.read(reads)) == reads
     elif watched.endless:
-        wait_until(lambda: watched.sent and stands_still(lambda: watched.sent), "the service is not held back")
+        wait_until(lambda: watched.sent and stands_still(lambda: watched.sent), "the upstream is not held back")
     c.close(reset)
     return watched, s
 
@@ -429,12 +429,12 @@ LEAVING = [(*phase[1:], how, f"{phase[0]}-{how}") for how in ("reset", "close", 
 
 @pytest.mark.parametrize("service, reads, how", [case[:3] for case in LEAVING], ids=[case[3] for case in LEAVING])
 def test_client_leaves(sidecar, upstream, tmp_path, service, reads, how):
-    """The service is not kept busy for nobody; its connection ends long before the scrape's deadline. Over TCP a close is
-    known by the answer to what is sent; before that it may be the end of what the scraper sends alone."""
+    """The upstream is not kept busy for nothing; its connection ends long before the scrape's deadline. Over TCP a close
+    shows only by the reset that follows sent bytes; before that it looks like a shutdown of the sending side."""
     watched, s = leaves(sidecar, upstream, service, reads, how == "reset", "--set", "endpoint.default.timeout=15s",
                         listen=f"unix:{tmp_path}/s" if how == "unix" else "127.0.0.1:0")
-    wait_until(watched.left.is_set, "the service still has its connection", 5)
-    wait_until(lambda: s.find("msg=scrape .*outcome=client_gone"), "no line of log")
+    wait_until(watched.left.is_set, "the upstream still has its connection", 5)
+    wait_until(lambda: s.find("msg=scrape .*outcome=client_gone"), "no log line")
     assert s.count("msg=scrape") == 1
     with Client(s) as other:
         assert other.scrape("/metrics?healthy")[2] == BODY
@@ -442,16 +442,16 @@ def test_client_leaves(sidecar, upstream, tmp_path, service, reads, how):
 
 @pytest.mark.parametrize("service, reads", [p[1:] for p in PHASES[:3]], ids=[p[0] for p in PHASES[:3]])
 def test_client_closes_before_a_byte_was_sent(sidecar, upstream, service, reads):
-    """It looks like one that waits for its response: the deadline bounds what that costs the service."""
+    """It looks like a scraper that waits for its response: the deadline limits what that costs the upstream."""
     watched, s = leaves(sidecar, upstream, service, reads, False, "--set", f"endpoint.default.timeout={2 * SLOW:.0f}s")
-    wait_until(watched.left.is_set, "the service still has its connection", 5)
+    wait_until(watched.left.is_set, "the upstream still has its connection", 5)
     s.wait_line("msg=scrape .*outcome=timeout")
     assert s.count("msg=scrape") == 1
     assert s.get("/metrics?healthy")[2] == BODY
 
 
 HALVES = {
-    # what the service answers, what the scraper asks for, the status
+    # the upstream's response, what the scraper requests, the status
     "small": (answer(BODY), {}, 200),
     "large": (answer(LARGE), {}, 200),
     "a shard": (answer(BODY + LARGE), {"target": "/metrics?shard=0-3&shard_count=4"}, 200),
@@ -469,7 +469,7 @@ HALVES = {
 @pytest.mark.parametrize("when", ["with the request", "while waiting"])
 @pytest.mark.parametrize("reply, asked, status", HALVES.values(), ids=HALVES)
 def test_client_that_shuts_its_sending_side(sidecar, upstream, tmp_path, reply, asked, status, when, listen, max_age):
-    """It waits for the response all the same, and gets it."""
+    """It still waits for the response, and gets it."""
     go_on = threading.Event()
 
     def serve(u, connection):
@@ -481,7 +481,7 @@ def test_client_that_shuts_its_sending_side(sidecar, upstream, tmp_path, reply, 
     with Client(s) as c:
         c.send(**asked)
         if when == "while waiting" and status not in (400, 404):
-            wait_until(lambda: b"scrapeshard_scrapes_in_flight 1\n" in s.admin("/metrics")[2], "the scrape is not there")
+            wait_until(lambda: b"scrapeshard_scrapes_in_flight 1\n" in s.admin("/metrics")[2], "the scrape has not started")
         c.socket.shutdown(socket.SHUT_WR)
         assert s.admin("/-/healthy")[0] == 200
         go_on.set()
@@ -494,7 +494,7 @@ def test_client_that_shuts_its_sending_side(sidecar, upstream, tmp_path, reply, 
 
 
 def test_client_that_shuts_its_sending_side_reads_slowly(sidecar, upstream):
-    """The response goes out in many pieces, and none of them is lost."""
+    """The response is sent in many chunks, and none of them is lost."""
     large = LARGE * 20
     s = sidecar(upstream(answering(answer(large))).url)
     with Client(s) as c:
@@ -527,12 +527,12 @@ def test_client_that_resets_after_it_shut_its_sending_side(sidecar, upstream):
     c.socket.shutdown(socket.SHUT_WR)
     assert s.admin("/-/healthy")[0] == 200 and not s.find("msg=scrape")
     c.close(reset=True)
-    wait_until(watched.left.is_set, "the service still has its connection", 5)
+    wait_until(watched.left.is_set, "the upstream still has its connection", 5)
     s.wait_line("msg=scrape .*outcome=client_gone")
 
 
 def test_client_leaves_while_waiting_for_a_connection(sidecar, upstream):
-    """All upstream connections that one address may have are taken; who leaves the queue is never asked for."""
+    """All upstream connections that one address may have are in use; a scrape that leaves the queue causes no request."""
     go_on = threading.Event()
 
     def serve(u, connection):
@@ -544,10 +544,10 @@ def test_client_leaves_while_waiting_for_a_connection(sidecar, upstream):
     first = [Client(s) for _ in range(7)]
     for c in first:
         c.send()
-    wait_until(lambda: len(u.requests) == 7, "not all are asked for")
+    wait_until(lambda: len(u.requests) == 7, "not all requests arrive")
     late = Client(s)
     late.send("/metrics?late")
-    wait_until(lambda: s.admin("/-/healthy")[0] == 200, "the loop does not turn")
+    wait_until(lambda: s.admin("/-/healthy")[0] == 200, "the event loop is stuck")
     late.close(reset=True)
     wait_until(lambda: s.find("outcome=client_gone"), "the scraper that left is not noticed")
     go_on.set()
@@ -572,7 +572,7 @@ JUNK = [b"x", b"\r\n", b"\0", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"]
 @pytest.mark.parametrize("junk", JUNK)
 @pytest.mark.parametrize("service, reads", [p[1:] for p in PHASES[:4]], ids=[p[0] for p in PHASES[:4]])
 def test_byte_before_the_end(sidecar, upstream, service, reads, junk):
-    """evhttp would end the process for a byte that comes while it does not expect one."""
+    """evhttp would abort the process for a byte that it does not expect."""
     watched = service()
     s = sidecar(upstream(watched).url)
     c = Client(s)
@@ -583,7 +583,7 @@ def test_byte_before_the_end(sidecar, upstream, service, reads, junk):
         c.socket.sendall(junk)
         assert s.admin("/-/healthy")[0] == 200
     c.close(reset=True)
-    wait_until(watched.left.is_set, "the service still has its connection")
+    wait_until(watched.left.is_set, "the upstream still has its connection")
     assert s.get("/metrics?healthy")[2] == BODY
 
 
@@ -592,7 +592,7 @@ def test_byte_before_the_end(sidecar, upstream, service, reads, junk):
 @pytest.mark.parametrize("service, reads", [PHASES[0][1:], PHASES[2][1:], PHASES[3][1:]],
                          ids=[PHASES[0][0], PHASES[2][0], PHASES[3][0]])
 def test_flood_while_the_reply_is_on_its_way(sidecar, upstream, service, reads, junk):
-    """50 MB are sent, or as many as the sidecar takes: none of it is kept, and it is broken off."""
+    """50 MB are sent, or as many as the sidecar takes: nothing is kept, and the connection is aborted."""
     watched = service()
     s = sidecar(upstream(watched).url)
     c = Client(s)
@@ -607,13 +607,13 @@ def test_flood_while_the_reply_is_on_its_way(sidecar, upstream, service, reads, 
         pass
     assert s.admin("/-/healthy")[0] == 200
     assert_small(s, 8 * MIB)
-    wait_until(watched.left.is_set, "the service still has its connection", 5)
+    wait_until(watched.left.is_set, "the upstream still has its connection", 5)
     c.close(reset=True)
     assert s.get("/metrics?healthy")[2] == BODY
 
 
 def test_byte_that_waits_spins_nothing(sidecar, upstream, tmp_path):
-    """It stays readable as long as the answer is not out."""
+    """It stays readable until the response is sent."""
     watched, steer = Watched(), Steer(tmp_path / "steer")
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.timeout=60s", env=steer.environment)
     with Client(s) as c:
@@ -630,7 +630,7 @@ def test_byte_that_waits_spins_nothing(sidecar, upstream, tmp_path):
 
 @pytest.mark.parametrize("service, reads", [PHASES[0][1:], PHASES[3][1:]], ids=[PHASES[0][0], PHASES[3][0]])
 def test_trickle_while_the_reply_is_on_its_way(sidecar, upstream, service, reads):
-    """What never lies in the kernel for long is a flood too: little of it is taken in, and then it is broken off."""
+    """A flood that is never long in the kernel's buffers: little of it is read, then the connection is aborted."""
     watched = service()
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.timeout=1h")
     with Client(s) as c:
@@ -641,11 +641,11 @@ def test_trickle_while_the_reply_is_on_its_way(sidecar, upstream, service, reads
             for _ in range(256):
                 c.socket.sendall(b"X" * 4096)
                 assert s.admin("/-/healthy")[0] == 200  # what came has been read, if it is read at all
-        wait_until(watched.left.is_set, "the service still has its connection")
+        wait_until(watched.left.is_set, "the upstream still has its connection")
 
 
 def test_flood_of_pipelined_requests_while_streaming(sidecar, upstream):
-    """Requests behind one that streams wait in the kernel."""
+    """Requests after one whose response is streaming wait in the kernel."""
     watched = Watched(HEAD, endless=True)
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.max_body=100GiB")
     with Client(s) as c:
@@ -678,8 +678,8 @@ def test_flood_of_pipelined_requests_while_streaming(sidecar, upstream):
 # A slow scraper.
 
 
-def test_slow_reader_holds_the_service_back(sidecar, upstream):
-    """Memory is not what a slow reader costs, and nothing of the body is lost to it."""
+def test_slow_reader_holds_the_upstream_back(sidecar, upstream):
+    """A slow reader costs no memory and gets the whole body."""
     pieces, sent, hashed = 200, [0], hashlib.sha256()
     block = (b'requests_total{path="/shop/%08d"} 1\n' * 30000)[:MIB].rpartition(b"\n")[0] + b"\n"
 
@@ -707,8 +707,8 @@ def test_slow_reader_holds_the_service_back(sidecar, upstream):
                 total += len(piece)
                 if total % (16 * MIB) < 65536:
                     assert_small(s, 4 * MIB)
-            wait_until(lambda: stands_still(lambda: sent[0]), "the service is not held back")
-            assert sent[0] < total + 50 * MIB, "the body is somewhere, and not in the kernel"
+            wait_until(lambda: stands_still(lambda: sent[0]), "the upstream is not held back")
+            assert sent[0] < total + 50 * MIB, "the body is buffered outside the kernel"
             assert_small(s, 4 * MIB)
         while piece := response.read(MIB):
             got.update(piece)
@@ -723,7 +723,7 @@ def test_slow_reader_does_not_slow_others(sidecar, upstream):
     s = sidecar(upstream(watched).url, "--set", "endpoint.default.max_body=100GiB")
     with Client(s) as slow:
         slow.send()
-        wait_until(lambda: watched.sent and stands_still(lambda: watched.sent), "the service is not held back")
+        wait_until(lambda: watched.sent and stands_still(lambda: watched.sent), "the upstream is not held back")
         for _ in range(10):
             assert s.get("/metrics?healthy")[2] == BODY
         assert s.admin("/-/healthy")[0] == 200
@@ -735,22 +735,22 @@ def test_reader_that_never_reads_meets_the_deadline(sidecar, upstream):
                 "--set", "endpoint.default.max_body=100GiB")
     with Client(s) as c:
         c.send()
-        wait_until(watched.left.is_set, "the service still has its connection")
-        wait_until(lambda: s.find("outcome=timeout .*the scraper did not read"), "no line of log")
+        wait_until(watched.left.is_set, "the upstream still has its connection")
+        wait_until(lambda: s.find("outcome=timeout .*the scraper did not read the response in time"), "no log line")
         with pytest.raises((ConnectionError, AssertionError, ValueError)):
             c.read()
 
 
-def test_late_reader_of_bad_requests_gets_every_answer(sidecar, upstream, tmp_path):
-    """Who asks what is wrong has as much time to read so as any other. Over a unix socket few answers have to wait."""
+def test_late_reader_of_bad_requests_gets_every_response(sidecar, upstream, tmp_path):
+    """Error responses get as much time to be read as any other. Over a unix socket few responses have to wait."""
     s = sidecar(upstream(answering(answer(BODY))).url, "--set", "endpoint.default.timeout=1h", "--set",
                 "web.head_timeout=1h", listen=f"unix:{tmp_path}/s")
-    s.wait_line("privileges given up")
+    s.wait_line("privileges dropped")
     begun, sent, got = len(s.lines), 0, b""
     with socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(20 * SLOW)
         raw.connect(f"{tmp_path}/s")
-        # Until the answers wait: each has its line of log when it has gone.
+        # Until responses wait: each is logged once it is sent.
         while len(s.lines) == begun + sent:
             raw.sendall(b"GET /metrics?shard=1 HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
             sent += 200
@@ -828,14 +828,14 @@ def test_connection_and_what_it_names_is_not_forwarded(client, upstream):
 
 @pytest.mark.parametrize("encoding", [[], ["Accept-Encoding: gzip"],
                                       ["Accept-Encoding: gzip, br", "accept-encoding: x"]])
-def test_service_is_asked_for_identity(client, upstream, encoding):
+def test_upstream_is_sent_identity(client, upstream, encoding):
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     assert c.scrape(headers=encoding)[0] == 200
     assert header_values(u.requests[0], "Accept-Encoding") == ["identity"]
 
 
-def test_host_is_the_service_and_nothing_is_made_up(client, upstream):
+def test_host_is_the_upstream_and_nothing_is_added(client, upstream):
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     assert c.scrape()[0] == 200
@@ -848,7 +848,7 @@ def test_host_is_the_service_and_nothing_is_made_up(client, upstream):
 
 @pytest.mark.parametrize("header", ["X-A: a\x01b", "X-A: a\x7fb", "X-A: a\r b\x02", "X A: b", "X(A): b"])
 def test_header_that_cannot_be_passed_on_safely(client, upstream, header):
-    """Refused, or left away: a service never sees it."""
+    """Rejected or dropped: the upstream never sees it."""
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     assert c.scrape(headers=[header])[0] in (200, 400)
@@ -906,7 +906,7 @@ def test_content_type_is_verbatim(client, upstream, content_type, body):
 
 
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
-def test_missing_content_type_is_cured(sidecar, upstream, body):
+def test_missing_content_type_is_replaced(sidecar, upstream, body):
     u = upstream(answering(answer(body, None)))
     for flags, expected in (([], TEXT), (["--set", "endpoint.default.default_content_type=text/plain; a=b"],
                                          "text/plain; a=b")):
@@ -947,7 +947,7 @@ def timed(function):
     ("500ms", None, 0.5, 5),
 ])
 def test_timeout_header(client, upstream, endpoint, header, least, most):
-    """Less a tenth, so that the scraper hears our reason; it only ever shortens what is set."""
+    """Less a tenth, so that the scraper gets our reason; it only ever shortens the configured timeout."""
     s, c = client(upstream(silent).url, "--set", f"endpoint.default.timeout={endpoint}")
     headers = [f"X-Prometheus-Scrape-Timeout-Seconds: {header}"] if header else []
     (status, _, body), seconds = timed(lambda: c.scrape(headers=headers))
@@ -955,12 +955,12 @@ def test_timeout_header(client, upstream, endpoint, header, least, most):
     assert seconds > least - 0.01
     assert SLOW > 1 or seconds < most
     c.send("/nowhere")
-    assert c.read()[0] == 404, "the connection is of no use any more"
+    assert c.read()[0] == 404, "the connection is unusable"
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf", "0", "0.0", "", "1e3", "+1", "0x10", "1s", "1,5", "1.2.3",
                                    ".", "10 s", "1\x0b"])
-def test_timeout_header_that_is_none(client, upstream, value):
+def test_invalid_timeout_header(client, upstream, value):
     u = upstream(answering(answer(BODY)))
     s, c = client(u.url)
     status, _, body = c.scrape(headers=[f"X-Prometheus-Scrape-Timeout-Seconds: {value}"])
@@ -973,8 +973,8 @@ def test_timeout_header_that_is_none(client, upstream, value):
 
 
 def test_bounded_concurrency(sidecar, upstream):
-    """The service sees at most 7 connections for one address, however many scrape from it, for the eighth is another's;
-    all come to their end."""
+    """The upstream sees at most 7 connections for one address, however many scrape from it: the eighth is for another;
+    all finish."""
     rounds, most, at_once = 4, 30, 7
     gates = [threading.Event() for _ in range(rounds)]
 
@@ -989,12 +989,12 @@ def test_bounded_concurrency(sidecar, upstream):
         for c in clients:
             c.send(f"/metrics?round={i}")
         wait_until(lambda: len(u.requests) >= i * most + at_once, "not even 7 are asked for at once")
-        # When the loop has turned a few times, all have been read.
+        # After a few iterations of the loop all have been read.
         for _ in range(5):
             assert s.admin("/-/healthy")[0] == 200
         assert (u.connections, len(u.requests)) == (at_once, i * most + at_once)
         gate.set()
-        # A connection goes from one scrape to the next without a pause: none of them is blamed for the other's bytes.
+        # A connection passes from one scrape to the next without a pause: no scrape is blamed for another's bytes.
         assert [c.read()[::2] for c in clients] == [(200, BODY)] * most
     assert u.connections == at_once
     for c in clients:

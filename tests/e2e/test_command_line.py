@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line of all subcommands: exit statuses as --help has them, help on standard output, reasons on standard error.
+"""The command line of all subcommands: exit statuses as in --help, help on standard output, errors on standard error.
 
-0: done. 1: it could not be done: a file that is not there or has mistakes, a port in use, a service that does not answer, a
-body that is no exposition. 2: the words of the command line are wrong. 3 is for the end of serve (test_service.py).
+0: success. 1: a missing or invalid file, a port in use, an unreachable upstream, a body that is not a valid exposition.
+2: an invalid command line. 3 is for the end of serve (test_service.py).
 """
 import re
 import socket
@@ -21,10 +21,10 @@ FILES = {
     "body": "# TYPE up gauge\nup 1\n",
     "page": "<html>\n",
 }
-NOTHING = "http://127.0.0.1:1/metrics"  # where nobody listens
+NOTHING = "http://127.0.0.1:1/metrics"  # nothing listens there
 
 CASES = [
-    # status, command line, a part of what standard error says
+    # status, command line, part of standard error
     (2, "", "--upstream.url=URL"),
     (2, "servee", "servee"),
     (2, "serve extra", "extra"),
@@ -42,10 +42,10 @@ CASES = [
     (2, f"--config.file=two.ini --upstream.url={NOTHING}", "2 endpoints"),
     (2, "--config.file=good.ini --set=endpoint.app.timeout=long", "long"),
     (2, f"--upstream.url={NOTHING} --set=endpoint.a.timeout=1s --set=endpoint.b.timeout=1s",
-     "--set endpoint.b.timeout: there is no endpoint b; expected default, or endpoint.b.upstream=URL"),
-    (2, "--config.file=good.ini --set=endpoint.x.timeout=1s", "there is no endpoint x; expected app, or"),
-    (2, "check --set=endpoint.x.timeout=1s two.ini", "there is no endpoint x; expected a, b, or"),
-    (2, "--set=endpoint.app.timeout=1s", "[endpoint app]: upstream is missing"),
+     "--set endpoint.b.timeout: unknown endpoint b (expected default, or endpoint.b.upstream=URL)"),
+    (2, "--config.file=good.ini --set=endpoint.x.timeout=1s", "unknown endpoint x (expected app, or"),
+    (2, "check --set=endpoint.x.timeout=1s two.ini", "unknown endpoint x (expected a, b, or"),
+    (2, "--set=endpoint.app.timeout=1s", "[endpoint app]: missing upstream"),
     (1, f"--upstream.url={NOTHING} --set=web.bearer_token_file=absent", "absent"),
     (1, f"--upstream.url={NOTHING} --set=web.basic_auth_file=page", "page:1: "),
     (1, "--upstream.url=https://127.0.0.1/ --set=endpoint.default.tls_ca=absent", "absent"),
@@ -110,7 +110,7 @@ CASES = [
     (1, f"verify --shard-count=3 {NOTHING}", "connect"),
     (1, f"verify --shard-count=3 --config.file=absent.ini {NOTHING}", "absent.ini"),
     (2, "explain", "--shard-count"),
-    (2, "explain --shard-count=3", "name of a series"),
+    (2, "explain --shard-count=3", "one or more series"),
     (2, "explain --shard-count=3 --nonsense up", "--nonsense"),
     (2, "explain --shard-count=3 --set=sharding.key=x up", "sharding.key"),
     (1, "explain --shard-count=3 up{", "up{"),
@@ -153,20 +153,20 @@ ENDPOINTS = [
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("settings, endpoints", ENDPOINTS, ids=[" ".join(e) for _, e in ENDPOINTS])
 def test_endpoint_of_the_upstream_flag(sidecar, upstream, settings, endpoints, first):
-    """The only endpoint that flags name is that of --upstream.url, in whatever order they come."""
+    """The only endpoint named by flags is that of --upstream.url, in any order."""
     url = upstream(answering(answer(b"up 1\n"))).url
     flags = [f"--set={setting}" for setting in settings]
     s = sidecar(None, *([f"--upstream.url={url}", *flags] if first else [*flags, f"--upstream.url={url}"]))
     assert s.get()[2] == b"up 1\n"
     told = s.admin("/-/config")[2].decode()
-    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?timeout = (.*)", told)) == endpoints
+    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?(?:; )?timeout = (.*)", told)) == endpoints
     assert set(re.findall(r'scrapeshard_scrapes_total\{endpoint="([^"]*)"', s.admin("/metrics")[2].decode())) == set(endpoints)
 
 
 @pytest.mark.parametrize("word", ["--help", "-help", "-h", "--h"])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(command, word):
-    """It goes to standard output, ends with 0, names the command's flags and tells its exit statuses."""
+    """It goes to standard output, exits with 0, and has the command's flags and exit statuses."""
     status, out, err = run(*command.split(), word)
     assert (status, err) == (0, "")
     assert out.startswith("scrapeshard [serve] " if command in ("", "serve") else f"scrapeshard {command} ")
@@ -179,8 +179,8 @@ def test_help_names_every_command():
     assert set(re.findall(r"(?m)^  ([a-z]+) +", run("--help")[1])) == set(COMMANDS)
 
 
-def test_help_before_other_mistakes():
-    """Who asks for help has perhaps the rest wrong; what comes before it is looked at."""
+def test_help_before_other_errors():
+    """What follows --help is ignored, what precedes it is checked."""
     assert run("plan", "--help", "--nonsense")[0] == 0
     assert run("plan", "--nonsense", "--help")[0] == 2
 
@@ -193,7 +193,7 @@ def test_help_that_cannot_be_written(command):
 
 
 def test_ready_until_the_end(sidecar, upstream):
-    """Ready from the first moment on, whatever the service does, and no more when it shuts down; healthy to the end."""
+    """Ready from the start, whatever the upstream does, until it shuts down; healthy to the end."""
     watched = Watched()
     s = sidecar(upstream(watched).url)
     for method in ("GET", "HEAD"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Completion as bash, zsh and fish do it: what they offer is what --help says, all of it."""
+"""Completion in bash, zsh and fish offers everything in --help, and nothing else."""
 import fcntl
 import os
 import pathlib
@@ -28,11 +28,11 @@ def flags(command):
     return found
 
 
-# Each shell: what it offers for the last word of a line.
+# Each shell: its offers for the last word of a line.
 
 
 def bash(line, folder):
-    """The words are cut as readline cuts them."""
+    """The words are split as by readline."""
     cut = [piece for word in line.split(" ") for piece in re.split("(=)", word) if piece or not word]
     script = f"""
         source {COMPLETION}/scrapeshard.bash
@@ -44,7 +44,7 @@ def bash(line, folder):
 
 
 def fish(line, folder):
-    """It offers whole words, with the flag before a value."""
+    """Its offers are whole words, with the flag before a value."""
     script = f"source {COMPLETION}/scrapeshard.fish; complete -C '{line}'"
     out = good("fish", "--no-config", "-c", script, cwd=folder, env=ENVIRONMENT)
     known = re.search(r"[^ ]*=|", line.rsplit(" ", 1)[1])[0]
@@ -52,7 +52,7 @@ def fish(line, folder):
 
 
 class Zsh:
-    """zsh in a terminal of its own, which is typed into."""
+    """zsh in a pseudo terminal."""
 
     def __init__(self, folder):
         self.terminal, other = pty.openpty()
@@ -61,7 +61,7 @@ class Zsh:
                                         env={**ENVIRONMENT, "TERM": "dumb", "HOME": str(folder)},
                                         start_new_session=True)
         os.close(other)
-        # ^T shows the list, without questions; a file's kind is not told.
+        # ^T shows the list, without questions and file types.
         os.write(self.terminal, (
             f"fpath=({COMPLETION} $fpath); autoload -Uz compinit; compinit -u -D; unsetopt list_types prompt_sp; LISTMAX=0; "
             "unset zle_bracketed_paste; bindkey -e; bindkey '^T' list-choices; PROMPT='rea''dy> '\r").encode())
@@ -75,12 +75,12 @@ class Zsh:
         return shown
 
     def type(self, keys):
-        """What is shown for the keys, and by the line that they make when it is entered."""
+        """The output after typing the keys and Enter."""
         os.write(self.terminal, f"{keys}\r".encode())
         return self.read_to("\nready> ")
 
     def offers(self, line):
-        """The list for a line, which is then taken back."""
+        """The list for a line, which is then erased."""
         shown = self.type(f"{line}\x14\x15print end").partition("\n")[2].rpartition("\nready> " + line)[0]
         described = re.findall(r"^(\S+) +-- ", shown, re.M)
         return set(described or shown.split())
@@ -93,7 +93,7 @@ class Zsh:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the shells are."""
+    """The working directory of the shells."""
     path = tmp_path_factory.mktemp("completion")
     for name in "one.ini", "other.pem":
         (path / name).write_text("")
@@ -109,7 +109,7 @@ def zsh(folder):
 
 @pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
 def offers(request, folder, zsh):
-    """offers(line) is what a shell would put in the place of the line's last word; a flag without its =."""
+    """offers(line): what a shell would replace the line's last word by; flags without =."""
     ask = {"bash": lambda line: bash(line, folder), "zsh": zsh.offers, "fish": lambda line: fish(line, folder)}
     return lambda line: {offer.removesuffix("=") for offer in ask[request.param](line)}
 
@@ -149,8 +149,8 @@ def test_files(offers, line, found):
     assert offers(f"scrapeshard {line}") == found
 
 
-def test_they_ask_the_program(offers, tmp_path):
-    """One with other commands and flags, named by its path, is followed."""
+def test_they_read_the_help_of_the_program(offers, tmp_path):
+    """Also that of another program, called by its path, with other commands and flags."""
     program = tmp_path / "scrapeshard"
     program.write_text("""#!/bin/sh
         case "$*" in
@@ -165,14 +165,14 @@ def test_they_ask_the_program(offers, tmp_path):
 
 
 def test_zsh_completes(zsh):
-    """What a key puts into the line: a flag with its =, a command with a space."""
+    """Tab adds = to a flag and a space to a command."""
     assert "\nscrapeshard split --shard-count=3 --shard=\n" in \
         zsh.type("scrapeshard spl\t--shard-c\t3 --shard=\x01print -r -- ")
 
 
 @pytest.mark.skipif("build/" not in BINARY, reason="what is installed is built whole, once")
 def test_installed_where_the_shells_look(tmp_path):
-    """As Debian has them; its package puts zsh's where packages' go."""
+    """In Debian's folders; the package puts zsh's into vendor-completions."""
     good("meson", "install", "-C", HERE.parent, "--no-rebuild", "--destdir", tmp_path)
     assert {str(p.relative_to(tmp_path)).split("share/")[1] for p in tmp_path.rglob("*scrapeshard*")
             if "complet" in str(p) or "zsh" in str(p)} == {

@@ -215,7 +215,7 @@ def test_whole_body_is_not_kept_for_ever(upstream, sidecar):
                 "--set=endpoint.default.max_age=1h")
     with s.connect() as raw:
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        s.wait_line("outcome=timeout .*the scraper did not read in time")
+        s.wait_line("outcome=timeout .*the scraper did not read the response in time")
 
 
 # A real exporter, and a real Prometheus.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""contrib/debian: the packages are built, judged by lintian, and installed in a clean Debian, where systemd runs the
+"""contrib/debian: the packages are built, checked by lintian, and installed in a clean Debian, where systemd runs the
 service."""
 import os
 import re
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.skipif("build/" not in BINARY, reason="packages are bu
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """The folder with the packages. What they would be checked by is run beside this."""
+    """The folder with the packages. Their own tests are run elsewhere."""
     folder = tmp_path_factory.mktemp("packages")
     good(DEBIAN / "build", folder, env={**os.environ, "DEB_BUILD_OPTIONS": "nocheck noddebs"}, timeout=900)
     return folder
@@ -36,14 +36,14 @@ def contents(packages, name):
     return {re.split(r" \.", line, maxsplit=1)[1].split(" -> ")[0] for line in lines if not line.endswith("/")}
 
 
-def test_lintian_is_content(packages):
+def test_lintian_finds_nothing(packages):
     """No errors, no warnings, no overrides."""
     changes, = packages.glob("*.changes")
     assert good("lintian", "--allow-root", "--fail-on", "error,warning", "--show-overrides", changes) == ""
 
 
-def test_lintian_has_read_the_packages(packages):
-    """At its most talkative it has something to say."""
+def test_lintian_reads_the_packages(packages):
+    """At its most verbose it prints something."""
     changes, = packages.glob("*.changes")
     assert "scrapeshard" in run("lintian", "--allow-root", "-EvIL", "+pedantic", changes).stdout
 
@@ -68,7 +68,7 @@ def test_versions_are_one():
 
 
 def test_what_it_is_built_with():
-    """Each library of contrib/install build is asked for, and -dev packages that scrapeshard.pc needs come along."""
+    """Each library of contrib/install build is a build dependency, and the -dev package depends on those of scrapeshard.pc."""
     control = (DEBIAN / "control").read_text()
     source, *binaries = control.split("\n\n")
     libraries = re.search('^build="(.*?)"', (ROOT / "contrib/install").read_text(), re.M | re.S)[1].split()
@@ -86,7 +86,7 @@ def test_what_it_is_built_with():
 
 
 def mirror():
-    """Where this machine's Debian comes from, and which it is."""
+    """This machine's Debian release, and its mirror."""
     codename = re.search(r"^VERSION_CODENAME=(\w+)", open("/etc/os-release", encoding="utf-8").read(), re.M)[1]
     targets = good("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages")
     return codename, next(line.split()[0] for line in targets.splitlines() if line.split()[1] == codename)
@@ -94,7 +94,7 @@ def mirror():
 
 @pytest.fixture(scope="module")
 def clean_root(packages, tmp_path_factory):
-    """A folder with a Debian in which nothing but the package was installed."""
+    """A folder with a minimal Debian and the package."""
     root = tmp_path_factory.mktemp("debian") / "root"
     r = run("debootstrap", "--variant=minbase", "--include=systemd-sysv,curl", mirror()[0], root, mirror()[1],
             timeout=900)
@@ -116,7 +116,7 @@ def test_installed_program_runs(clean_root):
 
 @pytest.fixture
 def booted(clean_root, containers):
-    """booted(command...) runs a command in the clean Debian, in which systemd runs; without a network."""
+    """booted(command...) runs a command in the clean Debian, under systemd and without a network."""
     name = "scrapeshard-debian"
     good("podman", "run", "--detach", "--name", name, "--systemd=always", "--network=none", "--rootfs", clean_root,
          "/sbin/init", env=containers)
@@ -130,7 +130,7 @@ def booted(clean_root, containers):
 
 
 def test_systemd_runs_it(booted):
-    """The unit with all its hardening: it runs as nobody in particular, reloads, refuses a bad file, ends cleanly."""
+    """The unit with all its hardening: it runs as a dynamic user, reloads, rejects an invalid file, stops cleanly."""
     def healthy():
         return booted("curl", "-sf", "http://127.0.0.1:19481/-/healthy").returncode == 0
 
@@ -144,7 +144,7 @@ def test_systemd_runs_it(booted):
     assert len(uids) == 1 and min(uids) > 60000
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    # It fetches: there is no service, and that is what it says.
+    # It fetches, and reports that there is no upstream.
     refused = booted("curl", "-s", "http://127.0.0.1:19480/metrics?shard=0&shard_count=2").stdout
     assert "127.0.0.1 port 8080" in refused
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scrapeshard explain: what it says is what hashlib and xxhash say."""
+"""scrapeshard explain: it agrees with hashlib and xxhash."""
 import hashlib
 import json
 import re
@@ -13,7 +13,7 @@ from tools import jump
 
 
 def explain(count, *args):
-    """What explain --json says of the series among args."""
+    """The series of explain --json."""
     status, out, err = run("explain", f"--shard-count={count}", "--json", *args)
     assert (status, err) == (0, "")
     return json.loads(out)["series"]
@@ -36,7 +36,7 @@ def bare(series):
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 80, 65536])
-def test_explain_tells_family_key_hash_and_shard(count):
+def test_explain_shows_family_key_hash_and_shard(count):
     for series, e in zip(NAMES, explain(count, *NAMES), strict=True):
         key = family_key(bare(series))
         assert e == {"series": series, "name": bare(series), "family": key, "key": key, "shards": "one", "rule": None,
@@ -56,7 +56,7 @@ def test_explain_under_every_key_hash_and_placement(count):
 
 
 def test_explain_labels():
-    """The worked example of hashmod over labels: values without their escapes, a missing one empty."""
+    """The worked example of hashmod over labels: values are unescaped, missing ones empty."""
     by_labels = ["--set=sharding.key=labels", "--set=sharding.source_labels=__name__,cpu,mode", "--set=sharding.hash=md5"]
     first, second, third = explain(
         16, *by_labels, 'node_cpu_seconds_total{mode="idle",cpu="cpu0"}', "up",
@@ -102,12 +102,12 @@ def test_a_group_is_keyed_by_its_name():
 def test_explain_keep_rules(config):
     """A configuration without an endpoint is enough."""
     file = config("[rules]\nkeep = http_.*\n")
-    kept, left_away = explain(8, f"--config.file={file}", "http_requests_total", "up")
+    kept, dropped = explain(8, f"--config.file={file}", "http_requests_total", "up")
     assert (kept["shards"], kept["rule"]) == ("one", None)
-    assert (left_away["shards"], left_away["rule"]) == ("none", {"action": "keep", "pattern": ""})
+    assert (dropped["shards"], dropped["rule"]) == ("none", {"action": "keep", "pattern": ""})
 
 
-def test_explain_for_a_person():
+def test_explain_report():
     status, out, err = run("explain", "--shard-count=80", *RULES, 'up{a="1"}', "go_threads", "target_info",
                            '{"a\nb\x1b\x7f\x9b\\\\"}')
     assert (status, err) == (0, "")
@@ -129,7 +129,7 @@ go_threads
 target_info
   name    target_info
   family  target
-  shard   every one of 80
+  shard   all 80
   rule    replicate = target_info|build_info
 
 {{"a\\nb\\x1b\\x7f\\xc2\\x9b\\\\"}}
@@ -143,11 +143,11 @@ target_info
 
 
 @pytest.mark.parametrize("args, status, said", [
-    (["up"], 2, "--shard-count is needed"),
+    (["up"], 2, "--shard-count is required"),
     (["--shard-count=0", "up"], 2, "--shard-count: "),
-    (["--shard-count=3"], 2, "takes the name of a series"),
-    (["--shard-count=3", "--shard=1", "up"], 2, "there is no flag --shard"),
-    (["--shard-count=3", "up{"], 1, "up{: no metric name and labels"),
+    (["--shard-count=3"], 2, "expects one or more series"),
+    (["--shard-count=3", "--shard=1", "up"], 2, "unknown flag --shard"),
+    (["--shard-count=3", "up{"], 1, "up{: malformed labels"),
     (["--shard-count=3", "up", "1x"], 1, "1x: no metric name"),
     (["--shard-count=3", "--set=rules.drop=(", "up"], 2, "rules.drop"),
     (["--shard-count=3", "--config.file=/nonexistent", "up"], 1, "/nonexistent"),
@@ -165,7 +165,7 @@ def test_help_names_every_command():
         assert run(command, "--help")[0] == 0
 
 
-def test_readme_shows_what_explain_says():
+def test_readme_shows_the_output_of_explain():
     readme = (ROOT / "contrib/docs/rules.md").read_text()
     command, shown = re.search(r"^ {4}\$ scrapeshard (explain .*)\n((?: {4}.*\n|\n)*)", readme, re.M).groups()
     assert run(*shlex.split(command)) == (0, re.sub("^ {4}", "", shown, flags=re.M).rstrip("\n") + "\n", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the configuration that change: they are seen without a signal, whoever changes them and how."""
+"""Changed configuration files are noticed without a signal, whoever changes them and how."""
 import itertools
 import os
 import pathlib
@@ -22,8 +22,8 @@ RELOADED = "msg=reloaded|reload failed"
 
 
 class Mounted:
-    """A folder as kubelet mounts a Secret or a ConfigMap in it, and writes it again: links to a folder that is reached by
-    a link, which is swapped, and the folder of before removed."""
+    """A directory as kubelet mounts a Secret or a ConfigMap: links into a directory that is reached through a link. An
+    update swaps that link and removes the old directory."""
     numbers = itertools.count()
 
     def __init__(self, folder, **files):
@@ -70,7 +70,7 @@ def text(service, *more, timeout="10s"):
 
 
 def served(port, ca):
-    """The certificate that is shown at a port, its expiry in seconds since 1970."""
+    """The certificate served on a port, its expiry in seconds since 1970."""
     pem = ssl.get_server_certificate(("127.0.0.1", port), ca_certs=ca.pem, timeout=20 * SLOW)
     end = openssl("x509", "-noout", "-enddate", input=pem).strip().partition("=")[2]
     return pem, ssl.cert_time_to_seconds(end)
@@ -91,7 +91,7 @@ def wait_reload(s, count):
 
 @pytest.mark.parametrize("section", ["web", "admin"])
 def test_secret_with_a_certificate(sidecar, service, config, ca, tmp_path, section):
-    """It is renewed, and served, without a signal."""
+    """A renewed one is served without a signal."""
     secret = Mounted(tmp_path / "tls", **pair(ca, f"first-{section}"))
     s = sidecar(config=config(text(service, f"[{section}]", f"tls_certificate = {secret.folder}/tls.crt",
                                    f"tls_key = {secret.folder}/tls.key")))
@@ -104,11 +104,11 @@ def test_secret_with_a_certificate(sidecar, service, config, ca, tmp_path, secti
         assert served(port, ca)[0].strip() in new["tls_crt"].decode()
     wait_reload(s, 2)
     assert not s.find("reload failed")
-    s.wait_line(f'msg="a file of the configuration has changed" file={secret.folder}/tls.')
+    s.wait_line(f'msg="a configuration file changed" file={secret.folder}/tls.')
 
 
 def test_config_map(sidecar, service, tmp_path):
-    """The configuration itself."""
+    """The configuration file itself."""
     mounted = Mounted(tmp_path / "config", scrapeshard_ini=text(service).encode())
     s = sidecar(config=mounted / "scrapeshard.ini")
     for i in range(2):
@@ -140,7 +140,7 @@ def test_secret_with_a_credential(sidecar, service, config, tmp_path, setting):
 
 
 def test_authorities_of_clients(sidecar, service, config, ca, tmp_path):
-    """And the metric of the listener's certificate stays what it is."""
+    """The listener's certificate is unchanged."""
     other = Authority(tmp_path, "other")
     server, secret = ca.issue("of-clients", "IP:127.0.0.1"), Mounted(tmp_path / "ca", ca_crt=ca.pem.read_bytes())
     s = sidecar(config=config(text(service, "[web]", f"tls_certificate = {server[0]}", f"tls_key = {server[1]}",
@@ -162,7 +162,7 @@ def test_authorities_of_clients(sidecar, service, config, ca, tmp_path):
 
 
 def of_metric(s, context=None):
-    """(what it is of, its name, the file): expiry."""
+    """(kind of owner, its name, the file): expiry."""
     body = ask(s.admin_port, "/metrics", context)[2].decode()
     return {match[:3]: float(match[3]) for match in re.findall(
         r'^scrapeshard_certificate_expiry_timestamp_seconds{(\w+)="(.*?)",file="(.*?)"} (.*)$', body, re.M)}
@@ -173,7 +173,7 @@ def expires(pem):
 
 
 def test_expiry_of_each_certificate(sidecar, upstream, config, ca, tmp_path):
-    """Of both listeners and of an endpoint; promtool finds nothing to complain of."""
+    """Of both listeners and of an endpoint; promtool accepts it."""
     service = upstream(answering(answer(BODY)))
     web, admin, client = (ca.issue(f"expiry-{i}", "IP:127.0.0.1") for i in range(3))
     s = sidecar(config=config(text(service, f"tls_certificate = {client[0]}", f"tls_key = {client[1]}",
@@ -187,7 +187,7 @@ def test_expiry_of_each_certificate(sidecar, upstream, config, ca, tmp_path):
 
 
 def test_expiry_is_that_of_the_chain(sidecar, service, config, ca, tmp_path):
-    """The first of it, wherever it stands; and of the certificate in force, when it is renewed."""
+    """The earliest of the chain; and after a renewal that of the new certificate."""
     pem, key = ca.issue("of-chain", "IP:127.0.0.1")
     short = tmp_path / "short.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj",
@@ -207,9 +207,9 @@ def test_without_certificates_there_is_no_expiry(sidecar, service, config):
 
 @pytest.mark.parametrize("setting, content, reason", [
     ("tls_certificate", b"junk", "the certificate and its chain"), ("tls_key", b"junk", "without a passphrase"),
-    ("tls_key", None, "key"), ("tls_ca", b"junk", "authorities")])
+    ("tls_key", None, "key"), ("tls_ca", b"junk", "CA certificates")])
 def test_bad_certificate_for_a_service(config, service, ca, tmp_path, setting, content, reason):
-    """It is told at the start, and by a reload, and not by each scrape."""
+    """Reported at startup and by a reload, not by each scrape."""
     pem, key = ca.issue("for-service")
     (tmp_path / "bad").write_bytes(content if content else ca.issue("another")[1].read_bytes())
     files = {"tls_certificate": pem, "tls_key": key, "tls_ca": ca.pem, setting: tmp_path / "bad"}
@@ -220,7 +220,7 @@ def test_bad_certificate_for_a_service(config, service, ca, tmp_path, setting, c
                                               re.M), done.stderr
 
 
-# Other hands.
+# Ways to change a file.
 
 
 def write_in_place(path, content):
@@ -234,7 +234,7 @@ def rename_over(path, content):
 
 
 def as_vim(path, content):
-    """What was there becomes the backup, and is then deleted."""
+    """The old file becomes the backup, which is then deleted."""
     backup = path.with_name(path.name + "~")
     path.rename(backup)
     path.write_text(content)
@@ -251,7 +251,7 @@ def swap_folder(path, content):
 
 
 def swap_link_above(path, content):
-    """As of releases: the folder is a link."""
+    """As with releases: the directory is a link."""
     shutil.copytree(path.parent, path.parent.with_name(f"release-{len(content)}"))
     (path.parent.with_name(f"release-{len(content)}") / path.name).write_text(content)
     link = path.parent.with_name("link")
@@ -275,18 +275,18 @@ def test_ways_to_write(sidecar, service, tmp_path, write):
 
 
 def test_file_without_a_folder(service, config, process, tmp_path):
-    """One that is named as it is where the program runs."""
+    """A path relative to the working directory."""
     (tmp_path / "c.ini").write_text(text(service))
     p = process([os.path.abspath(BINARY), "--config.file=c.ini", "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off"],
                 cwd=tmp_path)
     p.wait_line("listening for scrapes")
-    p.wait_line("privileges given up")
+    p.wait_line("privileges dropped")
     rename_over(tmp_path / "c.ini", text(service, timeout="20s"))
     p.wait_line("msg=reloaded")
 
 
 def test_chain_of_links(sidecar, service, tmp_path):
-    """As certbot has it: any link on the way may be the one that changes."""
+    """As certbot has it: any link of the chain may change."""
     for folder in ("live", "archive"):
         (tmp_path / folder).mkdir()
     one, two, link = tmp_path / "archive/1", tmp_path / "archive/2", tmp_path / "live/c.ini"
@@ -302,11 +302,11 @@ def test_chain_of_links(sidecar, service, tmp_path):
     wait_until(lambda: b"timeout = 30s" in s.admin("/-/config")[2], "what it leads to is not seen")
 
 
-# What is wrong.
+# Errors.
 
 
 def test_bad_file_changes_nothing(sidecar, service, config, ca, tmp_path):
-    """It says so, by the log and by a metric, and names the file; the next good one is taken."""
+    """Log and metric report it, with the file; the next good one is applied."""
     secret = Mounted(tmp_path / "tls", **pair(ca, "of-bad"))
     s = sidecar(config=config(text(service, "[web]", f"tls_certificate = {secret.folder}/tls.crt",
                                    f"tls_key = {secret.folder}/tls.key")))
@@ -322,8 +322,8 @@ def test_bad_file_changes_nothing(sidecar, service, config, ca, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0 or b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
                     reason="only root may give files away, and a sanitizer leaves it all capabilities")
-def test_file_that_may_not_be_read_any_more(sidecar, service, config, tmp_path):
-    """As by root without capabilities, one of another user: the change is seen, and that it cannot be taken in is said."""
+def test_file_that_became_unreadable(sidecar, service, config, tmp_path):
+    """As root without capabilities, a file of another user: the change is noticed, and the failure is reported."""
     def write(word):
         new = tmp_path / "new"
         new.write_text(word)
@@ -339,7 +339,7 @@ def test_file_that_may_not_be_read_any_more(sidecar, service, config, tmp_path):
 
 
 def test_file_that_comes_later(sidecar, service, config, tmp_path):
-    """One that a new configuration names, in a folder that is not there yet."""
+    """A file that a new configuration names, in a directory that does not exist yet."""
     s = sidecar(config=config(text(service)))
     config(text(service, "[web]", f"bearer_token_file = {tmp_path}/later/token"))
     s.wait_line('msg="reload failed" .*later/token')
@@ -349,26 +349,26 @@ def test_file_that_comes_later(sidecar, service, config, tmp_path):
 
 
 def test_without_inotify(process, service, config):
-    """A warning, and no more: a signal does what it does."""
+    """Only a warning; a signal still reloads."""
     p = process(["unshare", "--user", "--map-root-user", "sh", "-c",
                  f'echo 0 >/proc/sys/user/max_inotify_instances && exec "$0" "$@"', BINARY,
                  f"--config.file={config(text(service))}", "--web.listen-address=127.0.0.1:0",
                  "--admin.listen-address=127.0.0.1:0"])
-    p.wait_line('level=warn msg="changes of the configuration\'s files may go unseen" reason="Too many open files"')
+    p.wait_line('level=warn msg="cannot watch the configuration files, changes may be missed" reason="Too many open files"')
     p.process.send_signal(1)
     p.wait_line("msg=reloaded")
 
 
-# Peace.
+# No needless reloads.
 
 
 def test_what_has_not_changed_disturbs_nothing(sidecar, service, config, tmp_path):
-    """Written again with what was in it, touched, or another file beside it."""
+    """Rewritten with the same content, touched, or another file in the directory."""
     mounted = Mounted(tmp_path / "config", scrapeshard_ini=text(service).encode(), other=b"1")
     s = sidecar(config=mounted / "scrapeshard.ini")
     mounted.write(scrapeshard_ini=text(service).encode(), other=b"2")
     os.utime(mounted / "scrapeshard.ini")
-    # When a change is seen that comes after, those before it have been looked at.
+    # Once a later change has been noticed, the earlier ones have been handled.
     time.sleep(1.5)
     assert not s.find(RELOADED)
     mounted.write(scrapeshard_ini=text(service, timeout="20s").encode(), other=b"3")
@@ -394,7 +394,7 @@ def test_writes_without_end_are_not_waited_for(sidecar, service, config):
 
 
 def test_signal_takes_the_change_ahead(sidecar, service, config):
-    """Who reloads by hand gets no second reload."""
+    """A manual reload is not followed by a second one."""
     s = sidecar(config=config(text(service)))
     config(text(service, timeout="20s"))
     s.process.send_signal(1)
@@ -404,7 +404,7 @@ def test_signal_takes_the_change_ahead(sidecar, service, config):
 
 
 def test_off(sidecar, service, config):
-    """And on again, by a signal."""
+    """And on again after a signal."""
     s = sidecar(config=config(text(service, "[process]", "watch_files = off")))
     descriptors = s.descriptors()
     config(text(service))

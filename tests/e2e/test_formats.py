@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every format that is negotiated, from services that are made here and from real ones: which bytes go to which shard
-is worked out a second time by exposition.py."""
+"""Every negotiated format, from test upstreams and real services; exposition.py computes independently which bytes go to
+which shard."""
 import gzip
 import hashlib
 import http.client
@@ -21,7 +21,7 @@ GZIP = {"Accept-Encoding": "gzip"}
 
 
 def whole(sidecar, path, headers=None):
-    """The body of a success, without its encoding; and its Content-Type."""
+    """The decoded body of a success, and its Content-Type."""
     status, got, body = sidecar.get(path, headers=headers)
     assert status == 200, body
     return gzip.decompress(body) if got["Content-Encoding"] == "gzip" else body, got["Content-Type"]
@@ -32,7 +32,7 @@ def whole(sidecar, path, headers=None):
 METADATA = b"".join(b"# TYPE family_%d gauge\nfamily_%d 1\n" % (i, i) for i in range(20))
 MARKED = METADATA + b"# EOF\n"
 TYPES = [
-    # Content-Type, what it is read as
+    # Content-Type, the format it is read as
     ("text/plain", "text"), ("text/plain; version=0.0.4", "text"), ("text/plain;version=0.0.4;charset=utf-8", "text"),
     ("TEXT/Plain; Version=0.0.4", "text"), ("text/plain ; version=9.9.9 ; a=\"b; c\"", "text"),
     ("text/plain; version=1.0.0; escaping=allow-utf-8", "text"), ("text/plain; version=0.0.4; escaping=dots", "text"),
@@ -54,17 +54,17 @@ TYPES = [
 PROTOBUF_BODY = b"".join(gauge_family(f"family_{i}", {"a": i, "b": 1}) for i in range(20))
 
 
-def check_reading(url, sidecar, read_as, told):
+def check_reading(url, sidecar, read_as, content_type):
     """The shards of MARKED or PROTOBUF_BODY show how it is read."""
     s = sidecar(url)
     if read_as == "protobuf":
         for shard in range(3):
-            assert whole(s, target(shard, 3)) == (protobuf_shard(PROTOBUF_BODY, shard, 3), told)
+            assert whole(s, target(shard, 3)) == (protobuf_shard(PROTOBUF_BODY, shard, 3), content_type)
         return
     for shard in range(3):
         # In text "# EOF" is a comment, and comments are in shard 0.
         expected = text_shard(METADATA, shard, 3) + (b"" if read_as == "text" and shard else b"# EOF\n")
-        assert whole(s, target(shard, 3)) == (expected, told)
+        assert whole(s, target(shard, 3)) == (expected, content_type)
 
 
 @pytest.mark.parametrize("content_type, read_as", TYPES, ids=[t[0] for t in TYPES])
@@ -73,7 +73,7 @@ def test_content_type(upstream, sidecar, content_type, read_as):
     check_reading(upstream(answering(answer(body, content_type))).url, sidecar, read_as, content_type)
     if read_as == "protobuf":
         return
-    # Only OpenMetrics must have its mark.
+    # Only OpenMetrics needs its end marker.
     s = sidecar(upstream(answering(answer(METADATA, content_type))).url)
     for shard in range(3):
         status, _, body = s.get(target(shard, 3))
@@ -92,7 +92,7 @@ def test_blanks_around_the_content_type(upstream, sidecar):
 
 @pytest.mark.parametrize("default, read_as", [(None, "text"), (OPENMETRICS, "openmetrics"), (PROTOBUF, "protobuf"),
                                               ("text/plain; version=1.0.0", "text")])
-def test_missing_content_type_is_cured(upstream, sidecar, default, read_as):
+def test_missing_content_type_gets_the_default(upstream, sidecar, default, read_as):
     body = PROTOBUF_BODY if read_as == "protobuf" else MARKED
     url = upstream(answering(answer(body, content_type=None))).url
 
@@ -102,7 +102,7 @@ def test_missing_content_type_is_cured(upstream, sidecar, default, read_as):
 
 
 def test_blank_content_type_is_a_missing_one(upstream, sidecar):
-    """To Go's client, which Prometheus is made of, they are the same."""
+    """To Go's client, which Prometheus uses, they are the same."""
     for blank in ("Content-Type:", "Content-Type:  "):
         check_reading(upstream(answering(answer(MARKED, content_type=None, extra=[blank]))).url, sidecar, "text", TEXT)
 
@@ -132,7 +132,7 @@ def families_of(body, content_type):
 
 
 def keys_by_shard(sidecar, accept, expected_type, count, headers):
-    """{key of a family: the shards that have it} of what is scraped with this Accept."""
+    """{key of a family: the shards that have it}, scraped with this Accept."""
     found = {}
     for shard in range(count):
         body, content_type = whole(sidecar, target(shard, count), {"Accept": accept, **headers})
@@ -151,7 +151,7 @@ def keys_by_shard(sidecar, accept, expected_type, count, headers):
 ], ids=["node_exporter", "prometheus", "pushgateway", "blackbox_exporter", "python"])
 @pytest.mark.parametrize("headers", [{}, GZIP], ids=["identity", "gzip"])
 def test_a_family_has_one_shard_in_every_format(process, tmp_path, sidecar, start, formats, headers):
-    """So a change of what is negotiated moves no series."""
+    """So a change of the negotiated format moves no series."""
     url = start(process, tmp_path)
     s = sidecar(url)
     found = [keys_by_shard(s, accept, accept.split(";")[0], 7, headers) for accept in formats]
@@ -178,7 +178,7 @@ def test_protobuf_union(process, tmp_path, upstream, sidecar, headers):
 
 @pytest.mark.parametrize("headers", [{}, GZIP], ids=["identity", "gzip"])
 def test_empty_shard(upstream, sidecar, headers):
-    """Nothing is a success for a shard that has nothing, in protobuf; the other formats have no such body."""
+    """In protobuf an empty body is the success of an empty shard; the other formats have no such body."""
     s = sidecar(upstream(answering(answer(gauge_family("up", {"a": 1}), PROTOBUF))).url)
     for shard in range(8):
         status, got, body = s.get(target(shard, 8), headers=headers)
@@ -195,7 +195,7 @@ METRIC = field(4, labels(id="a") + field(2, field(1, 1.0)))
 OTHERS = gauge_family("before", {"a": 1}) + gauge_family("kept_total", {"b": 2})
 RAW = delimited(field(1, "name"), METRIC)
 TOLERATED = {
-    # what Prometheus takes too: name of the family, its bytes
+    # accepted by Prometheus, too: name of the family, its bytes
     "fields in another order": ("late", delimited(METRIC, field(3, GAUGE), METRIC, field(2, "Help."),
                                                   field(1, "late"))),
     "the last name counts": ("second", delimited(field(1, "first"), METRIC, field(1, "second"))),
@@ -234,12 +234,12 @@ WRONG = {
     "JSON": b'{"status":"ok"}\n',
     "OK": b"OK",
     "text": METADATA,
-    "cut in the length": OTHERS + b"\x80",
-    "cut behind the length": OTHERS + b"\x10",
-    "cut in the name": OTHERS + RAW[:4],
-    "cut behind the name": OTHERS + RAW[:1 + len(NAME)],
-    "cut in a metric": OTHERS + RAW[:-3],
-    "cut before the last byte": OTHERS + RAW[:-1],
+    "truncated in the length": OTHERS + b"\x80",
+    "truncated after the length": OTHERS + b"\x10",
+    "truncated in the name": OTHERS + RAW[:4],
+    "truncated after the name": OTHERS + RAW[:1 + len(NAME)],
+    "truncated in a metric": OTHERS + RAW[:-3],
+    "truncated before the last byte": OTHERS + RAW[:-1],
     "length of six bytes": OTHERS + bytes([RAW[0] | 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]) + RAW[1:],
     "length without an end": b"\xff" * 20,
     "length above 2 GiB": b"\xff\xff\xff\xff\x0f" + NAME,
@@ -259,7 +259,7 @@ WRONG = {
     "a field longer than its message": OTHERS + with_size(8, b"\x0a\x20" + b"x" * 32),
     "a message longer than its fields": OTHERS + with_size(len(NAME) + 1, NAME) + OTHERS,
     "metrics without a name": OTHERS + delimited(METRIC),
-    "text behind it": OTHERS + METADATA,
+    "text after it": OTHERS + METADATA,
 }
 
 
@@ -272,8 +272,8 @@ def test_protobuf_that_is_wrong_fails_in_every_shard(upstream, sidecar, body):
             assert (status, text.count(b"\n")) == (502, 1), text
 
 
-def test_protobuf_cut_at_every_byte(upstream, sidecar):
-    """Between two families nothing tells a cut but the framing; inside one, everything does."""
+def test_protobuf_truncated_at_every_byte(upstream, sidecar):
+    """Between two families only the framing shows that a body is truncated; inside one, the body does, too."""
     body = OTHERS + RAW
     borders = set(itertools.accumulate((len(raw) for _, raw, _ in messages(body)), initial=0))
     cuts = range(1, len(body) + 1)
@@ -288,7 +288,7 @@ def test_protobuf_cut_at_every_byte(upstream, sidecar):
 
 
 def large_family(name, size, name_at=0):
-    """A family of about that size, its name behind name_at bytes of metrics: (its length, pieces)."""
+    """A family of about that size, its name after name_at bytes of metrics: (its length, pieces)."""
     metric = b"".join(field(4, labels(id=f"{i:06d}", path="/" + "x" * 80) + field(2, field(1, float(i))))
                       for i in range(9000))
     before = metric * (name_at // len(metric)) + field(4, labels(id="z" * (name_at % len(metric))))
@@ -299,7 +299,7 @@ def large_family(name, size, name_at=0):
 
 
 def serving(pieces, content_type=PROTOBUF):
-    """Serves a body of these pieces, with its length."""
+    """Sends a body of these pieces, with its length."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {sum(map(len, pieces))}\r\n\r\n"
 
     def serve(u, connection):
@@ -318,8 +318,8 @@ def sha256(pieces):
 
 
 @pytest.mark.parametrize("name_at", [0, 500000], ids=["name first", "name late"])
-def test_large_family_costs_no_memory(upstream, sidecar, name_at):
-    """100 MB of one family, skipped and kept."""
+def test_large_family_takes_no_memory(upstream, sidecar, name_at):
+    """100 MB of one family, dropped and kept."""
     large, small = large_family("requests", 100 * MIB, name_at), gauge_family("up", {"a": 1})
     assert shard_of("requests", 2) == 0 and shard_of("up", 2) == 1
     s = sidecar(upstream(serving([small, *large, small])).url, "--set", "endpoint.default.timeout=60s")
@@ -334,7 +334,7 @@ def test_large_family_costs_no_memory(upstream, sidecar, name_at):
 
 @pytest.mark.parametrize("limit, within, beyond", [(None, 900000, 1200000), ("64KiB", 60000, 70000)])
 def test_late_name(upstream, sidecar, limit, within, beyond):
-    """A name is waited for up to max_line; over it the scrape fails in every shard."""
+    """A name may be up to max_line bytes into its family; beyond, the scrape fails in every shard."""
     flags = ("--set", f"endpoint.default.max_line={limit}") if limit else ()
     fits, exceeds = (large_family("requests", 3 * MIB, at) for at in (within, beyond))
     s = sidecar(upstream(serving(fits)).url, *flags)
@@ -348,7 +348,7 @@ def test_late_name(upstream, sidecar, limit, within, beyond):
 
 @pytest.mark.parametrize("headers", [{}, GZIP], ids=["identity", "gzip"])
 def test_large_family_that_goes_wrong(upstream, sidecar, headers):
-    """It fails where it is skipped, and breaks off where it has begun to go out."""
+    """The scrape fails in the shards that drop it, and breaks off in the one that has sent some of it."""
     large = large_family("requests", 100 * MIB)
     for fault in (field(1, "another"), field(3, "gauge"), b"\xff" * 20):
         message = [*large[1:], fault, NAME * 10]
@@ -362,19 +362,18 @@ def test_large_family_that_goes_wrong(upstream, sidecar, headers):
 
 
 def parsed(body, content_type):
-    """{family: what Debian's python3-prometheus-client reads of it}. Go's client has a gauge and a counter of one
-    name."""
+    """{family: as read by Debian's python3-prometheus-client}. Go's client has a gauge and a counter of one name."""
     openmetrics = content_type.startswith("application/openmetrics-text")
     module = prometheus_client.openmetrics.parser if openmetrics else prometheus_client.parser
     found = {}
     for family in module.text_string_to_metric_families(body.decode()):
-        # As text, in which a NaN is like another.
+        # As text, so that NaN equals NaN.
         found.setdefault(family.name, []).append(f"{family.type} {family.documentation} {family.unit} {family.samples}")
     return found
 
 
 def check_recorded(s, path, body, content_type, headers):
-    """Every shard has what it must have, byte for byte; and so the shards are the body, each family whole in one."""
+    """Every shard is as expected, byte for byte; together they are the body, each family whole in one shard."""
     families = parsed(body, content_type)
     for count in COUNTS:
         parts = [whole(s, target(shard, count, path), headers) for shard in range(count)]
@@ -387,18 +386,18 @@ def check_recorded(s, path, body, content_type, headers):
 
 
 def check_alive(s, path, url, accept, headers):
-    """The names that the service has now; what it has only from now on comes with the next round."""
+    """The families of the service now; those that it adds meanwhile are seen in the next round."""
     def same():
         names = sample_names(services.fetch(url, accept)[1])
         bodies = [whole(s, target(shard, 7, path), {"Accept": accept, **headers})[0] for shard in range(7)]
         shards = list(map(sample_names, bodies))
         assert sum(map(len, shards)) == len(set().union(*shards)), "a series name is in two shards"
         return names and set().union(*shards) == names
-    wait_until(same, "the shards are not the service", 20)
+    wait_until(same, "the shards do not add up to the service", 20)
 
 
 SERVICES = {
-    # how it starts, the query of a scrape, Accept, Content-Type
+    # how it is started, the query of a scrape, Accept, Content-Type
     "node_exporter": (services.node_exporter, "", TEXT, TEXT),
     "prometheus": (services.prometheus, "", "*/*", TEXT),
     "federate": (services.federation, services.FEDERATED, "*/*", TEXT),
@@ -416,22 +415,22 @@ def test_real_service(process, tmp_path, upstream, sidecar, start, query, accept
     listener = upstream(answering(answer(b"")))  # for probes
     query = query.format(address=listener.url.split("/")[2])
     url = start(process, tmp_path)
-    asked = f"{url}?{query}" if query else url
-    told, body = services.fetch(asked, accept)
-    assert told == content_type and len(sample_names(body)) > 5
+    scraped = f"{url}?{query}" if query else url
+    got_type, body = services.fetch(scraped, accept)
+    assert got_type == content_type and len(sample_names(body)) > 5
     path = f"/metrics?{query}" if query else "/metrics"
     recorded = upstream(answering(answer(body, content_type)))
     s, alive = sidecar(recorded.url), sidecar(url)
     for headers in ({}, GZIP):
         check_recorded(s, path, body, content_type, headers)
-        check_alive(alive, path, asked, accept, headers)
-    # Nothing of the sharding goes to the service, and all of the rest does.
+        check_alive(alive, path, scraped, accept, headers)
+    # The service gets no sharding parameter, and all others.
     targets = {request.split(b" ")[1].decode() for request in recorded.requests}
     assert targets == {f"/metrics?{query}" if query else "/metrics"}
 
 
-def test_what_the_real_services_are_meant_to_show(process, tmp_path):
-    """Without these the test above would be less than it says."""
+def test_the_real_services_have_what_is_needed(process, tmp_path):
+    """Without these the test above would prove less than it claims."""
     body = services.fetch(services.python_client(process, tmp_path), OPENMETRICS)[1]
     for kind in ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"):
         assert re.search(rf"^# TYPE \S+ {kind}$".encode(), body, re.M), kind

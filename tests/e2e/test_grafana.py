@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""contrib/grafana's dashboard: a whole one, every query of which a real Prometheus answers."""
+"""contrib/grafana's dashboard: complete, and every query valid for a real Prometheus."""
 import json
 import re
 
@@ -18,7 +18,7 @@ TELEMETRY = ROOT / "sidecar/service/telemetry/telemetry.def"
 
 
 def queries():
-    """Each query with the dashboard's variables as Grafana would put them in."""
+    """Each query with the dashboard's variables replaced as by Grafana."""
     for panel in PANELS:
         for target in panel["targets"]:
             query = target["expr"].replace("$__rate_interval", "1m")
@@ -75,7 +75,7 @@ def test_what_is_no_promql_is_refused(prometheus):
 
 @pytest.mark.skipif(not TELEMETRY.exists(), reason="sidecar/service/telemetry/telemetry.def is not there")
 def test_metrics_are_there():
-    """Every metric that the dashboard and the alerts speak of is one of the program's."""
+    """Every metric in the dashboard and the alerts exists in the program."""
     there = set(re.findall(r'"(scrapeshard_\w+)"', TELEMETRY.read_text()))
     used = set()
     for text in [json.dumps(DASHBOARD), *(rule["expr"] for rule in ALERTS)]:
@@ -83,7 +83,7 @@ def test_metrics_are_there():
     assert len(used) > 20 and not used - there
 
 
-# Panels that stay empty as long as nothing goes wrong, or no snapshot is made.
+# Panels that stay empty as long as nothing fails and no snapshot is made.
 QUIET = "Errors|Limits hit|Age|Memory|Connections opened"
 
 

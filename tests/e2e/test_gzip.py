@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gzip on both sides: what a scraper is sent when it asks for it, and what a service may send unasked."""
+"""gzip on both sides: to scrapers that accept it, and from upstreams, which may send it unrequested."""
 import base64
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 def families(count, bytes_each):
-    """A body of so many families, each with a label that no compressor makes smaller than bytes_each."""
+    """A body of count families, each with a label that no compressor makes smaller than bytes_each."""
     dice = random.Random(count)
     return b"".join(b"# TYPE family_%d gauge\nfamily_%d{id=\"%s\"} %d\n"
                     % (i, i, base64.b64encode(dice.randbytes(bytes_each)), i) for i in range(count))
@@ -36,16 +36,16 @@ HALVES = ((None, None), (0, 2), (1, 2))
 
 
 def half(body, shard, count):
-    """Where a half of the body is asked for, and what it is; the whole without a shard."""
+    """The target for a half of the body, and the expected part; the whole without a shard."""
     return ("/metrics", body) if shard is None else (target(shard, count), text_shard(body, shard, count))
 
 
 class Transfer:
-    """One answer as it came over the wire: status, headers, payload, and whether its end was told. A reset may overtake
-    the head: then there is no status."""
+    """One response from the wire: status, headers, payload, and whether its framing was complete. A reset may overtake the
+    header: then there is no status."""
 
-    def __init__(self, sidecar, path="/metrics", *headers, method="GET", version="1.1", began=None):
-        """began is called when some of a body has come."""
+    def __init__(self, sidecar, path="/metrics", *headers, method="GET", version="1.1", on_body=None):
+        """on_body is called when some of a body has been received."""
         self.status, self.payload, self.whole = None, bytearray(), False
         with sidecar.connect() as raw, raw.makefile("rb") as file:
             raw.sendall("\r\n".join([f"{method} {path} HTTP/{version}", "Host: sidecar", *headers, "", ""]).encode())
@@ -54,9 +54,9 @@ class Transfer:
                 self.headers = http.client.parse_headers(file)
                 for piece in self._pieces(file) if method == "GET" else ():
                     self.payload += piece
-                    if began and len(self.payload) > 1000:
-                        began()
-                        began = None
+                    if on_body and len(self.payload) > 1000:
+                        on_body()
+                        on_body = None
                 self.whole = True
             except (ConnectionError, EOFError):
                 pass
@@ -98,7 +98,7 @@ class Transfer:
 
     @property
     def body(self):
-        """What the payload means: one gzip member with nothing behind it, or itself."""
+        """The decoded payload: exactly one gzip member, or plain."""
         assert self.whole
         if not self.is_gzip:
             return self.payload
@@ -114,10 +114,10 @@ def vary(headers):
 
 GZIP = "Accept-Encoding: gzip"
 
-# Out: who is sent gzip.
+# To scrapers: negotiation.
 
 ACCEPTS = [
-    # the values of Accept-Encoding, whether gzip is what to send
+    # values of Accept-Encoding, whether gzip is accepted
     ([], False), ([""], False), (["gzip"], True), (["GZIP"], True), (["Gzip"], True), (["x-gzip"], True),
     (["X-GZip"], True), (["gzipped"], False), (["gzi"], False), (["pigz"], False), (["agzip"], False),
     (["gzip;q=0"], False), (["gzip;q=0."], False), (["gzip;q=0.0"], False), (["gzip;q=0.000"], False),
@@ -152,7 +152,7 @@ def test_accept_encoding(upstream, sidecar, values, wanted):
                          ids=["gzip", "no gzip", "identity", "nothing"])
 @pytest.mark.parametrize("body", [SMALL, HELD, STREAMED], ids=["small", "held", "streamed"])
 def test_vary(upstream, sidecar, body, values):
-    """Whatever was asked for now: another answer would have come for another Accept-Encoding."""
+    """Whatever was requested: another Accept-Encoding might have had another response."""
     s = sidecar(upstream(answering(answer(body, extra=["Vary: Accept"]))).url)
     got = Transfer(s, "/metrics", *(f"Accept-Encoding: {value}" for value in values))
     assert vary(got.headers) == {"accept", "accept-encoding"}
@@ -167,7 +167,7 @@ def test_off(upstream, sidecar):
             assert got.body == body
 
 
-# Out: what is sent.
+# To scrapers: the body.
 
 
 @pytest.mark.parametrize("level", range(4))
@@ -181,13 +181,13 @@ def test_levels(upstream, sidecar, body, level):
                                   ("1.0", GZIP, "Connection: keep-alive")):
             got = Transfer(s, path, *headers, version=version)
             assert got.status == 200 and got.is_gzip and got.body == expected
-            # Base64 has six bits in a byte; level 0, of fixed codes, sees nothing of that.
+            # Base64 uses six bits of a byte; level 0, with fixed codes, cannot use that.
             assert len(got.payload) < (0.85 if level else 1.1) * len(expected)
             if body is HELD:
                 assert int(got.headers["Content-Length"]) == len(got.payload)
                 assert "Transfer-Encoding" not in got.headers
             else:
-                assert len(got.payload) > 3 * 65536, "not as large as this test means it to be"
+                assert len(got.payload) > 3 * 65536, "smaller than this test needs"
                 assert "Content-Length" not in got.headers
                 assert (got.headers["Transfer-Encoding"] == "chunked") == (version == "1.1")
 
@@ -231,23 +231,23 @@ def test_formats(upstream, sidecar, content_type, body, part):
 @pytest.mark.parametrize("accept", [[], [GZIP]], ids=["identity", "gzip"])
 @pytest.mark.parametrize("body", [b"", SMALL, HELD, STREAMED], ids=["empty", "small", "held", "streamed"])
 def test_head(upstream, sidecar, body, accept):
-    """A HEAD tells what a GET would; a length where the GET has chunks is no contradiction, but it must be right."""
+    """HEAD has the headers of GET; a length where GET has chunks is allowed, but must be correct."""
     s = sidecar(upstream(answering(answer(body))).url)
     for shard, count in HALVES:
         path, expected = half(body, shard, count)
-        got, told = Transfer(s, path, *accept), Transfer(s, path, *accept, method="HEAD")
+        got, headed = Transfer(s, path, *accept), Transfer(s, path, *accept, method="HEAD")
         assert got.body == expected
-        assert (told.status, told.payload) == (200, b"")
+        assert (headed.status, headed.payload) == (200, b"")
         framing = {"date", "content-length", "transfer-encoding"}
 
         def rest(transfer):
             return sorted((k.lower(), v) for k, v in transfer.headers.items() if k.lower() not in framing)
-        assert rest(told) == rest(got)
+        assert rest(headed) == rest(got)
         if "Content-Length" in got.headers:
-            assert told.headers["Content-Length"] == got.headers["Content-Length"]
+            assert headed.headers["Content-Length"] == got.headers["Content-Length"]
 
 
-def test_connection_is_kept_behind_gzip(upstream, sidecar):
+def test_connection_is_kept_after_gzip(upstream, sidecar):
     s = sidecar(upstream(answering(answer(STREAMED), answer(HELD), answer(SMALL), answer(STREAMED))).url)
     connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=30 * SLOW)
     connection.connect()
@@ -268,7 +268,7 @@ def test_errors_are_plain(upstream, sidecar):
         assert re.fullmatch(rb"[^\n]+\n", got.body)
 
 
-# Out: a service that breaks off.
+# To scrapers: an upstream that breaks off.
 
 
 def head(*lines, content_type=TEXT):
@@ -280,7 +280,7 @@ def chunk(body):
 
 
 CHUNKED, LAST_CHUNK = "Transfer-Encoding: chunked", b"0\r\n\r\n"
-CUT = STREAMED[:-500]  # inside the last family's label
+TRUNCATED = STREAMED[:-500]  # inside the last family's label
 
 
 def close(_connection):
@@ -301,26 +301,26 @@ def hang(connection):
 
 UNZIPPED = "Content-Encoding: gzip"
 BREAKS = [
-    # name, what streams, what follows when some of it has come through
-    ("cut", head(f"Content-Length: {len(STREAMED)}") + CUT, [close]),
-    ("reset", head(f"Content-Length: {len(STREAMED)}") + CUT, [reset]),
-    ("hang", head(f"Content-Length: {len(STREAMED)}") + CUT, [hang]),
+    # name, what is sent first, what follows once some of it has been received
+    ("truncated", head(f"Content-Length: {len(STREAMED)}") + TRUNCATED, [close]),
+    ("reset", head(f"Content-Length: {len(STREAMED)}") + TRUNCATED, [reset]),
+    ("hang", head(f"Content-Length: {len(STREAMED)}") + TRUNCATED, [hang]),
     ("no last chunk", head(CHUNKED) + chunk(STREAMED), [close]),
     ("no last chunk, hang", head(CHUNKED) + chunk(STREAMED), [hang]),
-    ("cut in a chunk", head(CHUNKED) + chunk(STREAMED) + b"100\r\nup", [close]),
-    ("closed in a line", head("Connection: close") + CUT, [close]),
+    ("truncated in a chunk", head(CHUNKED) + chunk(STREAMED) + b"100\r\nup", [close]),
+    ("closed in a line", head("Connection: close") + TRUNCATED, [close]),
     ("no exposition", head(CHUNKED) + chunk(STREAMED), [chunk(b"<html>no</html>\n"), chunk(STREAMED), LAST_CHUNK]),
     ("a line too long", head(CHUNKED) + chunk(STREAMED), [chunk(b'a{b="' + b"x" * 2 * MIB), LAST_CHUNK]),
     ("no # EOF", head(CHUNKED, content_type=OPENMETRICS) + chunk(STREAMED), [LAST_CHUNK]),
-    ("gzip that is cut", head(CHUNKED, UNZIPPED) + chunk(gzip.compress(STREAMED)[:-1]), [LAST_CHUNK]),
+    ("truncated gzip", head(CHUNKED, UNZIPPED) + chunk(gzip.compress(STREAMED)[:-1]), [LAST_CHUNK]),
     ("gzip with a wrong sum", head(CHUNKED, UNZIPPED) + chunk(gzip.compress(STREAMED)[:-8]),
      [chunk(bytes(8)), LAST_CHUNK]),
 ]
 
 
 @pytest.mark.parametrize("first, rest", [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
-def test_broken_service_breaks_the_stream(upstream, sidecar, first, rest):
-    """Nobody can take what came for a whole, neither by its framing nor by the gzip stream itself."""
+def test_broken_upstream_breaks_the_stream(upstream, sidecar, first, rest):
+    """The response is visibly incomplete, both by its framing and by the gzip stream itself."""
     go_on = threading.Event()
 
     def serve(u, connection):
@@ -337,7 +337,7 @@ def test_broken_service_breaks_the_stream(upstream, sidecar, first, rest):
     for (shard, count), version in itertools.product(HALVES, ("1.1", "1.0")):
         path, expected = half(STREAMED, shard, count)
         go_on.clear()
-        got = Transfer(s, path, GZIP, version=version, began=go_on.set)
+        got = Transfer(s, path, GZIP, version=version, on_body=go_on.set)
         assert (got.status, got.is_gzip, got.whole) == (200, True, False)
         assert len(got.payload) > 65536
         stream = zlib.decompressobj(31)
@@ -346,11 +346,11 @@ def test_broken_service_breaks_the_stream(upstream, sidecar, first, rest):
         assert expected.startswith(body[:len(expected)]) and len(body) > 65536
 
 
-def test_broken_service_is_a_status_while_held(upstream, sidecar):
+def test_broken_upstream_is_a_status_while_held(upstream, sidecar):
     for name, first, rest in BREAKS:
         if hang in rest or "gzip" in name:
             continue
-        small = first.replace(STREAMED, HELD).replace(CUT, HELD[:-500])
+        small = first.replace(STREAMED, HELD).replace(TRUNCATED, HELD[:-500])
         small = re.sub(rb"\r\n[0-9a-f]+\r\n# TYPE", b"\r\n%x\r\n# TYPE" % len(HELD), small)
         steps = [small, *(step.replace(STREAMED, HELD) if isinstance(step, bytes) else step for step in rest)]
 
@@ -364,14 +364,14 @@ def test_broken_service_is_a_status_while_held(upstream, sidecar):
         assert (name, got.status, got.is_gzip, got.whole) == (name, 502, False, True)
 
 
-# In.
+# From upstreams.
 
 PLAIN = HELD[:3000].rpartition(b"\n")[0] + b"\n"
 FTEXT, FHCRC, FEXTRA, FNAME, FCOMMENT = 1, 2, 4, 8, 16
 
 
 def member(body, flags=0, level=6, strategy=zlib.Z_DEFAULT_STRATEGY, crc=None, size=None, hcrc=None, method=8):
-    """A gzip member (RFC 1952) with the given flags and fields; what is not given is right."""
+    """A gzip member (RFC 1952) with the given flags and fields; fields not given are correct."""
     header = b"\x1f\x8b" + bytes([method, flags]) + b"\x01\x02\x03\x04\x00\x03"
     if flags & FEXTRA:
         header += struct.pack("<H", 300) + b"ab" + struct.pack("<H", 296) + b"\x00" * 296
@@ -393,7 +393,7 @@ def members(body, size):
 
 EMPTY = member(b"")
 GOOD = [
-    # name, the bytes that mean PLAIN
+    # name, bytes that decode to PLAIN
     ("one member", member(PLAIN)),
     *((f"level {level}", member(PLAIN, level=level)) for level in (1, 9)),
     ("stored", member(PLAIN, level=0)),
@@ -404,22 +404,22 @@ GOOD = [
     ("many members", members(PLAIN, 100)),
     ("a member for each byte", members(PLAIN, 1)),
     ("an empty member before", EMPTY + member(PLAIN)),
-    ("an empty member behind", member(PLAIN) + EMPTY),
+    ("an empty member after", member(PLAIN) + EMPTY),
     ("empty members between", EMPTY * 3 + member(PLAIN[:500]) + EMPTY * 5 + member(PLAIN[500:], level=0) + EMPTY * 2),
     *((f"flags {flags:02x}", member(PLAIN[:700], flags) + member(PLAIN[700:], flags)) for flags in range(1, 32)),
 ]
 BAD = [
-    # name, bytes that must never be taken for an exposition
+    # name, bytes that must never be accepted as an exposition
     ("nothing", b""),
     ("not compressed", PLAIN),
-    ("garbage behind", member(PLAIN) + b"garbage"),
-    ("much garbage behind", member(PLAIN) + b"garbage" * 5000),
-    ("a byte behind", member(PLAIN) + b"\n"),
-    ("a zero behind", member(PLAIN) + b"\0"),  # Go's reader takes no padding either
-    ("a block of zeros behind", member(PLAIN) + bytes(512)),
-    ("the beginning of a member behind", member(PLAIN) + EMPTY[:1]),
-    ("most of a member behind", member(PLAIN) + member(PLAIN)[:-1]),
-    ("plain text behind", member(PLAIN) + PLAIN),
+    ("garbage after", member(PLAIN) + b"garbage"),
+    ("much garbage after", member(PLAIN) + b"garbage" * 5000),
+    ("a byte after", member(PLAIN) + b"\n"),
+    ("a zero after", member(PLAIN) + b"\0"),  # Go's reader rejects padding, too
+    ("a block of zeros after", member(PLAIN) + bytes(512)),
+    ("the first byte of a member after", member(PLAIN) + EMPTY[:1]),
+    ("most of a member after", member(PLAIN) + member(PLAIN)[:-1]),
+    ("plain text after", member(PLAIN) + PLAIN),
     ("wrong sum", member(PLAIN, crc=zlib.crc32(PLAIN) ^ 1)),
     ("wrong sum, high bit", member(PLAIN, crc=zlib.crc32(PLAIN) ^ 1 << 31)),
     ("wrong length", member(PLAIN, size=len(PLAIN) + 1)),
@@ -432,7 +432,7 @@ BAD = [
     ("wrong length of an empty member", member(b"", size=1) + member(PLAIN)),
     ("wrong sum of the header", member(PLAIN, FHCRC, hcrc=0)),
     ("wrong magic", b"\x1f\x8c" + member(PLAIN)[2:]),
-    ("method that is none", member(PLAIN, method=7)),
+    ("unknown method", member(PLAIN, method=7)),
     ("zlib's own format", zlib.compress(PLAIN)),
     ("bare deflate", zlib.compress(PLAIN)[2:-4]),
     ("block of the reserved type", member(PLAIN)[:10] + b"\x07" + member(PLAIN)[11:]),
@@ -460,7 +460,7 @@ FRAMINGS = {"length": by_length, "close": by_close, "bytes": in_chunks(1), "piec
 
 
 class Script:
-    """A service that sends the bytes it was given last, and closes."""
+    """An upstream that sends the current bytes and closes."""
 
     def __init__(self, upstream):
         self.bytes = b""
@@ -520,11 +520,11 @@ def test_encodings_that_are_not(upstream, sidecar, encoding):
 
 @pytest.mark.parametrize("encodings", [["gzip", "gzip"], ["gzip", "br"], ["identity", "gzip"]])
 def test_encodings_in_several_headers_are_one_list(upstream, sidecar, encodings):
-    """What cannot be decoded in one header cannot in two."""
+    """What cannot be decoded in one header cannot be in two."""
     bytes_ = gzip.compress(gzip.compress(PLAIN)) if encodings == ["gzip", "gzip"] else gzip.compress(PLAIN)
     extra = [f"Content-Encoding: {encoding}" for encoding in encodings]
     got = Transfer(sidecar(upstream(answering(answer(bytes_, extra=extra))).url))
-    if encodings == ["identity", "gzip"]:  # nothing but gzip was done to it
+    if encodings == ["identity", "gzip"]:  # gzip is the only encoding applied
         assert got.status == 502 or got.body == PLAIN
     else:
         assert got.status == 502 and encodings[1].encode() in got.body, got.payload
@@ -532,21 +532,21 @@ def test_encodings_in_several_headers_are_one_list(upstream, sidecar, encodings)
 
 @pytest.mark.parametrize("setting", ["identity", "gzip"])
 def test_upstream_encoding(upstream, sidecar, setting):
-    """What the service is asked for has nothing to do with what the scraper asks for."""
+    """The request to the upstream does not depend on the scraper's Accept-Encoding."""
     service = upstream(answering(answer(member(PLAIN), extra=[UNZIPPED])))
     s = sidecar(service.url, "--set", f"endpoint.default.upstream_encoding={setting}")
     for accept in ([], [GZIP], ["Accept-Encoding: br"], ["Accept-Encoding: gzip;q=0"]):
         got = Transfer(s, "/metrics", *accept)
         assert got.body == PLAIN and got.is_gzip == (accept == [GZIP])
     for request in service.requests:
-        asked = re.findall(rb"(?im)^accept-encoding:[^\r]*", request)
-        assert asked == [f"Accept-Encoding: {setting}".encode()]
+        sent = re.findall(rb"(?im)^accept-encoding:[^\r]*", request)
+        assert sent == [f"Accept-Encoding: {setting}".encode()]
 
 
 @pytest.mark.parametrize("flags", [0, FHCRC | FEXTRA | FNAME | FCOMMENT], ids=["plain header", "full header"])
 @pytest.mark.parametrize("frame", [by_length, by_close, in_chunks(1000)], ids=["length", "close", "chunked"])
-def test_cut_at_every_byte(upstream, sidecar, frame, flags):
-    """The framing says that all has come; only the gzip stream knows better."""
+def test_truncated_at_every_byte(upstream, sidecar, frame, flags):
+    """The framing is complete; only the gzip stream is not."""
     body = PLAIN[:700].rpartition(b"\n")[0] + b"\n"
     whole = member(body, flags)
     service = Script(upstream)
@@ -560,7 +560,7 @@ def test_cut_at_every_byte(upstream, sidecar, frame, flags):
 
 
 def test_corrupt_at_every_byte(upstream, sidecar):
-    """A flipped bit is a failure or, where bits have no meaning, nothing: never another body."""
+    """A flipped bit is a failure or, where bits have no meaning, has no effect: never another body."""
     body = PLAIN[:700].rpartition(b"\n")[0] + b"\n"
     whole = member(body)
     service = Script(upstream)
@@ -585,7 +585,7 @@ def test_not_200_passes_untouched(upstream, sidecar):
 
 
 def bomb(unit, total):
-    """About total bytes of members, each of them a MiB of the unit, and nearly nothing compressed."""
+    """About total bytes of members, each a MiB of the unit before compression."""
     one = member(unit * (MIB // len(unit)), level=9)
     return one * (total // len(one))
 
@@ -602,15 +602,15 @@ BOMBS = {
 @pytest.mark.parametrize("accept", [[], [GZIP]], ids=["identity", "gzip"])
 @pytest.mark.parametrize("unit", BOMBS.values(), ids=BOMBS)
 def test_bomb(upstream, sidecar, unit, accept):
-    """10 MB that mean ten thousand: the scrape ends at max_body, and costs no memory until then."""
+    """10 MB that decode to 10 GB: the scrape ends at max_body, and takes no memory until then."""
     s = sidecar(upstream(answering(by_length(bomb(unit, 10000000), UNZIPPED))).url, "--set",
                 "endpoint.default.timeout=60s", "--set", "endpoint.default.max_body=64MiB")
     with Peak(s) as peak:
-        answers = [Transfer(s, path, *accept) for path in (target(0, 2), target(1, 2), "/metrics")]
-        skipped = [got for got in answers if got.status == 502]
-        assert skipped and all(re.search(b"max_body|max_line|no exposition", got.body) for got in skipped)
-        # Where the bomb was kept, it has begun to go out.
-        assert all(not got.whole for got in answers if got.status != 502)
+        responses = [Transfer(s, path, *accept) for path in (target(0, 2), target(1, 2), "/metrics")]
+        failed = [got for got in responses if got.status == 502]
+        assert failed and all(re.search(b"max_body|max_line|no exposition", got.body) for got in failed)
+        # In the shard that has the bomb, the response had started.
+        assert all(not got.whole for got in responses if got.status != 502)
     assert peak.bytes < 8 * MIB
 
 
@@ -623,13 +623,13 @@ def stands_still(number, seconds=0.3):
 
 @pytest.mark.parametrize("accept", [[], [GZIP]], ids=["identity", "gzip"])
 def test_slow_reader_of_what_was_small(upstream, sidecar, accept):
-    """Each of the service's bytes means a thousand: what a slow reader does not take is not decompressed either."""
+    """Each byte from the upstream decodes to a thousand: what a slow reader does not take is not decompressed."""
     unit = b"".join(b'requests_total{path="/shop/%08d"} 1\n' % i for i in range(27000))
     units = 150
     random_unit = families(1000, 900)
-    meant = hashlib.sha256()
+    expected = hashlib.sha256()
     for i in range(units):
-        meant.update(b"# %d\n" % i + (random_unit if accept and i % 30 == 0 else unit))
+        expected.update(b"# %d\n" % i + (random_unit if accept and i % 30 == 0 else unit))
     deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
     bytes_ = b"".join(deflate.compress(b"# %d\n" % i + (random_unit if accept and i % 30 == 0 else unit))
                       for i in range(units)) + deflate.flush()
@@ -657,11 +657,11 @@ def test_slow_reader_of_what_was_small(upstream, sidecar, accept):
         for stop in (MIB, 3 * MIB):
             while total < stop:
                 take(response.read(16384))
-            wait_until(lambda: stands_still(turns), "the sidecar is not held back")
-            assert not s.find("msg=scrape"), "the whole body is somewhere, and not with the service"
+            wait_until(lambda: stands_still(turns), "the sidecar does not pause")
+            assert not s.find("msg=scrape"), "the whole body was taken from the upstream"
         while piece := response.read(MIB):
             take(piece)
-        assert got.hexdigest() == meant.hexdigest()
+        assert got.hexdigest() == expected.hexdigest()
         assert inflate is None or inflate.eof
     assert peak.bytes < 5 * MIB
 
@@ -670,14 +670,14 @@ MUCH = b"".join(b'requests_total{path="/shop/%08d"} 1\n' % i for i in range(4000
 LATE_FAULTS = {
     "max_body": (member(MUCH, level=9), "larger than max_body"),
     "no exposition": (member(MUCH + b"<html>\n", level=9), "no exposition"),
-    "wrong sum": (member(MUCH, level=9, crc=1), "sum or length"),
-    "garbage behind": (member(MUCH, level=9) + b"garbage garbage", "no gzip"),
+    "wrong sum": (member(MUCH, level=9, crc=1), "incorrect data check"),
+    "garbage after": (member(MUCH, level=9) + b"garbage garbage", "incorrect header check"),
 }
 
 
 @pytest.mark.parametrize("bytes_, reason", LATE_FAULTS.values(), ids=LATE_FAULTS)
-def test_fault_that_a_slow_reader_comes_to(upstream, sidecar, bytes_, reason):
-    """Found only when the reader goes on, it ends the scrape then and not at the deadline, for the service too."""
+def test_fault_found_by_a_slow_reader(upstream, sidecar, bytes_, reason):
+    """A fault found only when the reader continues ends the scrape then, not at the deadline; the upstream's side, too."""
     left = threading.Event()
 
     def serve(u, connection):
@@ -699,4 +699,4 @@ def test_fault_that_a_slow_reader_comes_to(upstream, sidecar, bytes_, reason):
                 time.sleep(0.001)
     line = wait_until(lambda: s.find("msg=scrape .*"), "the scrape does not end")[0]
     assert reason in line
-    wait_until(left.is_set, "the service still has its connection")
+    wait_until(left.is_set, "the connection to the upstream stays open")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moving over from hashmod: each shard has exactly the series that a real Prometheus keeps of the whole body by
+"""Migration from hashmod: each shard has exactly the series that a real Prometheus keeps of the whole body by
 metric_relabel_configs, so that no series changes its server."""
 import re
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("hashmod")
 
 COUNT = 5
 
-# Each label value is there with each of the names; raw newlines only the text format allows.
+# Each name with each label value; raw newlines are valid in the text format only.
 VALUES = [r"/", r"/a/b", r"C:\\DIR\\", r"say \"hi\"", r"\"", r"\\", r"\\\\\"", r"two\nlines", r"\\n", r"\n", r"no \escape",
           r";", r"a;b", r"|", "été", "日本", "🦀", " ", " lead", "x" * 300, "}", "{", ",", "=", "# {", "0"]
 RAW = ["raw\nline", "\n", "\n\n\\n", "} 1\nfake 2\n", "# TYPE x gauge\n"]
@@ -55,7 +55,7 @@ def openmetrics_body():
 
 
 BODIES = {"text": (text_body(), TEXT), "openmetrics": (openmetrics_body(), OPENMETRICS)}
-# mode: (source_labels of hashmod, separator, the settings that are to do the same)
+# mode: (source_labels of hashmod, separator, the equivalent settings)
 MODES = {
     "name": (["__name__"], ";", "key = name"),
     "name-as-label": (["__name__"], ";", "key = labels\nsource_labels = __name__"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The library as it is installed: what it shows, and the example of contrib/ built against it by pkg-config."""
+"""The installed library: its exported names, and the example of contrib/ built with pkg-config."""
 import os
 import pathlib
 import re
@@ -21,14 +21,14 @@ def run(*args, **options):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The folder of libscrapeshard, installed below a folder of the test."""
+    """The folder of libscrapeshard, installed below a temporary folder."""
     root = tmp_path_factory.mktemp("installed")
     run("meson", "install", "--no-rebuild", "-C", pathlib.Path(BINARY).parents[1], "--destdir", root)
     return next(root.rglob("libscrapeshard.so")).parent
 
 
 def pkg_config(installed, *flags):
-    """What pkg-config says of the library in that folder."""
+    """The output of pkg-config for the library in that folder."""
     environment = {**os.environ, "PKG_CONFIG_PATH": str(installed / "pkgconfig")}
     prefix = next(p for p in installed.parents if (p / "include").is_dir())
     return run("pkg-config", f"--define-variable=prefix={prefix}", *flags, "scrapeshard", env=environment, text=True).split()
@@ -46,14 +46,14 @@ def test_example(installed, tmp_path, way):
     with BODY.open("rb") as body:
         assert run(program, "6", "7", stdin=body, env=environment) == BODY.with_suffix(".out").read_bytes()
     wrong = subprocess.run([program, "7", "7"], capture_output=True, text=True, env=environment, check=False)
-    assert wrong.returncode == 2 and "shard 7 does not exist" in wrong.stderr
+    assert wrong.returncode == 2 and "shard 7 is out of range" in wrong.stderr
     junk = subprocess.run([program, "0", "7"], input="<html>\n", capture_output=True, text=True, env=environment,
                           check=False)
     assert junk.returncode == 1 and junk.stderr and not junk.stdout
 
 
-def test_only_promised_names_are_shown(installed):
-    """The shared library shows each function of the public headers, and nothing else."""
+def test_only_public_names_are_exported(installed):
+    """The shared library exports each function of the public headers, and nothing else."""
     shown = {line.split()[-1].split("@")[0] for line in
              run("nm", "-D", "--defined-only", installed / "libscrapeshard.so", text=True).splitlines()}
     promised = set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever runs into a limit is told so, the log says who it was, and a metric of the limit's own counts it, and no other's.
+"""A client that hits a limit gets the reason, the log names the peer, and only this limit's metric counts it.
 The limits of a body are in test_body_limits.py."""
 import contextlib
 import socket
@@ -12,12 +12,12 @@ from test_telemetry import samples
 
 
 def hits(sidecar):
-    """{limit: how often somebody ran into it}, without those that nobody did."""
+    """{limit: hits}, without those of 0."""
     return {dict(k[1:])["limit"]: v for k, v in samples(sidecar).items() if k[0] == "scrapeshard_limit_hits_total" and v}
 
 
-def is_told(sidecar, limit, logged=True, times=1):
-    """The metric counts it, and none else; the log names it by the same word, and the peer."""
+def is_reported(sidecar, limit, logged=True, times=1):
+    """Only this limit's metric counts it; the log has the same word, and the peer."""
     wait_until(lambda: hits(sidecar) == {limit: times}, f"{limit} is not counted alone: {hits(sidecar)}")
     if logged:
         sidecar.wait_line(f"level=warn .*limit={limit} peer=127.0.0.1")
@@ -46,7 +46,7 @@ def test_request_head(sidecar, service, head, before):
             raw.sendall(head)
         got = ended(raw)
     assert got == b"" or got.startswith(b"HTTP/1.1 400 ")  # a reset may overtake it
-    is_told(s, "request_head")
+    is_reported(s, "request_head")
 
 
 @pytest.mark.parametrize("head, body, status", [
@@ -69,7 +69,7 @@ def test_request_deadline(sidecar, service, begun, answered):
     with s.connect() as raw:
         raw.sendall(begun)
         assert ended(raw).startswith(answered)
-    is_told(s, "head_timeout")
+    is_reported(s, "head_timeout")
 
 
 def turned_away(sidecar):
@@ -82,21 +82,21 @@ def test_connections(sidecar, service):
     s = sidecar(service.url, *setting(web_max_connections=2, web_max_connections_per_peer=0))
     with contextlib.closing(Kept(s)), contextlib.closing(Kept(s)):
         turned_away(s)
-    is_told(s, "max_connections")
+    is_reported(s, "max_connections")
 
 
 def test_connections_per_peer(sidecar, service):
     s = sidecar(service.url, *setting(web_max_connections_per_peer=2))
     with contextlib.closing(Kept(s)), contextlib.closing(Kept(s)):
         turned_away(s)
-    is_told(s, "max_connections_per_peer")
+    is_reported(s, "max_connections_per_peer")
 
 
 def test_evicted(sidecar, service):
     s = sidecar(service.url, *setting(web_max_connections=2))
     with s.connect() as oldest, s.connect(), contextlib.closing(Kept(s)):
         assert ended(oldest) == b""
-    is_told(s, "evicted")
+    is_reported(s, "evicted")
 
 
 def test_in_flight(sidecar, upstream):
@@ -104,34 +104,34 @@ def test_in_flight(sidecar, upstream):
     s = sidecar(upstream(gated).url, "--set=endpoint.default.max_in_flight=2")
     got = []
     t = scrape_in_thread(s, "/metrics", got)
-    wait_until(lambda: gated.asked == 1, "the scrape does not come to the service")
+    wait_until(lambda: gated.asked == 1, "the scrape does not reach the upstream")
     status, headers, body = s.get()
-    assert (status, headers["Retry-After"]) == (503, "1") and b"max_in_flight allows: 2" in body
+    assert (status, headers["Retry-After"]) == (503, "1") and b"max_in_flight = 2" in body
     gated.go_on.set()
     t.join(20 * SLOW)
     assert got[0][0] == 200
-    is_told(s, "max_in_flight")
+    is_reported(s, "max_in_flight")
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
 def test_upstream_connections(sidecar, upstream, max_age):
-    """Who has to wait for a turn to ask, and gets none in time."""
+    """A scrape that waits for a connection and gets none in time."""
     gated = Gated()
     s = sidecar(upstream(gated).url, *setting(web_max_upstream_connections=2),
                 f"--set=endpoint.default.timeout={soon(20)}", f"--set=endpoint.default.max_age={max_age}")
     got = []
     t = scrape_in_thread(s, "/metrics?first", got)
-    wait_until(lambda: gated.asked == 1, "the scrape does not come to the service")
+    wait_until(lambda: gated.asked == 1, "the scrape does not reach the upstream")
     status, _, body = s.get("/metrics?second", {"X-Prometheus-Scrape-Timeout-Seconds": str(SLOW)})
     assert status == 504 and b"there was no connection to the service within " in body
     gated.go_on.set()
     t.join(20 * SLOW)
     assert got[0][0] == 200
-    is_told(s, "max_upstream_connections", logged=False)
+    is_reported(s, "max_upstream_connections", logged=False)
 
 
 def test_whole_scrape(sidecar, upstream):
-    """The service's doing, so it is among the service's errors and no limit that somebody ran into."""
+    """The upstream's fault: counted as an upstream error, not as a limit."""
     gated = Gated()
     s = sidecar(upstream(gated).url, f"--set=endpoint.default.timeout={soon(0.3)}")
     status, _, body = s.get()
@@ -151,16 +151,16 @@ def test_slow_reader(sidecar, upstream, max_age):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", s.port))
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        s.wait_line("outcome=timeout .*the scraper did not read in time")
+        s.wait_line("outcome=timeout .*the scraper did not read the response in time")
         with contextlib.suppress(ConnectionError):
             got = b""
             while piece := raw.recv(1 << 20):
                 got = got[-16:] + piece
             assert not got.endswith(b"0\r\n\r\n")
-    is_told(s, "slow_reader", logged=False)
+    is_reported(s, "slow_reader", logged=False)
 
 
-def test_answer_of_ours_that_nobody_reads(sidecar, service):
+def test_our_own_response_that_nobody_reads(sidecar, service):
     s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -169,4 +169,4 @@ def test_answer_of_ours_that_nobody_reads(sidecar, service):
         with pytest.raises(ConnectionError):
             while True:
                 raw.sendall(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
-    is_told(s, "slow_reader")
+    is_reported(s, "slow_reader")

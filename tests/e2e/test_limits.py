@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits: what one peer, or many, may take of the sidecar, and that a scraper's kept connection outlives them all."""
+"""Limits: what one peer, or many, may use of the sidecar, and that a scraper's kept connection outlives them all."""
 import contextlib
 import http.client
 import os
@@ -16,7 +16,7 @@ from conftest import BINARY, SLOW, Process, answer, answering, wait_until
 from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\n"
-# More than the 4 MiB that the kernel takes for a reader who does not read.
+# More than the 4 MiB that the kernel buffers for a client that does not read.
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(150000))
 
 
@@ -26,12 +26,12 @@ def setting(**values):
 
 
 def soon(seconds):
-    """A duration that sanitizers stretch."""
+    """A duration, longer under sanitizers."""
     return f"{seconds * SLOW * 1000:.0f}ms"
 
 
 def ended(raw, timeout=20):
-    """What came until the peer closed; fails if it does not."""
+    """What came until the peer closed; fails if it does not close."""
     raw.settimeout(timeout * SLOW)
     got = b""
     with contextlib.suppress(ConnectionError):
@@ -41,7 +41,7 @@ def ended(raw, timeout=20):
 
 
 def is_open(raw):
-    """Whether a connection that nothing is expected on is still there."""
+    """Whether a connection on which nothing is expected is still open."""
     raw.setblocking(False)
     try:
         return raw.recv(1) != b""
@@ -54,7 +54,7 @@ def is_open(raw):
 
 
 class Kept:
-    """A scraper with a kept connection; again() scrapes once more and proves that the connection is the same."""
+    """A scraper with a kept connection; again() scrapes over the same connection, or fails."""
 
     def __init__(self, sidecar, source="127.0.0.1"):
         self.connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=20 * SLOW,
@@ -79,7 +79,7 @@ def service(upstream):
 
 @pytest.fixture
 def many():
-    """many(sidecar, n, source) opens connections that say nothing; they are closed with the test."""
+    """many(sidecar, n, source) opens connections that send nothing; they are closed after the test."""
     with contextlib.ExitStack() as stack:
         def start(sidecar, n, source="127.0.0.1"):
             return [stack.enter_context(socket.create_connection(("127.0.0.1", sidecar.port), 20 * SLOW, (source, 0)))
@@ -87,11 +87,11 @@ def many():
         yield start
 
 
-# The head's deadline.
+# The deadline of the request header.
 
 
 def drip(raw, data):
-    """A byte now and then, as long as they are taken."""
+    """Sends a byte now and then, as long as they are accepted."""
     with contextlib.suppress(OSError):
         for byte in data * 1000:
             raw.sendall(bytes([byte]))
@@ -101,7 +101,7 @@ def drip(raw, data):
 @pytest.mark.parametrize("before", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["first", "kept"])
 @pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\n"], ids=["line", "headers"])
 def test_head_byte_by_byte(sidecar, service, before, begun):
-    """Every byte would start a timer of inactivity anew; the deadline does not move."""
+    """Every byte would restart an inactivity timer; the deadline does not move."""
     s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
     with s.connect() as raw:
         if before:
@@ -136,7 +136,7 @@ def test_body_of_a_request_byte_by_byte(sidecar, service):
     assert not service.requests
 
 
-def test_connection_that_says_nothing(sidecar, service, many):
+def test_connection_that_sends_nothing(sidecar, service, many):
     s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
     assert ended(many(s, 1)[0]) == b""
 
@@ -159,7 +159,7 @@ def test_head_timeout_of_the_admin_listener(sidecar, service):
 
 
 def test_slowloris(sidecar, service):
-    """Many such at once, and a scraper that does not notice."""
+    """Many at once, and a scraper that does not notice."""
     s = sidecar(service.url, *setting(web_head_timeout=soon(1), web_max_connections=50))
     kept, over = Kept(s), threading.Event()
 
@@ -206,14 +206,14 @@ def test_served_connections_make_no_room(sidecar, service):
     for k in kept:
         k.again()
     kept.pop().close()
-    wait_until(lambda: refused(s) is False, "the place that became free is not to be had")
+    wait_until(lambda: refused(s) is False, "the free slot cannot be used")
     for k in kept:
         k.again()
         k.close()
 
 
-def test_who_has_the_most_makes_room(sidecar, service):
-    """Even those that were served, of an address that has more than the new one's: never a scraper's only one."""
+def test_the_peer_with_the_most_makes_room(sidecar, service):
+    """Even connections with a response, of a peer that has more than the new one's: never a scraper's only one."""
     s = sidecar(service.url, *setting(web_max_connections=6))
     scraper, many = Kept(s, "127.0.0.2"), [Kept(s, "127.0.0.3") for _ in range(5)]
     new = [Kept(s, f"127.0.0.{i}") for i in range(4, 8)]
@@ -226,8 +226,8 @@ def test_who_has_the_most_makes_room(sidecar, service):
         k.close()
 
 
-def test_who_has_the_most_makes_room_though_it_has_begun_to_ask(sidecar, service):
-    """A byte now and then is no way to hold a place for ever."""
+def test_the_peer_with_the_most_makes_room_even_during_a_request(sidecar, service):
+    """A byte now and then does not keep a connection for ever."""
     s = sidecar(service.url, *setting(web_max_connections=6, web_head_timeout="1h"))
     scraper, many = Kept(s, "127.0.0.2"), [Kept(s, "127.0.0.3") for _ in range(5)]
     for k in many:
@@ -252,7 +252,7 @@ def refused(sidecar):
 
 
 def test_connections_of_one_peer(sidecar, service, many):
-    """One address' connections make room for each other; another's are not touched."""
+    """Only connections of the same address are evicted."""
     s = sidecar(service.url, *setting(web_max_connections=100, web_max_connections_per_peer=5))
     other = many(s, 5, "127.0.0.2")
     mine = many(s, 8, "127.0.0.3")
@@ -270,7 +270,7 @@ def test_connections_of_one_peer(sidecar, service, many):
 
 
 def test_connections_over_a_unix_socket(sidecar, service, tmp_path):
-    """They have no address; the bound of all holds."""
+    """They have no address; the limit for all applies."""
     path = f"{tmp_path}/s"
     s = sidecar(service.url, listen=f"unix:{path}", *setting(web_max_connections=6, web_max_connections_per_peer=1))
     with contextlib.ExitStack() as stack:
@@ -302,7 +302,7 @@ def test_limits_are_taken_by_a_reload(sidecar, service, tmp_path):
     assert refused(s)
     config.write_text(text + "3\n")
     assert s.admin("/-/reload", "POST")[0] == 200
-    wait_until(lambda: not refused(s), "the new limit is not heard")
+    wait_until(lambda: not refused(s), "the new limit is not applied")
     for k in kept:
         k.again()
         k.close()
@@ -311,7 +311,7 @@ def test_limits_are_taken_by_a_reload(sidecar, service, tmp_path):
 @pytest.mark.parametrize("request_", [b"", b"GET /metrics HTT", b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"],
                          ids=["silent", "half a head", "not found"])
 def test_flood(sidecar, service, request_):
-    """Connections as fast as they come, from one address: the scraper's is kept, and the log is not flooded."""
+    """Connections from one address as fast as possible: the scraper's is kept, and the log is not flooded."""
     s = sidecar(service.url, *setting(web_max_connections=40, web_max_connections_per_peer=20))
     kept, over = Kept(s, "127.0.0.2"), threading.Event()
 
@@ -340,7 +340,7 @@ def test_flood(sidecar, service, request_):
         t.join()
     kept.close()
     assert s.count("limit=") < 20
-    wait_until(lambda: s.descriptors() < 20, "connections are left behind")
+    wait_until(lambda: s.descriptors() < 20, "connections stay open")
 
 
 # Descriptors.
@@ -351,7 +351,7 @@ class Small(Process):
 
     def __init__(self, url, most, steer):
         self.steer = steer
-        # What makes room is not to be the time that connections have for a request.
+        # Connections must make room by eviction, not by head_timeout.
         super().__init__(["prlimit", f"--nofile={most}:{most}", BINARY, f"--upstream.url={url}",
                           "--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0",
                           "--set=web.head_timeout=1h"], env=steer.environment)
@@ -363,7 +363,7 @@ class Small(Process):
 
     def has_reserve(self):
         for fd in self.descriptors():
-            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 if fd > 2 and os.readlink(f"/proc/{self.process.pid}/fd/{fd}") == "/dev/null":
                     return True
         return False
@@ -386,7 +386,7 @@ def small(service, tmp_path):
 
 
 def test_few_descriptors(small, many):
-    """ulimit -n 32, and a hundred who want one: the scraper goes on, and when they have gone all is as before."""
+    """ulimit -n 32 and a hundred connections: the scraper goes on, and once they are closed all is as before."""
     kept = Kept(small)
     idle = many(small, 100)
     small.wait_line("limit=")
@@ -409,11 +409,11 @@ def lower(small, most):
 
 
 def test_no_descriptors(small, many):
-    """Not even one for accept(2): who connects hears so at once, by means of the reserve, and all recovers."""
+    """None left for accept(2): new connections are rejected at once with the reserve, and all recovers."""
     kept = Kept(small)
     small.wait_line("msg=scrape")
     used = small.descriptors()
-    many(small, max(used) + 1 - len(used))  # the lowest are given out first
+    many(small, max(used) + 1 - len(used))  # the lowest are used first
     wait_until(lambda: len(small.descriptors()) == max(used) + 1, "the gaps are not filled")
     lower(small, max(used) + 1)
     for raw in many(small, 20):
@@ -421,8 +421,8 @@ def test_no_descriptors(small, many):
     small.wait_line("limit=descriptors peer=127.0.0.1")
     lower(small, 3)
     with pytest.raises(AssertionError, match="503"):
-        kept.again()  # a scrape needs two: it fails, and says so
-    small.wait_line("outcome=no_memory .*there is no descriptor left")
+        kept.again()  # a scrape needs two: it fails with a reason
+    small.wait_line("outcome=no_memory .*out of file descriptors")
     lower(small, 32)
     kept.again()
     assert small.get() == 200
@@ -431,7 +431,7 @@ def test_no_descriptors(small, many):
 
 
 def test_not_even_the_reserve(small, many):
-    """Who connects has to wait, and nothing spins meanwhile; then there is one again."""
+    """New connections wait, and nothing spins, until there is a descriptor again."""
     assert small.has_reserve()
     lower(small, 3)
     waiting = many(small, 5)
@@ -467,15 +467,15 @@ def scrape_in_thread(s, target, got):
 
 
 def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
-    """Beyond the limit 503, which says when to come again; the last place is for another address; another endpoint is not
-    concerned, and neither a reload nor those refused take a place."""
+    """Beyond the limit 503 with Retry-After; the last slot is for another address; another endpoint is unaffected, and
+    neither a reload nor rejected scrapes take a slot."""
     gated, config = Gated(), tmp_path / "c.ini"
     config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 4\n"
                       f"[endpoint b]\npath = /b\nupstream = {service.url}\nmax_in_flight = 4\n")
     s = sidecar(config=config)
     got = []
     threads = [scrape_in_thread(s, "/a", got) for _ in range(3)]
-    wait_until(lambda: gated.asked == 3, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 3, "the scrapes do not reach the upstream")
     for _ in range(5):
         status, headers, body = s.get("/a")
         assert status == 503 and int(headers["Retry-After"]) > 0
@@ -486,7 +486,7 @@ def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
     wait_until(lambda: s.count("msg=scrape .*outcome=busy status=503") == 6, "the log does not say so")
     assert s.count("limit=max_in_flight") == 1
     other = Asking(s, "/a", "127.0.0.2")
-    wait_until(lambda: gated.asked == 4, "the last place is not for another address")
+    wait_until(lambda: gated.asked == 4, "the last slot is not for another address")
     assert get_from(s, "127.0.0.3", "/a") == 503
     gated.go_on.set()
     for t in threads:
@@ -523,13 +523,13 @@ class Asking(threading.Thread):
 
 
 def test_upstream_connections(sidecar, upstream):
-    """One of them is not for whoever asks the most."""
+    """The peer that scrapes the most cannot use the last one."""
     gated = Gated()
     u = upstream(gated)
     s = sidecar(u.url, *setting(web_max_upstream_connections=3))
     got = []
     threads = [scrape_in_thread(s, "/metrics", got) for _ in range(6)]
-    wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 2, "the scrapes do not reach the upstream")
     assert s.admin("/-/healthy")[0] == 200
     assert u.connections == 2
     others = [Asking(s, "/metrics", "127.0.0.2") for _ in range(2)]
@@ -544,13 +544,13 @@ def test_upstream_connections(sidecar, upstream):
 
 
 def test_service_that_hangs_keeps_no_other_waiting(sidecar, upstream, service, tmp_path):
-    """Nor do those who wait for it stand in another's queue."""
+    """Scrapes that wait for it are not in another upstream's queue."""
     gated, config = Gated(), tmp_path / "c.ini"
     config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\n"
                       f"[endpoint b]\npath = /b\nupstream = {service.url}\n")
     s = sidecar(config=config)
     hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in range(1, 9)]
-    wait_until(lambda: gated.asked == 2 and in_flight(s) == 8, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 2 and in_flight(s) == 8, "the scrapes do not reach the upstream")
     for _ in range(2):
         waiting = [Asking(s, "/b", f"127.0.0.{i}") for i in range(1, 9)]
         assert [other.result() for other in waiting] == [200] * 8
@@ -570,7 +570,7 @@ def test_services_on_unix_sockets_are_not_one(sidecar, upstream, tmp_path):
     s = sidecar(config=config)
     assert s.get("/b")[0] == 200
     hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in (1, 2)]
-    wait_until(lambda: gated.asked == 2, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 2, "the scrapes do not reach the upstream")
     assert s.get("/b")[0] == 200
     gated.go_on.set()
     assert [other.result() for other in hanging] == [200] * 2
@@ -584,16 +584,16 @@ def test_endpoints_of_one_service_share_its_connections(sidecar, upstream, tmp_p
                       f"[endpoint b]\npath = /b\nupstream = {u.url}/other\nmax_age = 1h\n")
     s = sidecar(config=config)
     asking = [Asking(s, path, f"127.0.0.{i}") for i in range(1, 5) for path in ("/a", f"/b?{i}")]
-    wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not reach the upstream")
     assert s.admin("/-/healthy")[0] == 200
     assert gated.asked == 3
     gated.go_on.set()
     assert [other.result() for other in asking] == [200] * 8
-    assert unix or u.connections == 3  # those of a unix socket are not used again
+    assert unix or u.connections == 3  # those of a unix socket are not reused
 
 
 def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tmp_path):
-    """They have no address; the bound of all holds."""
+    """They have no address; the limit for all applies."""
     gated = Gated()
     u = upstream(gated)
     s = sidecar(u.url, *setting(web_max_upstream_connections=3), listen=f"unix:{tmp_path}/s")
@@ -602,7 +602,7 @@ def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tm
         for raw in scrapers:
             raw.connect(f"{tmp_path}/s")
             raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not come to the service")
+        wait_until(lambda: gated.asked == 3 and in_flight(s) == 8, "the scrapes do not reach the upstream")
         assert u.connections == 3
         gated.go_on.set()
         assert [ended(raw).endswith(BODY) for raw in scrapers] == [True] * 8
@@ -612,7 +612,7 @@ def test_upstream_connections_of_scrapers_on_a_unix_socket(sidecar, upstream, tm
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
 def test_upstream_connections_of_a_reload(sidecar, upstream, tmp_path, max_age):
-    """Those who wait go on at once, under whatever limit they began to wait."""
+    """Waiting scrapes go on at once, whatever the limit was when they were queued."""
     gated, config = Gated(), tmp_path / "c.ini"
     text = f"[endpoint a]\nupstream = {upstream(gated).url}\nmax_age = {max_age}\n[web]\nmax_upstream_connections = "
 
@@ -622,34 +622,34 @@ def test_upstream_connections_of_a_reload(sidecar, upstream, tmp_path, max_age):
     config.write_text(f"{text}1\n")
     s = sidecar(config=config)
     asking = [Asking(s, f"/metrics?{i}", "127.0.0.1") for i in range(4)]
-    wait_until(lambda: gated.asked == 1 and in_flight(s) == 4, "the scrapes do not come to the service")
+    wait_until(lambda: gated.asked == 1 and in_flight(s) == 4, "the scrapes do not reach the upstream")
     reload(3)
-    wait_until(lambda: gated.asked == 2, "those who wait do not hear of it")
+    wait_until(lambda: gated.asked == 2, "the waiting scrapes do not go on")
     asking += [Asking(s, f"/metrics?{i}", "127.0.0.2") for i in range(4, 6)]
     wait_until(lambda: gated.asked == 3 and in_flight(s) == 6, "the last connection is not for another address")
     reload(0)
-    wait_until(lambda: gated.asked == 6, "those who wait do not hear of it")
+    wait_until(lambda: gated.asked == 6, "the waiting scrapes do not go on")
     reload(2)
     asking.append(Asking(s, "/metrics?late", "127.0.0.3"))
-    wait_until(lambda: in_flight(s) == 7, "the scrape is not begun")
+    wait_until(lambda: in_flight(s) == 7, "the scrape has not started")
     assert gated.asked == 6
     gated.go_on.set()
     assert [other.result() for other in asking] == [200] * 7
 
 
-def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
-    """They meet their deadline, may leave, and take nobody's turn with them."""
+def test_scrapes_that_wait_for_a_connection(sidecar, upstream):
+    """They time out or leave, and no other scrape loses its turn."""
     gated = Gated()
     u = upstream(gated)
     s = sidecar(u.url, *setting(web_max_upstream_connections=2), "--set", f"endpoint.default.timeout={soon(20)}")
     first = Asking(s, "/metrics", "127.0.0.1")
-    wait_until(lambda: gated.asked == 1, "the scrape does not come to the service")
+    wait_until(lambda: gated.asked == 1, "the scrape does not reach the upstream")
     status, _, body = s.get(headers={"X-Prometheus-Scrape-Timeout-Seconds": str(SLOW)})
     assert status == 504 and b"there was no connection to the service within " in body
     with s.connect() as leaving:
         leaving.sendall(b"GET /metrics?leaves HTTP/1.1\r\nHost: a\r\n\r\n")
         assert s.admin("/-/healthy")[0] == 200
-        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a close could be a half of one
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a close could be half a close
     s.wait_line("outcome=client_gone")
     last = Asking(s, "/metrics?last", "127.0.0.1")
     assert s.admin("/-/healthy")[0] == 200
@@ -659,7 +659,7 @@ def test_scrapes_that_wait_for_their_turn(sidecar, upstream):
 
 
 def test_slow_readers_do_not_take_every_connection(sidecar, upstream):
-    """They hold the service's connections, which they let wait; another address is served all the same."""
+    """They hold the upstream's connections; another address is still served."""
     u = upstream(answering(answer(LARGE)))
     s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
     with contextlib.ExitStack() as stack:
@@ -668,21 +668,21 @@ def test_slow_readers_do_not_take_every_connection(sidecar, upstream):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             raw.connect(("127.0.0.1", s.port))
             raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: len(u.requests) == 7, "they do not come to the service")
+        wait_until(lambda: len(u.requests) == 7, "they do not reach the upstream")
         for _ in range(10):
             assert get_from(s, "127.0.0.2") == 200
-    wait_until(lambda: s.descriptors() < 30, "connections are left")
+    wait_until(lambda: s.descriptors() < 30, "connections stay open")
 
 
 def slowly(raw):
-    """Reads a byte now and then until nothing is left to be read."""
+    """Reads a byte now and then until the end."""
     with contextlib.suppress(OSError):
         while raw.recv(1):
             time.sleep(0.1)
 
 
 def test_reader_of_a_byte_a_second_meets_the_deadline(sidecar, upstream):
-    """Each byte it takes is progress; the scrape as a whole has its time all the same."""
+    """Each byte is progress; the scrape as a whole still times out."""
     s = sidecar(upstream(answering(answer(LARGE))).url, "--set",
                 f"endpoint.default.timeout={soon(1)}")
     with socket.socket() as raw:
@@ -690,13 +690,13 @@ def test_reader_of_a_byte_a_second_meets_the_deadline(sidecar, upstream):
         raw.connect(("127.0.0.1", s.port))
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         threading.Thread(target=slowly, args=(raw,), daemon=True).start()
-        s.wait_line("outcome=timeout .*the scraper did not read in time")
-        wait_until(lambda: s.descriptors() < 20, "the connection is left")
+        s.wait_line("outcome=timeout .*the scraper did not read the response in time")
+        wait_until(lambda: s.descriptors() < 20, "the connection stays open")
 
 
 @pytest.mark.parametrize("target", ["/nowhere", "/metrics?shard=1"], ids=["not found", "bad request"])
-def test_answers_that_nobody_reads(sidecar, service, target):
-    """Requests without end, and no answer to one is read: the connection does not outlive the deadline."""
+def test_responses_that_nobody_reads(sidecar, service, target):
+    """Endless requests, and no response is read: the connection does not outlive the deadline."""
     s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)),
                 "--set", f"endpoint.default.timeout={soon(0.5)}")
     with socket.socket() as raw:
@@ -707,7 +707,7 @@ def test_answers_that_nobody_reads(sidecar, service, target):
         with pytest.raises(ConnectionError):
             while True:
                 raw.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 100)
-    wait_until(lambda: s.descriptors() <= before, "the connection is left")
+    wait_until(lambda: s.descriptors() <= before, "the connection stays open")
     assert s.get()[0] == 200
 
 
@@ -716,7 +716,7 @@ def test_answers_that_nobody_reads(sidecar, service, target):
 
 @pytest.mark.parametrize("line", ["max_connections = many", "max_connections_per_peer = -1", "head_timeout = 0s",
                                   "max_upstream_connections = 1x", "grace = soon"])
-def test_limits_that_are_none(tmp_path, line):
+def test_invalid_limits(tmp_path, line):
     config = tmp_path / "c.ini"
     config.write_text(f"[web]\n{line}\n[endpoint a]\nupstream = http://127.0.0.1:1/\n")
     r = subprocess.run([BINARY, "check", config], capture_output=True, text=True, check=False)

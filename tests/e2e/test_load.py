@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/torture/load in small: it says itself what is not right; that it can is tried too."""
+"""tests/torture/load on a small scale: it reports what is wrong; that it can fail is tested too."""
 import subprocess
 
 import pytest
@@ -28,7 +28,7 @@ def test_load(way):
 
 
 def test_load_can_fail(tmp_path):
-    """A sidecar that does not begin, and a way that does not exist."""
+    """A sidecar that does not start, and a load that does not exist."""
     false = tmp_path / "false"
     false.write_text("#!/bin/sh\nexit 1\n")
     false.chmod(0o755)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log: whoever reads it, or does not, the sidecar goes on; and what it says at each level."""
+"""The log: the sidecar goes on whether or not anybody reads it; and what is logged at each level."""
 import json
 import os
 import pty
@@ -18,7 +18,7 @@ BODY = b"a 1\nb 1\n"
 
 
 class Reader:
-    """The end of the sidecar's standard error that a test reads, whenever it likes: of a pipe, a socket, or a terminal."""
+    """The reading end of the sidecar's standard error, a pipe, a socket or a terminal, that a test reads when it likes."""
 
     def __init__(self, kind):
         if kind == "pipe":
@@ -31,14 +31,14 @@ class Reader:
         self.bytes = b""
 
     def read(self):
-        """Reads what is there. The lines so far that are whole."""
+        """Reads what is there. Returns the complete lines so far."""
         try:
             while piece := os.read(self.fd, 1 << 16):
                 self.bytes += piece
         except BlockingIOError:
             pass
         except OSError:
-            pass  # nobody holds the terminal's other side any more
+            pass  # the terminal's other side is closed
         return self.bytes.decode().replace("\r\n", "\n").split("\n")[:-1]
 
     def wait(self, pattern):
@@ -52,7 +52,7 @@ class Reader:
 
 
 class Stalled:
-    """A sidecar whose log is read by the test alone."""
+    """A sidecar whose log only the test reads."""
 
     def __init__(self, kind, url, *flags):
         self.log = Reader(kind)
@@ -62,7 +62,7 @@ class Stalled:
         os.close(self.log.other)
         self.port = int(self.log.wait(r'"listening for scrapes","address":"\S+:(\d+)"')[1])
         self.admin_port = int(self.log.wait(r'"listening for administration","address":"\S+:(\d+)"')[1])
-        self.log.wait("privileges given up")
+        self.log.wait("privileges dropped")
 
     def get(self, target, port=None):
         """(status, body, seconds)"""
@@ -78,7 +78,7 @@ class Stalled:
         return int(float(re.search(r"^scrapeshard_log_lines_dropped_total (\S+)$", text, re.M)[1]))
 
     def flood(self):
-        """Makes lines until some are dropped. How many of them."""
+        """Causes lines until some are dropped. Returns how many."""
         n = 0
         while not self.dropped():
             for _ in range(100):
@@ -96,7 +96,7 @@ class Stalled:
 
 @pytest.fixture
 def stalled(upstream):
-    """stalled(kind, *flags): every scrape is answered; at the end it is gone."""
+    """stalled(kind, *flags): a sidecar whose log nobody reads; it ends with the test."""
     started = []
 
     def start(kind, *flags):
@@ -112,8 +112,7 @@ KINDS = ["pipe", "socket", "terminal"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reader_that_stalls_holds_nothing(stalled, kind):
-    """More lines than the reader's side and ours have room for: scrapes and health are answered, and the way out is
-    open."""
+    """More lines than both buffers can hold: scrapes and health checks are answered, and it can exit."""
     s = stalled(kind, "--log.level=debug", "--set=web.grace=5s")
     s.flood()
     assert s.get("/metrics")[:2] == (200, BODY.decode())
@@ -126,25 +125,25 @@ def test_a_reader_that_stalls_holds_nothing(stalled, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_lost_is_told_when_the_log_is_read_again(stalled, kind):
-    """One line, where the lost lines would stand; no line is torn, and none is missing besides."""
+def test_lost_lines_are_reported_when_the_log_is_read_again(stalled, kind):
+    """One line in place of the lost ones; no line is torn, and no other is missing."""
     s = stalled(kind, "--log.level=debug")
     sent = s.flood()
     dropped = s.dropped()
-    told = s.log.wait(r'"level":"warn","msg":"lines of the log were dropped.*"lines":(\d+)}$')
-    # The metric has been asked for before: what came meanwhile is lost, too, or is not.
-    assert int(told[1]) >= dropped > 0 and s.dropped() == int(told[1])
+    reported = s.log.wait(r'"level":"warn","msg":"log lines were dropped.*"lines":(\d+)}$')
+    # The metric was read before: later lines may or may not be lost, too.
+    assert int(reported[1]) >= dropped > 0 and s.dropped() == int(reported[1])
     s.get("/metrics?shard=60000&shard_count=3")
-    s.log.wait("shard 60000 does not exist")
+    s.log.wait("shard 60000 is out of range")
     lines = [json.loads(line) for line in s.log.read()]
-    shards = [m for line in lines if (m := re.search(r"shard (\d+) does not exist", line.get("reason", "")))]
+    shards = [m for line in lines if (m := re.search(r"shard (\d+) is out of range", line.get("reason", "")))]
     numbers = [int(m[1]) - 3 for m in shards[:-1]]
-    assert numbers == list(range(len(numbers))) and len(numbers) + int(told[1]) == sent
+    assert numbers == list(range(len(numbers))) and len(numbers) + int(reported[1]) == sent
     assert sum("were dropped" in line["msg"] for line in lines) == 1
 
 
 def test_a_reader_that_has_gone(stalled):
-    """Nobody reads the pipe any more: each line is dropped, and counted."""
+    """The pipe has no reader any more: each line is dropped, and counted."""
     s = stalled("pipe", "--log.level=debug")
     s.log.close()
     for _ in range(10):
@@ -155,7 +154,7 @@ def test_a_reader_that_has_gone(stalled):
 
 
 def test_a_disk_that_is_full(upstream):
-    """/dev/full takes nothing."""
+    """/dev/full accepts no byte."""
     u = upstream(answering(answer(BODY)))
     port = free_port()
     with open("/dev/full", "wb") as full:
@@ -177,7 +176,7 @@ def test_a_disk_that_is_full(upstream):
 
 
 def test_a_pipe_that_somebody_else_has_made_non_blocking(upstream):
-    """Standard error is shared: who else has it may have changed it. No line is torn or lost while there is a reader."""
+    """Another process that shares standard error may have changed it. No line is torn or lost while there is a reader."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     u = upstream(answering(answer(BODY)))
@@ -188,7 +187,7 @@ def test_a_pipe_that_somebody_else_has_made_non_blocking(upstream):
     try:
         while not (found := re.search(rb'"address":"127.0.0.1:(\d+)"', got)):
             got += os.read(reading, 1 << 16)
-        n = 250  # more than the pipe has room for, less than pipe and buffers have
+        n = 250  # more than the pipe holds, less than pipe and buffers do
         for i in range(n):
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(f"http://127.0.0.1:{int(found[1])}/metrics?shard={i}", timeout=5 * SLOW)
@@ -220,7 +219,7 @@ def scrape(s, shards, count, status=200):
 
 
 def minute(s, steer):
-    """Lets a minute pass: the loop sees it when it turns next."""
+    """Lets a minute pass: the event loop sees it at its next iteration."""
     before = s.count("msg=summary")
     steer.forward(61)
     s.admin("/-/healthy")
@@ -241,7 +240,7 @@ def test_a_good_scrape_has_no_line_at_info_but_the_first_of_its_shard(sidecar, u
     lines = scrape_lines(s)
     assert [(level, outcome, shard) for level, outcome, shard, _ in lines] == [
         ("info", "ok", shard) for shard in ("0", "1", "2", '""', "1")]
-    assert all('note="the first scrape of this shard"' in rest for *_, rest in lines)
+    assert all('note="first scrape of this shard"' in rest for *_, rest in lines)
     assert len(scrape_lines(all_of_them)) == 20
     assert all_of_them.count("level=debug msg=scrape ") == 15 and not s.find("level=debug")
 
@@ -253,7 +252,7 @@ def test_a_kept_body_has_no_line_at_info(sidecar, upstream):
     assert len(scrape_lines(s)) == 2 and not s.find("msg=snapshot")
 
 
-def test_failures_and_the_recovery_are_told(sidecar, upstream):
+def test_failures_and_the_recovery_are_logged(sidecar, upstream):
     bad, good = answer(b"<html>\n"), answer(BODY)
     answers = iter([good, bad, bad, good, good, bad, good])
 
@@ -263,7 +262,7 @@ def test_failures_and_the_recovery_are_told(sidecar, upstream):
     s = sidecar(upstream(serve).url, level=None)
     for status in 200, 502, 502, 200, 200:
         scrape(s, [0], 1, status)
-    scrape(s, [1], 1, 400)  # which says nothing of the endpoint
+    scrape(s, [1], 1, 400)  # which says nothing about the endpoint
     scrape(s, [0], 1, 502)
     scrape(s, [0], 1)
     s.stop()
@@ -275,7 +274,7 @@ def test_failures_and_the_recovery_are_told(sidecar, upstream):
 
 
 def test_an_endpoint_that_fails_for_long_does_not_flood_the_log(sidecar, upstream, tmp_path):
-    """80 servers find it failing: some lines a minute, and how many there would have been. At debug, all of them."""
+    """80 servers scrape a failing upstream: some lines a minute, and a count of the others. At debug, all of them."""
     steer = Steer(tmp_path / "steer")
     url = upstream(answering(answer(b"<html>\n"))).url
     s, all_of_them = sidecar(url, level=None, env=steer.environment), sidecar(url)

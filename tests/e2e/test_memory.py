@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Out of memory: every allocation is failed in turn, once, or with all behind it. A scrape may fail; it may never be
-short, and nothing may crash or leak. FULL=1 fails every allocation of a scrape, not only a part of them."""
+"""Out of memory: each allocation fails in turn, alone or with all after it. A scrape may fail; its body may never be short,
+and nothing may crash or leak. FULL=1 fails every allocation of a scrape, not a sample of them."""
 import concurrent.futures
 import contextlib
 import gzip
@@ -30,7 +30,7 @@ FULL = os.environ.get("FULL") == "1"
 MODES = {"one fails": 0, "all from one on fail": 1}
 
 pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
-                                reason="a sanitizer has a malloc of its own")
+                                reason="sanitizers have their own malloc")
 
 
 class Memory:
@@ -48,25 +48,25 @@ class Memory:
         return {**steer.environment, **self.environment,
                 "LD_PRELOAD": f"{self.environment['LD_PRELOAD']}:{steer.environment['LD_PRELOAD']}"}
 
-    def fail(self, at, all_behind=0, size=0):
-        """Fails allocation number `at` from now on, and all behind it if that is said, of those of a size if that is said;
-        0 ends it."""
-        self.map[8:32] = struct.pack("3q", all_behind, 0, 0)
+    def fail(self, at, all_after=0, size=0):
+        """Fails allocation number `at` from now on, with all_after also all after it; with size, counts only allocations
+        of that size."""
+        self.map[8:32] = struct.pack("3q", all_after, 0, 0)
         self.map[40:self.FIELDS.size] = bytes(224) + struct.pack("q", size)
         self.map[:8] = struct.pack("q", at)
 
     def end(self):
-        """Ends it: how many failed, and who asked for the first."""
+        """Stops failing: the number that failed, and the caller of the first."""
         _, _, _, failed, _, where, _ = self.FIELDS.unpack(self.map[:])
         self.map[:8] = bytes(8)
         return failed, where.rstrip(b"\0").decode()
 
     def count(self):
-        """How many allocations there were, of those that might have failed."""
+        """The number of allocations that might have failed."""
         return self.FIELDS.unpack(self.map[:])[2]
 
     def live(self):
-        """How many blocks are allocated."""
+        """The number of allocated blocks."""
         return self.FIELDS.unpack(self.map[:])[4]
 
 
@@ -79,17 +79,17 @@ def memory(tmp_path):
 # Commands.
 
 
-def failing_in_turn(memory, argv, all_behind, judge):
-    """Runs a command with every allocation failed, until one passes untouched. judge(run, where) looks at each."""
+def failing_in_turn(memory, argv, all_after, check):
+    """Runs a command for each allocation that can fail. check(run, where) checks each run."""
     for n in range(1, 100000):
-        memory.fail(n, all_behind)
+        memory.fail(n, all_after)
         done = subprocess.run([BINARY, *argv], capture_output=True, env=memory.environment, timeout=60)
         failed, where = memory.end()
-        judge(done, f"allocation {n} by {where}: {done}")
+        check(done, f"allocation {n} by {where}: {done}")
         if not failed:
             assert n > 1, "nothing was allocated"
             return
-    pytest.fail("there is no end of allocations")
+    pytest.fail("more than 100000 allocations")
 
 
 def case(name):
@@ -102,37 +102,37 @@ def case(name):
                                   "key-labels-protobuf", "key-name-openmetrics", "rules-text", "rules-openmetrics",
                                   "rules-protobuf", "haproxy-text-74of80", "native-federated-protobuf-0of7"])
 def test_split(memory, name, mode):
-    """Not with MD5: OpenSSL 3.0 crashes by itself when there is no memory to begin with; the sidecar begins it ahead of
-    scrapes."""
+    """Not with MD5: OpenSSL 3.0 crashes when it is out of memory at its initialization; the sidecar initializes it before
+    any scrape."""
     args, out = case(name)
 
-    def judge(done, what):
+    def check(done, what):
         assert done.returncode in (0, 1), what
         if done.returncode == 0:
             assert done.stdout == out, what
         else:
             assert done.stderr.endswith(b"\n"), what
             assert out.startswith(done.stdout), what
-    failing_in_turn(memory, ["split", *args], MODES[mode], judge)
+    failing_in_turn(memory, ["split", *args], MODES[mode], check)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_check(memory, config, right, mode):
-    """A right file is never called wrong by a mistake that it has not, and a wrong one never right."""
+@pytest.mark.parametrize("valid", [True, False], ids=["valid", "invalid"])
+def test_check(memory, config, valid, mode):
+    """A valid file is never reported invalid for another reason than memory, and an invalid one never valid."""
     path = config("[endpoint a]\npath = /a\nupstream = http://127.0.0.1:1/metrics\n[rules]\nkeep = (a|b)_.*\n"
                   "colocate = (x)_.*\nsplit = y\n[sharding]\nkey = labels\nsource_labels = a, b\n" +
-                  ("" if right else "[rules]\ndrop = (\n"))
+                  ("" if valid else "[rules]\ndrop = (\n"))
     untouched = subprocess.run([BINARY, "check", path], capture_output=True, timeout=60)
-    assert untouched.returncode == (not right)
+    assert untouched.returncode == (not valid)
 
-    def judge(done, what):
-        memory_said = b"memory" in done.stderr
+    def check(done, what):
+        blames_memory = b"memory" in done.stderr
         assert done.returncode in (0, 1), what
-        assert memory_said or (done.returncode, done.stdout, done.stderr) == \
+        assert blames_memory or (done.returncode, done.stdout, done.stderr) == \
             (untouched.returncode, untouched.stdout, untouched.stderr), what
-        assert not memory_said or done.returncode == 1, what
-    failing_in_turn(memory, ["check", path], MODES[mode], judge)
+        assert not blames_memory or done.returncode == 1, what
+    failing_in_turn(memory, ["check", path], MODES[mode], check)
 
 
 # The sidecar.
@@ -143,7 +143,7 @@ FAILURE = re.compile(rb"^(?:ts=\S+ level=error msg=\".*|scrapeshard: .*|\[err\] 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_start(memory, config, mode):
-    """A start that fails says what failed; this one fails at the latest when it listens."""
+    """A start that fails reports what failed; this one fails when it listens, at the latest."""
     path = config("[endpoint a]\nupstream = http://127.0.0.1:1/metrics\n[rules]\nkeep = (a|b)_.*\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         argv = [BINARY, f"--config.file={path}", "--admin.listen-address=off",
@@ -153,20 +153,20 @@ def test_start(memory, config, mode):
             return subprocess.run(argv, capture_output=True, env=memory.environment, timeout=60)
         memory.fail(1 << 40)
         assert b"cannot listen" in start().stderr
-        total, said = memory.count(), set()
-        # Nearly all are OpenSSL's, which begins with libcurl.
+        total, reported = memory.count(), set()
+        # Nearly all are OpenSSL's, which libcurl initializes.
         for n in [*range(1, total - 250, 1 if FULL else 41), *range(total - 250, total + 1)]:
             memory.fail(n, MODES[mode])
             done = start()
             what = f"allocation {n} of {total} by {memory.end()[1]}: {done}"
             failures = FAILURE.findall(done.stderr)
             assert done.returncode == 1 and failures and b"(null)" not in done.stderr, what
-            said.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
-    assert len(said) > 2, said
+            reported.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
+    assert len(reported) > 2, reported
 
 
 def test_start_without_libcurl(tmp_path):
-    """The installed one fails to begin for no reason that can be brought about, so another stands in front of it."""
+    """The real libcurl cannot be made to fail here, so a preloaded one does."""
     library = tmp_path / "libcurl.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], check=True,
                    input=b"int curl_global_init_mem(void) { return 27; }\n")
@@ -175,18 +175,18 @@ def test_start_without_libcurl(tmp_path):
     assert done.returncode == 1 and FAILURE.fullmatch(done.stderr) and b"libcurl" in done.stderr, done
 
 
-@pytest.mark.skipif(SLOW > 1, reason="a sanitizer has descriptors of its own")
+@pytest.mark.skipif(SLOW > 1, reason="sanitizers use descriptors of their own")
 def test_start_without_descriptors(tmp_path):
     """The reason is not memory."""
-    said = set()
+    reported = set()
     for n in range(4, 14):
         done = subprocess.run(["sh", "-c", f"ulimit -n {n} && exec $0 $@", BINARY, "--upstream.url=http://127.0.0.1:1/m",
                                "--web.listen-address=127.0.0.1:0", f"--admin.listen-address=unix:{tmp_path}/no/s"],
                               capture_output=True, timeout=60)
         failures = FAILURE.findall(done.stderr)
         assert done.returncode == 1 and len(failures) == 1 and b"memory" not in done.stderr, done
-        said.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
-    assert len(said) > 2, said
+        reported.add(re.sub(rb"[0-9]|\S*/\S*", b"", failures[0]))
+    assert len(reported) > 2, reported
 
 
 TEXT_BODY = b"".join(b"# HELP f_%d Help.\n# TYPE f_%d gauge\n" % (i, i) +
@@ -199,23 +199,23 @@ BODIES = {
 }
 
 
-# What was small, and is paused again and again in the same piece.
+# A small response that decodes to much: the fetch pauses many times in the same piece.
 UNZIPPED = (1, False, ("--set=endpoint.default.upstream_encoding=gzip",))
 
 
 class Way:
-    """A running sidecar with Memory, and scrapes of one shard of a body that are judged."""
+    """A running sidecar with Memory, and scrapes of one shard whose bodies are checked."""
 
     def __init__(self, sidecar, memory, upstream, body, count, compressed, *flags, pki=None):
         content_type, whole, shard_of_body = BODIES[body]
-        self.right = {shard: shard_of_body(whole, shard, count) for shard in range(min(count, 4))}
+        self.expected = {shard: shard_of_body(whole, shard, count) for shard in range(min(count, 4))}
         self.count, self.memory, self.kept, self.resting = count, memory, [], False
         self.headers = {"Accept": content_type, **({"Accept-Encoding": "gzip"} if compressed else {})}
         zipped = UNZIPPED[2][0] in flags
         extra = ["Content-Encoding: gzip"] if zipped else []
         sent = gzip.compress(whole) if zipped else whole
         honest = answer(sent, content_type, extra=extra)
-        # A connection that is kept, and one that is not: each makes its own allocations.
+        # Connections that are kept and that are not: they allocate differently.
         closing = answer(sent, content_type, extra=[*extra, "Connection: close"])
 
         def serve(upstream, connection):
@@ -227,9 +227,9 @@ class Way:
                     return
 
         def serve_over_tls(upstream, connection):
-            with pki.serving.wrap_socket(connection, server_side=True) as t:
+            with pki.server.wrap_socket(connection, server_side=True) as t:
                 serve(upstream, t)
-        self.context = pki.asking if pki else None
+        self.context = pki.client if pki else None
         url = upstream(serve_over_tls if pki else serve).url
         self.sidecar = sidecar(url.replace("http:", "https:") if pki else url, "--set=web.compression=auto",
                                f"--set=endpoint.default.timeout={'2s' if pki else '500ms'}", *flags,
@@ -237,12 +237,12 @@ class Way:
         self.listeners = self.sockets()
 
     def scrape(self, shard):
-        """One scrape: None if it failed, as a scraper sees it, or else its body."""
+        """One scrape: its body, or None if a scraper sees it fail."""
         connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port)
         try:
             connection.sock = socket.socket()
             connection.sock.settimeout(5)
-            if self.count == 1:  # one that reads slowly, so that the service's side is paused
+            if self.count == 1:  # a slow reader, so that the fetch is paused
                 connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536 if self.context else 8192)
             connection.sock.connect(("127.0.0.1", self.sidecar.port))
             if self.context:
@@ -259,13 +259,13 @@ class Way:
             connection.close()
 
     def at_rest(self):
-        """(RssAnon, blocks allocated) behind scrapes that go well, when no connection is left. A few at once are among
-        them, for on a busy machine it comes to that by itself, when a scraper gives up: what they leave is no leak."""
+        """(RssAnon, allocated blocks) after scrapes that succeed, without connections. Some scrapes are concurrent, as
+        happens on a busy machine when a scraper gives up: what those allocate for good is no leak."""
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             list(pool.map(self.scrape, [0] * 30))
         for i in range(24):
             scrapes = self.sidecar.count("msg=scrape")
-            assert self.is_right(i % len(self.right), self.scrape(i % len(self.right))), self.sidecar.lines[-3:]
+            assert self.is_expected(i % len(self.expected), self.scrape(i % len(self.expected))), self.sidecar.lines[-3:]
             wait_until(lambda: self.sidecar.count("msg=scrape") > scrapes, "the scrape is not over")
         self.resting = True
         for connection in self.kept:
@@ -273,14 +273,14 @@ class Way:
                 connection.shutdown(socket.SHUT_RDWR)
 
         def are_closed():
-            """Those to the service that lie idle are looked after by scrapes."""
+            """Scrapes close idle connections to the upstream that have ended."""
             return self.sockets() == self.listeners or self.scrape(0) and False
         wait_until(are_closed, "connections are left")
         self.resting = False
         return self.sidecar.memory(), self.fewest()
 
     def fewest(self):
-        """Blocks allocated; what is freed a turn later has gone too."""
+        """Allocated blocks, without those that the loop's next iteration frees."""
         blocks = []
         for _ in range(20):
             blocks.append(self.memory.live())
@@ -294,21 +294,21 @@ class Way:
                 n += str(link.readlink()).startswith("socket:")
         return n
 
-    def is_right(self, shard, body):
-        return body == self.right[shard]
+    def is_expected(self, shard, body):
+        return body == self.expected[shard]
 
-    def fail_in_turn(self, all_behind, step):
-        """Fails every step-th allocation of a scrape, until one passes untouched several times."""
+    def fail_in_turn(self, all_after, step):
+        """Fails every step-th allocation of a scrape, until several scrapes in a row pass untouched."""
         untouched, n, failures = 0, 1, 0
         while untouched < 3:
-            shard = n % len(self.right)
-            self.memory.fail(n, all_behind)
+            shard = n % len(self.expected)
+            self.memory.fail(n, all_after)
             body = self.scrape(shard)
             failed, where = self.memory.end()
             what = f"allocation {n} by {where}, shard {shard}"
             assert self.sidecar.process.poll() is None, (what, self.sidecar.process.returncode)
-            assert body is None or self.is_right(shard, body), (what, body[:2000])
-            assert self.is_right(shard, self.scrape(shard)), (f"the scrape behind {what}", self.sidecar.lines[-3:])
+            assert body is None or self.is_expected(shard, body), (what, body[:2000])
+            assert self.is_expected(shard, self.scrape(shard)), (f"the scrape after {what}", self.sidecar.lines[-3:])
             untouched = 0 if failed else untouched + 1
             failures += body is None
             n += step
@@ -317,22 +317,22 @@ class Way:
 
 
 def torture(w, name, step=5):
-    """Fails the allocations of scrapes in turn, and looks for what is left behind. What is kept once is no leak (a table
-    that has grown, a road that was never taken before): a leak is there again the next time."""
-    # OpenSSL keeps what it says of its last 16 errors, three blocks for each.
+    """Fails the allocations of scrapes in turn, and looks for leaks. What is kept once is none (a table that grew, code
+    that had never run): a leak recurs in the next round."""
+    # OpenSSL keeps the texts of its last 16 errors, three blocks for each.
     bound = 48 if w.context else 2
     before, blocks_after = w.at_rest()
     for _ in range(3):
         blocks = blocks_after
-        for all_behind in MODES.values():
-            n = w.fail_in_turn(all_behind, 1 if FULL else step)
+        for all_after in MODES.values():
+            n = w.fail_in_turn(all_after, 1 if FULL else step)
         after, blocks_after = w.at_rest()
         print(f"{name}: {n} allocations, RssAnon {before} -> {after}, blocks {blocks} -> {blocks_after}")
         if blocks_after < blocks + bound:
             break
     else:
         pytest.fail("it leaks")
-    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors are left behind")
+    wait_until(lambda: w.sidecar.descriptors() < 20, "descriptors leak")
     assert after < before + 4 * 1024 * 1024
 
 
@@ -350,16 +350,16 @@ WAYS = {
 
 
 class Pki:
-    """Mutual TLS on both sides: contexts for a scraper and a service, and the sidecar's flags."""
+    """Mutual TLS on both sides: contexts for scraper and upstream, and the sidecar's flags."""
 
     def __init__(self, directory):
         ca = Authority(directory, "memory")
         pem, key = ca.issue("both", "IP:127.0.0.1")
-        self.asking = ssl.create_default_context(cafile=ca.pem)
-        self.asking.load_cert_chain(pem, key)
-        self.serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.pem)
-        self.serving.verify_mode = ssl.CERT_REQUIRED
-        self.serving.load_cert_chain(pem, key)
+        self.client = ssl.create_default_context(cafile=ca.pem)
+        self.client.load_cert_chain(pem, key)
+        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.pem)
+        self.server.verify_mode = ssl.CERT_REQUIRED
+        self.server.load_cert_chain(pem, key)
         settings = {"web.tls_certificate": pem, "web.tls_key": key, "web.tls_client_ca": ca.pem,
                     "web.tls_client_names": "both", "endpoint.default.tls_ca": ca.pem,
                     "endpoint.default.tls_certificate": pem, "endpoint.default.tls_key": key}
@@ -377,26 +377,27 @@ def test_scrape(sidecar, memory, upstream, body, way):
     count, compressed, flags = WAYS[way]
     w = Way(sidecar, memory, upstream, body, count, compressed, *flags)
     if way in ("labels", "rules"):
-        w.right = {shard: w.scrape(shard) for shard in range(count)}
-        assert None not in w.right.values()
+        w.expected = {shard: w.scrape(shard) for shard in range(count)}
+        assert None not in w.expected.values()
     torture(w, f"{body}, {way}")
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("way", ["held", "held, gzip", "streamed", "streamed, gzip", "snapshot"])
-def test_service_is_not_blamed(sidecar, memory, upstream, way, mode):
-    """Where memory is what lacks, that is what is told."""
+def test_upstream_is_not_blamed(sidecar, memory, upstream, way, mode):
+    """When memory runs out, the log says so."""
     count, compressed, flags = WAYS[way]
     w = Way(sidecar, memory, upstream, "text", count, compressed, *flags)
     w.fail_in_turn(MODES[mode], 1)
-    told = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in w.sidecar.lines) if m}
-    assert told == {"ok", "no_memory"}
+    outcomes = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in w.sidecar.lines) if m}
+    assert outcomes == {"ok", "no_memory"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("body", [b"a 1\n", TEXT_BODY], ids=["held", "streamed"])
 def test_scraper_is_not_blamed(sidecar, memory, upstream, body, mode):
-    """A head that libevent has no memory for, the reserve's blocks being too small, is no scraper's leaving."""
+    """When libevent lacks memory for a request header larger than the reserve's blocks, the log does not say that the scraper
+    left."""
     s = sidecar(upstream(answering(answer(body, extra=[f"X-Long: {'x' * 3000}"]))).url, "--log.level=debug",
                 env=memory.environment)
     for n in range(1, 180):
@@ -409,14 +410,14 @@ def test_scraper_is_not_blamed(sidecar, memory, upstream, body, mode):
         assert status != 200 or got == body, where
         status, _, got = s.get()
         assert status == 200 and got == body, where
-    told = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in s.lines) if m}
-    assert told == {"ok", "no_memory"}
+    outcomes = {m[1] for m in (re.search(r"outcome=(\w+)", line) for line in s.lines) if m}
+    assert outcomes == {"ok", "no_memory"}
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1ms"])
 def test_tables_that_cannot_grow(sidecar, memory, upstream, max_age):
-    """libevent's tables of timers and of descriptors, at 256 entries: what cannot be waited for is not waited for for
-    ever. Connections without a request are ended, scrapes are right or fail, and are right again afterwards."""
+    """libevent's tables of timers and of descriptors cannot grow at 256 entries: nothing waits for ever. Connections without
+    a request are closed, scrapes are complete or fail, and succeed again afterwards."""
     s = sidecar(upstream(answering(answer(TEXT_BODY))).url, "--set=web.head_timeout=2s",
                 f"--set=endpoint.default.max_age={max_age}", env=memory.environment)
     assert s.get()[2] == TEXT_BODY
@@ -435,9 +436,9 @@ def test_tables_that_cannot_grow(sidecar, memory, upstream, max_age):
             idle.append(stack.enter_context(s.connect()))
             scrape()
         failed, where = memory.end()
-        assert failed, "no table was to grow"
-        told = [line for line in s.lines if "outcome=" in line and not re.search("outcome=(ok|no_memory)", line)]
-        assert not told, (where, told[0])
+        assert failed, "no table had to grow"
+        blamed = [line for line in s.lines if "outcome=" in line and not re.search("outcome=(ok|no_memory)", line)]
+        assert not blamed, (where, blamed[0])
         assert scrape() == 200
         for connection in idle:
             connection.settimeout(20)
@@ -446,8 +447,8 @@ def test_tables_that_cannot_grow(sidecar, memory, upstream, max_age):
                     pass
 
 
-def test_others_go_on(sidecar, memory, upstream):
-    """What one answer had no memory for ends no other: scrapes in flight, of which a half has gone out."""
+def test_others_continue(sidecar, memory, upstream):
+    """A response that fails for memory ends no other: scrapes in flight whose first half has been sent."""
     honest, go_on = answer(TEXT_BODY), threading.Event()
 
     def serve(upstream, connection):
@@ -463,9 +464,9 @@ def test_others_go_on(sidecar, memory, upstream):
         with contextlib.closing(connection):
             connection.request("GET", "/metrics")
             response = connection.getresponse()
-            begun = response.read(100000)
+            first = response.read(100000)
             halves.release()
-            return begun + response.read()
+            return first + response.read()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         scrapes = [pool.submit(scrape) for _ in range(3)]
         for _ in scrapes:
@@ -476,7 +477,7 @@ def test_others_go_on(sidecar, memory, upstream):
                 if s.admin("/metrics")[0] == 200:
                     failed.add(n)
             memory.end()
-        assert len(failed) < 199, "no answer failed"
+        assert len(failed) < 199, "no response failed"
         go_on.set()
         for done in scrapes:
             assert done.result() == TEXT_BODY, s.lines[-4:]
@@ -485,9 +486,9 @@ def test_others_go_on(sidecar, memory, upstream):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("target, end", [("/", b"</html>\n"), ("/metrics", b"\n"), ("/-/config", b"\n")])
 def test_admin(sidecar, memory, upstream, target, end, mode):
-    """Its answers are whole too, or fail; and the next on the same connection is not taken for a part of it."""
+    """Its responses are complete, too, or fail; and the next one on the same connection is never taken for part of one."""
     s = sidecar(upstream(answering(answer(TEXT_BODY))).url, env=memory.environment)
-    right = s.admin(target)
+    expected = s.admin(target)
 
     def get(connection):
         with contextlib.suppress(http.client.HTTPException, OSError):
@@ -500,23 +501,23 @@ def test_admin(sidecar, memory, upstream, target, end, mode):
     connection = http.client.HTTPConnection("127.0.0.1", s.admin_port, timeout=30)
     while untouched < 3:
         memory.fail(n, MODES[mode])
-        answers = get(connection), get(connection)
+        responses = get(connection), get(connection)
         failed, where = memory.end()
         assert s.process.poll() is None, where
-        for got in answers:
+        for got in responses:
             failures += not got or got[0] != 200
             if got and got[0] == 200:
-                assert got[2].endswith(end) and abs(len(got[2]) - len(right[2])) < 200, (n, where, got)
-                assert set(got[1].keys()) == set(right[1].keys()), (n, where, got[1].items())
+                assert got[2].endswith(end) and abs(len(got[2]) - len(expected[2])) < 200, (n, where, got)
+                assert set(got[1].keys()) == set(expected[1].keys()), (n, where, got[1].items())
         untouched = 0 if failed else untouched + 1
         n += 1
     connection.close()
-    assert failures, "no answer failed"
+    assert failures, "no response failed"
 
 
 @pytest.mark.parametrize("body, way", [("text", "streamed"), ("OpenMetrics", "held, gzip"), ("protobuf", "snapshot")])
 def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
-    """From the scraper, and to the service: 8000 allocations, most of them OpenSSL's."""
+    """From the scraper and to the upstream: 8000 allocations, most of them OpenSSL's."""
     count, compressed, flags = WAYS[way]
     torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 97)
 
@@ -524,19 +525,19 @@ def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
 @pytest.mark.parametrize("at, mode", [*((at, "all from one on fail") for at in (50, 150, 250, 450, 700)),
                                       *((at, "one fails") for at in range(372, 387, 3))])
 def test_first_handshake(sidecar, memory, upstream, pki, at, mode):
-    """What OpenSSL makes for the first connection, and sees in an authority, is there before: without, no handshake would
-    ever succeed again."""
+    """OpenSSL's lazy initialization, also of a CA, is forced at startup: if it failed later, no handshake would succeed
+    again."""
     w = Way(sidecar, memory, upstream, "text", 80, False, pki=pki)
     memory.fail(at, MODES[mode])
     w.scrape(0)
     failed, where = memory.end()
     assert failed, "nothing failed"
-    assert w.is_right(0, w.scrape(0)), (where, w.sidecar.lines[-3:])
+    assert w.is_expected(0, w.scrape(0)), (where, w.sidecar.lines[-3:])
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
-    """Of all that comes from files and from OpenSSL: the old configuration stays in force, or the new one is, whole."""
+    """Of all that comes from files and from OpenSSL: either the old or the new configuration is in force, completely."""
     users, config = tmp_path / "users", tmp_path / "c.ini"
     subprocess.run(["htpasswd", "-cbB", "-C", "4", users, "a", "b"], check=True, capture_output=True)
     url = upstream(answering(answer(TEXT_BODY))).url
@@ -569,7 +570,7 @@ def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
         failed, where = memory.end()
         assert s.process.poll() is None, (f"allocation {n} by {where}", s.process.returncode)
         failures += not in_force()
-        assert reload() == 200 and in_force(), f"behind allocation {n} by {where}"
+        assert reload() == 200 and in_force(), f"after allocation {n} by {where}"
         untouched = 0 if failed else untouched + 1
         n += 1 if FULL else 7
     assert failures, "no reload failed"
@@ -577,7 +578,7 @@ def test_reload(sidecar, memory, upstream, pki, tmp_path, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_failed_reload_adds_no_endpoint(sidecar, memory, upstream, tmp_path, mode):
-    """Not to the metrics either, where those of one that is there no more are kept."""
+    """Not to the metrics either, which keep the endpoints that are gone."""
     config = tmp_path / "c.ini"
     url = upstream(answering(answer(TEXT_BODY))).url
 
@@ -598,6 +599,6 @@ def test_failed_reload_adds_no_endpoint(sidecar, memory, upstream, tmp_path, mod
         failed, where = memory.end()
         there = {name.encode() in s.admin("/-/config")[2] for name in names}
         counted = {f'endpoint="{name}"'.encode() in s.admin("/metrics")[2] for name in names}
-        assert there == counted and len(there) == 1, f"behind allocation {n} by {where}"
+        assert there == counted and len(there) == 1, f"after allocation {n} by {where}"
         untouched = 0 if failed else untouched + 1
         n += 1 if FULL else 7

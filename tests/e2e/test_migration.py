@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""contrib/prometheus/migration.md, walked there and back: three real Prometheus servers that shard by hashmod go over to
-the sidecar, and no series is lost, doubled or renamed."""
+"""contrib/prometheus/migration.md, there and back: three real Prometheus servers that shard by hashmod migrate to
+the sidecar, and no series is lost, duplicated or renamed."""
 import itertools
 import json
 import re
@@ -22,7 +22,7 @@ SERIES = sum(not line.startswith(b"#") for line in BODY.splitlines())
 
 
 def accepts(key):
-    """Whether `scrapeshard check` takes the key."""
+    """Whether `scrapeshard check` accepts the key."""
     return not subprocess.run([BINARY, "check", f"--set=sharding.key={key}", ROOT / "conf/minimal.ini"],
                               capture_output=True, check=False).returncode
 
@@ -39,7 +39,7 @@ def guide_jobs():
 
 
 class Server(Prometheus):
-    """A server of the fleet; go() brings it to a step of the guide."""
+    """A server of the fleet; go() moves it to a step of the guide."""
 
     def __init__(self, directory, shard, service, sidecar):
         self.config, self.shard, self.service, self.sidecar = directory / "prometheus.yml", shard, service, sidecar
@@ -65,12 +65,12 @@ class Server(Prometheus):
         self.process.send_signal(signal.SIGHUP)
 
     def scraped_at(self):
-        """The URL of the last scrape, once there was one under the present configuration."""
+        """The URL of the last scrape, once it has scraped with the current configuration."""
         target, = self.api("targets", state="active")["activeTargets"]
         return target["scrapeUrl"] if target["health"] == "up" else ""
 
     def scrapes(self):
-        """How many scrapes there were."""
+        """The number of scrapes."""
         return sum(len(values) for _, values in self.samples('up{job="app"}'))
 
     def gap(self):
@@ -79,7 +79,7 @@ class Server(Prometheus):
         return max(b - a for a, b in itertools.pairwise(sorted(times)))
 
     def now(self):
-        """The series of this moment: all their labels."""
+        """The current series, with all labels."""
         return {frozenset(r["metric"].items()) for r in self.query('{job="app"}')
                 if r["metric"]["__name__"] not in OWN_SERIES}
 
@@ -89,7 +89,7 @@ class Server(Prometheus):
 
 
 def go(servers, step):
-    """Brings servers to a step, and waits until each has scraped by it twice."""
+    """Moves servers to a step, and waits until each has scraped twice since."""
     reloads = [s.count(RELOADED) for s in servers]
     for s in servers:
         s.go(step)
@@ -116,7 +116,7 @@ def test_nothing_is_lost(tmp_path, upstream, sidecar):
 
 
 def check_proof(ini, service, sidecar):
-    """The guide's own proof that the shards are the service's answer."""
+    """The guide's own proof that the shards are complete."""
     command = re.search(r"^    scrapeshard (verify .*)$", GUIDE, re.M)[1]
     for there, here in [("scrapeshard.ini", ini), (":8080", f":{service}"), (":19480", f":{sidecar}")]:
         assert there in command
@@ -151,8 +151,8 @@ def walk(servers, side):
         check()
         check_dropped(moved, nothing=step >= 3)
 
-    # A series that became stale for a while would not be there at every moment of `up`. (Which itself may be away for one
-    # interval behind a reload, if the machine is busy: step 3 of the guide says why.)
+    # A series that was stale for a while would be missing at some samples of `up`. (`up` itself may miss one interval after
+    # a reload if the machine is busy: step 3 of the guide says why.)
     for s, series, since in zip(servers, first, start):
         end = s.query("vector(time())")[0]["value"][0]
         found, (up,) = [s.api("query_range", query=query, start=since, end=end, step=1)["result"]

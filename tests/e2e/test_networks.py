@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that lose, delay and end: scraper, sidecar and service each in a network namespace of its own, so that none of
-this is seen outside. A scrape may fail, by its deadline; it may never be short, and the one behind it is right."""
+"""Networks that drop, delay and disconnect: scraper, sidecar and upstream each run in their own network namespace, so that
+nothing leaks out. A scrape may fail, by its deadline; it must never be short, and the next one succeeds."""
 import concurrent.futures
 import contextlib
 import ctypes
@@ -25,14 +25,14 @@ SCRAPER, SIDECAR_OF_SCRAPER, SIDECAR_OF_SERVICE, SERVICE = "10.99.1.1", "10.99.1
 
 
 def enter(namespace):
-    """Moves this thread, and sockets that it makes, into a namespace."""
+    """Moves this thread, and the sockets that it opens, into a namespace."""
     with open(namespace) as file:
         if LIBC.setns(file.fileno(), 0x40000000):  # CLONE_NEWNET
             raise OSError(ctypes.get_errno(), f"setns {namespace}")
 
 
 class Network:
-    """scraper -- sidecar -- service, by two cables, which are slow if it is said."""
+    """scraper -- sidecar -- upstream, connected by two cables, slow ones on request."""
 
     def __init__(self, slow=False):
         self.slow, self.cables = slow, []
@@ -78,7 +78,7 @@ class Network:
             enter(f"/proc/{os.getpid()}/ns/net")
 
     def lose(self):
-        """iptables drops what comes."""
+        """iptables drops incoming packets."""
         for name in self.names.values():
             self.run("ip", "netns", "exec", name, "iptables", "-A", "INPUT", "!", "-i", "lo", "-m", "statistic", "--mode",
                      "random", "--probability", "0.05", "-j", "DROP")
@@ -110,7 +110,7 @@ def network(request):
 
 @pytest.fixture
 def start(network, sidecar, upstream):
-    """start(serve, *flags) starts a service and the sidecar in front of it, in their namespaces."""
+    """start(serve, *flags) starts an upstream and the sidecar in front of it, in their namespaces."""
     def start(serve, *flags):
         with network.inside("service"):
             u = upstream(serve, host=SERVICE)
@@ -120,7 +120,7 @@ def start(network, sidecar, upstream):
 
 
 class Scraper:
-    """A scraper with a connection of its own."""
+    """A scraper with its own connection."""
 
     def __init__(self, network, sidecar):
         self.connection = http.client.HTTPConnection(SIDECAR_OF_SCRAPER, sidecar.port)
@@ -152,7 +152,7 @@ def scrape(network, sidecar, *args):
 
 
 def halves(gate):
-    """Answers in two halves, between which the gate is passed; what comes after the first answer is whole at once."""
+    """Responds in two halves, the second after the gate opens; once it is open, in one piece."""
     def serve(upstream, connection):
         whole = answer(BODY)
         while upstream.read_request(connection):
@@ -186,7 +186,7 @@ def test_loss(network, start, compressed):
 @pytest.mark.parametrize("network, way, timeout", [({}, "held", 2), ({}, "streamed", 2), ({"slow": True}, "streamed", 8)],
                          indirect=["network"], ids=["held", "streamed", "slow"])
 def test_service_cut_off_in_mid_body(network, start, way, timeout):
-    """Nothing more comes, and no end either: the deadline is what ends the scrape."""
+    """Neither more data nor a close arrives: the deadline ends the scrape."""
     gate = threading.Event()
     s = start(halves(gate), f"--set=endpoint.default.timeout={timeout * SLOW:.0f}s")
     got = []
@@ -208,7 +208,7 @@ def test_service_cut_off_in_mid_body(network, start, way, timeout):
 
 @pytest.mark.parametrize("network", [{"slow": True}], indirect=True, ids=["slow"])
 def test_kept_connections_over_a_slow_cable(network, start):
-    """Scrapes one after another, which take some round trips each and no handshake: one connection on both sides."""
+    """Successive scrapes take some round trips each but no handshake: one connection on both sides."""
     opened = []
 
     def serve(u, connection):
@@ -223,14 +223,14 @@ def test_kept_connections_over_a_slow_cable(network, start):
 
 
 def in_flight(network, sidecar):
-    """Scrapes that the sidecar says are in flight."""
+    """Scrapes in flight, by the sidecar's metric."""
     with network.inside("sidecar"):
         text = sidecar.admin("/metrics")[2].decode()
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("scrapeshard_scrapes_in_flight"))
 
 
 def test_scraper_cut_off_in_mid_body(network, start):
-    """The sidecar gives up by the deadline; the scraper, when it is back, sees no end of a body."""
+    """The sidecar gives up at the deadline; the scraper, once reconnected, sees no complete body."""
     large = b"".join(b'large{id="%07d"} 1\n' % i for i in range(2000000))
     s = start(answering(answer(large)), f"--set=endpoint.default.timeout={2 * SLOW:.0f}s")
     with network.connect(s.port) as raw:
@@ -242,7 +242,7 @@ def test_scraper_cut_off_in_mid_body(network, start):
             assert in_flight(network, s) == 0
         finally:
             network.mend("scraper")
-        raw.settimeout(5 * SLOW)  # the reset was lost in the cut, and comes again only in answer to something
+        raw.settimeout(5 * SLOW)  # the reset was lost; the next one only answers a packet of ours
         with contextlib.suppress(ConnectionError, TimeoutError):
             while piece := raw.recv(1 << 20):
                 got = got[-16:] + piece
@@ -251,7 +251,7 @@ def test_scraper_cut_off_in_mid_body(network, start):
 
 
 def test_idle_connections_outlive_a_cut(network, start):
-    """Nothing was under way: who comes back goes on with what was kept, on both sides."""
+    """With nothing in flight, kept connections are used again afterwards, on both sides."""
     s = start(answering(answer(BODY)))
     kept = Scraper(network, s)
     right = text_shard(BODY, 3, 80)

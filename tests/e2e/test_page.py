@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shard page in a real browser: what it says of known scrapes, that nothing which comes from outside becomes more
-than text in it, and that everybody can use it."""
+"""The shard page in a real browser: what it shows of known scrapes, that all untrusted text is escaped, and that it is
+accessible."""
 import base64
 import hashlib
 import json
@@ -44,18 +44,18 @@ def page_url(sidecar, query=""):
 
 
 def scrape(sidecar, *targets, status=200):
-    """Scrapes one behind the other, until all are counted."""
+    """Scrapes one after the other, until all are counted."""
     before = sidecar.count("msg=scrape ")
     for t in targets:
         assert sidecar.get(t)[0] == status
     wait_until(lambda: sidecar.count("msg=scrape ") == before + len(targets), "not every scrape is over")
 
 
-# What it says.
+# What it shows.
 
 
 def test_shards(sidecar, service, browser):
-    """A row for each shard that is scraped, and by name those that are not."""
+    """A row for each scraped shard, and the missing ones by number."""
     s = sidecar(service.url, "--set", "admin.scrape_interval=1s")
     bodies = {i: s.get(target(i, 10))[2] for i in range(10) if i not in (3, 7, 8)}
     wait_until(lambda: s.count("msg=scrape ") == 7, "not every scrape is over")
@@ -66,7 +66,7 @@ def test_shards(sidecar, service, browser):
     assert [(int(row[0]), int(row[1].replace(",", ""))) for row in rows] == list(series.items())
     assert all("127.0.0.1" in row and "ago" in row for row in rows)
     tiles = dict(text.split("\n") for text in b.texts("#e0-10 + .tiles div"))
-    assert tiles["Series in all"] == str(sum(series.values()))
+    assert tiles["Total series"] == str(sum(series.values()))
     skew = max(series.values()) * 7 / sum(series.values())
     assert float(tiles["Skew (largest/mean)"]) == pytest.approx(skew, abs=.01)
     widths = [float(rect.attribute("width")) for rect in b.find("tr[id^=e0-10-] rect")]
@@ -78,7 +78,7 @@ def test_shards(sidecar, service, browser):
         b.open(page_url(s))
         return any("Missing: 3, 7-8." in text for text in b.texts(".alarm"))
     wait_until(missing, "the missing shards are not named", 30)
-    assert "some are missing" in b.one("#e0-10").text
+    assert "some missing" in b.one("#e0-10").text
 
 
 def test_two_counts_raise_an_alarm(sidecar, service, browser):
@@ -94,7 +94,7 @@ def test_two_counts_raise_an_alarm(sidecar, service, browser):
 
 
 def test_health(sidecar, upstream, browser, tmp_path):
-    """Of each endpoint, with the last error; one that was not scraped is neither well nor ill."""
+    """Of each endpoint, with the last error; one that was not scraped is neither healthy nor failing."""
     good, bad = upstream(answering(answer(BODY))), upstream(answering(answer(b"<html>login</html>\n")))
     path = tmp_path / "scrapeshard.ini"
     path.write_text("".join(f"[endpoint {name}]\npath = /{name}\nupstream = {url}?token=hidden\n"
@@ -106,11 +106,11 @@ def test_health(sidecar, upstream, browser, tmp_path):
     b = browser()
     b.open(page_url(s))
     assert [re.sub(r"\s+", " ", text) for text in b.texts("h2")[:3]] == [
-        "Endpoint a ✓ healthy", "Endpoint b ✗ the service fails", "Endpoint c ○ not scraped yet"]
+        "Endpoint a ✓ healthy", "Endpoint b ✗ upstream failing", "Endpoint c ○ not scraped yet"]
     facts = b.texts("section:nth-of-type(2) .facts dd")
     assert any("no_exposition" in fact and "<html>login</html>" in fact for fact in facts)
-    assert any("bad_request" in fact and "shard 2 does not exist among 2" in fact for fact in facts)
-    assert "0 went well, 2 did not" in facts
+    assert any("bad_request" in fact and "shard 2 is out of range for 2 shards, expected 0 to 1" in fact for fact in facts)
+    assert "0 succeeded, 2 failed" in facts
     assert "hidden" not in b.one("main").text
     assert f"{sum(range(1, 41))} series" in b.one("section:nth-of-type(1) .facts").text
 
@@ -148,21 +148,21 @@ def test_explain(sidecar, service, browser, series):
     b.open(page_url(s))
     assert b.one("#shard_count").attribute("value") == "5"
     b.one("#series").type(series + ENTER)
-    wait_until(lambda: b.find("#answer"), "the form has no answer")
-    said = b.one("#answer").text
+    wait_until(lambda: b.find("#result"), "the form has no result")
+    said = b.one("#result").text
     assert f"{shard} of 5" in said and "it is scraped" in said and "http_requests\n" in said
     assert b.one("#series").attribute("value") == series
     assert b.url.endswith("#explain")
 
 
 @pytest.mark.parametrize("rule, series, said", [
-    ("drop=a.*", "abc", "none"), ("keep=a.*", "b", "none"), ("replicate=a.*", "abc", "every one of 5"),
+    ("drop=a.*", "abc", "none"), ("keep=a.*", "b", "none"), ("replicate=a.*", "abc", "all of 5"),
     ("colocate=([a-z]+)_.*", "abc_def", "abc"), ("colocate=abc(x?).*", "abc_def", "of 5"), ("split=abc", "abc", "of 5"),
 ])
 def test_explain_rules(sidecar, service, rule, series, said):
     s = sidecar(service.url, "--set", f"rules.{rule}")
     body = s.admin(f"/?series={series}&shard_count=5")[2].decode()
-    found = re.sub(r"<[^>]*>", "", re.search(r'<dl class="facts" id="answer">(.*?)</dl>', body, re.S)[1])
+    found = re.sub(r"<[^>]*>", "", re.search(r'<dl class="facts" id="result">(.*?)</dl>', body, re.S)[1])
     assert said in found
     assert rule.split("=")[0] in found
 
@@ -182,13 +182,13 @@ def test_a_group_is_shown_together(sidecar, service):
 
 @pytest.mark.parametrize("query, said", [
     ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
-    ("?series=up", "is no number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
+    ("?series=up", "is not a number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
     ("?series=up%7B&shard_count=3", "up{"),
 ])
 def test_explain_says_what_is_wrong(sidecar, service, query, said):
     status, _, body = sidecar(service.url).admin(f"/{query}")
     assert status == 200
-    assert said in re.search(r'<p class="alarm" id="answer">(.*?)</p>', body.decode(), re.S)[1]
+    assert said in re.search(r'<p class="alarm" id="result">(.*?)</p>', body.decode(), re.S)[1]
 
 
 @pytest.mark.parametrize("query", ["?", "?series", "?series=", "?&&", "?series=%00&shard_count=3", "?%", "?a=b",
@@ -206,10 +206,10 @@ RULES = ["--set=rules.replicate=go_info|process_.*", "--set=rules.drop=promhttp_
 
 
 def what_if(sidecar, query):
-    """The answer of the form, as HTML."""
+    """The result of the form, as HTML."""
     status, _, body = sidecar.admin(f"/?{query}")
     assert status == 200
-    return re.search(r'(<(?:div|p)[^>]* id="fall".*)</section>', body.decode(), re.S)[1]
+    return re.search(r'(<(?:div|p)[^>]* id="distribution".*)</section>', body.decode(), re.S)[1]
 
 
 def table(html, name):
@@ -227,17 +227,17 @@ def number(text):
 @pytest.mark.parametrize("options", [[], RULES, ["--set=sharding.key=declared", "--set=sharding.placement=jump"],
                                      ["--set=sharding.hash=md5"]])
 def test_what_if_says_what_plan_says(sidecar, upstream, max_age, options):
-    """Of the same body, for any count; nobody has ever asked for so many shards."""
+    """Of the same body, for any count, also one that no scraper has ever requested."""
     s = sidecar(upstream(answering(answer(NODE))).url, *options, f"--set=endpoint.default.max_age={max_age}")
     scrape(s, target(0, 2))
     for count in (2, 7, 64):
         planned = json.loads(good(BINARY, "plan", f"--shard-count={count}", f"--to={2 * count}", "--json", *options,
                                   CASES / "node-exporter-text-6of7.in"))
         html = what_if(s, f"n={count}")
-        assert "Left out" not in html
-        shown = [(number(shard), number(series)) for shard, series in table(html, "fall-shards")]
+        assert "Not included" not in html
+        shown = [(number(shard), number(series)) for shard, series in table(html, "distribution-shards")]
         assert shown == [(p["shard"], p["series"]) for p in planned["shards"]]
-        near = {number(row[0]): row[1:] for row in table(html, "fall-counts")}
+        near = {number(row[0]): row[1:] for row in table(html, "distribution-counts")}
         assert list(near) == [count - 1, count, count + 1, 2 * count]
         for other in planned["counts"]:
             if other["shard_count"] in near:
@@ -252,54 +252,54 @@ def test_what_if_says_what_plan_says(sidecar, upstream, max_age, options):
         assert near[count][-1] == "0"
 
 
-@pytest.mark.parametrize("options, left_out, series", [
+@pytest.mark.parametrize("options, not_included, series", [
     (["--set=rules.split=f40"], "40 series of 1 families", 780),
     (["--set=rules.drop=f40_bucket"], None, 820),
     (["--set=sharding.key=name"], "820 series of 40 families", None),
     (["--set=sharding.key=labels", "--set=sharding.source_labels=a"], "820 series of 40 families", None),
 ])
-def test_what_if_says_what_it_cannot_tell(sidecar, service, options, left_out, series):
+def test_what_if_says_what_it_cannot_tell(sidecar, service, options, not_included, series):
     s = sidecar(service.url, *options)
     scrape(s, target(0, 2))
     html = what_if(s, "n=5")
-    assert (f"Left out: {left_out} that part" if left_out else "fall-shards") in html
-    assert ("fall-shards" in html) == (series is not None)
+    assert (f"Not included: {not_included} that are split" if not_included else "distribution-shards") in html
+    assert ("distribution-shards" in html) == (series is not None)
     if series:
-        assert sum(number(n) for _, n in table(html, "fall-shards")) == series
+        assert sum(number(n) for _, n in table(html, "distribution-shards")) == series
 
 
 def test_what_if_a_family_has_rules_for_some_of_its_samples(sidecar, upstream):
-    """Then it has no one place, though its key is the family."""
+    """Then it has no single shard, though its key is the family."""
     s = sidecar(upstream(answering(answer(b'h_bucket{le="1"} 1\nh_sum 1\nh_count 1\na 1\n'))).url,
                 "--set=rules.drop=h_bucket")
     scrape(s, target(0, 2))
     html = what_if(s, "n=3")
-    assert "Left out: 3 series of 1 families" in html
-    assert sum(number(n) for _, n in table(html, "fall-shards")) == 1
+    assert "Not included: 3 series of 1 families" in html
+    assert sum(number(n) for _, n in table(html, "distribution-shards")) == 1
 
 
 def test_what_if_there_are_very_many(sidecar, upstream):
-    """Families, of which some are remembered; and shards, of which the fullest are shown."""
+    """Families, of which a part is remembered; shards, of which the fullest are shown."""
     s = sidecar(upstream(answering(answer(b"".join(b"f%d 1\n" % i for i in range(9000))))).url)
     scrape(s, target(0, 2))
     html = what_if(s, "n=65536")
-    assert f"Left out: {9000 - 8192} series" in html and len(html) < 100_000
-    rows = [number(n) for _, n in table(html, "fall-shards")]
+    assert f"Not included: {9000 - 8192} series" in html and len(html) < 100_000
+    rows = [number(n) for _, n in table(html, "distribution-shards")]
     assert len(rows) == 128 and rows == sorted(rows, reverse=True) and rows[0] > 1
-    assert [row[0] for row in table(html, "fall-counts")] == ["65,535", "65,536"]
-    assert [row[0] for row in table(what_if(s, "n=1"), "fall-counts")] == ["1", "2"]
+    assert [row[0] for row in table(html, "distribution-counts")] == ["65,535", "65,536"]
+    assert [row[0] for row in table(what_if(s, "n=1"), "distribution-counts")] == ["1", "2"]
 
 
 @pytest.mark.parametrize("query, said", [
-    ("n=0", "from 1 to 65536"), ("n=65537", "from 1 to 65536"), ("n=x", "from 1 to 65536"), ("n=", "is no number"),
-    ("n=3&endpoint=%3Cb%3E", "There is no endpoint &lt;b&gt;"), ("n=3", "was not scraped well yet"),
+    ("n=0", "from 1 to 65536"), ("n=65537", "from 1 to 65536"), ("n=x", "from 1 to 65536"), ("n=", "is not a number"),
+    ("n=3&endpoint=%3Cb%3E", "Unknown endpoint &lt;b&gt;"), ("n=3", "no successful scrape under"),
 ])
 def test_what_if_says_what_is_wrong(sidecar, service, query, said):
     assert said in what_if(sidecar(service.url), query)
 
 
 def test_what_if_by_keyboard(sidecar, upstream, service, browser, tmp_path):
-    """Without scripts; of the endpoint that is chosen. A reload forgets what the old rules said."""
+    """Without scripts, for the chosen endpoint. Other rules discard the distribution."""
     few = upstream(answering(answer(b"a 1\nb 1\n")))
     path = tmp_path / "scrapeshard.ini"
     path.write_text(f"[endpoint a]\npath = /a\nupstream = {few.url}\n"
@@ -312,26 +312,29 @@ def test_what_if_by_keyboard(sidecar, upstream, service, browser, tmp_path):
     b.one("#endpoint").type("b")
     b.one("#n").clear()
     b.one("#n").type("7" + ENTER)
-    wait_until(lambda: b.find("#fall"), "the form has no answer")
+    wait_until(lambda: b.find("#distribution"), "the form has no result")
     assert "n=7" in b.url and b.url.endswith("#what-if")
-    assert "Endpoint b" in b.one("#fall").text and b.one("#n").attribute("value") == "7"
+    assert "Endpoint b" in b.one("#distribution").text and b.one("#n").attribute("value") == "7"
     assert b.one("#endpoint").computedlabel == "Endpoint"
     loads = [sum(i for i in range(1, 41) if shard_of(f"f{i}", 7) == shard) for shard in range(7)]
-    assert [row.split() for row in b.texts("#fall-shards tbody tr")] == [[str(i), str(n)] for i, n in enumerate(loads)]
-    widths = [float(rect.attribute("width")) for rect in b.find("#fall-shards rect")]
+    assert [row.split() for row in b.texts("#distribution-shards tbody tr")] == [[str(i), str(n)] for i, n in enumerate(loads)]
+    widths = [float(rect.attribute("width")) for rect in b.find("#distribution-shards rect")]
     assert widths == [pytest.approx(100 * n / max(loads), abs=.01) for n in loads]
     assert s.admin("/-/reload", "POST")[0] == 200
-    assert "was not scraped well yet" in what_if(s, "n=7&endpoint=b")
+    assert "no successful scrape under" not in what_if(s, "n=7&endpoint=b")
+    path.write_text(path.read_text() + "[rules]\ndrop = x\n")
+    assert s.admin("/-/reload", "POST")[0] == 200
+    assert "no successful scrape under" in what_if(s, "n=7&endpoint=b")
 
 
-# Nothing from outside becomes more than text.
+# Untrusted text is escaped.
 
 NAME = '<script>alert(1)</script><i id="\'&{}%s'
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(1)>"\'&{}%s'
 
 
 def test_hostile_texts(sidecar, upstream, browser, tmp_path):
-    """In an endpoint's name, a family's, an error's reason and the form."""
+    """In the name of an endpoint and of a family, in an error's reason and in the form."""
     body = '{"%s"} 1\n' % HOSTILE.replace('"', '\\"')
     good = upstream(answering(answer(body.encode(), "text/plain; version=1.0.0")))
     bad = upstream(answering(answer(b"<html><script>alert(1)</script>\n")))
@@ -353,7 +356,7 @@ def test_hostile_texts(sidecar, upstream, browser, tmp_path):
 
 
 def test_policy(sidecar, service, browser):
-    """The page may have its own style and nothing else, and that is enough for it."""
+    """The policy allows the page's own style and nothing else, and the page needs nothing else."""
     s = sidecar(service.url)
     scrape(s, target(0, 2))
     _, headers, body = s.admin("/")
@@ -370,11 +373,11 @@ def test_policy(sidecar, service, browser):
     assert b.one("body").style("max-width") != "none", "the style does not apply"
 
 
-# Everybody can use it.
+# Accessibility.
 
 
 def contrast(browser, selector):
-    """The contrast of an element's text to its ground, as WCAG counts it."""
+    """The contrast of an element's text to its background, as WCAG defines it."""
     def luminance(colour):
         parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
@@ -410,7 +413,7 @@ def test_colours(sidecar, upstream, browser, dark, ground):
 
 @pytest.mark.parametrize("width", [1200, 500])
 def test_fits_its_window(sidecar, service, browser, width):
-    """Nothing is to be scrolled sideways, not even a table; no word of a table's head is torn."""
+    """Nothing scrolls sideways, not even a table; no word of a table's header is broken."""
     s = sidecar(service.url)
     scrape(s, *(target(i, 12) for i in range(12)))
     b = browser(width=width)
@@ -424,7 +427,7 @@ def test_fits_its_window(sidecar, service, browser, width):
 
 
 def test_landmarks_names_and_headings(sidecar, service, browser):
-    """What a screen reader goes by."""
+    """What a screen reader relies on."""
     s = sidecar(service.url)
     scrape(s, *(target(i, 12) for i in range(12)))
     b = browser()
@@ -434,8 +437,8 @@ def test_landmarks_names_and_headings(sidecar, service, browser):
         "banner", "navigation", "main", "contentinfo"]
     assert [e.computedrole for e in b.find("section")] == ["region"] * 3
     assert b.find("section")[0].computedlabel.startswith("Endpoint default")
-    assert b.one("#series").computedlabel == "Metric, perhaps with labels"
-    assert b.one("#shard_count").computedlabel == "Shards in all"
+    assert b.one("#series").computedlabel == "Metric, optionally with labels"
+    assert b.one("#shard_count").computedlabel == "Number of shards"
     assert b.one("svg.chart").computedrole in ("image", "img") and "mean" in b.one("svg.chart").computedlabel
     for table in b.find("table"):
         assert table.computedrole == "table" and table.computedlabel
@@ -448,7 +451,7 @@ def test_landmarks_names_and_headings(sidecar, service, browser):
 
 
 def test_keyboard(sidecar, service, browser):
-    """Every stop of the Tab key can be seen, and the first leads past the head."""
+    """Every stop of the Tab key is visible, and the first skips the header."""
     s = sidecar(service.url)
     scrape(s, target(0, 2))
     b = browser()
@@ -469,7 +472,7 @@ def test_keyboard(sidecar, service, browser):
 
 
 def test_config(sidecar, service, tmp_path):
-    """The configuration in force, which check takes; without what may be a secret."""
+    """The current configuration, which check accepts; without what may be a secret."""
     path = tmp_path / "scrapeshard.ini"
     path.write_text(f"[endpoint a]\nupstream = {service.url}\ntimeout = 3s\n")
     s = sidecar(config=str(path))
@@ -494,7 +497,7 @@ def test_methods(sidecar, service):
 
 
 def test_sets_cost_the_same_among_more_shards(sidecar, service):
-    """The page holds all scrapes up while it is made."""
+    """All scrapes wait while the page is made."""
     def cost(count):
         s = sidecar(service.url)
         scrape(s, *(target(i, count) for i in range(1024)))
@@ -509,10 +512,10 @@ def test_sets_cost_the_same_among_more_shards(sidecar, service):
 
 
 def test_thousands_of_shards(sidecar, service):
-    """The page is made all the same, and stays a page."""
+    """The page is made nevertheless, and stays small."""
     s = sidecar(service.url)
     scrape(s, *(target(i, 65536) for i in range(0, 2400, 2)))
     status, _, body = s.admin("/")
     assert status == 200 and len(body) < 2 << 20
     assert body.count(b'<tr id="e0-65536-') == 1024
-    assert b"and others" in body
+    assert b"and more" in body

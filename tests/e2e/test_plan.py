@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scrapeshard plan: its numbers are those of an independent count, and of what split hands out."""
+"""scrapeshard plan: its numbers agree with an independent count and with the output of split."""
 import collections
 import gzip
 import json
@@ -19,7 +19,7 @@ NODE = CASES / "node-exporter-text-6of7.in"
 
 
 def plan(count, *args, **options):
-    """What plan --json says."""
+    """The output of plan --json."""
     done = subprocess.run([BINARY, "plan", f"--shard-count={count}", "--json", *map(str, args)], capture_output=True,
                           timeout=30 * SLOW, check=False, **options)
     assert (done.returncode, complaints(done.stderr.decode())) == (0, ""), done.stderr
@@ -45,7 +45,7 @@ def families_of(body, protobuf):
 
 
 def balance(loads):
-    """(the most, the skew) of numbers."""
+    """(maximum, skew) of numbers."""
     return max(loads), pytest.approx(max(loads) * len(loads) / sum(loads) if sum(loads) else 1, abs=0.001)
 
 
@@ -54,7 +54,7 @@ def balance(loads):
 
 @pytest.mark.parametrize("name", CAPTURED)
 @pytest.mark.parametrize("count", [1, 7, 80])
-def test_shards_are_what_split_hands_out(name, count):
+def test_shards_agree_with_split(name, count):
     protobuf = "protobuf" in name
     shards = [split(name, s, count) for s in range(count)]
     counted = [families_of(s, protobuf) for s in shards]
@@ -83,8 +83,8 @@ def test_shards_are_what_split_hands_out(name, count):
     ["rules.split=.*"], ["sharding.key=labels", "sharding.source_labels=code,cpu,job,quantile_"],
     ["sharding.hash=md5", "sharding.placement=jump"], ["rules.drop=go_.*|python_.*", "rules.replicate=process_.*"],
     ["sharding.key=declared", "rules.split=.*"]])
-def test_shards_under_rules_are_what_split_hands_out(name, rules):
-    """Where families part, metadata go along, and protobuf is framed anew: all bytes are right."""
+def test_shards_under_rules_agree_with_split(name, rules):
+    """Bytes are exact, also where families are split, metadata follow series and protobuf is framed again."""
     flags = [f"--set={r}" for r in rules]
     p = plan(7, *flags, *case(name))
     for s in p["shards"]:
@@ -138,7 +138,7 @@ def test_arithmetic_of_the_fleet():
     assert plan(80, path)["fleet"] is None
 
 
-# The cure.
+# Suggested split rules.
 
 
 def skewed(name='giant{id="%d"}', series=1000, rest=60):
@@ -146,7 +146,7 @@ def skewed(name='giant{id="%d"}', series=1000, rest=60):
 
 
 def tried_again(p, *args):
-    """The balance of a plan under the rules that another plan proposes."""
+    """The balance of a plan with the rules that another plan suggests."""
     return plan(p["shard_count"], *(f"--set=rules.split={s}" for s in p["suggested_split"]["split"]), *args)["balance"]
 
 
@@ -171,7 +171,7 @@ def test_several_families_are_split(tmp_path):
     assert tried_again(p, body) == p["suggested_split"]["balance"]
 
 
-def test_a_cure_beside_rules_of_the_file(tmp_path, config):
+def test_suggestion_adds_to_the_rules_of_the_file(tmp_path, config):
     body = tmp_path / "body"
     body.write_text(skewed() + skewed('"other_giant{a=\\"b\\",id=\\"%d\\"}"'.replace('"', "").replace("\\", '"'), 1000, 0))
     file = config('[rules]\nsplit = "other_(?:giant|"")"\n')
@@ -183,7 +183,7 @@ def test_a_cure_beside_rules_of_the_file(tmp_path, config):
 
 
 @pytest.mark.parametrize("name", [r'{"my.giant; \"x\\y\"\n metric ",id="%d"}', '{"é|.*",id="%d"}'])
-def test_a_cure_for_a_strange_name_fits_a_file(tmp_path, config, name):
+def test_suggestion_for_a_strange_name_fits_in_a_file(tmp_path, config, name):
     body = tmp_path / "body"
     body.write_text(skewed(name), encoding="utf-8")
     p = plan(8, body)
@@ -192,7 +192,7 @@ def test_a_cure_for_a_strange_name_fits_a_file(tmp_path, config, name):
     assert p["suggested_split"]["balance"]["skew_series"] < 1.3
 
 
-def test_a_cure_in_protobuf(tmp_path):
+def test_suggestion_in_protobuf(tmp_path):
     body = tmp_path / "body"
     body.write_bytes(gauge_family("giant_total", {f"{i}": 1 for i in range(1000)}) +
                      b"".join(gauge_family(f"small_{i}", {"a": 1}) for i in range(100)))
@@ -201,23 +201,23 @@ def test_a_cure_in_protobuf(tmp_path):
     assert tried_again(p, f"--content-type={PROTOBUF}", body) == p["suggested_split"]["balance"]
 
 
-def test_what_is_even_needs_no_cure(tmp_path):
+def test_an_even_body_needs_no_suggestion(tmp_path):
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(5000)))
     assert plan(4, body)["suggested_split"] is None
-    assert "more even" not in run("plan", "--shard-count=4", str(body))[1]
+    assert "skew" not in run("plan", "--shard-count=4", str(body))[1]
 
 
-def test_what_splitting_cannot_cure(tmp_path):
+def test_skew_that_splitting_cannot_reduce(tmp_path):
     """Families of one series each, too few of them."""
     body = tmp_path / "body"
     body.write_text("".join(f"series_{i} 1\n" for i in range(10)))
     p = plan(16, body)
     assert p["balance"]["skew_series"] > 1.2 and p["suggested_split"] is None
-    assert "To split families would not make it more even" in run("plan", "--shard-count=16", str(body))[1]
+    assert "Splitting families would not reduce the skew" in run("plan", "--shard-count=16", str(body))[1]
 
 
-# Where bodies come from.
+# Sources of the body.
 
 
 def test_standard_input():
@@ -240,7 +240,7 @@ def test_a_body_without_series(empty):
 
 @pytest.mark.parametrize("unix", [False, True])
 def test_url(upstream, tmp_path, unix):
-    """The answer's content type decides, and what is asked for is what Prometheus asks for."""
+    """The response's content type decides, and the Accept header is that of Prometheus."""
     body = b"# TYPE a counter\na_total 1\n# EOF\n"
     service = upstream(answering(answer(body, OPENMETRICS)), path=str(tmp_path / "socket") if unix else None)
     p = plan(3, service.url)
@@ -251,7 +251,7 @@ def test_url(upstream, tmp_path, unix):
     assert b"Accept: text/plain\r\n" in service.requests[1]
 
 
-def test_real_prometheus_asks_the_same(upstream, process, tmp_path):
+def test_real_prometheus_sends_the_same_accept(upstream, process, tmp_path):
     """Debian's Prometheus, which is 2.42, sends the Accept that plan sends."""
     service = upstream(answering(answer(b"a 1\n", TEXT)))
     config = tmp_path / "prometheus.yml"
@@ -276,10 +276,10 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 
 
 @pytest.mark.parametrize("serve, said", [
-    (answering(answer(b"no such page\nmore", status="404 Not Found")), "it answers 404: no such page\n"),
-    (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "it answers 500: \\x1b[31mred\\x9b\n"),
+    (answering(answer(b"no such page\nmore", status="404 Not Found")), "HTTP status 404: no such page\n"),
+    (answering(answer(b"\x1b[31mred\x9b", status="500 No")), "HTTP status 500: \\x1b[31mred\\x9b\n"),
     (answering(answer(b"", status="301 Moved", extra=["Location: /other"])), "status 301) to \"/other\", "),
-    (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "encoded as gzip"),
+    (answering(answer(gzip.compress(b"a 1\n"), extra=["Content-Encoding: gzip"])), "Content-Encoding gzip was not requested"),
     (answering(answer(b"<html>\n")), "line 1, byte 0: "),
     (answering(answer(b"a 1\nb 2\nc\n")), "line 3, byte 8: "),
     (answering(answer(b"a 1\n", OPENMETRICS)), "the body ends without # EOF"),
@@ -288,7 +288,7 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
     (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two Content-Lengths that differ"),
     (closing(b"", b""), "Empty reply"),
 ])
-def test_url_that_gives_no_body(upstream, serve, said):
+def test_url_without_a_body(upstream, serve, said):
     service = upstream(serve)
     status, out, err = run("plan", "--shard-count=3", service.url)
     assert (status, out) == (1, "")
@@ -307,26 +307,26 @@ def test_url_that_takes_too_long(upstream):
         over.wait(60)
     status, _, err = run("plan", "--shard-count=3", "--timeout=200ms", upstream(serve).url)
     over.set()
-    assert status == 1 and "there was no whole answer within 0.2 s" in err
+    assert status == 1 and "no complete response within 0.2 s" in err
 
 
 @pytest.mark.parametrize("args, status, said", [
-    ([], 2, "--shard-count is needed"),
+    ([], 2, "--shard-count is required"),
     (["--shard-count=65537"], 2, "--shard-count: "),
-    (["--shard-count=3", "a", "b"], 2, "plan takes one body"),
+    (["--shard-count=3", "a", "b"], 2, "plan expects one body"),
     (["--shard-count=3", "--to=0"], 2, "--to: "),
     (["--shard-count=3", "--targets=-1"], 2, '--targets: "-1" '),
-    (["--shard-count=3", "--targets=0"], 2, '--targets: "0" is no fleet'),
+    (["--shard-count=3", "--targets=0"], 2, '--targets: "0" is not a number above 0'),
     (["--shard-count=3", "--interval=1s"], 2, "--interval needs --targets"),
-    (["--shard-count=3", "--targets=1", "--interval=0s"], 2, '--interval: "0s" is none'),
+    (["--shard-count=3", "--targets=1", "--interval=0s"], 2, '--interval: "0s" is not a positive duration'),
     (["--shard-count=3", "ftp://host/"], 2, '"ftp://host/" '),
     (["--shard-count=3", "--timeout=soon", "http://127.0.0.1:1/"], 2, '--timeout: "soon" '),
-    (["--shard-count=3", "--accept=a\nb", "http://127.0.0.1:1/"], 2, "--accept: a header is one line"),
+    (["--shard-count=3", "--accept=a\nb", "http://127.0.0.1:1/"], 2, "--accept: expected a header of one line"),
     (["--shard-count=3", "/nonexistent"], 1, "/nonexistent: No such file"),
     (["--shard-count=3", "/"], 1, "/: Is a directory"),
     (["--shard-count=3", str(ROOT / "tests/cases/html.in")], 1, "html.in: line 1, byte 0: "),
     (["--shard-count=3", "--set=sharding.key=name", f"--content-type={PROTOBUF}",
-      str(ROOT / "tests/cases/protobuf-node-1of3.in")], 1, "cannot be honoured in protobuf"),
+      str(ROOT / "tests/cases/protobuf-node-1of3.in")], 1, "does not work in protobuf"),
 ])
 def test_plan_refuses(args, status, said):
     r = run("plan", *args, input="")
@@ -339,7 +339,7 @@ def test_plan_refuses(args, status, said):
     ["split", "--shard=0", "--shard-count=1", NODE], ["check", ROOT / "conf/scrapeshard.ini"],
     ["check", "--print", ROOT / "conf/scrapeshard.ini"], ["--version"], ["--help"], ["verify", "--help"],
 ])
-def test_what_cannot_be_written_fails(args):
+def test_output_that_cannot_be_written_fails(args):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([BINARY, *args], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1 and b"standard output: No space left" in done.stderr
@@ -375,7 +375,7 @@ def test_what_rules_need_is_not_split(tmp_path):
     assert without["split_all"]["balance"] == plan(8, "--set=rules.split=.*", body)["balance"]
     assert without["split_all"]["balance"]["skew_series"] < 1.2
     out = run("plan", "--shard-count=8", f"--rules={file}", body)[1]
-    assert f"2 of 3 rules are right. All of the above is with these lines:\n    [rules]\n    {line}\n" in out
+    assert f"2 of 3 rules are right. This report assumes these lines:\n    [rules]\n    {line}\n" in out
     assert "colocate = (whole)" in out
 
 
@@ -415,8 +415,8 @@ RULES = (ROOT / "contrib/docs/rules.md").read_text()
 TOOLS = (ROOT / "contrib/docs/tools.md").read_text()
 
 
-def test_readme_shows_what_plan_says(tmp_path):
-    """The body of the bench is the README's; what stands there is what comes out."""
+def test_readme_shows_the_output_of_plan(tmp_path):
+    """The README shows plan for the body of the bench."""
     body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
     (tmp_path / "app.prom").write_bytes(body)
     status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
@@ -443,7 +443,7 @@ def test_readme_names_the_keys_of_json():
 
 
 def test_json_of_strange_names():
-    """Whatever bytes a family's name has, it is JSON in UTF-8."""
+    """The JSON is UTF-8, whatever bytes a family's name has."""
     name = b'{"a\x01\x7f\xff\\"\\\\\\nb\xc3\xa9"} 1\n'
     p = plan(1, input=name)
     assert p["largest_families"][0]["family"] == 'a\x01\x7f\ufffd"\\\nbé'

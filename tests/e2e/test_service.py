@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flags and files, listening, reload, the end, and what the log says of it all."""
+"""Flags and files, listening, reload, shutdown, and what is logged."""
 import contextlib
 import http.client
 import json
@@ -32,7 +32,7 @@ def endpoint(name, url, *more):
 
 
 class Gated:
-    """A service that answers when it is let; the beginning comes at once."""
+    """An upstream that responds once allowed; the first bytes are sent at once."""
 
     def __init__(self, body=BODY, streams=False):
         self.body, self.streams = body, streams
@@ -76,24 +76,24 @@ def test_version():
     first, *others = out.splitlines()
     assert (status, err) == (0, "") and re.fullmatch(r"scrapeshard \d+\.\d+\.\d+\S*", first)
     versions = dict(re.split(r"  +", line.strip()) for line in others)
-    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "libyaml", "ISA-L", "inih",
+    assert list(versions) == ["libevent", "libcurl", "OpenSSL", "xxHash", "PCRE2", "seccomp", "zlib", "libyaml", "ISA-L", "inih",
                               "built by"]
     assert re.fullmatch(r"(gcc|clang) \d+\.\d+.*", versions.pop("built by"))
     assert all(re.match(r"\d+(\.\d+)*", version) for version in versions.values())
 
 
 def test_versions_are_logged_at_the_start(sidecar, service):
-    """What listens and what fetches: their holes are told of by version."""
+    """Of the libraries that listen and fetch: security advisories name versions."""
     versions = dict(re.split(r"  +", line.strip()) for line in run("--version")[1].splitlines()[1:])
     begins = sidecar(service.url).lines[0]
-    assert re.search(rf'msg="scrapeshard begins" version=\d+\.\d+\.\d+ libevent={versions["libevent"]}\S* '
+    assert re.search(rf'msg="starting scrapeshard" version=\d+\.\d+\.\d+ libevent={versions["libevent"]}\S* '
                      rf'libcurl={versions["libcurl"]}', begins), begins
 
 
 @pytest.mark.parametrize("package, library", [
     ("libevent-2.1-7", "libevent"), ("libcurl4", "libcurl"), ("libssl3", "OpenSSL"), ("libxxhash0", "xxHash"),
-    ("libpcre2-8-0", "PCRE2"), ("libisal2", "ISA-L"), ("libinih1", "inih"),
-    ("libyaml-0-2", "libyaml"),
+    ("libpcre2-8-0", "PCRE2"), ("libseccomp2", "seccomp"), ("zlib1g", "zlib"), ("libyaml-0-2", "libyaml"), ("libisal2", "ISA-L"),
+    ("libinih1", "inih"),
 ])
 def test_versions_are_those_of_the_libraries(package, library):
     """As Debian numbers them."""
@@ -113,7 +113,7 @@ def test_help(args):
 
 
 def test_help_tells_where_a_web_config_is():
-    """What it names are settings, of both listeners."""
+    """It names settings of both listeners."""
     said = re.search(r"--web.config.file stands in the configuration: ([^.]*)", run("--help")[1])[1]
     names = re.findall(r"\b\w+_\w+", said)
     table = (ROOT / "sidecar/service/config/config.def").read_text()
@@ -122,7 +122,7 @@ def test_help_tells_where_a_web_config_is():
 
 
 def test_listen_address_may_be_repeated(sidecar, service, tmp_path):
-    """Also by the flag, as of exporters; each kind of address."""
+    """Also the flag, as for exporters; each kind of address."""
     port = free_port()
     s = sidecar(service.url, f"--web.listen-address=127.0.0.1:{port}", f"--web.listen-address=unix:{tmp_path}/s")
     assert s.get("/metrics")[0] == 200
@@ -186,7 +186,7 @@ def test_file_that_may_not_be_read(service):
     (["--upstream.url=http://a/", "--set", "sharding.shard_param=a b"], "shard_param"),
     (["--config.file=/nowhere/at.all"], "/nowhere/at.all"),
 ])
-def test_cannot_begin(args, reason):
+def test_startup_fails(args, reason):
     """Exit 2 for the command line, or 1 for the file, before anything listens."""
     status, out, err = run(*args, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off")
     assert (status, out) == (1 if reason.startswith("/nowhere") else 2, "")
@@ -195,7 +195,7 @@ def test_cannot_begin(args, reason):
 
 
 def test_credentials_are_not_repeated():
-    """A message about a secret is no place for it."""
+    """An error about a secret must not contain it."""
     err = run("--upstream.url=http://user:topsecret@a/")[2]
     assert "credentials" in err and "topsecret" not in err
 
@@ -229,7 +229,7 @@ def test_file_wins_over_default(sidecar, config, upstream):
 
 
 def test_listen_address_of_the_flag_replaces_those_of_the_file(sidecar, config, service):
-    """A list is replaced as a whole, not added to."""
+    """A list is replaced, not added to."""
     path = config("[web]\nlisten_address = unix:/nowhere/a.sock\nlisten_address = unix:/nowhere/b.sock\n"
                   + endpoint("app", service.url))
     s = sidecar(config=path)
@@ -264,7 +264,7 @@ def test_endpoint_by_flags_alone(sidecar, service):
 
 
 def test_indented_keys_and_comments(sidecar, config, service):
-    """Blanks before a key do not make it part of the line before."""
+    """Spaces before a key do not make it part of the previous line."""
     path = config(f"  ; all of it\n[endpoint app]\n    upstream = {service.url} ; here\n\t path = /in/dent\n"
                   "  # default_content_type = a/b\n")
     assert sidecar(config=path).get("/in/dent")[2] == BODY
@@ -309,7 +309,7 @@ def test_listen_on_a_unix_socket(sidecar, upstream, tmp_path, body):
 
 
 def test_unix_socket_and_http_10(sidecar, upstream, tmp_path):
-    """The close is the end of the body there, and cannot be made a reset: what would stream is refused."""
+    """The close ends the body there, and cannot be a reset: a response that would stream is rejected."""
     path = str(tmp_path / "s")
     for body, status in ((BODY, b"200"), (LARGE, b"400")):
         s = sidecar(upstream(answering(answer(body))).url, listen=f"unix:{path}")
@@ -362,8 +362,8 @@ def test_socket_file_in_use_is_left_alone(sidecar, service, tmp_path):
     assert unix_get(path) == (200, BODY)
 
 
-def test_socket_file_of_one_who_accepts_nothing(service, tmp_path):
-    """Where no more connections fit behind a socket, nobody waits for that to change."""
+def test_socket_file_of_a_process_that_accepts_nothing(service, tmp_path):
+    """If a socket's backlog is full, startup does not wait for that to change."""
     path = str(tmp_path / "s")
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -401,14 +401,14 @@ def test_port_in_use(service, flag):
 @pytest.mark.parametrize("address", ["19480", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
                                      "127.0.0.1:80x", "unix:", "unix:relative", "unix:/" + "x" * 200, "",
                                      "192.0.2.1:19480", "unix:/nowhere/at.all", "[::1:80", "a:b:80"])
-def test_address_that_is_none(service, address):
+def test_invalid_address(service, address):
     status, out, err = run(f"--upstream.url={service.url}", f"--web.listen-address={address}",
                            "--admin.listen-address=off")
     assert (status, out) == (1 if address in ("192.0.2.1:19480", "unix:/nowhere/at.all") else 2, "")
     assert address[:100] in err
 
 
-# The way to the service.
+# The upstream.
 
 
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
@@ -417,13 +417,13 @@ def test_upstream_over_a_unix_socket(sidecar, upstream, tmp_path, body):
     s = sidecar(u.url)
     for _ in range(3):
         assert s.get("/metrics?a=b")[::2] == (200, body)
-    # Not kept: which of several unix sockets is being used again, and so must be silent, cannot be told.
+    # Not kept: it is unknown which of several unix sockets is reused and so must be silent.
     assert u.connections == 3
     assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\nHost: localhost\r\n")
 
 
 def test_two_sockets_are_two_services(sidecar, config, upstream, tmp_path):
-    """Though both are asked as http://localhost/metrics, neither answers for the other."""
+    """Though the URL of both is http://localhost/metrics, neither is taken for the other."""
     one = upstream(answering(answer(b"one 1\n")), path=f"{tmp_path}/1")
     two = upstream(answering(answer(b"two 2\n")), path=f"{tmp_path}/2")
     s = sidecar(config=config(endpoint("a", one.url, "path = /a") + endpoint("b", two.url, "path = /b")))
@@ -477,8 +477,8 @@ def test_admin_wrong_method(sidecar, service, method, target, allow):
     assert (status, headers["Allow"]) == (405, allow)
 
 
-def test_ready_does_not_ask_the_service(sidecar):
-    """A service that is down does not take the whole Pod out."""
+def test_ready_does_not_depend_on_the_upstream(sidecar):
+    """An upstream that is down does not make the Pod unready."""
     s = sidecar(f"http://127.0.0.1:{free_port()}/metrics")
     assert s.get()[0] == 502
     assert s.admin("/-/ready")[0] == 200
@@ -509,7 +509,7 @@ def test_admin_off(process, service):
 def hang_up(sidecar):
     before = sidecar.count("msg=reloaded|reload failed")
     sidecar.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: sidecar.count("msg=reloaded|reload failed") > before, "SIGHUP is not heard")
+    wait_until(lambda: sidecar.count("msg=reloaded|reload failed") > before, "SIGHUP has no effect")
 
 
 def post(sidecar):
@@ -528,8 +528,8 @@ def test_reload(sidecar, config, service, upstream, reload):
     assert s.get("/b?shard=0&shard_count=1")[2] == b"other 1\n"
 
 
-def test_reload_that_is_asked_for_while_it_begins(process, service, tmp_path):
-    """It ends nothing, and comes behind the beginning."""
+def test_reload_during_startup(process, service, tmp_path):
+    """It does not end the process, and takes effect after startup."""
     path = tmp_path / "c.ini"
     os.mkfifo(path)
     p = process([BINARY, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off", f"--config.file={path}"])
@@ -550,7 +550,7 @@ def test_reload_that_is_asked_for_while_it_begins(process, service, tmp_path):
 @pytest.mark.parametrize("reload", [hang_up, post])
 @pytest.mark.parametrize("bad", ["[log]\nlevel = loud\n", "junk\n", None], ids=["value", "junk", "gone"])
 def test_bad_file_changes_nothing(sidecar, config, service, reload, bad):
-    """And the operator hears why, by the answer and by the log."""
+    """The operator gets the reason in the response and in the log."""
     text = endpoint("a", service.url, "path = /a")
     path = config(text)
     s = sidecar(config=path)
@@ -570,19 +570,19 @@ def test_bad_file_changes_nothing(sidecar, config, service, reload, bad):
 
 
 def test_reload_logs_every_mistake_without_its_line(sidecar, config, service):
-    """A file's lines have no place in a log, nor in an answer: the first lines of its mistakes have."""
+    """Lines of the file must not be in the log or a response; the first line of each error is."""
     s = sidecar(config=config(endpoint("a", service.url)))
     path = config(endpoint("a", service.url, "tiemout = 1s") + "[log]\n  level = loud\n")
     answered = post(s)[2].decode()
     line = s.wait_line('msg="reload failed"').string
-    assert f"{path}:3:1: there is no key tiemout" in line and f"{path}:5:11: log.level:" in line
-    assert f"{path}:3:1: there is no key tiemout" in answered
+    assert f"{path}:3:1: unknown key tiemout" in line and f"{path}:5:11: log.level:" in line
+    assert f"{path}:3:1: unknown key tiemout" in answered
     for said in (line, answered):
         assert "tiemout = 1s" not in said and "^" not in said
 
 
 def test_reload_keeps_secrets(sidecar, config, service):
-    """An upstream's query may be one."""
+    """An upstream's query may be a secret."""
     s = sidecar(config=config(endpoint("a", service.url)))
     config("[endpoint a]\nupstream = htp://127.0.0.1:1/metrics?token=topsecret\n")
     answered = post(s)[2].decode()
@@ -600,7 +600,7 @@ def test_reload_keeps_flags(sidecar, config, service):
 
 @pytest.mark.parametrize("setting", ["web.listen_address", "admin.listen_address", "process.sandbox"])
 def test_reload_says_what_needs_a_restart(process, config, service, tmp_path, setting):
-    """What is in force stays in force; nobody is left to believe that the new value was heard, at any reload."""
+    """The old value stays in force; each reload reports that the new one was not applied."""
     values = {"web.listen_address": f"unix:{tmp_path}/web", "admin.listen_address": f"unix:{tmp_path}/admin",
               "process.sandbox": "on"}
 
@@ -611,7 +611,7 @@ def test_reload_says_what_needs_a_restart(process, config, service, tmp_path, se
     def warnings():
         return p.count(f'level=warn msg="a changed setting needs a restart" setting={setting}')
     p = process([BINARY, f"--config.file={config(text(values))}"])
-    p.wait_line("privileges given up")
+    p.wait_line("privileges dropped")
     hang_up(p)
     assert not p.find("needs a restart")
     config(text({**values, setting: "off" if setting == "process.sandbox" else f"unix:{tmp_path}/other"}))
@@ -631,7 +631,7 @@ def test_reload_says_what_needs_a_restart(process, config, service, tmp_path, se
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
 @pytest.mark.parametrize("after", ["same", "gone"])
 def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, streams, after):
-    """It ends under the configuration it began with, whatever becomes of its endpoint."""
+    """It ends with the configuration it started with, whatever happens to its endpoint."""
     gated = Gated(LARGE if streams else BODY, streams)
     text = endpoint("a", upstream(gated).url, "path = /a")
     s = sidecar(config=config(text))
@@ -648,7 +648,7 @@ def test_reload_with_a_scrape_in_flight(sidecar, config, upstream, service, stre
 
 
 def test_reload_under_load(sidecar, config, service, upstream, tmp_path):
-    """No scrape fails, and none loses its connection, while good files and bad ones come as fast as they can be read."""
+    """No scrape fails or loses its connection while valid and invalid files are loaded as fast as possible."""
     texts = [endpoint("a", service.url), endpoint("a", service.url, "max_age = 1ms"), "junk\n",
              endpoint("a", service.url, "timeout = 5s") + "[web]\ncompression = off\n"]
     steer = Steer(tmp_path / "steer")
@@ -689,8 +689,8 @@ def test_reload_under_load(sidecar, config, service, upstream, tmp_path):
 
 
 def test_requests_for_reloads_are_limited_in_rate(sidecar, config, service, tmp_path):
-    """A few at once, and one a second; who is refused hears when to come again, and then is heard. Other requests and
-    SIGHUP are not concerned."""
+    """A few at once, and one a second; rejected ones get Retry-After, and succeed after that. Other requests and SIGHUP are
+    unaffected."""
     steer = Steer(tmp_path / "steer")
     s = sidecar(config=config(endpoint("a", service.url)), env=steer.environment)
     answers = [post(s) for _ in range(30)]
@@ -706,7 +706,7 @@ def test_requests_for_reloads_are_limited_in_rate(sidecar, config, service, tmp_
 
 
 def test_of_many_hangups_the_last_counts(sidecar, config, service):
-    """However fast they come: what stood in the file when the last came is in force, with few reloads."""
+    """However fast they come: the file as of the last one is in force, after few reloads."""
     s = sidecar(config=config(endpoint("a", service.url)))
     for i in range(200):
         config(endpoint("a", service.url, f"max_series = {i + 1}"))
@@ -730,7 +730,7 @@ def test_many_reloads_leave_nothing(sidecar, config, service, tmp_path):
     assert SLOW > 1 or s.memory() < memory + (1 << 20)
 
 
-# The end.
+# Shutdown.
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -740,11 +740,11 @@ def test_ends_at_once_when_idle(sidecar, service, sig):
         assert s.get()[2] == BODY
         assert s.stop(sig) == 0
         assert idle.recv(1) == b""
-    assert s.find("shutting down") and "scrapeshard ends" in s.lines[-1]
+    assert s.find("shutting down") and "msg=exiting" in s.lines[-1]
 
 
 def refused(sidecar):
-    """Whether a scrape that begins now is not taken: by the kernel, or by a 503 that keeps nobody."""
+    """Whether a new scrape is rejected: by the kernel, or by a 503 that closes the connection."""
     try:
         status, headers, _ = sidecar.get("/metrics?new")
     except ConnectionError:
@@ -754,7 +754,7 @@ def refused(sidecar):
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
 def test_drains(sidecar, upstream, streams):
-    """A scrape in flight comes to its end; no other begins, on new connections and on kept ones."""
+    """A scrape in flight finishes; no other starts, on new connections or kept ones."""
     gated = Gated(LARGE if streams else BODY, streams)
     u = upstream(gated)
     s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
@@ -783,7 +783,7 @@ def test_drains(sidecar, upstream, streams):
 
 
 def test_request_that_comes_whole_only_while_it_drains(sidecar, upstream):
-    """It had a connection before, and is refused all the same: the drain comes to an end."""
+    """It had a connection before, and is still rejected: the drain ends."""
     gated = Gated()
     u = upstream(gated)
     s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
@@ -822,7 +822,7 @@ def test_second_signal_ends_at_once(sidecar, upstream, streams):
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_killed_while_an_answer_streams(upstream, version):
-    """Nobody is left to break it off: the kernel does, also where the close would be the end of the body."""
+    """The kernel aborts the transfer, even where a close would end the body."""
     gated = Gated(LARGE, streams=True)
     s = Sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=60s")
     with s.connect() as raw:
@@ -840,7 +840,7 @@ def test_killed_while_an_answer_streams(upstream, version):
 
 
 def test_listens_no_more_while_it_drains(sidecar, upstream):
-    """Who connects is refused by the kernel, kept connections that wait are closed, and another may take the port."""
+    """The kernel refuses new connections, idle kept ones are closed, and another process may bind the port."""
     gated = Gated()
     u = upstream(gated)
     s = sidecar(u.url, "--set", "endpoint.default.timeout=60s")
@@ -866,7 +866,7 @@ def test_listens_no_more_while_it_drains(sidecar, upstream):
 
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
 def test_ends_under_load(sidecar, upstream, body):
-    """Many scrape over kept connections: each scrape that was begun is whole, and the end is 0."""
+    """Many scrape over kept connections: each scrape that was started is complete, and the exit status is 0."""
     s = sidecar(upstream(answering(answer(body))).url)
     wrong, done, connected = [], [], threading.Barrier(13)
 
@@ -880,7 +880,7 @@ def test_ends_under_load(sidecar, upstream, body):
                 c.request("GET", "/metrics")
                 response = c.getresponse()
             except (OSError, http.client.HTTPException):
-                return  # none was begun
+                return  # none was started
             try:
                 got = response.read()
             except (OSError, http.client.HTTPException) as error:
@@ -900,12 +900,12 @@ def test_ends_under_load(sidecar, upstream, body):
     for t in threads:
         t.join(20 * SLOW)
     assert not wrong
-    assert s.find('msg="scrapeshard ends" in_flight=0')
+    assert s.find('msg=exiting in_flight=0')
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["held", "streaming"])
 def test_grace(upstream, streams):
-    """Scrapes that do not end are broken off, none is taken for a success, and the exit status says so."""
+    """Scrapes that do not end are aborted, none is taken for a success, and the exit status says so."""
     gated = Gated(LARGE if streams else BODY, streams)
     s = Sidecar(upstream(gated).url, "--set", "endpoint.default.timeout=60s", "--set", "web.grace=300ms")
     asking = Asking(s)
@@ -918,15 +918,15 @@ def test_grace(upstream, streams):
 
 @pytest.mark.parametrize("sandbox", ["on", "off"])
 def test_gives_up_privileges(sidecar, config, service, sandbox):
-    """And reloads, finds names and serves all the same."""
+    """It still reloads, resolves names and serves."""
     path = config(endpoint("a", service.url.replace("127.0.0.1", "localhost")) + f"[process]\nsandbox = {sandbox}\n")
     s = sidecar(config=path)
-    told = s.wait_line(r"privileges given up.* capabilities=(\w+)")[1]
+    reported = s.wait_line(r"privileges dropped.* capabilities=(\w+)")[1]
     status = pathlib.Path(f"/proc/{s.pid}/status").read_text()
     assert re.search(r"NoNewPrivs:\s1", status)
-    on = sandbox == "on" and SLOW == 1  # sanitizers need what it would give up
+    on = sandbox == "on" and SLOW == 1  # sanitizers need the privileges that it drops
     assert bool(re.search(r"Seccomp:\s2", status)) == on
-    assert told == ("yes" if on else "no")
+    assert reported == ("yes" if on else "no")
     if on:
         assert re.search(r"CapEff:\s0+\n", status) and re.search(r"CapPrm:\s0+\n", status)
     for _ in range(3):
@@ -946,7 +946,7 @@ def test_drains_no_longer_than_the_deadline(sidecar, upstream):
 
 
 def test_broken_pipe_of_the_log_ends_nothing(service):
-    """Nobody reads standard error any more: scrapes go on."""
+    """Standard error has no reader any more: scrapes go on."""
     read, write = os.pipe()
     p = subprocess.Popen([BINARY, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0",
                           "--admin.listen-address=off"], stderr=write, stdout=subprocess.DEVNULL)
@@ -1027,7 +1027,7 @@ def test_logfmt_is_one_line_whatever_the_reason(sidecar, upstream, body):
 
 
 def test_one_line_for_each_scrape(json_sidecar, upstream):
-    """Who, which shard, bytes in and out, how it ended."""
+    """Peer, shard, bytes in and out, outcome."""
     s = json_sidecar(upstream(answering(answer(BODY))).url)
     parts = [s.get(f"/metrics?shard={i}&shard_count=3")[2] for i in range(3)]
     s.get("/metrics")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and rules over captured bodies, against another implementation of the contract: every shard, byte for byte; and
-what has to hold of the shards together."""
+"""Keys and rules over captured bodies, compared with another implementation of the contract: every shard, byte for byte; and
+invariants of all shards together."""
 import collections
 import concurrent.futures
 import hashlib
@@ -42,7 +42,7 @@ OPENMETRICS_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count", "_created"), 
                         "gaugehistogram": ("_bucket", "_gsum", "_gcount")}
 
 
-# The contract, in another language.
+# The contract in Python.
 
 
 def jump(h, count):
@@ -152,7 +152,7 @@ def text_shards(contract, body, count, openmetrics):
 
 
 def raw_fields(message):
-    """The fields of a message as they stand: [(number, bytes, value)]."""
+    """The fields of a message in their order: [(number, bytes, value)]."""
     at, found = 0, []
     for number, value in read_fields(message):
         start = at
@@ -210,7 +210,7 @@ def expected_shards(contract, body, content_type, count):
     return text_shards(contract, body, count, content_type == OPENMETRICS)
 
 
-# The real one.
+# The program.
 
 
 def split(body, content_type, sharding, rules, shard, count):
@@ -227,7 +227,7 @@ def fits(key, content_type):
 
 
 def samples(body, content_type):
-    """The series of a body as they stand in it, sorted: lines, or names with their metrics."""
+    """The series of a body, sorted: lines, or names with their metrics."""
     if content_type == PROTOBUF:
         return sorted((dict(read_fields_of(fields))[1], raw) for _, fields in raw_messages(body)
                       for number, raw, _ in fields if number == 4)
@@ -235,7 +235,7 @@ def samples(body, content_type):
 
 
 def check_together(shards, body, content_type, contract):
-    """What holds of the shards whatever the expectation says: each series in one of them, or in all, or in none."""
+    """Holds for any expectation: each series is in one shard, in all, or in none."""
     whole = collections.Counter(samples(body, content_type))
     parts = [collections.Counter(samples(shard, content_type)) for shard in shards]
     union = sum(parts, collections.Counter())

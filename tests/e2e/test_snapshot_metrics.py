@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted of snapshots: how scrapes found them, and how their fetches ended."""
+"""Metrics of snapshots: how scrapes found them, and how their fetches ended."""
 import pytest
 
 from conftest import answer, wait_until
 from exposition import target
-from test_snapshots import (BODY, LARGE, Asking, Metrics, Service, leave, send_request, service, snapshots,  # fixtures
+from test_snapshots import (BODY, LARGE, Scraping, Metrics, Service, leave, send_request, service, snapshots,  # fixtures
                             waiting)
 from test_telemetry import after, samples
 
 
 def counts(sidecar):
-    """{hits, joins, misses, streamed, or how a fetch ended: how often}, but for what never was."""
+    """{hits, waits, misses, bypassed, or the result of a fetch: count}, without zeros."""
     found = {}
     for (name, *labels), value in samples(sidecar).items():
         if name.startswith("scrapeshard_snapshot_") and name.endswith("_total") and value:
@@ -27,16 +27,16 @@ def test_kept(service, snapshots):
     assert counts(s) == {"misses": 1, "hits": 2, "kept": 1}
 
 
-def test_joins(service, snapshots):
-    """Those who wait are hits, too; those who come when it is there are no joins."""
+def test_waits(service, snapshots):
+    """Scrapes that wait are hits, too; those that find a ready snapshot do not wait."""
     s = snapshots(service)
     service.hold()
-    scrapes = [Asking(s, target(i, 3)) for i in range(3)]
+    scrapes = [Scraping(s, target(i, 3)) for i in range(3)]
     waiting(s, 3)
     service.go_on()
     assert [scrape.result()[0] for scrape in scrapes] == [200] * 3
     assert s.get()[2] == BODY
-    assert counts(s) == {"misses": 1, "hits": 3, "joins": 2, "kept": 1}
+    assert counts(s) == {"misses": 1, "hits": 3, "waits": 2, "kept": 1}
 
 
 @pytest.mark.parametrize("response, result, status", [
@@ -47,24 +47,24 @@ def test_not_kept(upstream, snapshots, response, result, status):
     assert counts(s) == {"misses": 2, result: 2}
 
 
-def test_outgrown(upstream, snapshots):
-    """All who waited are streamed, and who comes before it has expired."""
+def test_over_budget(upstream, snapshots):
+    """All scrapes that waited are streamed, and all that come before it expires."""
     service = Service(upstream, LARGE)
     s = snapshots(service, before="[web]\nmax_snapshot_bytes = 4MiB\n")
     service.hold()
-    scrapes = [Asking(s, target(i, 2)) for i in range(2)]
+    scrapes = [Scraping(s, target(i, 2)) for i in range(2)]
     waiting(s, 2)
     service.go_on()
     assert [scrape.result()[0] for scrape in scrapes] == [200] * 2
     assert s.get(target(0, 2))[0] == 200
     after(s, 3, "app")
-    assert counts(s) == {"misses": 2, "hits": 1, "joins": 1, "over_budget": 1, "streamed": 3}
+    assert counts(s) == {"misses": 2, "hits": 1, "waits": 1, "over_budget": 1, "bypassed": 3}
 
 
-def test_no_room_from_the_beginning(service, snapshots):
+def test_no_room_from_the_start(service, snapshots):
     s = snapshots(service, before="[web]\nmax_snapshots = 0\n")
     assert s.get()[2] == BODY
-    assert counts(s) == {"misses": 1, "streamed": 1}
+    assert counts(s) == {"misses": 1, "bypassed": 1}
 
 
 def test_cancelled(service, snapshots):

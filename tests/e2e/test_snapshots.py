@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""max_age: one answer of the service for all shards."""
+"""max_age: one response of the upstream serves all shards."""
 import calendar
 import gzip
 import http.client
@@ -23,8 +23,7 @@ LONG = "1h"  # a snapshot that stays for the test
 
 
 class Service:
-    """Answers each request with body, when it is let: until hold() all are, from then on only behind go_on(). What it
-    has been asked stands in heads."""
+    """An upstream that sends body for each request: at once, or, after hold(), only after go_on(). heads are the requests."""
 
     def __init__(self, upstream, body=BODY, content_type=TEXT, response=None):
         self.response = response or answer(body, content_type)
@@ -60,13 +59,13 @@ class Service:
     def go_on(self):
         self.open.set()
 
-    def wait_asked(self, times):
-        wait_until(lambda: len(self.heads) >= times, f"the service is not asked {times} times: {len(self.heads)}")
+    def wait_requested(self, times):
+        wait_until(lambda: len(self.heads) >= times, f"expected {times} requests, got {len(self.heads)}")
         assert len(self.heads) == times
 
 
-class Asking(threading.Thread):
-    """A scrape in another thread; result() is what get() returned, or what it raised."""
+class Scraping(threading.Thread):
+    """A scrape in another thread; result() is what get() returned or raised."""
 
     def __init__(self, sidecar, *args, **options):
         super().__init__(daemon=True)
@@ -86,7 +85,7 @@ class Asking(threading.Thread):
 
 
 class Metrics:
-    """Our own metrics, now."""
+    """The sidecar's own metrics, now."""
 
     def __init__(self, sidecar):
         status, _, body = sidecar.admin("/metrics")
@@ -99,8 +98,8 @@ class Metrics:
 
 @pytest.fixture
 def snapshots(upstream, sidecar, config):
-    """snapshots(service, *settings) starts a sidecar whose endpoint keeps snapshots. Several have the same file, one after
-    the other, so it is not watched."""
+    """snapshots(service, *settings) starts a sidecar whose endpoint keeps snapshots. Several use the same file in turn, so
+    it is not watched."""
     def start(service, *settings, max_age=LONG, before=""):
         text = ["[process]", "watch_files = off", before, "[endpoint app]", f"upstream = {service.url}", f"max_age = {max_age}", *settings, ""]
         return sidecar(config=config("\n".join(text)))
@@ -113,8 +112,8 @@ def service(upstream):
 
 
 def waiting(sidecar, count):
-    """Waits until so many scrapes are in flight."""
-    wait_until(lambda: Metrics(sidecar)["scrapeshard_scrapes_in_flight"] == count, f"no {count} scrapes are in flight")
+    """Waits until count scrapes are in flight."""
+    wait_until(lambda: Metrics(sidecar)["scrapeshard_scrapes_in_flight"] == count, f"{count} scrapes are not in flight")
 
 
 def kept(sidecar):
@@ -126,7 +125,7 @@ def plain(headers, body):
 
 
 def check_whole(results, body=BODY):
-    """The answers for the shards make the body up, line by line."""
+    """The shards add up to the body, line by line."""
     assert all(status == 200 for status, _, _ in results), [r[0] for r in results]
     parts = [plain(headers, part) for _, headers, part in results]
     assert sorted(line for part in parts for line in part.splitlines()) == sorted(body.splitlines())
@@ -159,7 +158,7 @@ def test_one_after_another(service, snapshots, headers):
 def test_all_at_once(service, snapshots, headers):
     s = snapshots(service)
     service.hold()
-    scrapes = [Asking(s, target(i, 80), headers) for i in range(80)]
+    scrapes = [Scraping(s, target(i, 80), headers) for i in range(80)]
     waiting(s, 80)
     service.go_on()
     check_whole([scrape.result() for scrape in scrapes])
@@ -171,19 +170,19 @@ def test_expires(service, snapshots):
     s.get()
     wait_until(lambda: kept(s) == 0, "the snapshot does not expire")
     s.get()
-    service.wait_asked(2)
+    service.wait_requested(2)
     wait_until(lambda: s.count("msg=snapshot") == 2, "not two snapshots")
 
 
-def test_age_is_from_the_beginning_of_the_fetch(service, snapshots):
-    """One that is older than max_age when it comes serves those who waited, and nobody else."""
+def test_age_is_from_the_start_of_the_fetch(service, snapshots):
+    """A snapshot that is older than max_age when it is complete serves only the scrapes that waited."""
     s = snapshots(service, max_age="50ms")
     service.hold()
-    first = Asking(s)
-    service.wait_asked(1)
+    first = Scraping(s)
+    service.wait_requested(1)
     second = []
-    # The snapshot cannot be found any more as soon as it has expired, so that the service is asked again.
-    wait_until(lambda: second.append(Asking(s)) or len(service.heads) > 1, "an old fetch is joined")
+    # Once the snapshot has expired it is no longer found, so the upstream gets another request.
+    wait_until(lambda: second.append(Scraping(s)) or len(service.heads) > 1, "an old fetch is joined")
     service.go_on()
     assert first.result()[2] == BODY and all(scrape.result()[2] == BODY for scrape in second)
 
@@ -196,13 +195,13 @@ def test_headers(service, snapshots):
     assert first["Age"] == "0" and first["Content-Length"] == str(len(BODY)) and "Transfer-Encoding" not in first
     made = first["Scrapeshard-Snapshot"]
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})Z", made)
-    told = calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%S")) + int(found[2]) / 1000
-    assert before - 0.002 <= told <= after
+    seconds = calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%S")) + int(found[2]) / 1000
+    assert before - 0.002 <= seconds <= after
     later = wait_until(lambda: (h := s.get()[1])["Age"] == "1" and h, "the age does not grow")
     assert later["Scrapeshard-Snapshot"] == made and later["Content-Type"] == TEXT and later["Vary"] == "Accept-Encoding"
 
 
-def test_age_of_the_service_is_replaced(upstream, snapshots):
+def test_age_of_the_upstream_is_replaced(upstream, snapshots):
     s = snapshots(Service(upstream, response=answer(BODY, extra=["Age: 77", "Scrapeshard-Snapshot: yesterday"])))
     headers = s.get()[1]
     assert headers.get_all("Age") == ["0"] and headers.get_all("Scrapeshard-Snapshot")[0].startswith("20")
@@ -222,7 +221,7 @@ def test_head(service, snapshots, headers):
 
 
 def test_head_keeps_step(service, snapshots):
-    """No body follows, which would be taken for the next answer."""
+    """No body follows, which would be read as the next response."""
     s = snapshots(service)
     with s.connect() as raw, raw.makefile("rb") as file:
         for method in ("HEAD", "HEAD", "GET"):
@@ -250,7 +249,7 @@ def test_without_max_age_nothing_is_kept(service, sidecar):
     assert len(service.heads) == 2
 
 
-# The same bytes as without.
+# The same bytes as without snapshots.
 
 
 OM_BODY = (b"# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds \"It\" # EOF\n"
@@ -288,13 +287,13 @@ def test_same_as_streamed(upstream, sidecar, config, name, sharding):
     for query, headers in itertools.product(targets, [{}, {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "gzip"}]):
         streamed, from_kept = (s.get(f"/{path}{query}", headers) for path in ("streamed", "kept"))
         assert streamed[0] == from_kept[0], (streamed, from_kept)
-        # Only in the reason of a failure stands the endpoint's name.
+        # The endpoint's name appears only in the reason of a failure.
         assert plain(*streamed[1:]).replace(b"endpoint streamed", b"endpoint kept") == plain(*from_kept[1:]), query
         for header in ("Content-Type", "Content-Encoding", "Vary"):
             assert streamed[1][header] == from_kept[1][header], (query, header)
 
 
-def test_service_that_compresses(upstream, snapshots):
+def test_upstream_that_compresses(upstream, snapshots):
     response = answer(gzip.compress(BODY[:5000]) + gzip.compress(BODY[5000:]), extra=["Content-Encoding: gzip"])
     s = snapshots(Service(upstream, response=response))
     check_whole([s.get(target(i, 5)) for i in range(5)])
@@ -306,7 +305,7 @@ def test_missing_content_type(upstream, snapshots):
     assert (status, headers["Content-Type"]) == (200, OPENMETRICS) and body.endswith(b"# EOF\n")
 
 
-# Which requests are one.
+# Which requests share a snapshot.
 
 
 def test_what_does_not_differ(service, snapshots):
@@ -330,13 +329,13 @@ def test_what_does_not_differ(service, snapshots):
     ({"headers": {"A": "b\tc"}}, {"headers": {"A": "b c"}}),
 ], ids=str)
 def test_what_differs(upstream, snapshots, first, second):
-    """The answer for one is never given to the other: here it tells who asked."""
+    """The response for one never goes to the other: here it contains the request."""
     def serve(service, connection):
         while head := service.read_request(connection):
-            connection.sendall(answer(b'asked{by="%s"} 1\n' % b"".join(b"%02x" % byte for byte in head)))
+            connection.sendall(answer(b'requested{by="%s"} 1\n' % b"".join(b"%02x" % byte for byte in head)))
     s = snapshots(upstream(serve))
-    answers = [s.get(**request)[2] for request in (first, second, first, second)]
-    assert answers[0] == answers[2] != answers[1] == answers[3]
+    responses = [s.get(**request)[2] for request in (first, second, first, second)]
+    assert responses[0] == responses[2] != responses[1] == responses[3]
     assert kept(s) == 2
 
 
@@ -349,15 +348,15 @@ def test_endpoints_differ(upstream, sidecar, config):
     assert [len(one.heads) for one in services] == [1, 1, 1]
 
 
-# Deadlines, and those who leave.
+# Deadlines, and scrapers that leave.
 
 
 def test_each_has_a_deadline_of_its_own(service, snapshots):
     s = snapshots(service, "timeout = 60s")
     service.hold()
-    hasty = Asking(s, headers={"X-Prometheus-Scrape-Timeout-Seconds": "2"})
-    service.wait_asked(1)
-    patient = Asking(s)
+    hasty = Scraping(s, headers={"X-Prometheus-Scrape-Timeout-Seconds": "2"})
+    service.wait_requested(1)
+    patient = Scraping(s)
     waiting(s, 2)
     status, _, body = hasty.result()
     assert (status, body) == (504, b"endpoint app: the service did not answer within 1.8 s "
@@ -370,11 +369,11 @@ def test_each_has_a_deadline_of_its_own(service, snapshots):
 def test_deadline_of_the_fetch(service, snapshots):
     s = snapshots(service, "timeout = 300ms")
     service.hold()
-    results = [scrape.result() for scrape in [Asking(s, target(i, 9)) for i in range(9)]]
+    results = [scrape.result() for scrape in [Scraping(s, target(i, 9)) for i in range(9)]]
     assert {(status, body) for status, _, body in results} == \
         {(504, b"endpoint app: the service did not answer within 0.3 s (endpoint.app.timeout)\n")}
     assert kept(s) == 0
-    wait_until(lambda: service.gone == len(service.heads), "the service is not left")
+    wait_until(lambda: service.gone == len(service.heads), "the connections to the upstream stay open")
     service.go_on()
     assert s.get()[2] == BODY
 
@@ -393,17 +392,17 @@ def send_request(sidecar, path="/metrics", source="127.0.0.1", **headers):
 
 
 def read_body(connection, body):
-    """The rest of an answer with a length, of which the beginning has been read."""
+    """The rest of a response with a length, of which body has been read."""
     head, body = body.split(b"\r\n\r\n", 1)
     length = int(re.search(rb"Content-Length: (\d+)", head)[1])
     while len(body) < length:
         piece = connection.recv(1 << 20)
-        assert piece, "the answer is cut"
+        assert piece, "the response is truncated"
         body += piece
     return body
 
 
-def test_last_who_waits_leaves(service, snapshots):
+def test_last_waiting_scraper_leaves(service, snapshots):
     s = snapshots(service)
     service.hold()
     leaving = [send_request(s, target(i, 3)) for i in range(3)]
@@ -413,19 +412,19 @@ def test_last_who_waits_leaves(service, snapshots):
     waiting(s, 1)
     assert service.gone == 0 and kept(s) == 1
     leave(leaving[2], True)
-    wait_until(lambda: service.gone == 1, "the fetch goes on for nobody")
+    wait_until(lambda: service.gone == 1, "the fetch is not cancelled")
     waiting(s, 0)
     assert kept(s) == 0
     service.go_on()
     assert s.get()[2] == BODY
 
 
-def test_leaving_while_others_are_told(service, snapshots):
+def test_leaving_while_others_are_served(service, snapshots):
     s = snapshots(service)
     service.hold()
     scrapes, leaving = [], []
     for i in range(20):
-        scrapes.append(Asking(s, target(i, 20)))
+        scrapes.append(Scraping(s, target(i, 20)))
         leaving.append(send_request(s, target(i, 20)))
     waiting(s, 40)
     service.go_on()
@@ -436,8 +435,8 @@ def test_leaving_while_others_are_told(service, snapshots):
 
 
 @pytest.mark.parametrize("how", ["closed", "reset", "floods"])
-def test_leaving_what_is_here(upstream, snapshots, how):
-    """Such an answer is watched as soon as it does not go out at once."""
+def test_leaving_a_ready_snapshot(upstream, snapshots, how):
+    """A response that is not sent at once is watched for a hangup."""
     s = snapshots(Service(upstream, body=LARGE))
     assert s.get(target(0, 2))[0] == 200
     connection = send_request(s)
@@ -463,7 +462,7 @@ def test_leaving_in_mid_body(upstream, snapshots, pieces):
                 gate.wait(20 * SLOW)
                 connection.sendall(whole[i * len(whole) // 3:(i + 1) * len(whole) // 3])
     s = snapshots(upstream(serve))
-    leaving, staying = send_request(s), Asking(s, target(0, 2))
+    leaving, staying = send_request(s), Scraping(s, target(0, 2))
     waiting(s, 2)
     for gate in gates[:pieces]:
         gate.set()
@@ -474,18 +473,18 @@ def test_leaving_in_mid_body(upstream, snapshots, pieces):
     check_whole([s.get(target(i, 2)) for i in range(2)])
 
 
-def test_turns_to_ask(service, snapshots):
-    """Who has asked as often as one address may, waits, and others do not wait with him."""
+def test_upstream_slots(service, snapshots):
+    """An address that has all slots it may have waits; other addresses do not wait with it."""
     s = snapshots(service, before="[web]\nmax_upstream_connections = 2\n")
     service.hold()
-    first = Asking(s, "/metrics?i=1")
-    service.wait_asked(1)
-    second = Asking(s, "/metrics?i=2")
+    first = Scraping(s, "/metrics?i=1")
+    service.wait_requested(1)
+    second = Scraping(s, "/metrics?i=2")
     waiting(s, 2)
     assert len(service.heads) == 1
     other = send_request(s, "/metrics?i=2", "127.0.0.2")
-    service.wait_asked(2)
-    third = Asking(s, "/metrics?i=3", {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
+    service.wait_requested(2)
+    third = Scraping(s, "/metrics?i=3", {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
     assert third.result()[0] == 504 and b"no connection to the service" in third.result()[2]
     service.go_on()
     assert first.result()[2] == second.result()[2] == read_body(other, other.recv(300)) == BODY
@@ -494,20 +493,20 @@ def test_turns_to_ask(service, snapshots):
 
 @pytest.mark.parametrize("ends, leaves", [("a", None), ("b", None), ("b", 0), ("a", 1)],
                          ids=["the first", "the joiner", "the joiner alone", "the first alone"])
-def test_turn_of_any_who_waits(upstream, snapshots, ends, leaves):
-    """Who joins delays nobody: the service is asked as soon as one of them may ask."""
-    gates, asked = {name: threading.Event() for name in "abc"}, []
+def test_slot_of_any_waiting_scraper(upstream, snapshots, ends, leaves):
+    """A scraper that joins delays nobody: the fetch starts when the first of them gets a slot."""
+    gates, requested = {name: threading.Event() for name in "abc"}, []
 
     def serve(service, connection):
         while request := service.read_request(connection):
-            asked.append(re.search(rb"\?(\w)", request)[1].decode())
-            gates[asked[-1]].wait(20 * SLOW)
+            requested.append(re.search(rb"\?(\w)", request)[1].decode())
+            gates[requested[-1]].wait(20 * SLOW)
             connection.sendall(answer(BODY))
     s = snapshots(upstream(serve), before="[web]\nmax_upstream_connections = 2\n")
     others = {}
     for i, name in enumerate("ab"):
         others[name] = send_request(s, f"/metrics?{name}", f"127.0.0.{i + 1}")
-        wait_until(lambda: asked == [*others], "the service is not asked")
+        wait_until(lambda: requested == [*others], "no request reaches the upstream")
     waiters = []
     for i in range(2):
         waiters.append(send_request(s, "/metrics?c", f"127.0.0.{i + 1}"))
@@ -516,22 +515,22 @@ def test_turn_of_any_who_waits(upstream, snapshots, ends, leaves):
         leave(waiters.pop(leaves), True)
         waiting(s, 3)
     gates[ends].set()
-    wait_until(lambda: asked == ["a", "b", "c"], f"the service is not asked when {ends} has ended: {asked}")
+    wait_until(lambda: requested == ["a", "b", "c"], f"no request when {ends} has ended: {requested}")
     for gate in gates.values():
         gate.set()
     for connection in [*others.values(), *waiters]:
         assert read_body(connection, connection.recv(300)) == BODY
         connection.close()
     waiting(s, 0)
-    assert asked == ["a", "b", "c"]
+    assert requested == ["a", "b", "c"]
 
 
-def test_fetch_takes_no_scrapes_place(service, snapshots):
-    """max_in_flight counts who is answered; that the service is asked for them besides is none."""
+def test_fetch_takes_no_endpoint_slot(service, snapshots):
+    """max_in_flight counts scrapes; the fetch for them is not one."""
     s = snapshots(service, "max_in_flight = 2")
     service.hold()
-    first = Asking(s)
-    service.wait_asked(1)
+    first = Scraping(s)
+    service.wait_requested(1)
     with send_request(s, source="127.0.0.2") as other:
         waiting(s, 2)
         assert s.get()[0] == 503
@@ -546,7 +545,7 @@ def test_fetch_takes_no_scrapes_place(service, snapshots):
 
 
 FAILURES = {
-    "cut": (502, answer(BODY)[:-5]),
+    "truncated": (502, answer(BODY)[:-5]),
     "no exposition": (502, answer(b"<html>")),
     "an encoding": (502, answer(BODY, extra=["Content-Encoding: br"])),
     "broken gzip": (502, answer(gzip.compress(BODY)[:-1], extra=["Content-Encoding: gzip"])),
@@ -577,11 +576,11 @@ def test_failure_is_for_all_who_waited_and_not_kept(upstream, sidecar, config, n
     limits = "max_body = 1MiB\nmax_line = 4KiB\nmax_series = 19999\n"
     s = sidecar(config=config(f"[endpoint app]\npath = /kept\nupstream = {service.url}\nmax_age = 1h\n{limits}"
                               f"[endpoint other]\npath = /streamed\nupstream = {service.url}\n{limits}"))
-    scrapes = [Asking(s, target(i, 20, "/kept"), {"Accept-Encoding": "gzip"}) for i in range(20)]
+    scrapes = [Scraping(s, target(i, 20, "/kept"), {"Accept-Encoding": "gzip"}) for i in range(20)]
     waiting(s, 20)
     gate.set()
     results = [scrape.result() for scrape in scrapes]
-    streamed = s.get(target(0, 80, "/streamed"), {"Accept-Encoding": "gzip"})  # so little that it is held to the end
+    streamed = s.get(target(0, 80, "/streamed"), {"Accept-Encoding": "gzip"})  # so short that it is held to the end
     for status, headers, body in results:
         assert status == expected == streamed[0]
         assert body == streamed[2].replace(b"endpoint other", b"endpoint app")
@@ -592,7 +591,7 @@ def test_failure_is_for_all_who_waited_and_not_kept(upstream, sidecar, config, n
     check_whole([s.get(target(i, 3, "/kept")) for i in range(3)])
 
 
-def test_service_that_is_not_there(sidecar, config):
+def test_upstream_is_down(sidecar, config):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     s = sidecar(config=config(f"[endpoint app]\nupstream = http://127.0.0.1:{port}/\nmax_age = 1h\n"))
@@ -631,7 +630,7 @@ def test_slow_reader_holds_what_has_expired(upstream, snapshots):
     s = snapshots(service, "timeout = 60s", max_age="300ms", before="[web]\nmax_snapshot_bytes = 256MiB\n")
     base = s.memory()
     slow = send_request(s)
-    wait_until(lambda: s.count("msg=snapshot"), "no snapshot is made")
+    wait_until(lambda: s.count("msg=snapshot"), "no snapshot is logged")
     beginning = slow.recv(300)
     for i in range(3):
         wait_until(lambda: kept(s) == 1, "what nobody reads stays")
@@ -678,13 +677,13 @@ def in_chunks(body):
                                       answer(gzip.compress(LARGE), extra=["Content-Encoding: gzip"]),
                                       answer(LARGE, status="500 Oh")],
                          ids=["length", "chunked", "gzip", "status"])
-def test_body_that_finds_no_room_streams(upstream, snapshots, response):
-    """Those who waited too; and those who come later do not try again until it has expired."""
+def test_body_over_the_budget_is_streamed(upstream, snapshots, response):
+    """For the scrapes that waited, too; later ones do not try again until it has expired."""
     service = Service(upstream, response=response)
     s = snapshots(service, before="[web]\nmax_snapshot_bytes = 4MiB\n")
     service.hold()
     with Peak(s) as peak:
-        scrapes = [Asking(s, target(i, 3)) for i in range(3)]
+        scrapes = [Scraping(s, target(i, 3)) for i in range(3)]
         waiting(s, 3)
         service.go_on()
         results = [scrape.result() for scrape in scrapes]
@@ -699,8 +698,8 @@ def test_body_that_finds_no_room_streams(upstream, snapshots, response):
     assert peak.bytes < 12 << 20
 
 
-def test_gzip_finds_no_room(upstream, snapshots):
-    """Then the answer is not compressed; memory stays within the bound."""
+def test_gzip_over_the_budget(upstream, snapshots):
+    """Then the response is not compressed, and memory stays within the budget."""
     s = snapshots(Service(upstream, body=LARGE[:3_000_000].rsplit(b"\n", 1)[0] + b"\n"),
                   before="[web]\nmax_snapshot_bytes = 4MiB\n")
     encodings = [s.get(target(f"0-{i}", 100), {"Accept-Encoding": "gzip"})[1]["Content-Encoding"] for i in range(99)]
@@ -720,7 +719,7 @@ def test_gzip_is_kept(service, snapshots):
 # Life.
 
 
-def test_reload_forgets(service, snapshots, config):
+def test_reload_invalidates(service, snapshots, config):
     s = snapshots(service)
     before = [s.get(target(i, 2))[2] for i in range(2)]
     config(f"[endpoint app]\nupstream = {service.url}\nmax_age = 1h\n[sharding]\nhash = md5\n[rules]\nreplicate = family_8\n")
@@ -734,12 +733,12 @@ def test_reload_forgets(service, snapshots, config):
 def reload(s):
     before = s.count("msg=reloaded")
     s.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: s.count("msg=reloaded") > before, "SIGHUP is not heard")
+    wait_until(lambda: s.count("msg=reloaded") > before, "SIGHUP does not reload")
 
 
 def test_reload_keeps_what_it_does_not_change(service, snapshots, config, upstream):
-    """Not of one endpoint for the sake of another, nor for a setting that decides over no body; those of an endpoint
-    that is changed are forgotten, and so they are under other rules."""
+    """Snapshots stay when another endpoint changes, or a setting that affects no body; they go when their endpoint or the
+    rules change."""
     other = Service(upstream, b"other 1\n")
 
     def text(of_other="", more=""):
@@ -749,31 +748,31 @@ def test_reload_keeps_what_it_does_not_change(service, snapshots, config, upstre
     config(text())
     reload(s)
 
-    def asked():
+    def requested():
         check_whole([s.get(target(i, 7), {"Accept-Encoding": "gzip"}) for i in range(7)])
         assert s.get("/other")[2] == b"other 1\n"
         return len(service.heads), len(other.heads)
-    assert asked() == (1, 1)
+    assert requested() == (1, 1)
     for _ in range(3):
         reload(s)
-        assert asked() == (1, 1)
+        assert requested() == (1, 1)
     for new, expected in ((("", "[log]\nlevel = debug"), (1, 1)), (("max_line = 2KiB", ""), (1, 2)), (("", ""), (1, 3)),
                           (("", "[rules]\nreplicate = nothing"), (2, 4)), (("", ""), (3, 5)),
                           (("", "[web]\nmax_snapshot_bytes = 32MiB"), (4, 6))):
         config(text(*new))
         reload(s)
-        assert asked() == expected, new
+        assert requested() == expected, new
     assert kept(s) == 2
 
 
-def test_reload_keeps_what_is_on_its_way(service, snapshots):
-    """Who came before the reload and who comes behind it share one answer."""
+def test_reload_keeps_a_fetch(service, snapshots):
+    """Scrapes from before and after the reload share one response."""
     s = snapshots(service)
     service.hold()
-    old = [Asking(s, target(i, 6)) for i in range(3)]
-    service.wait_asked(1)
+    old = [Scraping(s, target(i, 6)) for i in range(3)]
+    service.wait_requested(1)
     reload(s)
-    new = [Asking(s, target(i, 6)) for i in range(3, 6)]
+    new = [Scraping(s, target(i, 6)) for i in range(3, 6)]
     waiting(s, 6)
     service.go_on()
     check_whole([scrape.result() for scrape in old + new])
@@ -783,8 +782,8 @@ def test_reload_keeps_what_is_on_its_way(service, snapshots):
 
 
 def test_reload_in_a_loop_undoes_no_max_age(service, snapshots):
-    """Whoever asks for it, and however often: the service is asked once. No more than a few reloads are done at once, and
-    who is refused hears when to come again."""
+    """However often a client reloads, the upstream gets one request. Reloads are rate-limited; a refused client is given
+    Retry-After."""
     s = snapshots(service)
     statuses = []
     for i in range(98):
@@ -797,17 +796,17 @@ def test_reload_in_a_loop_undoes_no_max_age(service, snapshots):
 
 
 def test_reload_in_the_middle(service, snapshots, config):
-    """Who waits is answered under the configuration under which it came; who comes next, under the new one."""
+    """Waiting scrapes are served under the configuration they came under; the next under the new one."""
     s = snapshots(service)
     service.hold()
-    old = [Asking(s, target(i, 3)) for i in range(3)]
-    service.wait_asked(1)
+    old = [Scraping(s, target(i, 3)) for i in range(3)]
+    service.wait_requested(1)
     waiting(s, 3)
     config(f"[endpoint app]\nupstream = {service.url}\nmax_age = 1h\n[rules]\ndrop = .*\n")
     s.process.send_signal(signal.SIGHUP)
     s.wait_line("msg=reloaded")
-    new = Asking(s)
-    service.wait_asked(2)
+    new = Scraping(s)
+    service.wait_requested(2)
     service.go_on()
     check_whole([scrape.result() for scrape in old])
     assert new.result()[2] == b""
@@ -817,7 +816,7 @@ def test_reload_in_the_middle(service, snapshots, config):
 def test_sigterm_in_the_middle(service, snapshots):
     s = snapshots(service)
     service.hold()
-    scrapes = [Asking(s, target(i, 10)) for i in range(10)]
+    scrapes = [Scraping(s, target(i, 10)) for i in range(10)]
     waiting(s, 10)
     idle = s.connect()
     s.process.send_signal(signal.SIGTERM)
@@ -831,7 +830,7 @@ def test_sigterm_in_the_middle(service, snapshots):
 def test_second_sigterm_in_the_middle(service, snapshots):
     s = snapshots(service)
     service.hold()
-    scrapes = [Asking(s, target(i, 10)) for i in range(10)]
+    scrapes = [Scraping(s, target(i, 10)) for i in range(10)]
     waiting(s, 10)
     s.process.send_signal(signal.SIGTERM)
     s.wait_line("shutting down")
@@ -840,10 +839,10 @@ def test_second_sigterm_in_the_middle(service, snapshots):
     s.process.wait(20 * SLOW)
 
 
-def test_end_while_a_reader_holds_one(upstream, snapshots):
+def test_exit_while_a_reader_holds_one(upstream, snapshots):
     s = snapshots(Service(upstream, body=LARGE), "timeout = 60s")
     slow = send_request(s)
-    wait_until(lambda: s.count("msg=snapshot"), "no snapshot is made")
+    wait_until(lambda: s.count("msg=snapshot"), "no snapshot is logged")
     s.process.send_signal(signal.SIGTERM)
     s.wait_line("shutting down")
     s.process.send_signal(signal.SIGTERM)
@@ -868,12 +867,12 @@ def prometheus(tmp_path):
 
 
 def test_prometheus(prometheus, upstream, snapshots):
-    """Five servers' jobs; the service is asked about once a max_age and the union is exact."""
+    """The jobs of five servers: about one request per max_age, and the union is exact."""
     count = itertools.count(1)
 
     def serve(service, connection):
         while service.read_request(connection):
-            connection.sendall(answer(BODY + b"asked_total %d\n" % next(count)))
+            connection.sendall(answer(BODY + b"requested_total %d\n" % next(count)))
     service = upstream(serve)
     s = snapshots(service, max_age=f"{round(700 * SLOW)}ms")
     p = prometheus(shard_jobs("service", s.port, 5))
@@ -888,7 +887,7 @@ def test_prometheus(prometheus, upstream, snapshots):
 # timestamps = snapshot.
 
 
-STAMPED = [
+TIMESTAMPED = [
     (b"up 1\n", b"up 1 @\n"), (b"up 1", b"up 1 @"), (b"up 1 17\n", b"up 1 17\n"), (b"up{} 1 -17\n", b"up{} 1 -17\n"),
     (b"# HELP up 1\n", b"# HELP up 1\n"), (b"\n  \n", b"\n  \n"), (b"# EOF\n", b"# EOF\n"),
     (b'a{x="1\n2",y="} 3"} 4\n', b'a{x="1\n2",y="} 3"} 4 @\n'), (b'a{x="\\"\n"} 4\nb 5', b'a{x="\\"\n"} 4 @\nb 5 @'),
@@ -896,7 +895,7 @@ STAMPED = [
     (b'{"a.b",c="d"} 1e5\n', b'{"a.b",c="d"} 1e5 @\n'), (b'# TYPE "a\n" gauge\na{} NaN\n', b'# TYPE "a\n" gauge\na{} NaN @\n'),
     (b'a { b = "c" , } 1\n', b'a { b = "c" , } 1 @\n'), (b"up 1\r\n", b"up 1\r\n"),
 ]
-OM_STAMPED = [
+OM_TIMESTAMPED = [
     (b"a 1\n", b"a 1 @\n"), (b"a 1 1.5\n", b"a 1 1.5\n"), (b'a{x="1"} 1 # {t="}"} 2 3\n', b'a{x="1"} 1 @ # {t="}"} 2 3\n'),
     (b'a_total 1 7 # {} 2\n', b'a_total 1 7 # {} 2\n'), (b'a{x=" # {"} 1\n', b'a{x=" # {"} 1 @\n'),
     (b'# HELP a 1\n', b'# HELP a 1\n'), (b"h {count:1,sum:2}\n", b"h {count:1,sum:2}\n"),
@@ -911,7 +910,7 @@ def in_time(headers, decimals):
 
 
 def byte_by_byte(response):
-    """The same answer, in pieces."""
+    """Sends the response in pieces of one byte."""
     def serve(service, connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while service.read_request(connection):
@@ -922,21 +921,21 @@ def byte_by_byte(response):
 
 @pytest.mark.parametrize("serve", [answering, byte_by_byte])
 @pytest.mark.parametrize("before, after, content_type",
-                         [(*case, TEXT) for case in STAMPED] + [(*case, "application/x") for case in STAMPED[:3]] +
-                         [(a + b"# EOF\n", b + b"# EOF\n", OPENMETRICS) for a, b in OM_STAMPED] +
+                         [(*case, TEXT) for case in TIMESTAMPED] + [(*case, "application/x") for case in TIMESTAMPED[:3]] +
+                         [(a + b"# EOF\n", b + b"# EOF\n", OPENMETRICS) for a, b in OM_TIMESTAMPED] +
                          [(b"a 1\n# EOF", b"a 1 @\n# EOF", OPENMETRICS)])
-def test_stamped_text(upstream, snapshots, serve, before, after, content_type):
+def test_timestamped_text(upstream, snapshots, serve, before, after, content_type):
     s = snapshots(upstream(serve(answer(before, content_type))), "timestamps = snapshot")
     status, headers, body = s.get()
     assert status == 200, body
     assert body == after.replace(b"@", in_time(headers, content_type == OPENMETRICS))
 
 
-def test_stamped_shards(service, snapshots):
+def test_timestamped_shards(service, snapshots):
     s = snapshots(service, "timestamps = snapshot")
     headers = s.get()[1]
-    stamp = b" " + in_time(headers, False)
-    expected = b"".join(line if line.startswith(b"#") else line[:-1] + stamp + b"\n" for line in BODY.splitlines(True))
+    suffix = b" " + in_time(headers, False)
+    expected = b"".join(line if line.startswith(b"#") else line[:-1] + suffix + b"\n" for line in BODY.splitlines(True))
     check_whole([s.get(target(i, 7)) for i in range(7)], expected)
 
 
@@ -948,7 +947,7 @@ def by_name(body):
     return {name: fields for name, _, fields in messages(body)}
 
 
-def test_stamped_protobuf(upstream, snapshots):
+def test_timestamped_protobuf(upstream, snapshots):
     large = gauge_family("large", {str(i): i for i in range(30000)})
     with_time = delimited(field(1, "timed"), field(2, "Help."), field(3, 1),
                           field(4, labels(id="a") + field(2, field(1, 1.0)) + field(6, 17)),
@@ -965,38 +964,38 @@ def test_stamped_protobuf(upstream, snapshots):
     assert set(got) == set(expected)
     for name, fields in expected.items():
         assert [(n, v) for n, v in got[name] if n != 4] == [(n, v) for n, v in fields if n != 4]
-        for (_, metric), (_, stamped) in zip([f for f in fields if f[0] == 4], [f for f in got[name] if f[0] == 4],
+        for (_, metric), (_, timestamped) in zip([f for f in fields if f[0] == 4], [f for f in got[name] if f[0] == 4],
                                              strict=True):
             if metric_time(metric) is None:
-                assert stamped.startswith(metric) and metric_time(stamped) == now
+                assert timestamped.startswith(metric) and metric_time(timestamped) == now
             else:
-                assert stamped == metric
+                assert timestamped == metric
 
 
 WRONG = {
     "html": (b"<html>\n", TEXT), "quoted": (b'a{x="1\n', TEXT), "no marker": (b"a 1\n", OPENMETRICS),
-    "cut": (PROTOBUF_BODY[:-1], PROTOBUF), "a length": (b"\xff" * 6, PROTOBUF), "a field": (b"\5\x22\x09abc", PROTOBUF),
+    "truncated": (PROTOBUF_BODY[:-1], PROTOBUF), "a length": (b"\xff" * 6, PROTOBUF), "a field": (b"\5\x22\x09abc", PROTOBUF),
     "a long line": (b"a" * 5000 + b" 1\n", TEXT), "a long comment": (b"a 1\n" * 10 + b"#" * 5000, TEXT),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_fails_without_stamps_fails_with_them(upstream, snapshots, name):
+def test_what_fails_without_timestamps_fails_with_them(upstream, snapshots, name):
     body, content_type = WRONG[name]
     s = snapshots(Service(upstream, body=body, content_type=content_type), "timestamps = snapshot", "max_line = 4KiB")
     for i in range(3):
         assert s.get(target(i, 3))[0] == 502
 
 
-def test_stamped_close_in_a_line(upstream, snapshots):
-    """A held line is not yet handed on; that must not make a cut body a whole one."""
+def test_timestamped_close_in_a_line(upstream, snapshots):
+    """A line may still be held back; that must not make a truncated body whole."""
     def serve(service, connection):
         service.read_request(connection)
         connection.sendall(f"HTTP/1.0 200 OK\r\nContent-Type: {TEXT}\r\n\r\nup 1\nfoo 12".encode())
     assert snapshots(upstream(serve), "timestamps = snapshot").get()[0] == 502
 
 
-def test_prometheus_takes_the_stamps(prometheus, upstream, snapshots):
+def test_prometheus_accepts_the_timestamps(prometheus, upstream, snapshots):
     early = int((time.time() - 60) * 1000)
     bodies = [(BODY + b"early_seconds 1 %d\n" % early, TEXT),
               (b'# TYPE a gauge\na 1\n# TYPE b counter\nb_total 1 # {trace_id="x"} 1\n# EOF\n', OPENMETRICS)]
@@ -1006,7 +1005,7 @@ def test_prometheus_takes_the_stamps(prometheus, upstream, snapshots):
         p = prometheus(shard_jobs("service", s.port, 3))
         p.wait_scrapes(4)
         assert all(set(up) == {1} for up in p.ups().values()) and p.complaints() == []
-        # Without the stamps each job's samples would have times of their own.
+        # Without the timestamps, each job's samples would have times of their own.
         times = {when for result in p.query('{__name__=~"family_.*|a|b_total"}[1h]') for when, _ in result["values"]}
         assert 1 < len(times) <= len(service.heads) < sum(map(len, p.ups().values()))
         if content_type == TEXT:

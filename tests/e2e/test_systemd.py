@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd and the sidecar say to each other: sockets that are passed (by systemd's own systemd-socket-activate), and
-news of it by datagram."""
+"""The protocols between systemd and the sidecar: passed sockets (by systemd's own systemd-socket-activate), and
+notifications by datagram."""
 import contextlib
 import os
 import shutil
@@ -23,7 +23,7 @@ def service(upstream):
 
 
 class Passed:
-    """A listening socket that goes to one sidecar after another, as systemd keeps it over restarts."""
+    """A listening socket that is passed to one sidecar after another, as systemd keeps it over restarts."""
 
     def __init__(self, kind=socket.SOCK_STREAM, listens=True):
         self.socket = socket.socket(type=kind)
@@ -34,7 +34,7 @@ class Passed:
         self.fd = self.socket.fileno()
 
     def argv(self, *args, names="scrapes", pid="$$"):
-        """A command that finds the socket as systemd passes it: as descriptor 3, under its name."""
+        """A command that gets the socket as systemd passes it: as descriptor 3, under its name."""
         script = f'LISTEN_PID={pid} LISTEN_FDS=1 LISTEN_FDNAMES={names} exec "$0" "$@" 3<&{self.fd}'
         return ["bash", "-c", script, BINARY, *args]
 
@@ -49,7 +49,7 @@ class Passed:
 
 
 class Scrape:
-    """A scrape, or another request, that is sent at once and read when it is asked for."""
+    """A scrape, or another request, that is sent at once; result() reads the response."""
 
     def __init__(self, port, target="/metrics"):
         self.raw = socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW)
@@ -88,7 +88,7 @@ def test_socket_activation(service):
 
 
 def test_nobody_is_refused_through_a_restart(service, passed):
-    """Who connects while one ends and before the next begins waits, and is answered."""
+    """A client that connects between the end of one sidecar and the start of the next waits, and gets a response."""
     kept = passed()
     first = kept.start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
     first.wait_line("listening for scrapes")
@@ -103,7 +103,7 @@ def test_nobody_is_refused_through_a_restart(service, passed):
 
 
 def test_who_connects_while_it_drains_waits_for_the_next(upstream, passed):
-    """The one that drains takes no more, and shuts nothing down that is not its own."""
+    """The draining sidecar accepts no more, and does not shut down a socket that is not its own."""
     gated, kept = Gated(), passed()
     u = upstream(gated)
     flags = [f"--upstream.url={u.url}", "--web.listen-address=systemd:scrapes", "--set=endpoint.default.timeout=60s"]
@@ -144,7 +144,7 @@ def test_socket_of_another_kind(service, passed, options):
     p = passed(**options).start(f"--upstream.url={service.url}", "--web.listen-address=systemd:scrapes")
     assert p.process.wait(20 * SLOW) == 1
     p.reader.join(5)
-    assert p.find("is no socket that listens for connections"), p.lines
+    assert p.find("under this name is not listening"), p.lines
 
 
 def several(sockets, *args, names):
@@ -162,29 +162,29 @@ def several(sockets, *args, names):
 
 
 def test_all_sockets_of_a_name(service, passed):
-    """As many as a .socket has lines ListenStream=, for scrapes and for administration."""
+    """As many as a .socket unit has ListenStream= lines, for scrapes and for administration."""
     sockets = [passed() for _ in range(5)]
     p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:a",
                 "--admin.listen-address=systemd:b", names="a:b:a:b:a")
     try:
-        p.wait_line("privileges given up")
+        p.wait_line("privileges dropped")
         for i, s in enumerate(sockets):
             which = "administration" if i % 2 else "scrapes"
             assert p.count(f'"listening for {which}" address=127.0.0.1:{s.port}$') == 1, p.lines
             expected = ("/-/ready", b"scrapeshard is ready\n") if i % 2 else ("/metrics", BODY)
             assert Scrape(s.port, expected[0]).result().endswith(expected[1])
-        assert not p.find("nobody listens")
+        assert not p.find("no listener uses")
     finally:
         assert p.stop() == 0
 
 
 def test_socket_that_nobody_listens_on(service, passed):
-    """Who connects to it would wait for ever."""
+    """A client that connects to it would wait forever."""
     sockets = [passed() for _ in range(3)]
     p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:b", ADMIN_OFF, names="a:b:c")
     try:
-        p.wait_line("privileges given up")
-        said = 'level=warn msg="systemd passed a socket that nobody listens on" name='
+        p.wait_line("privileges dropped")
+        said = 'level=warn msg="systemd passed a socket that no listener uses" name='
         assert p.find(said + "a$") and p.find(said + "c$") and p.count(said) == 2, p.lines
         assert sockets[1].get().endswith(BODY)
     finally:
@@ -196,21 +196,21 @@ def test_one_socket_of_a_name_is_of_another_kind(service, passed):
     p = several(sockets, f"--upstream.url={service.url}", "--web.listen-address=systemd:a", ADMIN_OFF, names="a:a")
     assert p.process.wait(20 * SLOW) == 1
     p.reader.join(5)
-    assert p.find("is no socket that listens for connections"), p.lines
+    assert p.find("under this name is not listening"), p.lines
 
 
 def test_address_without_a_name(service):
     done = subprocess.run([BINARY, f"--upstream.url={service.url}", "--web.listen-address=systemd:"],
                           capture_output=True, text=True, timeout=20 * SLOW)
-    assert done.returncode == 2 and "systemd:NAME is right" in done.stderr
+    assert done.returncode == 2 and "or systemd:NAME)" in done.stderr
 
 
-# News.
+# Notifications.
 
 
 @pytest.fixture(params=["path", "abstract"])
 def news(request, tmp_path):
-    """A socket as systemd listens on for news, with the name by which a service is told of it."""
+    """A socket as systemd listens on for notifications, with its NOTIFY_SOCKET name."""
     name = f"{tmp_path}/notify" if request.param == "path" else f"@scrapeshard-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(name.replace("@", "\0"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our own metrics on the admin listener: their form, and that they count what happened."""
+"""Our own metrics on the admin listener: their format, and that they count correctly."""
 import http.client
 import re
 import subprocess
@@ -30,7 +30,7 @@ def metrics_text(sidecar, accept=None):
 
 
 def samples(sidecar):
-    """{(name, (label, value)...): value} of all samples, histogram buckets and all."""
+    """{(name, (label, value)...): value} of all samples, including histogram buckets."""
     _, text = metrics_text(sidecar)
     found = [(s.name, *sorted(s.labels.items())) for family in parse_text(text) for s in family.samples]
     assert len(found) == len(set(found)), "a series is there twice"
@@ -42,7 +42,7 @@ def value(sidecar, name, **labels):
 
 
 def after(sidecar, scrapes, endpoint="default"):
-    """All samples, as soon as so many scrapes are over: a scrape is counted when its answer is out, not before."""
+    """All samples, once this many scrapes are over: a scrape is counted when its response is sent, not before."""
     def over():
         found = samples(sidecar)
         done = sum(v for k, v in found.items() if k[0] == "scrapeshard_scrapes_total" and ("endpoint", endpoint) in k)
@@ -81,7 +81,7 @@ def test_the_table_is_read():
 
 
 def test_all_metrics_are_there_from_the_start(sidecar, service):
-    """Before anything happened, so that a first increase is seen as one."""
+    """All series exist from the start, so that rate() sees the first increase."""
     s = sidecar(service.url)
     found = samples(s)
     names = {key[0] for key in found}
@@ -117,7 +117,7 @@ def test_negotiation(sidecar, service, accept, openmetrics):
 
 
 def test_both_formats_say_the_same(sidecar, service):
-    """The same series with the same labels, le among them: a changed negotiation renames nothing."""
+    """The same series with the same labels, including le: a change of format renames nothing."""
     s = sidecar(service.url)
     s.get("/metrics?shard=0&shard_count=2")
     after(s, 1)
@@ -173,7 +173,7 @@ def test_counts_of_good_scrapes(sidecar, upstream):
 
 @pytest.mark.parametrize("setting", ["max_age=0s", "max_age=1h"])
 def test_a_family_that_reappears_is_one(sidecar, upstream, setting):
-    """Families that take turns, as dnsdist writes its servers': in the counters and by max_families."""
+    """Interleaved families, as dnsdist writes those of its servers: in the counters and by max_families."""
     body = b"".join(b'a_%d{server="%d"} 1\n' % (family, server) for server in range(50) for family in range(7))
     s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.{setting}",
                 "--set=endpoint.default.max_families=7")
@@ -194,8 +194,8 @@ BAD = {
     "upstream_failed http": answer(BODY, extra=["Content-Length: 3"]),
     "upstream_failed encoding": answer(BODY, extra=["Content-Encoding: br"]),
     "upstream_failed encoding gzip": answer(BODY, extra=["Content-Encoding: gzip"]),
-    "upstream_failed cut": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
-    "upstream_failed cut empty": b"",
+    "upstream_failed truncated": HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nup 1\n",
+    "upstream_failed truncated empty": b"",
     "upstream_truncated truncated": HEAD + b"Connection: close\r\n\r\nup 1\nu",
     "too_large too_large line": answer(b"a" * 2000000),
     "too_large too_large body": answer(b"a 1\n" * 600000),
@@ -204,7 +204,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_counts_of_bad_answers(sidecar, upstream, case):
-    """By outcome, and by what the service did; the limit that it ran into."""
+    """By outcome, by upstream error, and by the limit that was hit."""
     outcome, reason, *more = case.split()
 
     def serve(u, connection):
@@ -255,7 +255,7 @@ def test_a_service_that_does_not_answer(sidecar, upstream):
 
 
 def test_a_scraper_that_does_not_read(sidecar, upstream):
-    """Its doing, not the service's."""
+    """The scraper's failure, not the upstream's."""
     s = sidecar(upstream(answering(answer(b"requests_total 1234567890\n" * 2000000))).url,
                 "--set", "endpoint.default.timeout=500ms")
     with s.connect() as connection:
@@ -328,7 +328,7 @@ def test_reload(sidecar, service, tmp_path):
 
 
 def test_counts_survive_a_reload(sidecar, service, tmp_path):
-    """Also those of an endpoint that is gone, and comes back."""
+    """Also the counters of an endpoint that is removed and comes back."""
     path = tmp_path / "scrapeshard.ini"
     path.write_text(config_text(("a", service.url)))
     s = sidecar(config=str(path))
@@ -354,7 +354,7 @@ def test_endpoints_that_left_are_bounded(sidecar, service, tmp_path):
     assert names == {f"e{i}" for i in range(35, 100)}
 
 
-# The shard watch.
+# The shard tracker.
 
 
 BODY_OF_MANY = b"".join(b"metric_%d_total %d\n" % (i, i) for i in range(40))
@@ -366,7 +366,7 @@ def many(upstream):
 
 
 def watched(sidecar, name, endpoint="default"):
-    """{shard, or shard_count: value} of one of the watch's metrics."""
+    """{shard, or shard_count: value} of one of the tracker's metrics."""
     return {dict(k[1:]).get("shard") or dict(k[1:]).get("shard_count"): v for k, v in samples(sidecar).items()
             if k[0] == f"scrapeshard_{name}" and ("endpoint", endpoint) in k}
 
@@ -388,7 +388,7 @@ def test_last_scrape_of_each_shard(sidecar, many):
 
 
 def test_a_set_of_shards_is_one_series(sidecar, many):
-    """Its series and bytes are those of the set; its shards are all seen."""
+    """The series and bytes are those of the set; each of its shards counts as scraped."""
     s = sidecar(many.url)
     body = s.get("/metrics?shard=0-2%2C5&shard_count=6")[2]
     after(s, 1)
@@ -397,7 +397,7 @@ def test_a_set_of_shards_is_one_series(sidecar, many):
 
 
 def test_missing_shards(sidecar, many):
-    """The one that is never scraped, and then those that are scraped no more."""
+    """A shard that is never scraped, and then those that are no longer scraped."""
     s = sidecar(many.url, "--set", "admin.scrape_interval=1s")
 
     def scrape():
@@ -407,7 +407,7 @@ def test_missing_shards(sidecar, many):
     assert scrape() == {"4": 0}
     wait_until(lambda: scrape() == {"4": 1}, "shard 2 is not missing")
     assert watched(s, "shards_unknown") == {"4": 0}
-    wait_until(lambda: watched(s, "shards_missing") == {"4": 4}, "nobody is missing", 30)
+    wait_until(lambda: watched(s, "shards_missing") == {"4": 4}, "no shard is missing", 30)
     wait_until(lambda: value(s, "shard_counts_in_use", endpoint="default") == 0, "the count is in use for ever")
     assert watched(s, "shard_series").keys() == {"0", "1", "3"}
     s.get(target(2, 4))
@@ -444,7 +444,7 @@ def test_neither_head_nor_a_bad_request_is_a_scrape(sidecar, many):
 
 
 def test_two_counts_in_use(sidecar, many):
-    """As when two servers disagree."""
+    """Two servers disagree."""
     s = sidecar(many.url)
     for shard, count in ((0, 80), (1, 80), (80, 81)):
         assert s.get(target(shard, count))[0] == 200
@@ -454,7 +454,7 @@ def test_two_counts_in_use(sidecar, many):
 
 
 def test_the_watch_is_bounded(sidecar, many):
-    """Whatever shards and counts a stranger asks for: memory and metrics stay small, and who was there stays."""
+    """Whatever shards and counts a stranger requests, memory and metrics stay small, and established scrapers stay."""
     s = sidecar(many.url)
     for i in range(3):
         assert s.get(target(i, 3))[0] == 200
@@ -479,7 +479,7 @@ def test_the_watch_is_bounded(sidecar, many):
 
 
 def test_an_endpoint_that_left_is_watched_no_more(sidecar, many, tmp_path):
-    """Nobody is missing there, and nobody was there when it comes back."""
+    """A removed endpoint misses no shards; when it comes back, it starts without scrapers."""
     path = tmp_path / "scrapeshard.ini"
     path.write_text(config_text(("a", many.url)))
     s = sidecar(config=str(path))
@@ -516,9 +516,9 @@ def test_build_info(sidecar, service):
     s = sidecar(service.url)
     key = next(k for k in samples(s) if k[0] == "scrapeshard_build_info")
     labels = dict(key[1:])
-    assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal", "pcre2"} <= labels.keys()
+    assert {"version", "libevent", "libcurl", "openssl", "xxhash", "isal", "pcre2", "zlib"} <= labels.keys()
     assert all(re.match(r"\d+\.\d+", v) for v in labels.values()), labels
-    assert s.find(f"scrapeshard begins.*version={re.escape(labels['version'])}")
+    assert s.find(f"starting scrapeshard.*version={re.escape(labels['version'])}")
 
 
 @pytest.mark.parametrize("flags", [[], ["--enable-feature=native-histograms"]], ids=["openmetrics", "protobuf first"])

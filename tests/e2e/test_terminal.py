@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator's tools show a person: charts that fit, colours where they are wanted, progress that goes away."""
+"""The commands' output on a terminal: charts that fit, colours if wanted, progress that is erased."""
 import fcntl
 import os
 import pty
@@ -16,7 +16,7 @@ from tools import PROGRESS, complaints
 
 
 def in_terminal(*args, columns=100, rows=50, env=()):
-    """What a command writes to a terminal of that size."""
+    """The output of a command on a terminal of that size."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "LC_ALL", "LC_CTYPE")}
@@ -29,7 +29,7 @@ def in_terminal(*args, columns=100, rows=50, env=()):
                 out += piece
                 if len(out) > 1 << 20:
                     p.kill()
-                    pytest.fail(f"it writes without end: {out[:300]}")
+                    pytest.fail(f"endless output: {out[:300]}")
         except OSError:  # the other end is closed
             pass
         assert p.wait(20 * SLOW) == 0, out
@@ -39,7 +39,7 @@ def in_terminal(*args, columns=100, rows=50, env=()):
 
 def bars(text):
     """(first word, bar) of each line of the chart."""
-    chart = text.split("bytes\n", 1)[1].split("The mean", 1)[0].split("A line", 1)[0]
+    chart = text.split("bytes\n", 1)[1].split("The mean", 1)[0].split("Each line", 1)[0]
     return [(line.split()[0], line.split()[-1]) for line in chart.strip("\n").split("\n")]
 
 
@@ -59,13 +59,21 @@ def test_chart_fits_the_terminal():
         assert "█" in drawn[0][1]
 
 
+def test_headings_end_above_their_columns():
+    out = in_terminal("plan", "--shard-count=7", NODE, env=[("NO_COLOR", "1")])
+    heading, *rows = out[out.index("      shard"):out.index("The mean")].strip("\n").split("\n")
+    for row in rows:
+        cells = re.match(r"( +\d+)( +\d+)( +\d+)( +[\d.]+ k?B)", row)
+        assert [cells.end(i) for i in range(1, 5)] == [m.end() for m in re.finditer(r"\w+", heading)], row
+
+
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
 def test_narrow_terminals_have_short_bars_or_none(language):
-    """A table's columns stay, however narrow it is; what is drawn beside them fits."""
+    """The columns of a table stay, however narrow the terminal; the bars beside them fit."""
     for columns in range(1, 81):
         out = in_terminal("plan", "--shard-count=7", NODE, columns=columns, env=[("NO_COLOR", "1"), ("LANG", language)])
         chart = out.split("bytes\n", 1)[1].split("The mean", 1)[0].strip("\n").split("\n")
-        counts = out.split("Other counts:\n", 1)[1].split("\n\n", 1)[0].split("\n")[1:]
+        counts = out.split("Other shard counts:\n", 1)[1].split("\n\n", 1)[0].split("\n")[1:]
         assert (len(chart), len(counts)) == (7, 19)
         for line in chart + counts:
             table, bar = re.fullmatch(r"( +\S+ +\d+ +[\d.]+ +[\d.]+(?: k?B)?)((?:  [█▏▎▍▌▋▊▉#]+)?)", line).groups()
@@ -77,13 +85,13 @@ def test_many_shards_are_folded():
     out = in_terminal("plan", "--shard-count=80", NODE, rows=30)
     plain = re.sub(r"\033\[\d*m", "", out)
     series = [s["series"] for s in plan(80, NODE)["shards"]]
-    assert "A line stands for 4 shards and shows the fullest of them." in plain
-    chart = plain.split("bytes\n", 1)[1].split("A line", 1)[0]
+    assert "Each line is the fullest of 4 shards." in plain
+    chart = plain.split("bytes\n", 1)[1].split("Each line", 1)[0]
     shown = [line.split()[:2] for line in chart.strip("\n").split("\n")]
     assert shown == [[f"{i}-{i + 3}", str(max(series[i:i + 4]))] for i in range(0, 80, 4)]
 
 
-def test_colours_only_where_they_are_wanted():
+def test_colours_only_if_wanted():
     args = ["plan", "--shard-count=7", NODE]
     assert "\033[32m" in in_terminal(*args)
     assert "\033" not in in_terminal(*args, env=[("NO_COLOR", "1")])
@@ -104,16 +112,16 @@ def test_report_of_a_skewed_body(tmp_path):
     assert f"{body}: 1180 series in 61 families, 19.9 kB of text" in out
     assert "Shard %d is the fullest. Its largest families:\n       1000 series" % p["balance"]["fullest_shard"] in out
     assert "    [rules]\n    split = giant\n" in out
-    assert f"as it is {p['balance']['most_series']:>15} {p['balance']['skew_series']:9.2f}" in out
+    assert f"as configured {p['balance']['most_series']:>10} {p['balance']['skew_series']:9.2f}" in out
     assert f"with the rules {p['suggested_split']['balance']['most_series']:>9} {p['suggested_split']['balance']['skew_series']:9.2f}" in out
-    assert f"From 8 to 9 shards, series that change their shard:\n      modulo {p['move']['modulo_series']:9}" in out
+    assert f"Series that change shard between 8 and 9 shards:\n      modulo {p['move']['modulo_series']:9}" in out
     assert "3400 such targets, scraped every 60 s by 8 servers:" in out
     assert "samples parsed   before    534.9 k/s     66.9 k/s\n" in out
-    assert "throws 7/8 of it away" in out
+    assert "drops 7/8 of it" in out
 
 
 def test_progress_goes_to_standard_error():
-    """Of a body that takes its time there is a line as soon as a second is over; a short one leaves none."""
+    """A slow body has a line of progress after a second, a quick one has none."""
     with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
         os.set_blocking(p.stderr.fileno(), False)
@@ -132,8 +140,8 @@ def test_progress_goes_to_standard_error():
 
 
 @pytest.mark.parametrize("columns", [80, 20, 1])
-def test_progress_on_a_terminal_is_one_line_that_goes_away(columns):
-    """It is cut where the terminal ends: a second row could not be taken back."""
+def test_progress_on_a_terminal_is_one_line_that_is_erased(columns):
+    """It is cut at the width of the terminal: a second row could not be erased."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
     with subprocess.Popen([BINARY, "plan", "--shard-count=3"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes minutes: the sidecar's monotonic clock is put forward."""
+"""What takes minutes: the sidecar's monotonic clock is moved forward."""
 import http.client
 
 import pytest
@@ -22,7 +22,7 @@ def service(upstream):
 
 
 class Kept:
-    """A scraper that does not connect anew by itself."""
+    """A scraper that does not reconnect."""
 
     def __init__(self, sidecar):
         self.connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=20 * SLOW)
@@ -36,14 +36,14 @@ class Kept:
 
 
 def settle(sidecar):
-    """The loop has turned, and timers that are due have run."""
+    """Waits for an iteration of the event loop, in which timers that are due have run."""
     for _ in range(2):
         assert sidecar.admin("/-/healthy")[0] == 200
 
 
 @pytest.mark.parametrize("idle", [60, PROMETHEUS_KEEPS, 310])
 def test_idle_connections_are_kept_as_long_as_prometheus_keeps_them(sidecar, service, steer, idle):
-    """On both sides: the one who closes first is the scraper, so that no scrape meets a connection that just goes."""
+    """On both sides: the scraper closes first, so that no scrape meets a connection that is being closed."""
     s = sidecar(service.url, env=steer.environment)
     kept = Kept(s)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_idle_connections_are_not_kept_for_ever(sidecar, service, steer):
 
 
 def test_signals_are_nothing_that_a_scrape_touches(sidecar, service, steer):
-    """libcurl would change what SIGPIPE does at every turn, were it not told to leave signals alone."""
+    """Without CURLOPT_NOSIGNAL libcurl would change the action of SIGPIPE at every call."""
     s = sidecar(service.url, env=steer.environment)
     assert s.get()[2] == BODY
     before = steer.actions()
@@ -80,7 +80,7 @@ def test_signals_are_nothing_that_a_scrape_touches(sidecar, service, steer):
 
 
 def test_shards_that_nobody_scrapes_any_more(sidecar, service, steer):
-    """By the default interval of a minute: unknown at first, missing after three."""
+    """With the default interval of a minute: unknown at first, missing after three."""
     s = sidecar(service.url, env=steer.environment)
 
     def state(name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The URLs of services: what check accepts the fetch takes, as it stands, and what it refuses is told with its place."""
+"""Upstream URLs: the fetch takes what check accepts, verbatim; what check refuses is reported with its place."""
 import random
 import re
 import subprocess
@@ -11,7 +11,7 @@ from conftest import BINARY, SLOW, answer, answering, run
 BODY = b"# TYPE up gauge\nup 1\n"
 
 GOOD = [
-    # URL, what is asked for, the Host header
+    # URL, request target, Host header
     ("http://127.0.0.1:PORT/metrics", "/metrics", "127.0.0.1:PORT"),
     ("http://127.0.0.1:PORT", "/", "127.0.0.1:PORT"),
     ("http://127.0.0.1:PORT/", "/", "127.0.0.1:PORT"),
@@ -35,7 +35,7 @@ GOOD = [
 ]
 
 
-def test_what_is_accepted_is_asked_for(sidecar, upstream, config):
+def test_accepted_urls_are_requested_verbatim(sidecar, upstream, config):
     u = upstream(answering(answer(BODY)), host="::")
     urls = [url.replace("PORT", str(u.port)) for url, *_ in GOOD]
     path = config("".join(f"[endpoint n{i}]\npath = /{i}\nupstream = {url}\n" for i, url in enumerate(urls)))
@@ -60,9 +60,9 @@ def test_unix_socket(sidecar, upstream, tmp_path):
 BRACKETS = r"IPv6 address without brackets \(expected http://\[ADDRESS\]:PORT/PATH\)"
 PORT = r"invalid port \(expected a number from 1 to 65535\)"
 HOST = r"no host \(expected http://HOST:PORT/PATH"
-FORM = r"not a URL of a service \(expected http://HOST:PORT/PATH"
-PLACEHOLDER = "a placeholder that was not replaced"
-CHARACTER = "a character that no URL has"
+FORM = r"not an upstream URL \(expected http://HOST:PORT/PATH"
+PLACEHOLDER = "an unexpanded placeholder"
+CHARACTER = "a character that is not valid in a URL"
 
 BAD = [
     ("http://fd00::5:8080/m", BRACKETS), ("http://::1/m", BRACKETS), ("http://fd00::5", BRACKETS),
@@ -89,7 +89,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("url, reason", BAD, ids=[url for url, _ in BAD])
-def test_what_is_refused_is_told_with_its_place(config, url, reason):
+def test_refused_urls_are_reported_with_their_place(config, url, reason):
     path = config(f"[endpoint app]\npath = /m\nupstream = {url}\n")
     status, out, err = run("check", path)
     first = err.split("\n")[0]
@@ -106,7 +106,7 @@ def test_what_is_refused_is_told_with_its_place(config, url, reason):
 
 
 def mutations(port):
-    """URLs as they are mistyped, most of them bad; no two runs of the test have others."""
+    """Mistyped URLs, most of them bad; the same in each run."""
     rng = random.Random(12)
     good = [url.replace("PORT", str(port)) for url, *_ in GOOD] + [f"unix:/nowhere/{port}:/m"]
     pieces = list(":/?#[]@!$&'()*+,;=%{}|\\^`\"<>.-_~ 019azAZ\t\177é") + ["//", "::", "http://", "%00", "xn--"]
@@ -119,7 +119,7 @@ def mutations(port):
 
 
 def test_whatever_check_accepts_the_fetch_takes(upstream):
-    """It may find nobody there, but never that it cannot read the URL. Without a network, so that no name is looked up."""
+    """It may fail to connect, but never to parse the URL. Without a network, so that no name is resolved."""
     u = upstream(answering(answer(BODY)), host="::")
     prefix = ["unshare", "--net"]
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
@@ -136,8 +136,8 @@ def test_whatever_check_accepts_the_fetch_takes(upstream):
     assert accepted > 40
 
 
-def test_refused_by_the_fetch_in_other_words(upstream):
-    """So that the test above would notice: these are the words of a libcurl that cannot read a URL."""
+def test_words_of_libcurl(upstream):
+    """The test above looks for these words, which libcurl uses if it cannot parse a URL."""
     done = subprocess.run(["curl", "-sS", "http://a:99999/", "http://[::1:8080/m"], capture_output=True, text=True,
                           check=False)
     assert len(re.findall(r"(?i)malformed|illegal|bad url|URL using", done.stderr)) == 2, done.stderr

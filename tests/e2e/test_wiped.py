@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passwords, tokens and what a service is shown are in no memory that was given back, where the next who gets it could
-read them (tests/torture/find-freed.c)."""
+"""Freed memory holds no passwords, tokens or Authorization values, where its next owner could read them
+(tests/torture/find-freed.c)."""
 import base64
 import mmap
 import os
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_byte
                                 reason="a sanitizer has a free() of its own")
 
 
-# Longer than the passwords: what is left of a text that was moved to its beginning is all of the password.
+# Longer than the passwords, so that what a text leaves behind when it is moved to its start includes all of the password.
 USER = "a-user-with-a-name-that-is-longer"
 
 
 def base64_of(password):
-    """What stands for the middle of a password, where it is behind the user in base64."""
+    """What the middle of a password becomes in the base64 of USER:PASSWORD."""
     at = (len(USER) + 3) // 3 * 4
     return base64.b64encode(f"{USER}:{password}".encode()).decode()[at:at + 16]
 
 
 class Freed:
-    """The texts that are looked for, and how often each was found."""
+    """The texts searched for, and how often each was found."""
     ENTRY = struct.Struct("120sq")
 
     def __init__(self, path, texts):
@@ -61,8 +61,7 @@ def server(ca):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_secrets_are_wiped(sidecar, upstream, config, ca, server, tmp_path, tls):
-    """Of good credentials and of bad ones, of those that cannot be read, and of what the service is shown, in a reload and
-    to the end."""
+    """Good, bad and malformed credentials, and the Authorization value for the upstream, across a reload and until exit."""
     service = upstream(answering(answer(b"up 1\n")))
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "shown").write_text(f"Bearer {SHOWN}\n")
@@ -91,7 +90,7 @@ def test_secrets_are_wiped(sidecar, upstream, config, ca, server, tmp_path, tls)
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
 def test_credentials_for_the_service_are_wiped(sidecar, upstream, tmp_path, max_age):
-    """Those that the scraper shows and that go on to the service."""
+    """Those that the scraper sends and that are forwarded."""
     service = upstream(answering(answer(b"up 1\n")))
     freed = Freed(tmp_path / "freed", [PASSED_ON, URL])
     s = sidecar(service.url, f"--set=endpoint.default.max_age={max_age}", env=freed.environment)

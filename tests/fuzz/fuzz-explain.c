@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What explain says of a series against where the filter puts it: a series that is explained is a line of text, a value
- * behind it, which is in the shard that was told; what cannot be explained is no such line. In OpenMetrics it may have
- * an exemplar, whose labels say nothing. The first byte chooses the key and the rules.
+ * Compares the explanation of a series with where the filter puts it: a series that is explained is, with a value, a
+ * line of text in the explained shard; one that is not explained is not a valid line. In OpenMetrics it may have an
+ * exemplar, whose labels do not count. The first byte selects the key and the rules.
  */
 #include "require.h"
 
@@ -48,7 +48,7 @@ count(void *ctx, const struct ss_span *spans, size_t n)
     return 0;
 }
 
-/* How many bytes of a body a shard gets; *statusp is what the filter answered. */
+/* How many bytes of a body a shard gets; *statusp is what the filter returned. */
 static size_t
 kept(struct ss_span body, const char *content_type, struct ss_sharding *sharding, uint32_t shard, int *statusp)
 {
@@ -73,25 +73,25 @@ kept(struct ss_span body, const char *content_type, struct ss_sharding *sharding
     return bytes;
 }
 
-/* A series with what stands behind it: the end of its line, and more that goes to all shards. */
+/* A series with the rest of its line, and more that goes to all shards. */
 struct written {
     char *text;
     size_t line, all;
 };
 
 static struct written
-write_line(struct ss_span series, const char *behind, const char *to_all)
+write_line(struct ss_span series, const char *rest, const char *to_all)
 {
-    size_t line = series.len + strlen(behind), all = line + strlen(to_all);
+    size_t line = series.len + strlen(rest), all = line + strlen(to_all);
     struct written w = {malloc(all), line, all};
     REQUIRE(w.text);
     memcpy(w.text, series.ptr, series.len);
-    memcpy(w.text + series.len, behind, line - series.len);
+    memcpy(w.text + series.len, rest, line - series.len);
     memcpy(w.text + line, to_all, all - line);
     return w;
 }
 
-/* The line is in the shard that was told; or is refused, where it may be. */
+/* Checks that the line is in the explained shard; or is rejected, where it may be. */
 static void
 require_place(const struct ss_explanation *e, struct ss_sharding *sharding, const struct written *w,
               const char *content_type, bool refusable)
@@ -120,7 +120,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = ss_explain(sharding, series, &e);
     REQUIRE(!r || (r > 0 && *e.reason));
 
-    /* A comment, or more than one line, is none to the filter that looks at lines. */
+    /* The filter does not see a comment, or several lines, as a sample. */
     size_t blanks = 0;
     while (blanks < series.len && memchr(" \t", series.ptr[blanks], 2))
         blanks++;
@@ -131,7 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int status;
     if (!r) {
         require_place(&e, sharding, &plain, NULL, false);
-        /* Behind a blank, OpenMetrics 2.0 has values in braces. */
+        /* After a blank, OpenMetrics 2.0 has values in braces. */
         if (!memmem(series.ptr, series.len, " {", 2))
             require_place(&e, sharding, &exemplar, openmetrics, true);
     } else {

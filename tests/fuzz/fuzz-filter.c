@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole filter against itself: a body in pieces gives what it gives whole, and what an index of it gives; and its
- * shards together have every byte that the whole has, once but for what goes to all, or all fail. The first byte
- * chooses the format, the key and the rules, the second how it is cut.
+ * Compares the filter with itself: a body in pieces gives the same as whole, and as an index of it; its shards together
+ * have every byte of the whole, once except for what goes to all of them, or all fail. The first byte selects the
+ * format, the key and the rules, the second how the body is cut.
  */
 #include "fuzz.h"
 
@@ -22,7 +22,7 @@ static const struct plan {
     enum ss_hash hash;
     enum ss_placement placement;
     const char *labels[3];
-    struct rule rules[5]; /* up to one without a pattern */
+    struct rule rules[5]; /* terminated by one without a pattern */
 } plans[] = {
     {.key = SS_KEY_FAMILY},
     {.key = SS_KEY_DECLARED},
@@ -50,7 +50,7 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* The sharding of a plan; made once, as in a sidecar that lives for long. */
+/* The sharding of a plan; created once, as in a long-running sidecar. */
 static struct ss_sharding *
 sharding_of(size_t n)
 {
@@ -76,7 +76,7 @@ sharding_of(size_t n)
     return made[n];
 }
 
-/* Filters the body; seed 0 gives it whole, any other in pieces of sizes that follow from the seed. */
+/* Filters the body; seed 0: whole, else in pieces of sizes derived from the seed. */
 static struct result
 filter(struct ss_span body, const struct ss_filter_settings *settings, const struct ss_shards *shards, unsigned seed)
 {
@@ -105,8 +105,8 @@ require_same(const struct result *a, const struct result *b)
     REQUIRE(a->status || !memcmp(&a->counts, &b->counts, sizeof(a->counts)));
 }
 
-/* What an index gives, which is to be the same, arranged for these shards or for others; index is NULL if the body
-   could not be indexed. */
+/* Checks that an index gives the same, with lists for this shard count or another; index is NULL if the body could
+   not be indexed. */
 static void
 require_index(struct ss_index *index, const struct ss_shards *shards, const struct result *wanted)
 {
@@ -133,7 +133,7 @@ index_of(struct ss_span body, const struct ss_filter_settings *settings)
     return NULL;
 }
 
-/* The numbers of all shards together against those of the whole. */
+/* The sums over all shards, to compare with the whole. */
 struct sum {
     size_t kept;
     uint64_t series;
@@ -146,20 +146,20 @@ add(struct sum *sum, const struct result *r)
     sum->series += r->counts.series_kept;
 }
 
-/* What a plan's shards have to make together. */
+/* Checks the union of a plan's shards. */
 static void
 require_union(const struct plan *plan, struct ss_span body, const struct result *all, const struct sum *sum)
 {
     size_t twice = sum->kept - all->len;
     if (plan->rules[0].pattern) {
-        /* What is dropped is in none, what is replicated in all. */
+        /* Dropped series are in no shard, replicated ones in all. */
         REQUIRE(sum->series >= all->counts.series_kept && all->len <= body.len);
         return;
     }
     REQUIRE(all->len == body.len && (!body.len || !memcmp(all->bytes, body.ptr, body.len)));
     REQUIRE(sum->series == all->counts.series_seen);
     if (plan->key == SS_KEY_FAMILY || plan->key == SS_KEY_DECLARED)
-        /* The end marker, with or without its LF, is in every shard. */
+        /* The end marker, with or without LF, is in every shard. */
         REQUIRE(twice == 0 || twice == 2 * 5 || twice == 2 * 6);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The query's reader: whatever comes, it answers, and what it passes on has none of ours in it. */
+/* The query parser: every query parses or gets a reason, and what is passed on has none of our parameters. */
 #include "proxy/params.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every scanner that this processor can run against the portable one: the same ends of samples from the same pieces,
- * and as many lines that begin alike. The first byte chooses how the bytes are cut, the second how long the head is
- * that the lines are compared with: a part of the first line.
+ * Compares every scanner that this processor can run with the portable one: the same ends of samples in the same
+ * pieces, and as many lines with the same prefix. The first byte selects how the bytes are cut, the second the length
+ * of the prefix, which is taken from the first line.
  */
 #include "require.h"
 
@@ -26,7 +26,7 @@ static const struct scanner *const scanners[] = {
 
 enum { SCANNERS = sizeof(scanners) / sizeof(scanners[0]) };
 
-/* The bytes in memory that ends with them, so that a sanitizer sees who reads on. */
+/* A copy that ends with the bytes, so that a sanitizer detects reads beyond them. */
 static char *
 copy_exact(struct ss_span bytes)
 {
@@ -50,7 +50,7 @@ check_piece(const struct scanner *scanner, struct ss_span piece, struct scan_car
     free(bytes);
 }
 
-/* In pieces whose lengths the choice decides: many about as long as a block, some longer, the last what is left. */
+/* In pieces of chosen lengths: many about as long as a block, some longer, the last what is left. */
 static void
 check_ends(const struct scanner *scanner, struct ss_span body, uint32_t choice)
 {
@@ -68,7 +68,7 @@ check_ends(const struct scanner *scanner, struct ss_span body, uint32_t choice)
 }
 
 static void
-check_alike(const struct scanner *scanner, struct ss_span body, size_t head_len)
+check_same_prefix(const struct scanner *scanner, struct ss_span body, size_t prefix_len)
 {
     static uint32_t ends[SCAN_ENDS];
     const struct route route = {.kind = ROUTE_BY_HASH};
@@ -80,17 +80,17 @@ check_alike(const struct scanner *scanner, struct ss_span body, size_t head_len)
     size_t n = scanner_portable.ends(body, &carry, ends);
     if (!n || ends[0] < 2)
         return;
-    struct ss_span beginning = {body.ptr, 1 + head_len % (ends[0] - 1)};
-    const struct name_prefix *head = prefix_cache_insert(&prefixes, beginning, beginning, &route);
-    if (!head)
+    struct ss_span beginning = {body.ptr, 1 + prefix_len % (ends[0] - 1)};
+    const struct name_prefix *prefix = prefix_cache_insert(&prefixes, beginning, beginning, &route);
+    if (!prefix)
         return;
     char *base = copy_exact(body);
-    /* From the first line, and from each behind one that differs. */
+    /* From the first line, and from each after one that differs. */
     for (size_t i = 0; i < n; i++) {
         const char *line = base + (i ? ends[i - 1] : 0);
-        size_t alike = scanner->count_same_prefix(head, line, base, ends + i, n - i, base + body.len);
-        REQUIRE(alike == scanner_portable.count_same_prefix(head, line, base, ends + i, n - i, base + body.len));
-        i += alike;
+        size_t same = scanner->count_same_prefix(prefix, line, base, ends + i, n - i, base + body.len);
+        REQUIRE(same == scanner_portable.count_same_prefix(prefix, line, base, ends + i, n - i, base + body.len));
+        i += same;
     }
     free(base);
 }
@@ -105,7 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!scanner_runs(scanners[i]))
             continue;
         check_ends(scanners[i], body, data[0]);
-        check_alike(scanners[i], body, data[1]);
+        check_same_prefix(scanners[i], body, data[1]);
     }
     return 0;
 }

@@ -103,7 +103,7 @@ feed(struct ss_span body, const struct question *q, const struct guarded *memory
     if (o.result) {
         assert_non_null(ss_filter_error(filter));
         o.error = *ss_filter_error(filter);
-        /* What failed stays failed. */
+        /* Once failed, always failed. */
         assert_int_equal(ss_filter_feed(filter, SPAN("up 1\n"), &sink), o.result);
         assert_int_equal(ss_filter_end(filter, &sink), o.result);
     } else {
@@ -115,10 +115,9 @@ feed(struct ss_span body, const struct question *q, const struct guarded *memory
     return o;
 }
 
-/* Indexes the body, and selects from that. */
-/* arranged: brought in the order of the question's shards. */
+/* Indexes the body and selects from that; with_lists: through the lists of the shard count. */
 static struct outcome
-feed_index(struct ss_span body, const struct question *q, bool arranged)
+feed_index(struct ss_span body, const struct question *q, bool with_lists)
 {
     struct ss_filter_settings settings = question_settings(q);
     struct ss_shards *shards = question_shards(q);
@@ -131,7 +130,7 @@ feed_index(struct ss_span body, const struct question *q, bool arranged)
     o.ends_whole = !o.result && ss_index_ends_whole(index);
     if (!o.result)
         o.result = ss_index_end(index);
-    if (!o.result && arranged && shards)
+    if (!o.result && with_lists && shards)
         assert_int_equal(ss_index_build_shard_lists(index, ss_shards_count(shards)), 0);
     if (o.result)
         o.error = *ss_index_error(index);
@@ -146,8 +145,8 @@ static void
 check_same(const struct outcome *a, const struct outcome *b, size_t first, size_t step)
 {
     if (a->result != b->result || (!a->result && (a->len != b->len || memcmp(a->bytes, b->bytes, a->len))))
-        fail_msg("cut at %zu, then by %zu: result %d, %zu bytes \"%.200s\" instead of %d, %zu bytes \"%.200s\"", first,
-                 step, b->result, b->len, b->bytes, a->result, a->len, a->bytes);
+        fail_msg("split at %zu, then every %zu: result %d, %zu bytes \"%.200s\" instead of %d, %zu bytes \"%.200s\"",
+                 first, step, b->result, b->len, b->bytes, a->result, a->len, a->bytes);
     if (!a->result) {
         assert_int_equal(a->ends_whole, b->ends_whole);
         assert_memory_equal(&a->counts, &b->counts, sizeof(a->counts));
@@ -167,13 +166,13 @@ feed_all_ways(struct ss_span body, const struct question *question)
     size_t stride = body.len < 1000 ? 1 : body.len / 101;
 
     for (size_t cut = 0; cut <= body.len; cut += stride) {
-        /* The first way is byte by byte. */
+        /* The first iteration is byte by byte. */
         struct outcome other = feed(body, question, &memory, cut ? cut : 1, cut ? body.len : 1);
         check_same(&whole, &other, cut ? cut : 1, cut ? body.len : 1);
         outcome_free(&other);
     }
-    for (int arranged = 0; arranged <= 1; arranged++) {
-        struct outcome indexed = feed_index(body, question, arranged);
+    for (int with_lists = 0; with_lists <= 1; with_lists++) {
+        struct outcome indexed = feed_index(body, question, with_lists);
         check_same(&whole, &indexed, body.len, 0);
         outcome_free(&indexed);
     }
@@ -182,7 +181,7 @@ feed_all_ways(struct ss_span body, const struct question *question)
 }
 
 static size_t
-cut_first(struct ss_span body, bool openmetrics)
+line_len(struct ss_span body, bool openmetrics)
 {
     struct line_splitter splitter = {.openmetrics = openmetrics};
     size_t len = line_splitter_feed(&splitter, body);
@@ -190,29 +189,29 @@ cut_first(struct ss_span body, bool openmetrics)
 }
 
 size_t
-cut_line(struct ss_span body)
+first_line_len(struct ss_span body)
 {
-    return cut_first(body, false);
+    return line_len(body, false);
 }
 
 size_t
-cut_openmetrics_line(struct ss_span body)
+first_openmetrics_line_len(struct ss_span body)
 {
-    return cut_first(body, true);
+    return line_len(body, true);
 }
 
-/* Walks the body record by record and finds each in exactly one shard, or, an end marker, in all. */
+/* Checks that each record of the body is in exactly one shard, an end marker in all. */
 static void
-check_parts(struct ss_span body, size_t (*cut)(struct ss_span body), const struct outcome *parts, uint32_t count)
+check_parts(struct ss_span body, size_t (*first_len)(struct ss_span body), const struct outcome *parts, uint32_t count)
 {
     size_t *at = calloc(count, sizeof(*at));
 
     while (body.len) {
-        size_t len = cut(body);
+        size_t len = first_len(body);
         uint32_t holders = 0;
         for (uint32_t s = 0; s < count; s++) {
             if (parts[s].len - at[s] >= len && !memcmp(parts[s].bytes + at[s], body.ptr, len)) {
-                /* Of two equal lines in two shards, only the one whose turn it is counts; equal lines share a shard. */
+                /* Equal lines share a shard, so that another shard with the same line ahead cannot exist. */
                 at[s] += len;
                 holders++;
             }
@@ -229,7 +228,7 @@ check_parts(struct ss_span body, size_t (*cut)(struct ss_span body), const struc
 }
 
 void
-check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct ss_span body))
+check_union(struct ss_span body, const char *content_type, size_t (*first_len)(struct ss_span body))
 {
     static const uint32_t counts[] = {1, 2, 7, 80};
 
@@ -246,7 +245,7 @@ check_union(struct ss_span body, const char *content_type, size_t (*cut)(struct 
                          parts[s].error.reason);
             assert_int_equal(parts[s].counts.bytes_kept, parts[s].len);
         }
-        check_parts(body, cut, parts, count);
+        check_parts(body, first_len, parts, count);
         for (uint32_t s = 0; s < count; s++)
             outcome_free(&parts[s]);
         free(parts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How texts are escaped in our own metrics: help and label values differ, and the help of the two formats does. */
+/* Escaping in our own metrics: it differs between help and label values, and between the help of the two formats. */
 #include "service/telemetry/exposition.h"
 
 #include <setjmp.h>

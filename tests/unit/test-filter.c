@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of the text formats, each cut in every way: what is kept, what is refused, and where. */
+/* Bodies of the text formats, each cut in every way: what is kept, what is rejected, and where. */
 #include "feed.h"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #define TEXT1 "text/plain; version=1.0.0; escaping=allow-utf-8"
 #define OM "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* Bodies that every shard count must split without a loss. */
+/* Bodies that every shard count must split without loss. */
 static const struct {
     const char *name, *content_type;
     struct ss_span body;
@@ -51,8 +51,7 @@ static const struct {
      SPAN("a_name_that_is_longer_than_what_one_comparison_tells_and_goes_on{a=\"b\"} 1\n"
           "a_name_that_is_longer_than_what_one_comparison_tells_and_goes_off{a=\"b\"} 2\n"
           "a_name_that_is_longer_than_what_one_comparison_tells_and_goes_on{a=\"c\"} 3\n")},
-    {"a bad value behind a good one of the same name is the scraper's to refuse", TEXT,
-     SPAN("up 1\nup 2\0\nup x\nb 1\n")},
+    {"a bad value after a good one of the same name is left to the scraper", TEXT, SPAN("up 1\nup 2\0\nup x\nb 1\n")},
     {"values of all kinds", TEXT,
      SPAN("a 1\nb -1.5e+10\nc +Inf\nd -infinity\ne NaN\nf .5\ng 5.\nh{x=\"y\"}1\ni inf\nj 1e5 -1\n")},
     {"quoted names", TEXT1,
@@ -87,11 +86,12 @@ test_union(void **state)
     for (size_t i = 0; i < sizeof(whole_bodies) / sizeof(whole_bodies[0]); i++) {
         print_message("  %s\n", whole_bodies[i].name);
         const char *type = whole_bodies[i].content_type;
-        check_union(whole_bodies[i].body, type, type && !strcmp(type, OM) ? cut_openmetrics_line : cut_line);
+        check_union(whole_bodies[i].body, type,
+                    type && !strcmp(type, OM) ? first_openmetrics_line_len : first_line_len);
     }
 }
 
-/* What is refused, whichever shard asks. */
+/* What every shard rejects. */
 static const struct {
     const char *content_type;
     struct ss_span body;
@@ -104,8 +104,8 @@ static const struct {
     {TEXT, SPAN("OK\n"), SS_NO_EXPOSITION, 0, 1, "no value: OK"},
     {TEXT, SPAN("Not found\n"), SS_NO_EXPOSITION, 0, 1, "no value: Not found"},
     {TEXT, SPAN("404 page not found\n"), SS_NO_EXPOSITION, 0, 1, "no metric name: 404 page not found"},
-    {TEXT, SPAN("{\"status\":\"ok\"}\n"), SS_NO_EXPOSITION, 0, 1, "no metric name and labels: {\"status\":\"ok\"}"},
-    {TEXT, SPAN("{\n  \"status\": 1\n}\n"), SS_NO_EXPOSITION, 0, 1, "no metric name and labels: {"},
+    {TEXT, SPAN("{\"status\":\"ok\"}\n"), SS_NO_EXPOSITION, 0, 1, "malformed labels: {\"status\":\"ok\"}"},
+    {TEXT, SPAN("{\n  \"status\": 1\n}\n"), SS_NO_EXPOSITION, 0, 1, "malformed labels: {"},
     {TEXT, SPAN("[1]\n"), SS_NO_EXPOSITION, 0, 1, "no metric name: [1]"},
     {TEXT, SPAN("up 1\n# x\n\n<p>\n"), SS_NO_EXPOSITION, 10, 4, "no metric name: <p>"},
     {TEXT, SPAN("up{a=\"1\n2\"} 1\n<p>\n"), SS_NO_EXPOSITION, 14, 3, "no metric name: <p>"},
@@ -116,32 +116,30 @@ static const struct {
     {TEXT, SPAN("foo 1e\n"), SS_NO_EXPOSITION, 0, 1, "no value: foo 1e"},
     {TEXT, SPAN("up 1\n \0up 2\n"), SS_NO_EXPOSITION, 5, 2, "no metric name:  \\x00up 2"},
     {TEXT, SPAN("\0\0\n"), SS_NO_EXPOSITION, 0, 1, "no metric name: \\x00\\x00"},
-    {TEXT, SPAN("up 1\n\0\0up 2\n"), SS_NO_EXPOSITION, 7, 2,
-     "more text after a NUL, at which the scraper takes the body to end"},
+    {TEXT, SPAN("up 1\n\0\0up 2\n"), SS_NO_EXPOSITION, 7, 2, "text after a NUL byte, where the scraper stops reading"},
     {TEXT, SPAN("up 1\nup 2\n\0\n\0\n\"\n"), SS_NO_EXPOSITION, 14, 5,
-     "more text after a NUL, at which the scraper takes the body to end"},
+     "text after a NUL byte, where the scraper stops reading"},
     {TEXT, SPAN("{a=\"b\"} 1\n"), SS_NO_EXPOSITION, 0, 1, "no metric name in braces: {a=\"b\"} 1"},
     {TEXT, SPAN("up 1\n#a\0b\nup 2\n"), SS_NO_EXPOSITION, 5, 2,
-     "a NUL, at which the scraper would take the body to end: #a\\x00b"},
-    {TEXT, SPAN("#\0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,
-     "a NUL, at which the scraper would take the body to end: #\\x00"},
+     "a NUL byte, where the scraper would stop reading: #a\\x00b"},
+    {TEXT, SPAN("#\0\nup 2\n"), SS_NO_EXPOSITION, 0, 1, "a NUL byte, where the scraper would stop reading: #\\x00"},
     {TEXT, SPAN("\t# \0\nup 2\n"), SS_NO_EXPOSITION, 0, 1,
-     "a NUL, at which the scraper would take the body to end: \\x09# \\x00"},
+     "a NUL byte, where the scraper would stop reading: \\x09# \\x00"},
     {TEXT, SPAN("# HELP \n"), SS_NO_EXPOSITION, 0, 1, "metadata without a metric name: # HELP "},
     {TEXT, SPAN("up 1\nfoo{a=\"b\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends inside quotes"},
     {TEXT, SPAN("up 1\n# HELP \"foo\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends inside quotes"},
     {OM, SPAN(""), SS_BODY_TRUNCATED, 0, 1, "the body ends without # EOF"},
     {OM, SPAN("up 1\n"), SS_BODY_TRUNCATED, 5, 2, "the body ends without # EOF"},
-    {OM, SPAN("up 1\n# EO"), SS_NO_EXPOSITION, 5, 2, "a comment that is no metadata: # EO"},
-    {OM, SPAN("up 1\n# EOF \n"), SS_NO_EXPOSITION, 5, 2, "a comment that is no metadata: # EOF "},
+    {OM, SPAN("up 1\n# EO"), SS_NO_EXPOSITION, 5, 2, "a comment other than HELP, TYPE, UNIT or # EOF: # EO"},
+    {OM, SPAN("up 1\n# EOF \n"), SS_NO_EXPOSITION, 5, 2, "a comment other than HELP, TYPE, UNIT or # EOF: # EOF "},
     {OM, SPAN("# EOF\nup 1\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: up 1"},
     {OM, SPAN("# EOF\n\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: "},
     {OM, SPAN("# EOF\n# EOF\n"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: # EOF"},
     {OM, SPAN("# EOF\n\0"), SS_NO_EXPOSITION, 6, 2, "text after # EOF: \\x00"},
-    {OM, SPAN("\nup 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a blank line: "},
+    {OM, SPAN("\nup 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a blank line, which OpenMetrics forbids: "},
     {OM, SPAN(" up 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no metric name:  up 1"},
     {OM, SPAN("up\t1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: up\\x091"},
-    {OM, SPAN("# hello\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a comment that is no metadata: # hello"},
+    {OM, SPAN("# hello\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a comment other than HELP, TYPE, UNIT or # EOF: # hello"},
     {OM, SPAN("a{b=\"c\"} 1\nb 1\na{b=\"c\"} # {d=\"e\"} 1\n# EOF\n"), SS_NO_EXPOSITION, 15, 3,
      "no value: a{b=\"c\"} # {d=\"e\"} 1"},
 };
@@ -207,7 +205,7 @@ place_of(struct ss_span key, uint32_t count)
     return ss_place(SS_HASH_XXH64, SS_PLACE_MODULO, hash, count);
 }
 
-/* Families stay whole, and metadata goes with them: what stands in one shard has its family's key there. */
+/* Families stay whole, and their metadata go with them: a shard has a family if the family's key is in the shard. */
 static void
 test_families_whole(void **state)
 {
@@ -233,7 +231,7 @@ test_families_whole(void **state)
     }
 }
 
-/* The key of a quoted name is what the quotes mean. */
+/* The key of a quoted name is the unescaped name. */
 static void
 test_unescaped_key(void **state)
 {
@@ -247,7 +245,7 @@ test_unescaped_key(void **state)
     outcome_free(&o);
 }
 
-/* A quoted name in # UNIT is one in OpenMetrics only: in text, what follows is not swallowed. */
+/* A quoted name after # UNIT counts in OpenMetrics only: in text it swallows nothing. */
 static void
 test_unit_in_text(void **state)
 {
@@ -326,7 +324,7 @@ test_sink_error_travels(void **state)
     ss_filter_free(NULL);
 }
 
-/* Many lines of turns between two shards: more spans than are handed on at once, and bodies larger than a batch. */
+/* Many lines alternating between two shards: more spans than are passed on at once, and a body larger than a batch. */
 static void
 test_long_body(void **state)
 {
@@ -338,7 +336,7 @@ test_long_body(void **state)
                                 i % 97, i % 5 ? "quoted\" one" : "odd one", i % 97, i % 60,
                                 "------------------------------------------------------------", i % 11 ? "x" : "\n\\\"",
                                 i);
-    check_union((struct ss_span){bytes, len}, TEXT, cut_line);
+    check_union((struct ss_span){bytes, len}, TEXT, first_line_len);
     free(bytes);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Templates: whatever fills them stays a text. Numbers as people read them. */
+/* Templates escape what fills them. Numbers in readable form. */
 #include "service/admin/html.h"
 
 #include <setjmp.h>
@@ -32,7 +32,7 @@ test_text(void **state)
     assert_text("&lt;", "&amp;lt;");
     assert_text("métrique €\U0001f600\n\t", "métrique €\U0001f600\n\t");
     assert_text("a\x01\x1b\x7f", "a\ufffd\ufffd\ufffd");
-    /* What is no UTF-8: a byte out of place, a cut character, an overlong one, a surrogate. */
+    /* Invalid UTF-8: a stray byte, a truncated character, an overlong one, a surrogate. */
     assert_text("\xff<", "\ufffd&lt;");
     assert_text("\xe2\x82", "\ufffd\ufffd");
     assert_text("\xc0\xbc", "\ufffd\ufffd");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an index and a filter tell of a body beside its shards, and patterns that are none. */
+/* What an index and a filter report about a body beside its shards, and invalid patterns. */
 #include "feed.h"
 
 #include <scrapeshard/index.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* One of each fate. */
+/* One family for each route. */
 static const char body[] = "# HELP a A.\n"
                            "a 1\n"
                            "a{x=\"y\"} 2\n"
@@ -30,7 +30,7 @@ static const struct ss_family_count largest[] = {
     {.name = SPAN("a"), .series = 2, .bytes = sizeof("a 1\na{x=\"y\"} 2\n") - 1},
 };
 
-/* Sharding with a rule to drop and one to replicate. */
+/* A sharding with a drop rule and a replicate rule. */
 static struct ss_filter_settings
 settings_new(struct ss_rules **rulesp)
 {
@@ -43,7 +43,7 @@ settings_new(struct ss_rules **rulesp)
     assert_int_equal(ss_rules_add(*rulesp, SS_ACTION_REPLICATE, SPAN("every.*"), &error), 0);
     sharding.rules = *rulesp;
     assert_int_equal(ss_sharding_new(&settings.sharding, &sharding), 0);
-    settings.census = true;
+    settings.count_families = true;
     return settings;
 }
 
@@ -62,11 +62,11 @@ check_largest(const struct ss_family_count *found, size_t n)
         assert_int_equal(found[i].name.len, largest[i].name.len);
         assert_memory_equal(found[i].name.ptr, largest[i].name.ptr, largest[i].name.len);
         assert_int_equal(found[i].series, largest[i].series);
-        assert_true(found[i].bytes >= largest[i].bytes); /* with the metadata */
+        assert_true(found[i].bytes >= largest[i].bytes); /* plus the metadata */
     }
 }
 
-/* What visit() said, added up. */
+/* The sums over visit(). */
 struct visited {
     uint64_t series[SS_INDEX_METADATA + 1], bytes, named;
 };
@@ -114,7 +114,7 @@ test_index(void **state)
     settings_end(&settings, rules);
 }
 
-/* What one of three shards, named in its way, has of an index. */
+/* What some of three shards have of an index. */
 static struct outcome
 select_from(const struct ss_index *x, const char *text)
 {
@@ -129,7 +129,7 @@ select_from(const struct ss_index *x, const char *text)
 }
 
 static void
-check_arranged(struct ss_index *x, const char *shards)
+check_shard_lists(struct ss_index *x, const char *shards)
 {
     assert_int_equal(ss_index_build_shard_lists(x, 4), 0);
     struct outcome before = select_from(x, shards);
@@ -143,7 +143,7 @@ check_arranged(struct ss_index *x, const char *shards)
 }
 
 static void
-test_arranged(void **state)
+test_shard_lists(void **state)
 {
     (void)state;
     struct ss_rules *rules;
@@ -155,53 +155,53 @@ test_arranged(void **state)
         assert_int_equal(ss_index_feed(x, SPAN(body)), 0);
     assert_int_equal(ss_index_end(x), 0);
     size_t before = ss_index_memory(x), most = before - ss_index_body(x).len;
-    check_arranged(x, "0");
-    check_arranged(x, "1");
-    check_arranged(x, "2");
-    check_arranged(x, "0,2");
+    check_shard_lists(x, "0");
+    check_shard_lists(x, "1");
+    check_shard_lists(x, "2");
+    check_shard_lists(x, "0,2");
     assert_in_range(ss_index_memory(x), before + 1, before + most);
-    assert_int_equal(ss_index_build_shard_lists(x, SS_SHARD_COUNT_MAX), 0); /* which is not worth it */
+    assert_int_equal(ss_index_build_shard_lists(x, SS_SHARD_COUNT_MAX), 0); /* too many to be worth it */
     assert_int_equal(ss_index_memory(x), before);
     ss_index_free(x);
     settings_end(&settings, rules);
 }
 
-/* Families that take turns: each is one, and in its shard one. */
+/* Families that alternate: each counts once, and once in its shard. */
 static void
 test_families_that_reappear(void **state)
 {
     (void)state;
-    static const struct ss_span turns =
+    static const struct ss_span alternating =
         SPAN("# TYPE a counter\na_total{i=\"1\"} 1\nb{i=\"1\"} 1\neverywhere 1\ngone 1\n"
              "a_total{i=\"2\"} 1\nb{i=\"2\"} 1\neverywhere{i=\"2\"} 1\ngone{i=\"2\"} 1\n"
              "a_total{i=\"3\"} 1\n");
-    static const char *const asked[] = {"0", "1", "2", "0-2"};
+    static const char *const shard_sets[] = {"0", "1", "2", "0-2"};
     struct ss_rules *rules;
     struct ss_filter_settings settings = settings_new(&rules);
     struct ss_index *x;
 
     settings.max_families = 4;
     assert_int_equal(ss_index_new(&x, &settings), 0);
-    assert_int_equal(ss_index_feed(x, turns), 0);
+    assert_int_equal(ss_index_feed(x, alternating), 0);
     assert_int_equal(ss_index_end(x), 0);
     uint64_t kept = 0;
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        check_arranged(x, asked[i]);
-        struct outcome o = select_from(x, asked[i]);
+    for (size_t i = 0; i < sizeof(shard_sets) / sizeof(shard_sets[0]); i++) {
+        check_shard_lists(x, shard_sets[i]);
+        struct outcome o = select_from(x, shard_sets[i]);
         assert_int_equal(o.counts.families_seen, 4);
         kept += i < 3 ? o.counts.families_kept : 0;
         assert_true(i < 3 || o.counts.families_kept == 3);
         outcome_free(&o);
     }
-    assert_int_equal(kept, 1 + 1 + 3); /* a, b, and one that is in every shard */
+    assert_int_equal(kept, 1 + 1 + 3); /* a, b, and one in every shard */
     ss_index_free(x);
 
     struct outcome o = {.result = 0};
     struct ss_sink sink = {outcome_take, &o};
     struct ss_filter *filter;
     assert_int_equal(ss_filter_new(&filter, &settings), 0);
-    for (size_t i = 0; i < turns.len; i++)
-        assert_int_equal(ss_filter_feed(filter, (struct ss_span){turns.ptr + i, 1}, &sink), 0);
+    for (size_t i = 0; i < alternating.len; i++)
+        assert_int_equal(ss_filter_feed(filter, (struct ss_span){alternating.ptr + i, 1}, &sink), 0);
     assert_int_equal(ss_filter_end(filter, &sink), 0);
     assert_int_equal(ss_filter_counts(filter)->families_seen, 4);
     assert_int_equal(ss_filter_counts(filter)->families_kept, 3);
@@ -232,8 +232,8 @@ test_filter(void **state)
     settings_end(&settings, rules);
 }
 
-/* Metadata of families that part are bounded, for a filter has to keep them; at the same place in an index. Lines of a
-   length, so many at once. */
+/* Metadata of split families are bounded, because a filter has to keep them; an index fails at the same place. Feeds
+   at_once lines of a length per call. */
 static void
 check_much_metadata(size_t len, size_t at_once, uint64_t most)
 {
@@ -267,7 +267,7 @@ check_much_metadata(size_t len, size_t at_once, uint64_t most)
     assert_int_equal(ss_filter_error(filter)->offset % len, 0);
     assert_int_equal(ss_index_error(x)->offset, ss_filter_error(filter)->offset);
     assert_string_equal(ss_index_error(x)->reason, ss_filter_error(filter)->reason);
-    assert_non_null(strstr(ss_index_error(x)->reason, "metadata of families that part"));
+    assert_non_null(strstr(ss_index_error(x)->reason, "metadata of split families"));
     ss_filter_free(filter);
     ss_index_free(x);
     ss_sharding_free(settings.sharding);
@@ -284,7 +284,7 @@ test_much_metadata(void **state)
 }
 
 static void
-test_patterns_that_are_none(void **state)
+test_invalid_patterns(void **state)
 {
     (void)state;
     static const struct {
@@ -295,10 +295,9 @@ test_patterns_that_are_none(void **state)
     } cases[] = {
         {SS_ACTION_DROP, SPAN("a(b"), 3, "missing closing parenthesis"},
         {SS_ACTION_KEEP, SPAN("a\\Cb"), 3, "using \\C is disabled by the application"},
-        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0,
-         "expected a capture group or a name for the key, as in (job:.*):.* or jobs: job:.*"},
+        {SS_ACTION_COLOCATE, SPAN("job:.*"), 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*"},
         {SS_ACTION_COLOCATE, SPAN("(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)"), 0,
-         "there are more than 16 groups; (?:...) is one that does not count"},
+         "more than 16 capture groups; use (?:...) for those that are not part of the key"},
     };
     struct ss_rules *rules;
     assert_int_equal(ss_rules_new(&rules), 0);
@@ -317,11 +316,11 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index),
-        cmocka_unit_test(test_arranged),
+        cmocka_unit_test(test_shard_lists),
         cmocka_unit_test(test_families_that_reappear),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_much_metadata),
-        cmocka_unit_test(test_patterns_that_are_none),
+        cmocka_unit_test(test_invalid_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of a log line: as printf() writes them, but for the last digit of what stands between two of them. */
+/* Numbers in a log line: as printf() writes them, except for the last digit of a value halfway between two. */
 #include "service/base/log.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* What a line says of a number; borrowed until the next call. */
+/* A number as a line has it; borrowed until the next call. */
 static const char *
 written(double number)
 {

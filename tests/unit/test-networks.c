@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Networks and peers: what is one, and who is in it. */
+/* Networks and peers: parsing and membership. */
 #include "service/access/networks.h"
 #include "service/base/peer.h"
 
@@ -31,7 +31,7 @@ is_in(const char *address, const char *text)
     struct network network;
     struct peer peer = peer_at(address);
     assert_null(network_read(&network, text));
-    return network_has(&network, &peer);
+    return network_contains(&network, &peer);
 }
 
 static void
@@ -53,12 +53,12 @@ test_is_in(void **state)
     assert_true(is_in("2001:db8:0:1::5", "2001:db8:0:1::/64"));
     assert_false(is_in("2001:db8:0:2::5", "2001:db8:0:1::/64"));
     assert_true(is_in("2001:db8::f", "2001:db8::e/127"));
-    /* Of a socket for both. */
+    /* IPv4-mapped, from a dual-stack socket. */
     assert_true(is_in("::ffff:10.1.2.3", "10.0.0.0/8"));
     assert_false(is_in("::ffff:10.1.2.3", "::/0"));
 }
 
-/* Every prefix of an address has it, and not its neighbour beyond the prefix. */
+/* Each prefix of an address contains it, and not the address that differs in the last bit of the prefix. */
 static void
 test_every_length(void **state)
 {
@@ -70,13 +70,13 @@ test_every_length(void **state)
         outside = inside;
         outside.bytes[(bits - 1) / 8] ^= (unsigned char)(0x80u >> (bits - 1) % 8);
         memcpy(network.bytes, inside.bytes, 16);
-        assert_true(network_has(&network, &inside));
-        assert_false(network_has(&network, &outside));
+        assert_true(network_contains(&network, &inside));
+        assert_false(network_contains(&network, &outside));
     }
 }
 
 static void
-test_is_none(void **state)
+test_is_invalid(void **state)
 {
     static const char *const none[] = {"",          "/",           "/8",
                                        "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
@@ -87,7 +87,7 @@ test_is_none(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         if (!network_read(NULL, none[i]))
-            fail_msg("%s is taken for a network", none[i]);
+            fail_msg("%s was accepted", none[i]);
 }
 
 static void
@@ -123,7 +123,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_is_in),
         cmocka_unit_test(test_every_length),
-        cmocka_unit_test(test_is_none),
+        cmocka_unit_test(test_is_invalid),
         cmocka_unit_test(test_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

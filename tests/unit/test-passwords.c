@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of secrets and passwords, and what a request shows of them. */
+/* Password and secret files, and the credentials of requests. */
 #include "service/access/passwords.h"
 #include "service/access/secrets.h"
 
@@ -17,10 +17,10 @@
 
 /* Of "correct horse", made by htpasswd -B -C 4. */
 #define HASH "$2y$04$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
-/* Of nothing known. */
+/* The hash of no known password. */
 #define SLOWER "$2y$05$hVcyTT3U/SIrhHTnb3di4un.bJzTBfcGmicgm3wNU50cTq7lRvJsy"
 
-/* What some editors put before a text. */
+/* Some editors write a byte order mark. */
 #define BOM "\xef\xbb\xbf"
 
 static char path[] = "/tmp/test-passwords-XXXXXX";
@@ -74,7 +74,6 @@ test_credentials(void **state)
     passwords_unref(p);
 }
 
-/* However many are noted, the latest are remembered and the table does not grow. */
 static void
 test_byte_order_mark(void **state)
 {
@@ -90,8 +89,9 @@ test_byte_order_mark(void **state)
     }
 }
 
+/* The cache keeps the latest credentials and does not grow. */
 static void
-test_notes(void **state)
+test_cache(void **state)
 {
     struct passwords *p = table("prometheus:" HASH "\n");
     struct credential c = {.password = NULL};
@@ -111,7 +111,7 @@ test_notes(void **state)
 static void
 test_no_credentials(void **state)
 {
-    /* In it: nothing, no colon, a NUL, padding inside, no base64. */
+    /* Empty, no colon, a NUL, padding inside, not base64. */
     static const char *const none[] = {
         "", "=", "====", "YQ==", "YTpiAA==", "YT=pi", "YTp", "YTpi\xc3", "YTpi YTpi", "!!!!"};
     struct passwords *p = table("prometheus:" HASH "\n");
@@ -155,7 +155,7 @@ test_matches(void **state)
     passwords_unref(p);
 }
 
-/* Who is not there is as slow as one of those who are, always the same. */
+/* An unknown user is as slow as a known one, always the same. */
 static void
 test_strangers(void **state)
 {
@@ -184,7 +184,7 @@ test_secret_lines(void **state)
     static const struct {
         const char *bytes;
         size_t len;
-        const char *text; /* NULL: it is none */
+        const char *text; /* NULL: not a secret */
     } rows[] = {
         {"a", 1, "a"},
         {" \r\n a b \r\n\n", 10, "a b"},
@@ -217,7 +217,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_credentials),    cmocka_unit_test(test_byte_order_mark), cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_credentials),    cmocka_unit_test(test_byte_order_mark), cmocka_unit_test(test_cache),
         cmocka_unit_test(test_no_credentials), cmocka_unit_test(test_matches),         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secret_lines),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of the delimited protobuf format, made byte by byte, and cut in every way. */
+/* Bodies of the delimited protobuf format, built byte by byte and cut in every way. */
 #include "protobuf.h"
 
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static void
-put_metrics(struct parser *message, int n, size_t size)
+put_metrics(struct writer *message, int n, size_t size)
 {
     char *metric = malloc(size);
     for (int i = 0; i < n; i++) {
@@ -24,9 +24,9 @@ put_metrics(struct parser *message, int n, size_t size)
 
 /* A family as Go's client writes it: name first. */
 static void
-put_family(struct parser *b, const char *name, int metrics, size_t size)
+put_family(struct writer *b, const char *name, int metrics, size_t size)
 {
-    struct parser m = {NULL, 0};
+    struct writer m = {NULL, 0};
     put_field(&m, 1, (struct ss_span){name, strlen(name)});
     put_field(&m, 2, SPAN("A family."));
     put_number(&m, 3, 1);
@@ -35,7 +35,7 @@ put_family(struct parser *b, const char *name, int metrics, size_t size)
 }
 
 static size_t
-cut_message(struct ss_span body)
+first_message_len(struct ss_span body)
 {
     size_t len = 0, i = 0;
     for (;; i++) {
@@ -49,13 +49,13 @@ static void
 test_union(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "up", 1, 20);
     put_family(&b, "http_requests_total", 5, 130);
     put_message(&b, &m); /* empty */
     put_family(&b, "lonely", 0, 0);
 
-    put_metrics(&m, 3, 7); /* the name behind the metrics, and fields that nobody knows */
+    put_metrics(&m, 3, 7); /* the name after the metrics, and unknown fields */
     put_number(&m, 3, 4);
     put_number(&m, 77, 1u << 31);
     put_varint(&m, 78 << 3 | 1);
@@ -72,17 +72,17 @@ test_union(void **state)
     put_field(&m, 1, SPAN("x"));
     put_field(&m, 4, SPAN(""));
     put_message(&b, &m);
-    check_union(span(&b), PROTOBUF, cut_message);
-    check_union((struct ss_span){b.bytes, 0}, PROTOBUF, cut_message);
+    check_union(span(&b), PROTOBUF, first_message_len);
+    check_union((struct ss_span){b.bytes, 0}, PROTOBUF, first_message_len);
     free(b.bytes);
 }
 
-/* Families larger than what is held go out in pieces. */
+/* Families larger than what is held are emitted in pieces. */
 static void
 test_large_families(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "small", 2, 30);
     put_family(&b, "large_bucket", 300, 100);
     put_metrics(&m, 200, 100);
@@ -90,7 +90,7 @@ test_large_families(void **state)
     put_metrics(&m, 200, 100);
     put_message(&b, &m);
     put_family(&b, "again", 1, 17000);
-    check_union(span(&b), PROTOBUF, cut_message);
+    check_union(span(&b), PROTOBUF, first_message_len);
 
     struct question q = {.content_type = PROTOBUF};
     struct outcome o = feed_all_ways(span(&b), &q);
@@ -100,12 +100,12 @@ test_large_families(void **state)
     free(b.bytes);
 }
 
-/* The key is the text format's: suffixes stripped, the last of several names. */
+/* The key is that of the text format: suffixes stripped, the last of several names. */
 static void
 test_key(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     put_field(&m, 1, SPAN("not_this"));
     put_metrics(&m, 1, 10);
     put_field(&m, 1, SPAN("up_bucket_total"));
@@ -119,7 +119,7 @@ test_key(void **state)
 }
 
 static void
-check_refused(struct parser *b, enum ss_filter_condition condition, const char *reason, size_t max_line)
+check_refused(struct writer *b, enum ss_filter_condition condition, const char *reason, size_t max_line)
 {
     for (int shard = 0; shard < 3; shard++) {
         static const char *const shards[] = {"0", "1", "2"};
@@ -132,42 +132,42 @@ check_refused(struct parser *b, enum ss_filter_condition condition, const char *
         outcome_free(&o);
     }
     free(b->bytes);
-    *b = (struct parser){NULL, 0};
+    *b = (struct writer){NULL, 0};
 }
 
 static void
 test_refused(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
 
     put(&b, "<html><body>Please log in, this page is no exposition at all.</body></html>\n", 76);
-    check_refused(&b, SS_NO_EXPOSITION, "a field of a wrong type", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a field of the wrong type", 0);
 
     put_metrics(&m, 1, 5);
     put_message(&b, &m);
     check_refused(&b, SS_NO_EXPOSITION, "metrics without a name", 0);
 
-    put_number(&m, 1, 5); /* the name a number */
+    put_number(&m, 1, 5); /* the name as a number */
     put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "a field of a wrong type", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a field of the wrong type", 0);
 
     static const struct {
         const char *what;
-        uint64_t tags[3]; /* 0: no more */
+        uint64_t tags[3]; /* 0: end */
         const char *reason;
     } bad[] = {
-        {"field 0", {0 << 3 | 2}, "a field of a wrong type"},
-        {"a number of 2^31", {1ull << 31 << 3 | 2}, "a field of a wrong type"},
-        {"2^32, of which the lower 32 bits count", {1ull << 32 << 3 | 2}, "a field of a wrong type"},
-        {"wire type 6", {9 << 3 | 6}, "a field of a wrong type"},
-        {"wire type 7", {9 << 3 | 7}, "a field of a wrong type"},
-        {"a group's end", {9 << 3 | 4}, "a field of a wrong type"},
-        {"a second end", {9 << 3 | 3, 9 << 3 | 4, 9 << 3 | 4}, "a field of a wrong type"},
-        {"a group of metrics", {4 << 3 | 3, 4 << 3 | 4}, "a field of a wrong type"},
-        {"wire type 6 in a group", {9 << 3 | 3, 9 << 3 | 6, 9 << 3 | 4}, "a field of a wrong type"},
-        {"a group without an end", {9 << 3 | 3}, "a field that is longer than its message"},
-        {"two with one end", {9 << 3 | 3, 9 << 3 | 3, 9 << 3 | 4}, "a field that is longer than its message"},
+        {"field 0", {0 << 3 | 2}, "a field of the wrong type"},
+        {"a number of 2^31", {1ull << 31 << 3 | 2}, "a field of the wrong type"},
+        {"2^32, of which the lower 32 bits count", {1ull << 32 << 3 | 2}, "a field of the wrong type"},
+        {"wire type 6", {9 << 3 | 6}, "a field of the wrong type"},
+        {"wire type 7", {9 << 3 | 7}, "a field of the wrong type"},
+        {"a group's end", {9 << 3 | 4}, "a field of the wrong type"},
+        {"a second end", {9 << 3 | 3, 9 << 3 | 4, 9 << 3 | 4}, "a field of the wrong type"},
+        {"a group of metrics", {4 << 3 | 3, 4 << 3 | 4}, "a field of the wrong type"},
+        {"wire type 6 in a group", {9 << 3 | 3, 9 << 3 | 6, 9 << 3 | 4}, "a field of the wrong type"},
+        {"an unterminated group", {9 << 3 | 3}, "a field longer than its message"},
+        {"two with one end", {9 << 3 | 3, 9 << 3 | 3, 9 << 3 | 4}, "a field longer than its message"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         put_field(&m, 1, SPAN("up"));
@@ -180,29 +180,29 @@ test_refused(void **state)
     put_varint(&m, 77 << 3); /* a varint of 11 bytes */
     put(&m, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00", 11);
     put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "an overlong number", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "an overlong varint", 0);
 
     put_varint(&m, 77 << 3 | 2); /* a length of 2^63 */
     put(&m, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 10);
     put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "a field that is longer than its message", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a field longer than its message", 0);
 
     put_varint(&m, 4 << 3 | 2); /* longer than its message */
     put_varint(&m, 100);
     put_message(&b, &m);
-    check_refused(&b, SS_NO_EXPOSITION, "a field that is longer than its message", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a field longer than its message", 0);
 
-    put(&m, "\x0a", 1); /* a tag, and the message's end */
+    put(&m, "\x0a", 1); /* a tag, and the end of the message */
     put_message(&b, &m);
     put_family(&b, "up", 1, 5);
-    check_refused(&b, SS_NO_EXPOSITION, "a field that is longer than its message", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a field longer than its message", 0);
 
     put(&b, "\x85\x80\x80\x80\x80\x00", 6);
-    check_refused(&b, SS_NO_EXPOSITION, "an overlong number", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "an overlong varint", 0);
     put(&b, "\xff\xff\xff\xff\x0f", 5);
-    check_refused(&b, SS_NO_EXPOSITION, "a length above 2 GiB", 0);
+    check_refused(&b, SS_NO_EXPOSITION, "a message longer than 2 GiB", 0);
 
-    put_metrics(&m, 300, 100); /* too much before the name */
+    put_metrics(&m, 300, 100); /* too many bytes before the name */
     put_field(&m, 1, SPAN("late"));
     put_message(&b, &m);
     check_refused(&b, SS_LINE_TOO_LONG, "no name within max_line bytes", 20000);
@@ -213,33 +213,33 @@ test_refused(void **state)
         put_metrics(&m, 300, 100);
         put_field(&m, 1, seconds[i]);
         put_message(&b, &m);
-        check_refused(&b, SS_NO_EXPOSITION, "a second name", 0);
+        check_refused(&b, SS_NO_EXPOSITION, "a second name that differs", 0);
     }
 }
 
-/* A body cut anywhere but between two messages fails. */
+/* A body truncated anywhere except between two messages fails. */
 static void
-test_cut(void **state)
+test_truncated(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0};
+    struct writer b = {NULL, 0};
     put_family(&b, "up", 2, 20);
-    size_t border = b.len;
+    size_t boundary = b.len;
     put_family(&b, "http_requests_total", 2, 200);
 
     for (size_t len = 1; len < b.len; len++) {
         struct question q = {.content_type = PROTOBUF};
         struct outcome o = feed_all_ways((struct ss_span){b.bytes, len}, &q);
-        assert_int_equal(o.result, len == border ? 0 : SS_BODY_TRUNCATED);
-        assert_int_equal(o.ends_whole, len == border);
+        assert_int_equal(o.result, len == boundary ? 0 : SS_BODY_TRUNCATED);
+        assert_int_equal(o.ends_whole, len == boundary);
         if (o.result)
-            assert_int_equal(o.error.offset, len < border ? 0 : border);
+            assert_int_equal(o.error.offset, len < boundary ? 0 : boundary);
         outcome_free(&o);
     }
     free(b.bytes);
 }
 
-/* Lengths that are longer than they need be are taken, as Go takes them. */
+/* Overlong lengths are accepted, as Go accepts them. */
 static void
 test_long_varints(void **state)
 {
@@ -256,12 +256,12 @@ test_long_varints(void **state)
     outcome_free(&o);
 }
 
-/* What is legal and what no encoder writes is taken, as Go's generated readers take it. */
+/* What is legal, but written by no encoder, is accepted, as Go's generated readers accept it. */
 static void
 test_what_no_encoder_writes(void **state)
 {
     (void)state;
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     put_family(&b, "up", 1, 5);
     put_unknown(&m);
     for (unsigned bytes = 1; bytes <= 10; bytes++) {
@@ -277,7 +277,7 @@ test_what_no_encoder_writes(void **state)
     put_unknown(&m);
     put_message(&b, &m);
 
-    put_varint(&m, 1ull << 32 << 3 | 1 << 3 | 2); /* a name: of a field's number the lower 32 bits count */
+    put_varint(&m, 1ull << 32 << 3 | 1 << 3 | 2); /* a name: of a field number the lower 32 bits count */
     put_varint(&m, 6);
     put(&m, "name_2", 6);
     put_metrics(&m, 2, 10);
@@ -286,7 +286,7 @@ test_what_no_encoder_writes(void **state)
     for (int i = 0; i < 1000; i++)
         put_varint(&m, 9 << 3 | 4);
     put_message(&b, &m);
-    check_union(span(&b), PROTOBUF, cut_message);
+    check_union(span(&b), PROTOBUF, first_message_len);
 
     struct question q = {.content_type = PROTOBUF};
     struct outcome o = feed_all_ways(span(&b), &q);
@@ -304,7 +304,7 @@ main(void)
         cmocka_unit_test(test_large_families),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_long_varints),
         cmocka_unit_test(test_what_no_encoder_writes),
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records that span lines: what a stray quote makes of several lines is refused in every shard, wherever it stands and
-   whatever is asked; what is well-formed passes. */
+/* Records that span lines: lines joined by a stray quote are rejected in every shard, wherever they are and whatever
+   the sharding; well-formed records pass. */
 #include "feed.h"
 
 #include <setjmp.h>
@@ -14,9 +14,9 @@
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
 #define OM "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-enum { SHARDS = 2, MOST = 600 };
+enum { SHARDS = 2, BODY_MAX = 600 };
 
-/* What is asked; a rule for each way that a family can go. */
+/* The shardings; a rule for each route that a family can take. */
 static const struct plan {
     enum ss_key key;
     bool ruled;
@@ -36,7 +36,7 @@ static const struct plan {
 
 /* Feeds a body in all ways for a shard. */
 static struct outcome
-ask(const struct plan *plan, struct ss_span body, const char *content_type, const char *shard)
+feed_plan(const struct plan *plan, struct ss_span body, const char *content_type, const char *shard)
 {
     static const struct ss_span labels[] = {{"a", 1}, {"drive", 5}};
     struct ss_sharding_settings settings = ss_sharding_settings_default();
@@ -62,7 +62,7 @@ ask(const struct plan *plan, struct ss_span body, const char *content_type, cons
 
 static const char *const shards[SHARDS] = {"0", "1"};
 
-/* What stands before a record: nothing, or lines that begin as it does, or in another way. */
+/* What precedes a record: nothing, lines that start like it, or others. */
 static const char *const before[] = {
     "",
     "x{a=\"0\"} 0\nx{a=\"00\"} 0\nx{a=\"000\"} 0\n",
@@ -70,27 +70,27 @@ static const char *const before[] = {
     "m 1\nm 2\n",
 };
 
-/* Puts a record among other lines. */
+/* Surrounds a record with other lines. */
 static struct ss_span
 put(char *body, size_t i, struct ss_span record, bool openmetrics)
 {
-    int n = snprintf(body, MOST, "other{drive=\"D:\"} 1\n%s", before[i]);
+    int n = snprintf(body, BODY_MAX, "other{drive=\"D:\"} 1\n%s", before[i]);
     memcpy(body + n, record.ptr, record.len);
     size_t len = (size_t)n + record.len;
-    len += (size_t)snprintf(body + len, MOST - len, "%slast 3\n%s", before[i], openmetrics ? "# EOF\n" : "");
+    len += (size_t)snprintf(body + len, BODY_MAX - len, "%slast 3\n%s", before[i], openmetrics ? "# EOF\n" : "");
     return (struct ss_span){body, len};
 }
 
 static void
 check_refused(struct ss_span record, const char *content_type)
 {
-    char body[MOST];
+    char body[BODY_MAX];
     for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
         struct ss_span whole = put(body, i, record, content_type[0] == 'a');
         uint64_t offset = strlen("other{drive=\"D:\"} 1\n") + strlen(before[i]);
         for (size_t p = 0; p < sizeof(plans) / sizeof(plans[0]); p++) {
             for (size_t s = 0; s < SHARDS; s++) {
-                struct outcome o = ask(&plans[p], whole, content_type, shards[s]);
+                struct outcome o = feed_plan(&plans[p], whole, content_type, shards[s]);
                 if (o.result != SS_NO_EXPOSITION || o.error.offset != offset)
                     fail_msg("plan %zu, shard %s: \"%.*s\" gives %d, \"%s\" at %zu", p, shards[s], (int)whole.len,
                              whole.ptr, o.result, o.error.reason, (size_t)o.error.offset);
@@ -101,25 +101,25 @@ check_refused(struct ss_span record, const char *content_type)
 }
 
 static void
-check_taken(struct ss_span record, const char *content_type)
+check_accepted(struct ss_span record, const char *content_type)
 {
-    char body[MOST];
+    char body[BODY_MAX];
     for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
         struct ss_span whole = put(body, i, record, content_type[0] == 'a');
         for (size_t p = 0; p < sizeof(plans) / sizeof(plans[0]); p++) {
             for (size_t s = 0; s < SHARDS; s++) {
-                struct outcome o = ask(&plans[p], whole, content_type, shards[s]);
+                struct outcome o = feed_plan(&plans[p], whole, content_type, shards[s]);
                 if (o.result)
                     fail_msg("plan %zu, shard %s: \"%.*s\": %s", p, shards[s], (int)whole.len, whole.ptr,
                              o.error.reason);
                 outcome_free(&o);
             }
         }
-        check_union(whole, content_type, content_type[0] == 'a' ? cut_openmetrics_line : cut_line);
+        check_union(whole, content_type, content_type[0] == 'a' ? first_openmetrics_line_len : first_line_len);
     }
 }
 
-/* Each begins with a record that spans lines and that Prometheus' text parser refuses. */
+/* Each starts with a record that spans lines and that Prometheus' text parser rejects. */
 static const struct ss_span text_refused[] = {
     /* Stray quotes, and a backslash at the end of a value. */
     SPAN("disk_used{drive=\"C:\\\"} 1\n# TYPE disk_free gauge\ndisk_free{drive=\"C:\\\"} 2\n"),
@@ -134,7 +134,7 @@ static const struct ss_span text_refused[] = {
     SPAN("x\" 1\nb{a=\"2\"\"} 2\n"),
     SPAN("m \"\nb\" 2\n"),
     SPAN("m 1 \"\nb\" 2\n"),
-    /* Well-formed quotes, and something else that is wrong. */
+    /* Well-formed quotes, and another error. */
     SPAN("x{a=\"1\n2\"} one\n"),
     SPAN("x{a=\"1\n2\"} 0x10\n"),
     SPAN("x{a=\"1\n2\"} 1_0\n"),
@@ -168,7 +168,7 @@ static const struct ss_span text_refused[] = {
     SPAN("x{a=\"1\n\xed\xa0\x80\"} 1\n"),
     SPAN("x{a=\"1\n\xf4\x90\x80\x80\"} 1\n"),
     SPAN("x{a=\"1\n\xe2\x82\"} 1\n"),
-    /* Names of metadata. */
+    /* Names in metadata. */
     SPAN("# HELP \"x\nb{a=\"1\"} 1\n"),
     SPAN("# HELP \"disk\n# TYPE disk \"gauge\n"),
     SPAN("\t# TYPE \"x\nb{a=\"1\"} 1\n"),
@@ -191,7 +191,7 @@ test_text_refused(void **state)
         check_refused(text_refused[i], TEXT);
 }
 
-static const struct ss_span text_taken[] = {
+static const struct ss_span text_accepted[] = {
     SPAN("x{a=\"1\n2\"} 1\n"),
     SPAN("disk_used{drive=\"C:\\\\\n\\\"\"}1 17\n"),
     SPAN("x { a = \"1\n2\" , b=\"} 3\" , }\t+Inf \t 0009223372036854775807 \n"),
@@ -205,14 +205,14 @@ static const struct ss_span text_taken[] = {
 };
 
 static void
-test_text_taken(void **state)
+test_text_accepted(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(text_taken) / sizeof(text_taken[0]); i++)
-        check_taken(text_taken[i], TEXT);
+    for (size_t i = 0; i < sizeof(text_accepted) / sizeof(text_accepted[0]); i++)
+        check_accepted(text_accepted[i], TEXT);
 }
 
-/* In OpenMetrics an LF stands in a sample's quoted names alone. */
+/* In OpenMetrics an LF is allowed only in quoted names of a sample. */
 static const struct ss_span openmetrics_refused[] = {
     SPAN("disk_used{drive=\"C:\\\"} 1\n# TYPE disk_free gauge\ndisk_free{drive=\"C:\\\"} 2\n"),
     SPAN("x{a=\"1\n2\"} 1\n"),
@@ -242,7 +242,7 @@ test_openmetrics_refused(void **state)
         check_refused(openmetrics_refused[i], OM);
 }
 
-static const struct ss_span openmetrics_taken[] = {
+static const struct ss_span openmetrics_accepted[] = {
     SPAN("{\"y\n# EOF\n\",a=\"1\"} 1\n"),
     SPAN("x{\"a\nb\"=\"1\",c=\"}\",} 1 -1.5e3 # {d=\"e\",\"f.g\"=\"\"} +Inf 1\n"),
     SPAN("{a=\"1\",\"y\n\"} NaN # {} 1\n"),
@@ -250,27 +250,27 @@ static const struct ss_span openmetrics_taken[] = {
 };
 
 static void
-test_openmetrics_taken(void **state)
+test_openmetrics_accepted(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(openmetrics_taken) / sizeof(openmetrics_taken[0]); i++)
-        check_taken(openmetrics_taken[i], OM);
+    for (size_t i = 0; i < sizeof(openmetrics_accepted) / sizeof(openmetrics_accepted[0]); i++)
+        check_accepted(openmetrics_accepted[i], OM);
 }
 
-/* What an open quote would take stands in the reason, and where it begins. */
+/* The reason quotes what an open quote would swallow, and the error says where it starts. */
 static void
 test_reason(void **state)
 {
     (void)state;
-    struct outcome o =
-        ask(&plans[0], SPAN("a 1\ndisk_used{drive=\"C:\\\"} 1\ndisk_free{drive=\"C:\\\"} 2\nother 3\n"), TEXT, "1");
+    struct outcome o = feed_plan(
+        &plans[0], SPAN("a 1\ndisk_used{drive=\"C:\\\"} 1\ndisk_free{drive=\"C:\\\"} 2\nother 3\n"), TEXT, "1");
     assert_int_equal(o.error.line, 2);
     assert_string_equal(o.error.reason,
                         "quotes that span lines, expected a label name or }: disk_used{drive=\"C:\\\"} 1");
     outcome_free(&o);
 }
 
-/* Many lines, of which two have one quote too many: far from each other, and in one run. */
+/* Many lines, two of which have one quote too many: far apart, and in one run. */
 static void
 test_quotes_far_apart(void **state)
 {
@@ -282,7 +282,7 @@ test_quotes_far_apart(void **state)
             len += (size_t)snprintf(body + len, sizeof(body) - len, "family_%d{a=\"%d\"%s} %d\n", i / 250, i,
                                     i == 100 || i == (int[]){110, 700, 999}[at] ? "\"" : "", i);
         for (size_t p = 0; p < sizeof(plans) / sizeof(plans[0]); p++) {
-            struct outcome o = ask(&plans[p], (struct ss_span){body, len}, TEXT, "1");
+            struct outcome o = feed_plan(&plans[p], (struct ss_span){body, len}, TEXT, "1");
             assert_int_equal(o.result, SS_NO_EXPOSITION);
             assert_int_equal(o.error.line, 101);
             outcome_free(&o);
@@ -295,9 +295,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_refused),
-        cmocka_unit_test(test_text_taken),
+        cmocka_unit_test(test_text_accepted),
         cmocka_unit_test(test_openmetrics_refused),
-        cmocka_unit_test(test_openmetrics_taken),
+        cmocka_unit_test(test_openmetrics_accepted),
         cmocka_unit_test(test_reason),
         cmocka_unit_test(test_quotes_far_apart),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All scanners against each other, and against the cutter of single lines. */
+/* Compares all scanners with each other, and with the line splitter. */
 #include "core/text/line_splitter.h"
 #include "core/text/scan.h"
 #include "feed.h"
@@ -14,7 +14,7 @@
 
 enum { ROUNDS = 20000 };
 
-/* Bytes rich in what matters, in runs as they come in life and in worse ones. */
+/* Bytes rich in special characters, in realistic runs and in worse ones. */
 static size_t
 random_bytes(char *out, size_t max)
 {
@@ -25,7 +25,7 @@ random_bytes(char *out, size_t max)
     return len;
 }
 
-/* All that this processor can run but the portable one. */
+/* All scanners that this processor can run, except the portable one. */
 static const struct scanner *
 next_scanner(size_t *i)
 {
@@ -57,8 +57,8 @@ check_ends(const struct scanner *scanner)
             size_t n = 1 + (size_t)rand() % (len - at);
             struct ss_span in = {bytes + at, n};
             size_t found = scanner->ends(in, &carry, ends);
-            size_t right = scanner_portable.ends(in, &wanted_carry, wanted);
-            assert_int_equal(found, right);
+            size_t expected = scanner_portable.ends(in, &wanted_carry, wanted);
+            assert_int_equal(found, expected);
             assert_memory_equal(ends, wanted, found * sizeof(*ends));
             assert_int_equal(carry.quoted, wanted_carry.quoted);
             assert_int_equal(carry.escaped, wanted_carry.escaped);
@@ -77,10 +77,10 @@ test_scanners_agree(void **state)
         check_ends(s);
 }
 
-/* Heads of every length, and lines of which some begin like them, some a byte away from it, up to the last byte that
-   may be read. */
+/* Prefixes of every length, and lines some of which start like them, some with one byte changed, up to the last
+   readable byte. */
 static void
-check_alike(const struct scanner *scanner)
+check_same_prefix(const struct scanner *scanner)
 {
     static char bytes[4 * CORE_MAX_PREFIX];
     static uint32_t ends[SCAN_ENDS];
@@ -91,7 +91,7 @@ check_alike(const struct scanner *scanner)
         char name[CORE_MAX_PREFIX];
         memset(name, 'n', len);
         name[len - 1] = '{';
-        const struct name_prefix *head =
+        const struct name_prefix *prefix =
             prefix_cache_insert(&prefixes, (struct ss_span){name, len}, (struct ss_span){name, len - 1}, &route);
         for (int round = 0; round < 40; round++) {
             size_t size = 0, n = 0, lines = 1 + (size_t)rand() % 3;
@@ -108,25 +108,25 @@ check_alike(const struct scanner *scanner)
             }
             struct guarded memory = guarded_new(size);
             const char *base = guarded_put(&memory, (struct ss_span){bytes, size}).ptr;
-            assert_int_equal(scanner->count_same_prefix(head, base, base, ends, n, base + size),
-                             scanner_portable.count_same_prefix(head, base, base, ends, n, base + size));
+            assert_int_equal(scanner->count_same_prefix(prefix, base, base, ends, n, base + size),
+                             scanner_portable.count_same_prefix(prefix, base, base, ends, n, base + size));
             guarded_free(&memory);
         }
     }
 }
 
 static void
-test_scanners_count_alike(void **state)
+test_scanners_count_same_prefix(void **state)
 {
     size_t i = 0;
     (void)state;
     for (const struct scanner *s; (s = next_scanner(&i)) != NULL;)
-        check_alike(s);
+        check_same_prefix(s);
 }
 
-/* Of a line that is a sample, the cutter of single lines says the same as the scanner. */
+/* For a sample, the line splitter agrees with the scanner. */
 static void
-test_cutter_agrees(void **state)
+test_line_splitter_agrees(void **state)
 {
     (void)state;
     static char bytes[300];
@@ -152,8 +152,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scanners_agree),
-        cmocka_unit_test(test_scanners_count_alike),
-        cmocka_unit_test(test_cutter_agrees),
+        cmocka_unit_test(test_scanners_count_same_prefix),
+        cmocka_unit_test(test_line_splitter_agrees),
     };
     srand(1);
     return cmocka_run_group_tests_name("scan", tests, NULL, NULL);

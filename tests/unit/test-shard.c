@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract: keys, hashes and places against tests/vectors, and the ways to name a set of shards. */
+/* The contract: keys, hashes and placements compared with tests/vectors, and the syntax of shard sets. */
 #include "feed.h"
 
 #include <errno.h>
@@ -33,9 +33,9 @@ open_vectors(const char *name)
     return f;
 }
 
-/* Reads a table of keys, hashes and places. */
+/* Checks a table of keys, hashes and placements. */
 static void
-check_vectors(const char *name, enum ss_hash function, enum ss_placement placement, int least)
+check_vectors(const char *name, enum ss_hash function, enum ss_placement placement, int min_rows)
 {
     char line[1024];
     int rows = 0;
@@ -60,7 +60,7 @@ check_vectors(const char *name, enum ss_hash function, enum ss_placement placeme
     }
     fclose(f);
     ss_hasher_free(hasher);
-    assert_true(rows >= least);
+    assert_true(rows >= min_rows);
 }
 
 static void
@@ -94,7 +94,7 @@ test_jump_moves_little(void **state)
         assert_true(before == after || after == 80);
     }
     ss_hasher_free(hasher);
-    /* 1/81 of them are 1235; five deviations of a binomial distribution, sqrt(1235), are 176. */
+    /* 1/81 of them are 1235; five standard deviations of the binomial distribution, sqrt(1235) each, are 176. */
     assert_in_range(moved, 1235 - 176, 1235 + 176);
 }
 
@@ -126,7 +126,7 @@ test_shards(void **state)
     static const struct {
         const char *text;
         uint32_t count;
-        const char *members; /* "" for none: refused */
+        const char *members; /* "": rejected */
         const char *reason;
     } cases[] = {
         {"3", 80, "3", NULL},
@@ -135,14 +135,14 @@ test_shards(void **state)
         {"0-2", 3, "0 1 2", NULL},
         {"5,0-2,7-7", 8, "0 1 2 5 7", NULL},
         {"007", 8, "7", NULL},
-        {"", 8, "", "\"\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right"},
-        {"x", 8, "", "\"x\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right"},
-        {"8", 8, "", "shard 8 does not exist among 8; 0 to 7 is right"},
-        {"4-8", 8, "", "shard 8 does not exist among 8; 0 to 7 is right"},
-        {"5-4", 8, "", "the range 5-4 runs backwards; 4-5 is right"},
-        {"1,2,1", 8, "", "shard 1 is named twice; once is right"},
-        {"0-3,2", 8, "", "shard 2 is named twice; once is right"},
-        {"99999999999999999999999999", 8, "", "shard 4294967295 does not exist among 8; 0 to 7 is right"},
+        {"", 8, "", "\"\" is not a valid set of shards, expected a number (3), a list (0,4,8) or a range (0-15)"},
+        {"x", 8, "", "\"x\" is not a valid set of shards, expected a number (3), a list (0,4,8) or a range (0-15)"},
+        {"8", 8, "", "shard 8 is out of range for 8 shards, expected 0 to 7"},
+        {"4-8", 8, "", "shard 8 is out of range for 8 shards, expected 0 to 7"},
+        {"5-4", 8, "", "invalid range 5-4, expected 4-5"},
+        {"1,2,1", 8, "", "shard 1 is listed twice, expected once"},
+        {"0-3,2", 8, "", "shard 2 is listed twice, expected once"},
+        {"99999999999999999999999999", 8, "", "shard 4294967295 is out of range for 8 shards, expected 0 to 7"},
         {"1,", 8, "", NULL},
         {",1", 8, "", NULL},
         {"1,,2", 8, "", NULL},
@@ -190,7 +190,7 @@ test_shard_count(void **state)
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(ss_shard_count_parse(&count, (struct ss_span){wrong[i], strlen(wrong[i])}, &error), EINVAL);
     assert_int_equal(count, 7);
-    assert_string_equal(error.reason, "99999999999999999999 is out of range; a number from 1 to 65536 is right");
+    assert_string_equal(error.reason, "99999999999999999999 is out of range, expected a number from 1 to 65536");
     assert_int_equal(ss_shard_count_parse(&count, SPAN("65536"), &error), 0);
     assert_int_equal(count, 65536);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and rules: bodies that part, through every way of cutting them, and what hostile ones may cost. */
+/* Keys and rules: bodies with split families, cut in every way, and the cost of hostile ones. */
 #include "feed.h"
 
 #include <errno.h>
@@ -19,10 +19,10 @@
 
 enum { SHARDS = 3 };
 
-/* What a test shards by; rules are "action pattern". */
+/* The sharding of a test; rules are "action pattern". */
 struct plan {
     enum ss_key key;
-    const char *labels[3]; /* up to a NULL */
+    const char *labels[3]; /* NULL-terminated */
     const char *rules[4];
 };
 
@@ -65,7 +65,8 @@ sharding_end(struct sharding *s)
     ss_rules_free(s->rules);
 }
 
-/* What each shard has of a body; index SHARDS is the whole. All or none of them fail, whose error is in the first. */
+/* What each shard has of a body; index SHARDS is the whole. Either all or none of them fail, with the error in the
+   first. */
 struct shards {
     struct outcome of[SHARDS + 1];
 };
@@ -98,7 +99,7 @@ shards_free(struct shards *shards)
         outcome_free(&shards->of[i]);
 }
 
-/* How often a text stands in what a shard has. */
+/* How often a text occurs in what a shard has. */
 static int
 count_in(const struct outcome *o, const char *text)
 {
@@ -137,8 +138,8 @@ static const struct plan plans[] = {
     {.key = SS_KEY_LABELS, .labels = {"b", "__name__"}, .rules = {"keep h.*|g", "split g"}},
 };
 
-/* Each shard has a family's metadata once, before its first sample, and none without samples; each series is in one
-   shard. */
+/* Each shard has the metadata of a family once, before its first sample, and none without samples; each series is in
+   one shard. */
 static void
 test_metadata_come_before_samples(void **state)
 {
@@ -179,7 +180,7 @@ test_split_keeps_a_histogram_together(void **state)
     shards_free(&shards);
 }
 
-/* Labels in whatever order, and however many. */
+/* Labels in any order and number. */
 static void
 test_split_sorts_labels(void **state)
 {
@@ -188,7 +189,7 @@ test_split_sorts_labels(void **state)
     const struct plan plan = {.rules = {"split a"}};
     char *line = malloc(LABELS * 11 + 20), *at = line + sprintf(line, "a{");
     for (int i = LABELS; i > 0; i--)
-        at += sprintf(at, "%c%05d=\"1\",", 'a' + i % 26, i); /* what a sort by insertion would need a minute for */
+        at += sprintf(at, "%c%05d=\"1\",", 'a' + i % 26, i); /* an order for which insertion sort would take a minute */
     at += sprintf(at, "} 1\n");
 
     struct sharding s = sharding_of(&plan);
@@ -216,7 +217,7 @@ test_split_sorts_labels(void **state)
     sharding_end(&s);
 }
 
-/* What is no series is not explained, though its end looks like one. */
+/* What is not a series is not explained, even if its end looks like one. */
 static void
 test_what_cannot_be_explained(void **state)
 {
@@ -237,7 +238,7 @@ test_what_cannot_be_explained(void **state)
 /* Rules. */
 
 static void
-check_fate(const struct plan *plan, struct ss_span name, const char *action)
+check_action(const struct plan *plan, struct ss_span name, const char *action)
 {
     struct sharding s = sharding_of(plan);
     struct ss_explanation e;
@@ -251,7 +252,7 @@ check_fate(const struct plan *plan, struct ss_span name, const char *action)
     sharding_end(&s);
 }
 
-/* A pattern is kept as it is, with its NULs. */
+/* A pattern is stored unchanged, with its NULs. */
 static void
 test_a_pattern_with_a_nul(void **state)
 {
@@ -273,27 +274,27 @@ test_a_pattern_with_a_nul(void **state)
     ss_rules_free(settings.rules);
 }
 
-/* A pattern is for the whole name. One that is not UTF-8 matches nothing, with JIT and without. */
+/* A pattern matches the whole name. A name that is not UTF-8 matches nothing, with the JIT and without. */
 static void
 test_patterns_are_anchored(void **state)
 {
     (void)state;
     const struct plan plan = {.rules = {"drop foo|bar"}}, all = {.rules = {"drop .*"}};
-    check_fate(&plan, SPAN("foo"), "drop");
-    check_fate(&plan, SPAN("foo_total"), "drop");
-    check_fate(&plan, SPAN("foobar"), NULL);
-    check_fate(&plan, SPAN("foo\n"), NULL);
-    check_fate(&plan, SPAN("foo\xff"), NULL);
-    check_fate(&plan,
-               SPAN("\xff"
-                    "foo"),
-               NULL);
-    check_fate(&plan,
-               SPAN("foo\xff"
-                    "bar"),
-               NULL);
-    check_fate(&all, SPAN("foo\n\xc3\xa9"), "drop");
-    check_fate(&all, SPAN("foo\xff"), NULL);
+    check_action(&plan, SPAN("foo"), "drop");
+    check_action(&plan, SPAN("foo_total"), "drop");
+    check_action(&plan, SPAN("foobar"), NULL);
+    check_action(&plan, SPAN("foo\n"), NULL);
+    check_action(&plan, SPAN("foo\xff"), NULL);
+    check_action(&plan,
+                 SPAN("\xff"
+                      "foo"),
+                 NULL);
+    check_action(&plan,
+                 SPAN("foo\xff"
+                      "bar"),
+                 NULL);
+    check_action(&all, SPAN("foo\n\xc3\xa9"), "drop");
+    check_action(&all, SPAN("foo\xff"), NULL);
 }
 
 static void
@@ -301,14 +302,14 @@ test_order_of_rules(void **state)
 {
     (void)state;
     const struct plan plan = {.rules = {"split .*", "colocate (a).*", "replicate ab.*", "drop abc.*"}};
-    check_fate(&plan, SPAN("b"), "split");
-    check_fate(&plan, SPAN("a"), "colocate");
-    check_fate(&plan, SPAN("ab"), "replicate");
-    check_fate(&plan, SPAN("abc"), "drop");
+    check_action(&plan, SPAN("b"), "split");
+    check_action(&plan, SPAN("a"), "colocate");
+    check_action(&plan, SPAN("ab"), "replicate");
+    check_action(&plan, SPAN("abc"), "drop");
     const struct plan keep = {.rules = {"keep a.*", "replicate .*", "drop ab"}};
-    check_fate(&keep, SPAN("b"), "keep");
-    check_fate(&keep, SPAN("a"), "replicate");
-    check_fate(&keep, SPAN("ab"), "drop");
+    check_action(&keep, SPAN("b"), "keep");
+    check_action(&keep, SPAN("a"), "replicate");
+    check_action(&keep, SPAN("ab"), "drop");
 }
 
 /* A colocate rule's key, and where it is: a row of tests/vectors/colocate.tsv. */
@@ -374,7 +375,7 @@ test_groups_without_a_name(void **state)
 }
 
 static void
-test_a_pattern_without_end(void **state)
+test_a_pattern_over_the_limit(void **state)
 {
     (void)state;
     const struct plan plan = {.rules = {"replicate x", "drop (a+)+$|(a|aa)+b"}};
@@ -388,7 +389,7 @@ test_a_pattern_without_end(void **state)
     shards_free(&shards);
 }
 
-/* A name for which the JIT has too little stack is matched all the same. */
+/* A name that exhausts the stack of the JIT is matched all the same. */
 static void
 test_a_pattern_that_needs_a_stack(void **state)
 {
@@ -407,7 +408,7 @@ test_a_pattern_that_needs_a_stack(void **state)
     sharding_end(&s);
 }
 
-/* The labels of an exemplar are none of the sample's. */
+/* The labels of an exemplar are not the sample's. */
 static void
 test_labels_end_before_the_exemplar(void **state)
 {
@@ -424,7 +425,7 @@ test_labels_end_before_the_exemplar(void **state)
     sharding_end(&s);
 }
 
-/* In OpenMetrics the samples of a counter or an info are not called as their metadata. */
+/* In OpenMetrics the samples of a counter or an info have other names than their metadata. */
 static void
 test_metadata_follow_their_samples(void **state)
 {
@@ -450,7 +451,7 @@ test_metadata_follow_their_samples(void **state)
     shards_free(&shards);
 }
 
-/* Metadata are held back until their type is known; what a service writes of one family must not fill the memory. */
+/* Metadata are held until their type is known; a family with endless metadata must not fill the memory. */
 static void
 test_metadata_held_back_are_bounded(void **state)
 {
@@ -469,7 +470,7 @@ test_metadata_held_back_are_bounded(void **state)
     shards_free(&shards);
 }
 
-/* More names than are remembered, and longer ones, have the same fates at each scrape. */
+/* More names than are cached, and longer ones, have the same routes in each scrape. */
 static void
 test_more_names_than_are_remembered(void **state)
 {
@@ -513,7 +514,7 @@ test_more_names_than_are_remembered(void **state)
 /* Limits. */
 
 static void
-check_limits(const char *content_type, uint64_t max_series, uint64_t max_families, int result, const char *said)
+check_limits(const char *content_type, uint64_t max_series, uint64_t max_families, int result, const char *reason)
 {
     static const char body[] = "a 1\nb{x=\"1\"} 1\nb{x=\"2\"} 1\nb_sum 2\nc 1\n# EOF\n";
     const struct plan plan = {.rules = {"drop a"}};
@@ -527,8 +528,8 @@ check_limits(const char *content_type, uint64_t max_series, uint64_t max_familie
                                                                         .max_series = max_series,
                                                                         .max_families = max_families});
         assert_int_equal(o.result, result);
-        if (said && !strstr(o.error.reason, said))
-            fail_msg("\"%s\" is not in \"%s\"", said, o.error.reason);
+        if (reason && !strstr(o.error.reason, reason))
+            fail_msg("\"%s\" is not in \"%s\"", reason, o.error.reason);
         outcome_free(&o);
     }
     sharding_end(&s);
@@ -541,21 +542,21 @@ test_limits(void **state)
     static const char *const types[] = {TEXT, OM};
     for (int i = 0; i < 2; i++) {
         check_limits(types[i], 5, 3, 0, NULL);
-        check_limits(types[i], 4, 0, SS_TOO_MANY, "3 are of the family b");
-        check_limits(types[i], 1, 3, SS_TOO_MANY, "it has 5 series, more than max_series, 1");
-        check_limits(types[i], 0, 2, SS_TOO_MANY, "more families than max_families, 2: c is one more");
-        check_limits(types[i], 0, 1, SS_TOO_MANY, "b is one more");
+        check_limits(types[i], 4, 0, SS_TOO_MANY, "3 of them in family b");
+        check_limits(types[i], 1, 3, SS_TOO_MANY, "5 series, more than max_series (1)");
+        check_limits(types[i], 0, 2, SS_TOO_MANY, "more families than max_families (2): c is one too many");
+        check_limits(types[i], 0, 1, SS_TOO_MANY, "b is one too many");
     }
 }
 
-/* With an argument, without JIT: as where a kernel or a service manager lets no memory be written and run. */
+/* With an argument, without the JIT: as under a kernel or service manager that forbids writable executable memory. */
 int
 main(int argc, char **argv)
 {
     const int set_mdwe = 65; /* PR_SET_MDWE of Linux 6.3 */
     (void)argv;
     if (argc > 1 && prctl(set_mdwe, 1UL, 0UL, 0UL, 0UL))
-        return 77; /* to meson: skipped */
+        return 77; /* tells meson that it is skipped */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata_come_before_samples),
         cmocka_unit_test(test_split_keeps_a_histogram_together),
@@ -566,7 +567,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_order_of_rules),
         cmocka_unit_test(test_group_vectors),
         cmocka_unit_test(test_groups_without_a_name),
-        cmocka_unit_test(test_a_pattern_without_end),
+        cmocka_unit_test(test_a_pattern_over_the_limit),
         cmocka_unit_test(test_a_pattern_that_needs_a_stack),
         cmocka_unit_test(test_labels_end_before_the_exemplar),
         cmocka_unit_test(test_metadata_follow_their_samples),

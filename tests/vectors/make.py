@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of placement with implementations that are not ours: python3-xxhash and hashlib; jump after the paper.
+"""Writes the placement tables with independent implementations: python3-xxhash and hashlib; jump as in the paper.
 
 A row: the key, its hash, then count:shard for some counts.
 """
@@ -26,7 +26,7 @@ def md5(key):
 
 
 def jump(h, count):
-    """Lamping and Veach, 2014, in integers where they are exact."""
+    """Lamping and Veach, 2014; integer arithmetic where the paper's is exact."""
     bucket, following = -1, 0
     while following < count:
         bucket = following

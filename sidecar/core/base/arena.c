@@ -14,7 +14,7 @@ struct arena_block {
 };
 
 void *
-arena_take(struct arena *a, size_t size)
+arena_alloc(struct arena *a, size_t size)
 {
     size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (!a->blocks || a->blocks->size - a->used < size) {
@@ -36,7 +36,7 @@ arena_take(struct arena *a, size_t size)
 struct ss_span
 arena_copy(struct arena *a, struct ss_span bytes)
 {
-    char *copy = arena_take(a, bytes.len ? bytes.len : 1);
+    char *copy = arena_alloc(a, bytes.len ? bytes.len : 1);
     if (copy && bytes.len)
         memcpy(copy, bytes.ptr, bytes.len);
     return (struct ss_span){copy, bytes.len};

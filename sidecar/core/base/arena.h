@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
-/* Memory that is given out piece by piece and freed as one. Zeroed is empty; to be freed with arena_deinit(). */
+/* Memory allocated piece by piece and freed all at once. Zeroed is empty; free with arena_deinit(). */
 #include <scrapeshard/span.h>
 
 #include <stddef.h>
@@ -10,17 +10,17 @@ struct arena_block;
 
 struct arena {
     struct arena_block *blocks;
-    size_t used;  /* of the first block */
-    size_t bytes; /* given out in all */
+    size_t used;  /* in the first block */
+    size_t bytes; /* allocated in total */
 };
 
-/* Memory for size bytes, aligned for any object; it never moves. NULL: there is none. */
-void *arena_take(struct arena *arena, size_t size);
+/* Memory for size bytes, aligned for any object; it never moves. NULL: out of memory. */
+void *arena_alloc(struct arena *arena, size_t size);
 
-/* A copy of the bytes; its ptr is NULL if there is no memory. */
+/* A copy of the bytes; ptr is NULL if out of memory. */
 struct ss_span arena_copy(struct arena *arena, struct ss_span bytes);
 
-/* Frees all that was given out; the arena is empty then. */
+/* Frees everything; the arena is empty afterwards. */
 void arena_deinit(struct arena *arena);
 
 #endif

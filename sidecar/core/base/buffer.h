@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_BUFFER_H
 #define CORE_BUFFER_H
-/* Bytes: compared, and such that grow. */
+/* Comparisons of spans, and a growing buffer. */
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
 #include <string.h>
 
-/* Empty spans may have no pointer, which memcmp() must not be given. */
+/* Empty spans may have a NULL pointer, which memcmp() does not accept. */
 static inline bool
 spans_equal(struct ss_span a, struct ss_span b)
 {
     return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
 }
 
-/* Below, at or above 0, as memcmp(); of two that begin alike the shorter is the smaller. */
+/* Less than, equal to or greater than 0, as memcmp(); a prefix sorts before what it begins. */
 static inline int
 spans_order(struct ss_span a, struct ss_span b)
 {
@@ -23,7 +23,7 @@ spans_order(struct ss_span a, struct ss_span b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Zeroed is empty; to be freed with buffer_deinit(). */
+/* Zeroed is empty; free with buffer_deinit(). */
 struct buffer {
     char *ptr;
     size_t len, capacity;
@@ -35,10 +35,11 @@ buffer_span(const struct buffer *bytes)
     return (struct ss_span){bytes->ptr, bytes->len};
 }
 
-/* Makes room for len bytes more. 0 or -ENOMEM, and then nothing has changed. */
+/* Makes room for len more bytes. 0, or -ENOMEM without any change. */
 int buffer_reserve(struct buffer *bytes, size_t len);
 
-/* Appends where there is room. Most are short: of up to 16 bytes the halves overlap, which spares a call. */
+/* Appends; there must be room. Most spans are short: up to 16 bytes are copied as two overlapping halves, which
+   saves a call. */
 static inline void
 buffer_put(struct buffer *bytes, struct ss_span added)
 {
@@ -63,10 +64,10 @@ buffer_put(struct buffer *bytes, struct ss_span added)
     }
 }
 
-/* Appends. 0 or -ENOMEM, and then nothing has changed. */
+/* Appends. 0, or -ENOMEM without any change. */
 int buffer_add(struct buffer *bytes, struct ss_span added);
 
-/* It is empty again. */
+/* Frees the memory; the buffer is empty afterwards. */
 void buffer_deinit(struct buffer *bytes);
 
 #endif

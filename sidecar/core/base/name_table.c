@@ -8,7 +8,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { LEAST = 64 };
+enum { CAPACITY_MIN = 64 };
 
 static uint64_t
 hash_of(struct ss_span name)
@@ -16,7 +16,7 @@ hash_of(struct ss_span name)
     return XXH3_64bits(name.ptr, name.len);
 }
 
-/* The slot of a name: its own, or the empty one where it would be. */
+/* The slot of a name: the one that holds it, or the empty one where it belongs. */
 static uint32_t *
 slot_of(const struct name_table *n, struct ss_span name, uint64_t hash)
 {
@@ -34,13 +34,13 @@ name_table_find(const struct name_table *n, struct ss_span name)
     return n->n ? *slot_of(n, name, hash_of(name)) : 0;
 }
 
-/* Makes room for one more; half of the slots stay empty. */
+/* Makes room for one more name; at least half of the slots stay empty. */
 static int
 grow(struct name_table *n)
 {
     if (n->n + 1 < n->capacity)
         return 0;
-    uint32_t capacity = n->capacity ? 2 * n->capacity : LEAST, n_slots = 2 * capacity;
+    uint32_t capacity = n->capacity ? 2 * n->capacity : CAPACITY_MIN, n_slots = 2 * capacity;
     uint32_t *slots = calloc(n_slots, sizeof(*slots));
     struct name_table_item *items = slots ? realloc(n->items, capacity * sizeof(*items)) : NULL;
     if (!items) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How one series comes to its shard, in the words of whoever asks. */
+/* Explains how a series is assigned to its shard. */
 #include "core/text/line_splitter.h"
 #include "core/text/sample.h"
 #include "core/text/strict.h"
@@ -19,7 +19,7 @@ refuse(struct ss_explanation *out, const char *reason)
     return EINVAL;
 }
 
-/* Reads the series as a sample, to which only the value is missing; behind it is room for the name without escapes. */
+/* Appends " 0" to parse the series as a sample; the scratch space for the unescaped name follows. */
 static int
 read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, struct sample *sample,
             struct ss_explanation *out)
@@ -31,32 +31,33 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
     *line = (struct ss_span){s->explained.ptr, series.len + 2};
     struct line_splitter splitter = {.openmetrics = false};
     if (line_splitter_feed(&splitter, *line) || line_splitter_is_quoted(&splitter))
-        return refuse(out, "not one line, with its quotes closed");
+        return refuse(out, "expected a single line with closed quotes");
     const char *wrong = spans_lines(*line) ? strict_sample(*line, false) : NULL;
     if (!wrong)
         wrong = sample_read(*line, false, sample);
     if (wrong)
         return refuse(out, wrong);
-    out->name = name_bytes(&sample->name, s->explained.ptr + line->len);
+    out->name = name_unescape(&sample->name, s->explained.ptr + line->len);
     return 0;
 }
 
-/* Which rule decides; and of a colocate rule, the key. */
+/* Finds the rule that applies and, for a colocate rule, the key. */
 static int
 explain_rule(struct ss_sharding *s, struct ss_explanation *out)
 {
     struct ss_span names[] = {out->family, out->name};
-    struct rule_match v;
-    int r = s->has_rules ? rules_match(s->settings.rules, names, 2, &v, out->reason, sizeof(out->reason)) : 0;
+    struct rule_match match;
+    int r = s->has_rules ? rules_match(s->settings.rules, names, 2, &match, out->reason, sizeof(out->reason)) : 0;
     if (r || !s->has_rules)
         return r;
-    if (v.unkept)
+    if (match.not_kept)
         out->action = ss_action_name(SS_ACTION_KEEP);
-    if (!v.rule)
+    if (!match.rule)
         return 0;
-    out->action = ss_action_name(v.rule->action);
-    out->pattern = v.rule->pattern;
-    return v.rule->action == SS_ACTION_COLOCATE ? sharding_join(s, v.groups, v.n_groups, &s->explained_key) : 0;
+    out->action = ss_action_name(match.rule->action);
+    out->pattern = match.rule->pattern;
+    return match.rule->action == SS_ACTION_COLOCATE ? sharding_join(s, match.groups, match.n_groups, &s->explained_key)
+                                                    : 0;
 }
 
 /* The key and its hash. */
@@ -69,14 +70,19 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, struct ss_span line, 
     if (r)
         return r;
     out->hash = route.hash;
-    if (route_is_by_series(&route))
-        r = key_resolver_hash_text(k, &route, out->name, line, sample->labels, &out->hash);
     if (route.kind == ROUTE_ALL || route.kind == ROUTE_NONE)
-        return r;
+        return 0;
+    const struct line_names names = {out->name, out->family, ""};
+    struct ss_span key = sharding_key(s, &names);
+    if (route_is_by_series(&route)) {
+        r = key_resolver_key_text(k, &route, out->name, line, sample->labels, &key);
+        if (!r)
+            r = ss_hasher_hash(s->hasher, key, &out->hash);
+    }
+    /* Where a colocate rule decided, explain_rule() has found the key. */
     if (!r && !(route.kind == ROUTE_BY_HASH && out->action)) {
-        const struct line_names names = {out->name, out->family, ""};
         s->explained_key.len = 0;
-        r = buffer_add(&s->explained_key, route_is_by_series(&route) ? k->last_key : sharding_key(s, &names));
+        r = buffer_add(&s->explained_key, key);
     }
     out->key = (struct ss_span){s->explained_key.ptr, s->explained_key.len};
     return r;

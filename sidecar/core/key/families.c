@@ -54,7 +54,7 @@ families_type(struct ss_span word)
     return TYPE_PLAIN;
 }
 
-/* The suffixes that the samples of a family may have, by its types. */
+/* The suffixes that samples of a family may have, by its types. */
 static const struct {
     const char *suffix;
     uint32_t text, openmetrics;

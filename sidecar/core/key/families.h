@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_FAMILIES_H
 #define CORE_FAMILIES_H
-/* The families of a body: what TYPE lines declared of them, and how many series each has. */
+/* The families of a body: what their TYPE lines declare, and how many series each has. */
 #include "core/base/name_table.h"
 
 #include <scrapeshard/filter.h>
@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a TYPE line said; of one name several may stand in a body. */
+/* What a TYPE line declares; a body may have several for one name. */
 enum family_type {
-    TYPE_PLAIN = 1, /* its samples have its name */
+    TYPE_PLAIN = 1, /* its samples are named as the family */
     TYPE_COUNTER = 2,
     TYPE_SUMMARY = 4,
     TYPE_HISTOGRAM = 8,
@@ -21,14 +21,14 @@ enum family_type {
 
 struct family {
     uint32_t types; /* enum family_type */
-    bool counted;   /* it is one of the census */
-    bool has_route; /* fate is that of all its samples so far, and hash, if it is SS_FAMILY_BY_HASH */
+    bool counted;   /* it is among the counted families */
+    bool has_route; /* route applies to all samples so far, and so does hash under SS_FAMILY_BY_HASH */
     enum ss_family_route route;
     uint64_t hash;
     uint64_t series, bytes;
 };
 
-/* Zeroed is empty; to be freed with families_deinit(). */
+/* Zeroed is empty; free with families_deinit(). */
 struct families {
     struct name_table names;
     struct family *items; /* by the name's number */
@@ -36,23 +36,23 @@ struct families {
     uint64_t n_counted;
 };
 
-/* The number of a family, which is added if it is not there. 0 and *numberp, or -ENOMEM. */
+/* The number of a family, which is added if it is missing. 0 and *numberp, or -ENOMEM. */
 int families_add(struct families *families, struct ss_span name, uint32_t *numberp);
 
-/* The bytes that the table takes. */
+/* The memory used, in bytes. */
 size_t families_bytes(const struct families *families);
 
-/* The type that a TYPE line's last word says. */
+/* The type named by a TYPE line's last word. */
 enum family_type families_type(struct ss_span word);
 
 /*
- * The family that a sample belongs to by what TYPE lines have said so far: the one of its own name, else the one of its
- * name without a suffix that the family's type has (OpenMetrics 1.0, "Suffixes"; the text format has those of
- * histograms and summaries alone), else its own name. Borrows from name.
+ * The family that a sample belongs to according to the TYPE lines so far: the one of its own name, else the one of its
+ * name without a suffix that the type allows (OpenMetrics 1.0, "Suffixes"; the text format allows those of histograms
+ * and summaries only), else its own name. Borrows from name.
  */
 struct ss_span families_declared(const struct families *families, struct ss_span name, bool openmetrics);
 
-/* Takes in how samples of a family fall. */
+/* Records the route of samples of a family. */
 void families_record_route(struct families *families, uint32_t number, enum ss_family_route route, uint64_t hash);
 
 /* See ss_filter_families(). */

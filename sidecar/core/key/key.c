@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which bytes decide. */
+/* The family key. */
 #include <scrapeshard/shard.h>
 
 #include <string.h>
@@ -15,7 +15,7 @@ static const struct ss_span family_suffixes[] = {
     SUFFIX("_created"), SUFFIX("_info"), SUFFIX("_gsum"),  SUFFIX("_gcount"),
 };
 
-/* The letters that a suffix ends with; most names end with none of them. */
+/* The last letters of the suffixes; most names end with none of them. */
 static bool
 may_have_suffix(struct ss_span name)
 {

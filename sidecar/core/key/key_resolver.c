@@ -17,7 +17,7 @@ key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *setti
     *k = (struct key_resolver){.sharding = settings->sharding, .openmetrics = openmetrics};
     k->has_split_families = s->settings.key != SS_KEY_FAMILY || s->splits;
     k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || s->splits;
-    k->counts_families = settings->census || settings->max_series || settings->max_families;
+    k->counts_families = settings->count_families || settings->max_series || settings->max_families;
     k->max_families = settings->max_families;
     k->found = calloc(s->settings.n_source_labels + 1, sizeof(*k->found));
     return k->found ? 0 : -ENOMEM;
@@ -41,19 +41,18 @@ key_of(const struct key_resolver *k)
 
 /* Families. */
 
-/* Adds a family whose metadata or type decide over bytes, so that there must be room for it. */
+/* Adds a family that must be remembered because its metadata or type affect where bytes go. */
 static int
 remember_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
 {
     if (families_bytes(&k->families) > CORE_MAX_NAME_BYTES) {
-        snprintf(k->reason, sizeof(k->reason), "the names of its families take more than %d MiB",
-                 CORE_MAX_NAME_BYTES >> 20);
+        snprintf(k->reason, sizeof(k->reason), "family names that take more than %d MiB", CORE_MAX_NAME_BYTES >> 20);
         return SS_TOO_MANY;
     }
     return families_add(&k->families, name, numberp);
 }
 
-/* The number of a family in the census. */
+/* Numbers and counts a family. */
 static int
 count_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
 {
@@ -67,7 +66,7 @@ count_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
         *numberp = 0;
         if (!k->max_families)
             return 0;
-        snprintf(k->reason, sizeof(k->reason), "it has more families than max_families, %" PRIu64 ": %.*s is one more",
+        snprintf(k->reason, sizeof(k->reason), "more families than max_families (%" PRIu64 "): %.*s is one too many",
                  k->max_families, name.len < 80 ? (int)name.len : 80, name.ptr);
         return SS_TOO_MANY;
     }
@@ -91,14 +90,7 @@ key_resolver_count(struct key_resolver *k, const struct record *record)
 
 /* Names. */
 
-int
-key_resolver_hash(struct key_resolver *k, struct ss_span key, uint64_t *hashp)
-{
-    k->last_key = key;
-    return ss_hasher_hash(k->sharding->hasher, key, hashp);
-}
-
-/* Asks the rules, and, where none decides, the key. */
+/* Applies the rules and, if none matches, the key. */
 static int
 find_route(struct key_resolver *k, const struct line_names *names, struct route *route)
 {
@@ -121,16 +113,16 @@ find_route(struct key_resolver *k, const struct line_names *names, struct route 
     return 0;
 }
 
-/* The same, and the family is counted. Neighbours mostly ask for the same, so the last answer is kept. A family is how
-   its name begins, so that its length tells which one of a name's it is. */
+/* The same, and counts the family. Neighbours mostly look up the same name, so the last route is kept. A family is a
+   prefix of its name, so its length identifies it. */
 static int
 find_counted_route(struct key_resolver *k, const struct line_names *names, struct route *route)
 {
     bool by_name = k->sharding->has_rules || key_of(k) == SS_KEY_NAME;
-    struct ss_span asked = by_name ? names->name : names->family;
+    struct ss_span wanted = by_name ? names->name : names->family;
 
-    if (asked.len && asked.len == k->last.len && names->family.len == k->last.family_len &&
-        names->suffix == k->last.suffix && !memcmp(asked.ptr, k->last.bytes, asked.len)) {
+    if (wanted.len && wanted.len == k->last.len && names->family.len == k->last.family_len &&
+        names->suffix == k->last.suffix && !memcmp(wanted.ptr, k->last.bytes, wanted.len)) {
         *route = k->last.route;
         return 0;
     }
@@ -138,28 +130,28 @@ find_counted_route(struct key_resolver *k, const struct line_names *names, struc
     int r = count_family(k, names->family, &route->family);
     if (!r)
         r = find_route(k, names, route);
-    if (r || !asked.len || asked.len > sizeof(k->last.bytes))
+    if (r || !wanted.len || wanted.len > sizeof(k->last.bytes))
         return r;
     k->last.route = *route;
-    k->last.len = asked.len;
+    k->last.len = wanted.len;
     k->last.family_len = names->family.len;
     k->last.suffix = names->suffix;
-    memcpy(k->last.bytes, asked.ptr, asked.len);
+    memcpy(k->last.bytes, wanted.ptr, wanted.len);
     return 0;
 }
 
 static const char no_suffix[] = "";
 
-/* The family of a name, as keys and rules see it. */
+/* The family of a name, as used by keys and rules. */
 static struct ss_span
 family_of(const struct key_resolver *k, struct ss_span name, struct ss_span declared)
 {
     return key_of(k) == SS_KEY_DECLARED ? declared : ss_key_family(name);
 }
 
-/* Tells the census how samples of a family fall. */
+/* Records the route of samples for the family counts. */
 static void
-count_fall(struct key_resolver *k, const struct route *route)
+record_route(struct key_resolver *k, const struct route *route)
 {
     static const enum ss_family_route routes[] = {
         [ROUTE_BY_HASH] = SS_FAMILY_BY_HASH, [ROUTE_ALL] = SS_FAMILY_ALL,         [ROUTE_NONE] = SS_FAMILY_NONE,
@@ -177,12 +169,12 @@ key_resolver_sample(struct key_resolver *k, struct ss_span name, struct route *r
 
     int r = find_counted_route(k, &names, route);
     if (!r && route->family)
-        count_fall(k, route);
-    /* Though a rule may keep samples of this name together, the family may part; and its metadata may come later. */
+        record_route(k, route);
+    /* Even if a rule keeps samples of this name together, the family may be split; and its metadata may come later. */
     return r || !k->may_split ? r : remember_family(k, declared, &route->meta);
 }
 
-/* What the samples of a family have behind its name where metadata name it alone: OpenMetrics 1.0, "Suffixes". */
+/* The suffix of the samples of a family whose metadata omit it: OpenMetrics 1.0, "Suffixes". */
 static const char *
 suffix_of(const struct key_resolver *k, struct ss_span type)
 {

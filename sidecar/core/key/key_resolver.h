@@ -2,10 +2,10 @@
 #ifndef CORE_KEY_RESOLVER_H
 #define CORE_KEY_RESOLVER_H
 /*
- * Which bytes of a record decide, and what the rules say before that.
+ * Resolves names and labels to the key of a record, after applying the rules.
  *
- * For one body. A format asks once for each name, whose fate holds for all lines of that name; only where labels decide
- * is each line asked for.
+ * For one body. A parser asks once per name, and the route holds for all lines of that name; only where labels are part
+ * of the key is each line resolved.
  */
 #include "core/base/buffer.h"
 #include "core/base/limits.h"
@@ -19,19 +19,19 @@
 #include <stdint.h>
 
 enum route_kind {
-    ROUTE_BY_HASH,   /* by its hash */
+    ROUTE_BY_HASH,   /* to the shard of its hash */
     ROUTE_ALL,       /* to every shard */
     ROUTE_NONE,      /* to none */
-    ROUTE_BY_LABELS, /* each series by its source labels: key_resolver_hash_text() or key_resolver_hash_metric() */
+    ROUTE_BY_LABELS, /* each series by its source labels, with key_resolver_hash_text() or key_resolver_hash_metric() */
     ROUTE_BY_SERIES, /* each series by all its labels: likewise */
-    ROUTE_METADATA,  /* metadata of a family that parts: to where its samples are */
+    ROUTE_METADATA,  /* metadata of a split family: where its samples are */
 };
 
 struct route {
     enum route_kind kind;
-    bool is_split;   /* its family is not in one shard */
-    uint32_t family; /* its number in the census, or 0 */
-    uint32_t meta;   /* the number of a family that parts, as its metadata name it, or 0 */
+    bool is_split;   /* its family is split across shards */
+    uint32_t family; /* its number among the counted families, or 0 */
+    uint32_t meta;   /* the number of a split family, by which its metadata are found, or 0 */
     uint64_t hash;   /* ROUTE_BY_HASH */
 };
 
@@ -43,56 +43,50 @@ struct key_resolver {
     struct ss_sharding *sharding;
     struct families families;
     bool openmetrics;
-    bool has_split_families; /* families may part, or TYPE decides: what is declared is to be remembered */
-    bool may_split;          /* families may */
-    bool counts_families;    /* families are counted */
+    bool has_split_families; /* families may be split, or TYPE is part of the key: declarations must be remembered */
+    bool may_split;          /* families may be split */
+    bool counts_families;    /* families are counted individually */
     uint64_t max_families;
     struct buffer key, scratch;
-    struct ss_span last_key;  /* what was hashed last; for those who explain, and borrowed from all over the place */
-    struct ss_span *found;    /* of a series in hand: the source labels' values */
-    struct key_label *labels; /* of one that is split: all that count */
+    struct ss_span *found;    /* the source label values of the current series */
+    struct key_label *labels; /* the labels that are the key of a split series */
     size_t labels_capacity;
     struct {
         struct route route;
-        size_t len, family_len; /* len 0: there is none */
-        const char *suffix;     /* compared by its address */
+        size_t len, family_len; /* len 0: none */
+        const char *suffix;     /* compared by address */
         char bytes[CORE_MAX_PREFIX];
-    } last;           /* what was asked for last, and its answer */
+    } last;           /* the last lookup and its route */
     char reason[240]; /* of a condition */
 };
-
-/* Hashes a key. 0 or -ENOMEM. */
-int key_resolver_hash(struct key_resolver *resolver, struct ss_span key, uint64_t *hashp);
 
 /* settings as of the filter, with a sharding. 0 or -ENOMEM. */
 int key_resolver_init(struct key_resolver *resolver, const struct ss_filter_settings *settings, bool openmetrics);
 
 /*
- * The functions answer 0; a condition of filter.h, and keyer->reason tells why; or -ENOMEM. Names are given as what
- * they mean, without escapes.
+ * The functions return 0; a condition of filter.h, with resolver->reason; or -ENOMEM. Names are passed unescaped.
  */
 
-/* The fate of the samples of a name. In protobuf that is the message's name. */
+/* The route of the samples of a name. In protobuf that is the name of the message. */
 int key_resolver_sample(struct key_resolver *resolver, struct ss_span name, struct route *route);
 
-/* The fate of metadata for a name; type is what TYPE says of it, or empty where that is not known. */
+/* The route of metadata for a name; type is what TYPE declares, or empty if unknown. */
 int key_resolver_meta(struct key_resolver *resolver, struct ss_span name, struct ss_span type, struct route *route);
 
-/* Whether names may have rules of their own. */
+/* Whether there are rules, which may depend on the name. */
 bool key_resolver_has_rules(const struct key_resolver *resolver);
 
-/* Whether the fate of a name depends on metadata that came before, so that those remembered are to be forgotten when
-   some come. */
+/* Whether routes depend on preceding metadata, so that cached ones must be dropped when metadata come. */
 bool key_resolver_depends_on_meta(const struct key_resolver *resolver);
 
-/* Whether series of one name may have fates of their own. */
+/* Whether series of one name may have different routes. */
 static inline bool
 route_is_by_series(const struct route *route)
 {
     return route->kind == ROUTE_BY_LABELS || route->kind == ROUTE_BY_SERIES;
 }
 
-/* Whether neighbours of these fates go the same way. */
+/* Whether neighbouring records with these routes go the same way. */
 static inline bool
 routes_are_equal(const struct route *a, const struct route *b)
 {
@@ -100,15 +94,20 @@ routes_are_equal(const struct route *a, const struct route *b)
            a->meta == b->meta;
 }
 
-/* The hash of one series of a line of text, whose labels begin at an offset (0: it has none). */
+/* The key of one series of a line of text, whose labels start at an offset (0: it has none). Borrowed until the next
+   key, from the line, the name or the resolver. */
+int key_resolver_key_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+                          struct ss_span line, size_t labels, struct ss_span *keyp);
+
+/* The hash of that key. */
 int key_resolver_hash_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
                            struct ss_span line, size_t labels, uint64_t *hashp);
 
-/* The hash of one series in protobuf, given the fields of its Metric. */
+/* The hash of one protobuf series, given the fields of its Metric. */
 int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
                              struct ss_span metric, uint64_t *hashp);
 
-/* Counts a record that is given out. */
+/* Counts an emitted record. */
 void key_resolver_count(struct key_resolver *resolver, const struct record *record);
 
 void key_resolver_deinit(struct key_resolver *resolver);

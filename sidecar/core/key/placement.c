@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose is a key: its hash, and the hash's place. */
+/* Hashing of keys and placement of hashes. */
 #include <scrapeshard/shard.h>
 
 #include <errno.h>

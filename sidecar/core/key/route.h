@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_ROUTE_H
 #define CORE_ROUTE_H
-/* What the rules say of a name. */
+/* Matches names against the rules. */
 #include <scrapeshard/rules.h>
 
 #include <stdbool.h>
@@ -14,17 +14,17 @@ struct rule {
 };
 
 enum {
-    /* The names that may stand for one line: the sample's, and the family's. */
+    /* The names of one line: the family's, the sample's, and the one with the suffix that metadata omit. */
     RULE_MATCH_NAMES = 3,
-    /* The groups of a colocate rule that count. */
+    /* Maximum number of capture groups of a colocate rule. */
     RULE_MATCH_GROUPS = 16,
 };
 
 struct rule_match {
-    const struct rule *rule; /* the one that decided, or NULL */
-    bool unkept;             /* there are keep rules, and none of them matched */
-    /* Of a colocate rule: what its groups caught, borrowed from the names; one that caught nothing is empty. Or the
-       name that it has for the key, borrowed from the rule. */
+    const struct rule *rule; /* the one that applies, or NULL */
+    bool not_kept;           /* there are keep rules, and none matched */
+    /* The captured groups of a colocate rule, borrowed from the names; empty if a group did not take part. Or the name
+       that the rule gives to the key, borrowed from the rule. */
     struct ss_span groups[RULE_MATCH_GROUPS];
     size_t n_groups;
 };
@@ -33,8 +33,8 @@ struct rule_match {
 bool rules_have(const struct ss_rules *rules, enum ss_action action);
 
 /*
- * Judges a line by its names, the family's first; one that is empty does not count. 0; or EINVAL (positive) if the
- * pattern of verdict->rule came to no end with one of them: reason, of size bytes, says how.
+ * Matches the names of a line, the family's first; empty ones are skipped. 0; or EINVAL (positive) if matching
+ * match->rule failed: reason, of size bytes, says how.
  */
 int rules_match(const struct ss_rules *rules, const struct ss_span *names, size_t n, struct rule_match *match,
                 char *reason, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules, by PCRE2. */
+/* The rules, compiled and matched by PCRE2. */
 #include "route.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <pcre2.h>
 
 enum {
-    /* A pattern for names matches in some hundred steps; PCRE2's own limit of 10,000,000 is a tenth of a second of
-       every scrape, for every name. */
+    /* A pattern for names matches within some hundred steps; PCRE2's own limit of 10,000,000 would take a tenth of a
+       second per name and scrape. */
     MATCH_LIMIT = 100 * 1000,
     HEAP_LIMIT_KIB = 4 * 1024,
 };
@@ -21,7 +21,7 @@ struct ss_rules {
     size_t n;
     size_t of_action[SS_ACTION_SPLIT + 1];
     pcre2_match_context *context;
-    pcre2_match_data *data; /* as many pairs as RULE_MATCH_GROUPS need */
+    pcre2_match_data *data; /* room for RULE_MATCH_GROUPS pairs */
 };
 
 const char *
@@ -62,7 +62,8 @@ refuse(struct ss_rule_error *error, size_t offset, const char *reason)
 }
 
 /*
- * Compiles as Prometheus does: the whole name, a dot for every character. No \C, which could stop inside a character.
+ * Compiles as Prometheus does: the whole name must match, a dot matches every character. No \C, which could stop inside
+ * a character.
  */
 static int
 compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *error)
@@ -80,12 +81,12 @@ compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *error)
         pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof(reason));
         return refuse(error, offset, reason);
     }
-    /* Without a JIT, as on a kernel that allows no such memory, it is only slower. */
+    /* Without the JIT, as on a kernel that forbids executable memory, matching is only slower. */
     (void)pcre2_jit_compile(*codep, PCRE2_JIT_COMPLETE);
     return 0;
 }
 
-/* A copy of a pattern, which may hold NULs, and a NUL after it. NULL: there is no memory. */
+/* A NUL-terminated copy of a pattern, which may itself contain NULs. NULL: out of memory. */
 static char *
 copy_pattern(struct ss_span pattern)
 {
@@ -103,9 +104,9 @@ check_groups(const pcre2_code *code, struct ss_rule_error *error)
     uint32_t groups = 0;
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
     if (!groups)
-        return refuse(error, 0, "expected a capture group or a name for the key, as in (job:.*):.* or jobs: job:.*");
+        return refuse(error, 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*");
     if (groups > RULE_MATCH_GROUPS)
-        return refuse(error, 0, "there are more than 16 groups; (?:...) is one that does not count");
+        return refuse(error, 0, "more than 16 capture groups; use (?:...) for those that are not part of the key");
     return 0;
 }
 
@@ -149,7 +150,7 @@ int
 ss_rules_add(struct ss_rules *r, enum ss_action action, struct ss_span pattern, struct ss_rule_error *error)
 {
     if (!pattern.len)
-        return refuse(error, 0, "the pattern is empty; a regular expression is right, as in http_.*");
+        return refuse(error, 0, "the pattern is empty, expected a regular expression such as http_.*");
 
     struct rule *items = realloc(r->items, (r->n + 1) * sizeof(*items));
     if (!items)
@@ -205,13 +206,13 @@ rules_have(const struct ss_rules *r, enum ss_action action)
 
 /* Matching. */
 
-/* Whether a rule matches a name: 1, 0, or a negative error of PCRE2. What is no UTF-8 is no name to any scraper; asked
-   to match it all the same (PCRE2_MATCH_INVALID_UTF), PCRE2 takes a part for the whole where there is no JIT. */
+/* Whether a rule matches a name: 1, 0, or a negative PCRE2 error. A name that is not UTF-8 is not valid for any
+   scraper; PCRE2_MATCH_INVALID_UTF would match fragments of it where there is no JIT. */
 static int
-match(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
+match_name(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
 {
     int n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, 0, r->data, r->context);
-    /* The JIT's 32 KiB of stack are not enough for every name; the interpreter goes by the limits alone. */
+    /* The JIT's 32 KiB stack is too small for some names; the interpreter has only the limits. */
     if (n == PCRE2_ERROR_JIT_STACKLIMIT)
         n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, PCRE2_NO_JIT, r->data, r->context);
     bool no_utf8 = n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21;
@@ -219,37 +220,38 @@ match(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
 }
 
 static void
-take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span name, struct rule_match *v)
+take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span name, struct rule_match *match)
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->data);
     uint32_t groups = 0;
 
     if (rule->group.len) {
-        v->n_groups = 1;
-        v->groups[0] = rule->group;
+        match->n_groups = 1;
+        match->groups[0] = rule->group;
         return;
     }
     pcre2_pattern_info(rule->code, PCRE2_INFO_CAPTURECOUNT, &groups);
-    v->n_groups = groups;
+    match->n_groups = groups;
     for (size_t i = 0; i < groups; i++, at += 2)
-        v->groups[i] =
+        match->groups[i] =
             at[2] == PCRE2_UNSET ? (struct ss_span){name.ptr, 0} : (struct ss_span){name.ptr + at[2], at[3] - at[2]};
 }
 
-/* The first rule of an action that matches one of the names: 1, with v->rule; 0; or an error of PCRE2, likewise. */
+/* The first rule of an action that matches one of the names: 1, with match->rule; 0; or a PCRE2 error, with
+   match->rule. */
 static int
-find(const struct ss_rules *r, enum ss_action action, const struct ss_span *names, size_t n, struct rule_match *v)
+find(const struct ss_rules *r, enum ss_action action, const struct ss_span *names, size_t n, struct rule_match *match)
 {
     if (!r->of_action[action])
         return 0;
     for (const struct rule *rule = r->items; rule < r->items + r->n; rule++) {
         for (size_t i = 0; rule->action == action && i < n; i++) {
-            int m = names[i].len ? match(r, rule, names[i]) : 0;
+            int m = names[i].len ? match_name(r, rule, names[i]) : 0;
             if (!m)
                 continue;
-            v->rule = rule;
+            match->rule = rule;
             if (m > 0 && action == SS_ACTION_COLOCATE)
-                take_groups(r, rule, names[i], v);
+                take_groups(r, rule, names[i], match);
             return m;
         }
     }
@@ -257,30 +259,30 @@ find(const struct ss_rules *r, enum ss_action action, const struct ss_span *name
 }
 
 static int
-fail(const struct rule_match *v, int code, char *reason, size_t size)
+fail(const struct rule_match *match, int code, char *reason, size_t size)
 {
     char what[120];
     pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof(what));
-    snprintf(reason, size, "the rule %s = %.80s came to no end: %s", ss_action_name(v->rule->action),
-             v->rule->pattern.ptr, what);
+    snprintf(reason, size, "cannot match rule %s = %.80s: %s", ss_action_name(match->rule->action),
+             match->rule->pattern.ptr, what);
     return EINVAL;
 }
 
 int
-rules_match(const struct ss_rules *r, const struct ss_span *names, size_t n, struct rule_match *v, char *reason,
+rules_match(const struct ss_rules *r, const struct ss_span *names, size_t n, struct rule_match *match, char *reason,
             size_t size)
 {
-    v->rule = NULL;
-    v->unkept = false;
+    match->rule = NULL;
+    match->not_kept = false;
     for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
-        int m = find(r, action, names, n, v);
+        int m = find(r, action, names, n, match);
         if (m < 0)
-            return fail(v, m, reason, size);
+            return fail(match, m, reason, size);
         if (action == SS_ACTION_KEEP) {
-            /* To be kept decides nothing more. */
-            v->rule = NULL;
+            /* A matching keep rule decides nothing else. */
+            match->rule = NULL;
             if (!m && r->of_action[action]) {
-                v->unkept = true;
+                match->not_kept = true;
                 return 0;
             }
         } else if (m) {

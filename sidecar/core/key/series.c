@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys that are made of labels, series by series. */
+/* Keys made of labels, series by series. */
 #include "core/base/buffer.h"
 #include "key_resolver.h"
 #include "sharding.h"
@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A series whose labels are gone through, in whatever format. */
+/* Iterates over the labels of a series in either format. */
 struct series {
     bool protobuf;
     struct labels labels;
     struct label_pairs pairs;
-    size_t size; /* at least the bytes of all its labels */
+    size_t size; /* at least the size of all its labels */
 };
 
 static bool
@@ -32,28 +32,28 @@ is_broken(const struct series *s)
 static int
 fail_labels(struct key_resolver *k, const struct series *s)
 {
-    snprintf(k->reason, sizeof(k->reason), s->protobuf ? "a metric that cannot be read" : "no metric name and labels");
+    snprintf(k->reason, sizeof(k->reason), s->protobuf ? "a malformed metric" : "malformed labels");
     return SS_NO_EXPOSITION;
 }
 
-/* What a name or value means; with escapes, written behind what is in the scratch already. NULL: there is no memory. */
+/* The unescaped name or value, appended to the scratch if it had escapes. ptr is NULL if out of memory. */
 static struct ss_span
-meaning(struct key_resolver *k, const struct name *name, size_t size)
+unescape(struct key_resolver *k, const struct name *name, size_t size)
 {
     struct buffer *scratch = &k->scratch;
     if (!name->escaped)
         return name->raw;
-    /* At once for all of the series, so that what was written is not moved. */
+    /* Reserved for the whole series, so that earlier values do not move. */
     if (!scratch->len && buffer_reserve(scratch, size))
         return (struct ss_span){NULL, 0};
-    struct ss_span meant = name_bytes(name, scratch->ptr + scratch->len);
-    scratch->len += meant.len;
-    return meant;
+    struct ss_span unescaped = name_unescape(name, scratch->ptr + scratch->len);
+    scratch->len += unescaped.len;
+    return unescaped;
 }
 
-/* Nothing is found yet but the sample's name. */
+/* Starts with nothing found but the sample's name. */
 static struct wanted_labels
-begin_search(struct key_resolver *k, struct ss_span name)
+start_search(struct key_resolver *k, struct ss_span name)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     struct wanted_labels wanted = {settings->source_labels, k->found, settings->n_source_labels,
@@ -70,31 +70,31 @@ begin_search(struct key_resolver *k, struct ss_span name)
     return wanted;
 }
 
-/* Finds the source labels' values, as far as they are there. */
+/* Finds the values of the source labels that the series has. */
 static int
 find_labels(struct key_resolver *k, struct ss_span name, struct series *s)
 {
-    struct wanted_labels wanted = begin_search(k, name);
+    struct wanted_labels wanted = start_search(k, name);
     struct label label;
 
     while (wanted.missing && next_label(s, &label)) {
-        struct ss_span meant = meaning(k, &label.name, s->size);
-        if (!meant.ptr)
+        struct ss_span unescaped = unescape(k, &label.name, s->size);
+        if (!unescaped.ptr)
             return -ENOMEM;
-        /* It may be wanted more than once; the scratch has room for all that stands in the line, once. */
+        /* A label may be wanted more than once; the scratch has room for each label of the line once. */
         struct ss_span value = {NULL, 0};
         for (size_t i = 0; i < wanted.n; i++) {
-            if (wanted.values[i].ptr || !spans_equal(meant, wanted.names[i]))
+            if (wanted.values[i].ptr || !spans_equal(unescaped, wanted.names[i]))
                 continue;
             if (!value.ptr)
-                value = meaning(k, &label.value, s->size);
+                value = unescape(k, &label.value, s->size);
             if (!value.ptr)
                 return -ENOMEM;
             wanted.values[i] = value;
             wanted.missing--;
         }
     }
-    /* Prometheus reads the rest, too, and refuses all of the body for what it cannot read. */
+    /* Prometheus also parses the rest and rejects the whole body if it cannot. */
     while (s->protobuf && label_pairs_next(&s->pairs, &label))
         ;
     return is_broken(s) ? fail_labels(k, s) : 0;
@@ -102,21 +102,22 @@ find_labels(struct key_resolver *k, struct ss_span name, struct series *s)
 
 /* Joins the values. */
 static int
-hash_found(struct key_resolver *k, uint64_t *hashp)
+join_found(struct key_resolver *k, struct ss_span *keyp)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     if (settings->n_source_labels == 1) {
-        struct ss_span value = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
-        return key_resolver_hash(k, value, hashp);
+        *keyp = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
+        return 0;
     }
     for (size_t i = 0; i < settings->n_source_labels; i++)
         if (!k->found[i].ptr)
             k->found[i].len = 0;
     int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
-    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
+    *keyp = buffer_span(&k->key);
+    return r;
 }
 
-/* Labels that must not part a histogram or a summary; and an empty one is as good as none. */
+/* Omits labels that must not split a histogram or summary; an empty label is the same as none. */
 static bool
 counts_in_split(struct ss_span name, struct ss_span value)
 {
@@ -147,7 +148,7 @@ labels_order(const void *a, const void *b)
     return order ? order : spans_order(x->value, y->value);
 }
 
-/* Sorts by name, for the labels' order is the format's, not the series'; mostly they are sorted. */
+/* Sorts by name, because the order of labels belongs to the format, not the series; mostly they are sorted already. */
 static void
 sort_labels(struct key_label *labels, size_t n)
 {
@@ -166,7 +167,7 @@ collect_labels(struct key_resolver *k, struct series *s, size_t *np)
     k->scratch.len = 0;
     *np = 0;
     while (next_label(s, &label)) {
-        struct ss_span name = meaning(k, &label.name, s->size), value = meaning(k, &label.value, s->size);
+        struct ss_span name = unescape(k, &label.name, s->size), value = unescape(k, &label.value, s->size);
         if (!name.ptr || !value.ptr)
             return -ENOMEM;
         if (!counts_in_split(name, value))
@@ -180,9 +181,10 @@ collect_labels(struct key_resolver *k, struct series *s, size_t *np)
     return is_broken(s) ? fail_labels(k, s) : 0;
 }
 
-/* The key of a split series: its family, and name and value of each label, each behind a byte that UTF-8 has not. */
+/* The key of a split series: its family, then the name and value of each label, each after a byte that does not
+   occur in UTF-8. */
 static int
-hash_split(struct key_resolver *k, struct ss_span name, struct series *s, uint64_t *hashp)
+split_key(struct key_resolver *k, struct ss_span name, struct series *s, struct ss_span *keyp)
 {
     const struct ss_span border = {"\xff", 1};
     size_t n;
@@ -195,31 +197,42 @@ hash_split(struct key_resolver *k, struct ss_span name, struct series *s, uint64
         for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && !r; p++)
             r = buffer_add(&k->key, parts[p]);
     }
-    return r ? r : key_resolver_hash(k, buffer_span(&k->key), hashp);
+    *keyp = buffer_span(&k->key);
+    return r;
 }
 
 static int
-hash_series(struct key_resolver *k, const struct route *route, struct ss_span name, struct series *s, uint64_t *hashp)
+series_key(struct key_resolver *k, const struct route *route, struct ss_span name, struct series *s,
+           struct ss_span *keyp)
 {
     if (route->kind == ROUTE_BY_SERIES)
-        return hash_split(k, name, s, hashp);
+        return split_key(k, name, s, keyp);
     int r = find_labels(k, name, s);
-    return r ? r : hash_found(k, hashp);
+    return r ? r : join_found(k, keyp);
+}
+
+int
+key_resolver_key_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
+                      size_t labels, struct ss_span *keyp)
+{
+    const char *none = "}";
+    if (route->kind == ROUTE_BY_LABELS && labels) {
+        struct wanted_labels wanted = start_search(k, name);
+        if (!wanted.missing || labels_find(line, labels, &wanted))
+            return join_found(k, keyp);
+    }
+    struct series s = {.size = line.len};
+    s.labels = labels ? labels_in_text(line.ptr + labels, line.ptr + line.len) : labels_in_text(none, none + 1);
+    return series_key(k, route, name, &s, keyp);
 }
 
 int
 key_resolver_hash_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
                        size_t labels, uint64_t *hashp)
 {
-    const char *none = "}";
-    if (route->kind == ROUTE_BY_LABELS && labels) {
-        struct wanted_labels wanted = begin_search(k, name);
-        if (!wanted.missing || labels_find(line, labels, &wanted))
-            return hash_found(k, hashp);
-    }
-    struct series s = {.size = line.len};
-    s.labels = labels ? labels_of_text(line.ptr + labels, line.ptr + line.len) : labels_of_text(none, none + 1);
-    return hash_series(k, route, name, &s, hashp);
+    struct ss_span key;
+    int r = key_resolver_key_text(k, route, name, line, labels, &key);
+    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
 }
 
 int
@@ -227,5 +240,7 @@ key_resolver_hash_metric(struct key_resolver *k, const struct route *route, stru
                          uint64_t *hashp)
 {
     struct series s = {.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
-    return hash_series(k, route, name, &s, hashp);
+    struct ss_span key;
+    int r = series_key(k, route, name, &s, &key);
+    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The set of shards a scrape asked for. */
+/* The set of shards that a scrape requests. */
 #include <scrapeshard/shard.h>
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 struct ss_shards {
     uint32_t count;
-    uint32_t n, last; /* of those in it: how many, and the one named last */
+    uint32_t n, last; /* how many are in the set, and the last one added */
     uint64_t bits[];
 };
 
@@ -23,7 +23,7 @@ refuse(struct ss_shards_error *error, const char *format, ...)
     return EINVAL;
 }
 
-/* Reads digits from *p; *valuep stops growing at UINT32_MAX. Returns how many digits there were. */
+/* Parses digits from *p; *valuep saturates at UINT32_MAX. Returns the number of digits. */
 static size_t
 read_number(const char **p, const char *end, uint32_t *valuep)
 {
@@ -38,7 +38,7 @@ read_number(const char **p, const char *end, uint32_t *valuep)
     return (size_t)(*p - start);
 }
 
-/* The part of a text that an error message shows. */
+/* The part of a text that an error message quotes. */
 struct shown {
     char text[44];
 };
@@ -59,27 +59,27 @@ ss_shard_count_parse(uint32_t *countp, struct ss_span text, struct ss_shards_err
     uint32_t count;
 
     if (!read_number(&p, end, &count) || p != end)
-        return refuse(error, "\"%s\" is no number; a number from 1 to %u is right", shown(text).text,
+        return refuse(error, "\"%s\" is not a number, expected a number from 1 to %u", shown(text).text,
                       SS_SHARD_COUNT_MAX);
     if (count < 1 || count > SS_SHARD_COUNT_MAX)
-        return refuse(error, "%s is out of range; a number from 1 to %u is right", shown(text).text,
+        return refuse(error, "%s is out of range, expected a number from 1 to %u", shown(text).text,
                       SS_SHARD_COUNT_MAX);
     *countp = count;
     return 0;
 }
 
-/* Puts first..last into the set. */
+/* Adds first..last to the set. */
 static int
 shards_add(struct ss_shards *shards, uint32_t first, uint32_t last, struct ss_shards_error *error)
 {
     if (last >= shards->count)
-        return refuse(error, "shard %u does not exist among %u; 0 to %u is right", last, shards->count,
+        return refuse(error, "shard %u is out of range for %u shards, expected 0 to %u", last, shards->count,
                       shards->count - 1);
     if (first > last)
-        return refuse(error, "the range %u-%u runs backwards; %u-%u is right", first, last, last, first);
+        return refuse(error, "invalid range %u-%u, expected %u-%u", first, last, last, first);
     for (uint32_t s = first; s <= last; s++) {
         if (ss_shards_has(shards, s))
-            return refuse(error, "shard %u is named twice; once is right", s);
+            return refuse(error, "shard %u is listed twice, expected once", s);
         shards->bits[s / 64] |= UINT64_C(1) << s % 64;
         shards->n++;
         shards->last = s;
@@ -110,7 +110,7 @@ shards_read(struct ss_shards *shards, struct ss_span text, struct ss_shards_erro
         if (*p++ != ',')
             break;
     }
-    return refuse(error, "\"%s\" is no set of shards; a number (3), a list (0,4,8) or a range (0-15) is right",
+    return refuse(error, "\"%s\" is not a valid set of shards, expected a number (3), a list (0,4,8) or a range (0-15)",
                   shown(text).text);
 }
 

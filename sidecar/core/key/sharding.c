@@ -28,7 +28,7 @@ static int
 copy_settings(struct ss_sharding *s)
 {
     struct ss_sharding_settings *own = &s->settings;
-    struct ss_span *labels = arena_take(&s->arena, own->n_source_labels * sizeof(*labels));
+    struct ss_span *labels = arena_alloc(&s->arena, own->n_source_labels * sizeof(*labels));
     if (!labels)
         return -ENOMEM;
     for (size_t i = 0; i < own->n_source_labels; i++) {
@@ -118,10 +118,10 @@ sharding_join(const struct ss_sharding *s, const struct ss_span *parts, size_t n
 }
 
 static int
-hash_groups(struct ss_sharding *s, const struct rule_match *v, uint64_t *hashp)
+hash_groups(struct ss_sharding *s, const struct rule_match *match, uint64_t *hashp)
 {
     struct buffer key = {NULL, 0, 0};
-    int r = sharding_join(s, v->groups, v->n_groups, &key);
+    int r = sharding_join(s, match->groups, match->n_groups, &key);
     if (!r)
         r = ss_hasher_hash(s->hasher, buffer_span(&key), hashp);
     buffer_deinit(&key);
@@ -141,18 +141,18 @@ hash_key(struct ss_sharding *s, const struct line_names *n, uint64_t *hashp)
 }
 
 static int
-judge(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
+match_rules(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
 {
     static const enum name_route_kind kinds[] = {
         [SS_ACTION_DROP] = NAME_ROUTE_NONE,       [SS_ACTION_KEEP] = NAME_ROUTE_BY_KEY,
         [SS_ACTION_REPLICATE] = NAME_ROUTE_ALL,   [SS_ACTION_COLOCATE] = NAME_ROUTE_COLOCATED,
         [SS_ACTION_SPLIT] = NAME_ROUTE_BY_SERIES,
     };
-    /* A family that is called as its line need not be asked for twice. */
+    /* A family named as its line need not be matched twice. */
     bool same = n->name.len == n->family.len;
     struct ss_span names[RULE_MATCH_NAMES] = {n->family, same ? (struct ss_span){NULL, 0} : n->name, {NULL, 0}};
     struct buffer suffixed = {NULL, 0, 0};
-    struct rule_match v;
+    struct rule_match match;
 
     if (*n->suffix) {
         int r = buffer_add(&suffixed, n->name);
@@ -164,10 +164,10 @@ judge(struct ss_sharding *s, const struct line_names *n, struct name_route *rout
         }
         names[2] = buffer_span(&suffixed);
     }
-    int r = rules_match(s->settings.rules, names, RULE_MATCH_NAMES, &v, reason, size) ? SS_RULE_FAILED : 0;
-    route->kind = v.unkept ? NAME_ROUTE_NONE : v.rule ? kinds[v.rule->action] : NAME_ROUTE_BY_KEY;
+    int r = rules_match(s->settings.rules, names, RULE_MATCH_NAMES, &match, reason, size) ? SS_RULE_FAILED : 0;
+    route->kind = match.not_kept ? NAME_ROUTE_NONE : match.rule ? kinds[match.rule->action] : NAME_ROUTE_BY_KEY;
     if (!r)
-        r = route->kind == NAME_ROUTE_COLOCATED ? hash_groups(s, &v, &route->hash) : hash_key(s, n, &route->hash);
+        r = route->kind == NAME_ROUTE_COLOCATED ? hash_groups(s, &match, &route->hash) : hash_key(s, n, &route->hash);
     buffer_deinit(&suffixed);
     return r;
 }
@@ -175,21 +175,21 @@ judge(struct ss_sharding *s, const struct line_names *n, struct name_route *rout
 int
 sharding_route(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
 {
-    uint64_t asked = (uint64_t)n->family.len << 8 | strlen(n->suffix);
+    uint64_t lengths = (uint64_t)n->family.len << 8 | strlen(n->suffix);
     uint32_t number;
-    *route = (struct name_route){NAME_ROUTE_BY_KEY, asked, 0};
+    *route = (struct name_route){NAME_ROUTE_BY_KEY, lengths, 0};
     if (!s->has_rules)
         return hash_key(s, n, &route->hash);
 
     uint32_t known = name_table_find(&s->routed_names, n->name);
-    if (known && s->route_cache[known].asked == asked) {
+    if (known && s->route_cache[known].lengths == lengths) {
         *route = s->route_cache[known];
         return 0;
     }
-    int r = judge(s, n, route, reason, size);
+    int r = match_rules(s, n, route, reason, size);
     if (r || n->name.len > CORE_MAX_PREFIX)
         return r;
-    /* Names come and go through the months that a sidecar lives: when there are too many, all are forgotten. */
+    /* Names come and go during the months that a sidecar runs: when there are too many, all are dropped. */
     if (s->routed_names.n == CORE_MAX_ROUTES)
         name_table_deinit(&s->routed_names);
     r = name_table_add(&s->routed_names, n->name, &number);

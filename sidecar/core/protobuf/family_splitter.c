@@ -25,8 +25,8 @@ static int
 refuse_mixed(struct key_resolver *resolver, const char *expected)
 {
     snprintf(resolver->reason, sizeof(resolver->reason),
-             "both native and classic histograms, which Prometheus all reads as it reads the first (expected one kind, "
-             "or %s)",
+             "both native and classic histograms, all of which Prometheus reads like the first (expected one kind, or "
+             "%s)",
              expected);
     return SS_KEY_IMPOSSIBLE;
 }
@@ -45,31 +45,30 @@ is_of_histograms(const struct family_splitter *f)
     return f->type == TYPE_IS_HISTOGRAM || f->type == TYPE_IS_GAUGE_HISTOGRAM;
 }
 
-/* Prometheus takes the lower 32 bits. */
+/* Prometheus uses the lower 32 bits. */
 static uint32_t
 type_of(const struct wire_field *field)
 {
     return (uint32_t)wire_number(field);
 }
 
-/* The kind of a metric, which says nothing in a family of another type. */
+/* The kind of a metric, which has no meaning in a family of another type. */
 static int
 read_kind(const struct family_splitter *f, struct key_resolver *resolver, struct ss_span metric, unsigned *kindp)
 {
     *kindp = 0;
     return !is_of_histograms(f) || metric_kind(metric, kindp)
                ? 0
-               : refuse(resolver, SS_NO_EXPOSITION, "a histogram that cannot be read");
+               : refuse(resolver, SS_NO_EXPOSITION, "a malformed histogram");
 }
 
-/* Reads a field after the head. */
+/* Checks a field after the start of the family. */
 static int
 read_late(struct family_splitter *f, struct key_resolver *resolver, const struct wire_field *field)
 {
     if (field->number == FIELD_TYPE) {
         if (f->has_metric && type_of(field) != f->type)
-            return refuse(resolver, SS_KEY_IMPOSSIBLE,
-                          "a type after metrics that went to their shards as of another one");
+            return refuse(resolver, SS_KEY_IMPOSSIBLE, "a type after metrics that were already sent with another one");
         f->type = type_of(field);
     }
     if (field->number != FIELD_METRIC)
@@ -83,24 +82,24 @@ read_late(struct family_splitter *f, struct key_resolver *resolver, const struct
     return 0;
 }
 
-/* The next field of the head; *at is how many bytes of the family were before. */
+/* The next field within the start; *at is how many bytes of the family precede it. */
 static bool
-next_of_head(const struct family_splitter *f, struct wire *wire, size_t *at, struct wire_field *field)
+next_of_start(const struct family_splitter *f, struct wire *wire, size_t *at, struct wire_field *field)
 {
-    if (!wire_next(wire, field) || field->bytes.len > f->max_head - *at)
+    if (!wire_next(wire, field) || field->bytes.len > f->max_start - *at)
         return false;
     *at += field->bytes.len;
     return true;
 }
 
-/* Whether the metrics of the head are of more kinds than one; fields begin after the message's length. */
+/* Whether the metrics at the start are of several kinds; fields start after the length of the message. */
 static int
 read_kinds(struct family_splitter *f, struct key_resolver *resolver, struct wire fields, size_t at, bool *mixedp)
 {
     struct wire_field field;
     bool first = true;
     int r = 0;
-    while (!r && next_of_head(f, &fields, &at, &field)) {
+    while (!r && next_of_start(f, &fields, &at, &field)) {
         unsigned kind;
         if (field.number != FIELD_METRIC)
             continue;
@@ -113,7 +112,7 @@ read_kinds(struct family_splitter *f, struct key_resolver *resolver, struct wire
     return r;
 }
 
-/* Whether all metrics have one hash, which is the fate's then. */
+/* Whether all metrics have one hash, which becomes that of the route. */
 static int
 read_hashes(struct key_resolver *resolver, struct route *route, struct ss_span name, struct wire fields, bool *samep)
 {
@@ -135,7 +134,7 @@ read_hashes(struct key_resolver *resolver, struct route *route, struct ss_span n
     return r;
 }
 
-/* Whether the series are where Prometheus' hashmod puts them, which its servers may still do themselves. */
+/* Whether the series are where Prometheus' hashmod puts them, which its servers may still apply themselves. */
 static bool
 is_hashmod(const struct key_resolver *resolver, const struct route *route)
 {
@@ -144,8 +143,8 @@ is_hashmod(const struct key_resolver *resolver, const struct route *route)
 }
 
 int
-framer_begin(struct family_splitter *f, struct key_resolver *resolver, struct route *route, struct ss_span name,
-             struct ss_span bytes, bool last, bool *togetherp)
+family_splitter_start(struct family_splitter *f, struct key_resolver *resolver, struct route *route,
+                      struct ss_span name, struct ss_span bytes, bool last, bool *togetherp)
 {
     struct wire wire = wire_of(bytes), fields;
     struct wire_field field;
@@ -153,43 +152,43 @@ framer_begin(struct family_splitter *f, struct key_resolver *resolver, struct ro
 
     wire_varint(&wire);
     fields = wire;
-    f->read = f->given = (size_t)(wire.p - bytes.ptr);
+    f->start_bytes = f->emitted = (size_t)(wire.p - bytes.ptr);
     f->type = f->kind = 0;
     f->has_metric = *togetherp = false;
-    /* The last type counts, wherever it stands. */
-    while (next_of_head(f, &wire, &f->read, &field)) {
+    /* The last type counts, wherever it is. */
+    while (next_of_start(f, &wire, &f->start_bytes, &field)) {
         if (field.number == FIELD_TYPE)
             f->type = type_of(&field);
         f->has_metric |= field.number == FIELD_METRIC;
     }
-    int r = is_of_histograms(f) ? read_kinds(f, resolver, fields, f->given, togetherp) : 0;
+    int r = is_of_histograms(f) ? read_kinds(f, resolver, fields, f->emitted, togetherp) : 0;
     if (r || !*togetherp || !is_hashmod(resolver, route))
         return r;
-    if (last && f->read == bytes.len && ((r = read_hashes(resolver, route, name, fields, &same)) || same))
+    if (last && f->start_bytes == bytes.len && ((r = read_hashes(resolver, route, name, fields, &same)) || same))
         return r;
     return refuse_mixed(resolver, "hash = xxh64, which may keep them together");
 }
 
-/* Giving out. */
+/* Emitting. */
 
 static int
-give(const struct records *out, struct ss_span bytes, uint32_t flags)
+emit(const struct records *out, struct ss_span bytes, uint32_t flags)
 {
     return out->take(out->ctx, &(struct record){.bytes = bytes, .flags = flags});
 }
 
-/* The frame's beginning: the message's length, or what was said before. */
+/* Starts a part with the length of the message, or with the repeated fields. */
 static int
 begin_family(struct family_splitter *f, struct wire *wire, const struct records *out)
 {
-    struct ss_span length = {wire->p, 0}, said = {f->said.ptr, f->said.len};
-    if (!f->begun) {
+    struct ss_span length = {wire->p, 0}, repeated = {f->repeated.ptr, f->repeated.len};
+    if (!f->started) {
         wire_varint(wire);
         length.len = (size_t)(wire->p - length.ptr);
-        f->begun = true;
+        f->started = true;
     }
-    int r = give(out, length, RECORD_FAMILY_BEGIN);
-    return r || !said.len ? r : give(out, said, RECORD_FAMILY_FIELD | RECORD_REPEATED);
+    int r = emit(out, length, RECORD_FAMILY_BEGIN);
+    return r || !repeated.len ? r : emit(out, repeated, RECORD_FAMILY_FIELD | RECORD_REPEATED);
 }
 
 static int
@@ -208,7 +207,7 @@ too_long(struct key_resolver *resolver, const char *what)
     return SS_LINE_TOO_LONG;
 }
 
-/* Remembers the fields that the next frame says again. */
+/* Saves the fields that the next part repeats. */
 static int
 remember(struct family_splitter *f, struct ss_span fields)
 {
@@ -217,26 +216,26 @@ remember(struct family_splitter *f, struct ss_span fields)
     int r = 0;
     while (!r && wire_next(&wire, &field))
         if (field.number != FIELD_METRIC)
-            r = buffer_add(&f->said, field.bytes);
+            r = buffer_add(&f->repeated, field.bytes);
     return r;
 }
 
-/* Gives out a field. The limits are of the family, wherever its frames end. */
+/* Emits a field. The limits apply to the family, regardless of its parts. */
 static int
 emit_field(struct family_splitter *f, struct key_resolver *resolver, const struct route *route, struct ss_span name,
            const struct wire_field *field, const struct records *out)
 {
     if (field->bytes.len > f->max_field)
         return too_long(resolver, "a field");
-    f->given += field->bytes.len;
-    int r = f->given > f->read ? read_late(f, resolver, field) : 0;
+    f->emitted += field->bytes.len;
+    int r = f->emitted > f->start_bytes ? read_late(f, resolver, field) : 0;
     if (r)
         return r;
     if (field->number == FIELD_METRIC)
         return emit_metric(resolver, route, name, field, out);
-    f->said_bytes += field->bytes.len;
-    return f->said_bytes > f->max_field ? too_long(resolver, "fields that are no metrics,")
-                                        : give(out, field->bytes, RECORD_FAMILY_FIELD);
+    f->other_bytes += field->bytes.len;
+    return f->other_bytes > f->max_field ? too_long(resolver, "fields other than metrics")
+                                         : emit(out, field->bytes, RECORD_FAMILY_FIELD);
 }
 
 int
@@ -256,7 +255,7 @@ family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, c
     if (!r && bytes.len - *takenp > f->max_field)
         r = too_long(resolver, "a field");
     if (!r)
-        r = give(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_FAMILY_END);
+        r = emit(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_FAMILY_END);
     if (!r)
         r = out->flush(out->ctx);
     return r || last ? r : remember(f, fields);
@@ -265,12 +264,12 @@ family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, c
 void
 family_splitter_end(struct family_splitter *f)
 {
-    f->begun = false;
-    f->said.len = f->said_bytes = 0;
+    f->started = false;
+    f->repeated.len = f->other_bytes = 0;
 }
 
 void
 family_splitter_deinit(struct family_splitter *f)
 {
-    buffer_deinit(&f->said);
+    buffer_deinit(&f->repeated);
 }

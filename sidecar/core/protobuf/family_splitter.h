@@ -2,52 +2,54 @@
 #ifndef CORE_FAMILY_SPLITTER_H
 #define CORE_FAMILY_SPLITTER_H
 /*
- * A protobuf family whose metrics part: it is given out field by field, so that each shard gets a family of its own
- * metrics and of all that is said about them. A large one is several frames, which say again what was said before them.
+ * Splits a protobuf family whose metrics go to several shards: it is emitted field by field, so that each shard gets a
+ * family with its own metrics and all other fields. A large family is emitted in several parts, which repeat the other
+ * fields of the parts before.
  *
- * Prometheus reads a family by its type and by its first metric: whether its histograms are native. Where that is not
- * the same for any metric that could come first in a shard, the family must stay together. This is decided by its head;
- * what comes after that in another way fails the body. So does a family that would stay together where series are
- * promised to be where hashmod has them: a server that still has the relabeling would drop them.
+ * Prometheus reads a family by its type and its first metric: whether its histograms are native. Where that differs
+ * between metrics that could come first in a shard, the family must stay together. The start of the family decides; if
+ * what follows disagrees, the body fails. The body also fails if a family would have to stay together while its series
+ * are promised to be where hashmod puts them: a server that still has the relabeling would drop them.
  */
 #include "core/base/buffer.h"
 #include "core/key/key_resolver.h"
 #include "core/select/record.h"
 
-/* Zeroed but for max_field and max_head is the beginning of a family; to be freed with family_splitter_deinit(). */
+/* Zeroed, except for max_field and max_start, is ready for a family; free with family_splitter_deinit(). */
 struct family_splitter {
-    bool begun;
-    struct buffer said; /* fields that are no metrics, of the frames before */
-    size_t said_bytes;  /* of all such fields, those of the frame in hand among them */
-    size_t max_field;   /* bytes of the longest field taken, and of all that is said again */
-    size_t max_head;    /* bytes of the head, at most */
+    bool started;
+    struct buffer repeated; /* fields other than metrics, of the parts before */
+    size_t other_bytes;     /* of all such fields, including the current part */
+    size_t max_field;       /* bytes of the longest accepted field, and of all that is repeated */
+    size_t max_start;       /* maximum bytes examined as the start of the family */
 
-    size_t read, given; /* bytes of the family: of its head, and given out */
+    size_t start_bytes, emitted; /* bytes of the family: examined as its start, and emitted */
     uint32_t type;
-    unsigned kind; /* of its first metric */
+    unsigned kind; /* of the first metric */
     bool has_metric;
 };
 
 /*
- * Reads the head of a family, before anything is given out: of bytes, which begin with the message's length, and have
- * max_head of the message, or all of it (last). *togetherp: it must not part, and goes by fate->hash, not by this.
+ * Examines the start of a family before anything is emitted: of bytes, which start with the length of the message and
+ * have max_start of it, or all of it (last). *togetherp: it must not be split and goes by route->hash instead.
  *
- * 0; a condition, with keyer->reason; or -ENOMEM.
+ * 0; a condition, with resolver->reason; or -ENOMEM.
  */
-int framer_begin(struct family_splitter *splitter, struct key_resolver *resolver, struct route *route,
-                 struct ss_span name, struct ss_span bytes, bool last, bool *togetherp);
+int family_splitter_start(struct family_splitter *splitter, struct key_resolver *resolver, struct route *route,
+                          struct ss_span name, struct ss_span bytes, bool last, bool *togetherp);
 
 /*
- * Gives the whole fields of bytes out as a frame. bytes go on where those of the call before were left; the first are
- * the message's length. last: they go to the message's end. *takenp is how many bytes the whole fields have.
+ * Emits the complete fields of bytes as a part. bytes continue where those of the call before ended; the first start
+ * with the length of the message. last: they reach the end of the message. *takenp is the length of the complete
+ * fields.
  *
- * 0; a condition, with keyer->reason; or what the records answer.
+ * 0; a condition, with resolver->reason; or what the records return.
  */
 int family_splitter_emit(struct family_splitter *splitter, struct key_resolver *resolver, const struct route *route,
                          struct ss_span name, struct ss_span bytes, bool last, const struct records *out,
                          size_t *takenp);
 
-/* The family is at its end: ready for the next. */
+/* The family is complete: ready for the next. */
 void family_splitter_end(struct family_splitter *splitter);
 
 void family_splitter_deinit(struct family_splitter *splitter);

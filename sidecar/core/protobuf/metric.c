@@ -19,7 +19,7 @@ enum {
     FIELD_POSITIVE_COUNT = 14,
 };
 
-/* What a metric's histograms say; several are one: lists go on, and of numbers the last one counts. */
+/* The histogram of a metric; several fields are merged: lists are concatenated, of numbers the last one counts. */
 struct histogram {
     unsigned kind; /* by its lists */
     uint64_t zero_count;
@@ -35,7 +35,7 @@ double_of(const struct wire_field *field)
     return value;
 }
 
-/* A list of numbers, each a field of its own, or packed, and then perhaps of none. False: it is of a wrong type. */
+/* A list of numbers, each in its own field, or packed, and then perhaps empty. False: wrong type. */
 static bool
 add_list(struct histogram *h, const struct wire_field *field, enum wire_type unpacked, unsigned kind)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The delimited protobuf format: each message a length and an io.prometheus.client.MetricFamily, of which only the
- * top-level tags are read. Field numbers and types are those of prometheus/client_model,
+ * The delimited protobuf format: a sequence of messages, each a length and an io.prometheus.client.MetricFamily, of
+ * which only the top-level tags are read. Field numbers and types are those of prometheus/client_model,
  * io/prometheus/client/metrics.proto:
  *
  *     name = 1, help = 2, metric = 4, unit = 5: length-delimited; type = 3: varint
  *
- * A message is a record. A large one is given out in pieces as it comes, from the moment its name is known, so that its
- * size costs no memory; until then, and a small one until its end, it is held where a feed cuts it. One whose metrics
- * part is given out as frames (frame.h).
+ * A message is a record. A large one is emitted in pieces as it arrives, once its name is known, so that its size costs
+ * no memory; until then, and a small one until its end, it is held where a feed cuts it. A family that is split is
+ * emitted in parts (family_splitter.h).
  */
 #include "core/base/buffer.h"
 #include "core/base/limits.h"
@@ -24,50 +24,50 @@
 #include <string.h>
 
 enum {
-    /* Up to so many bytes a message is read to its end before it is given out: the last of several names counts, as for
-       Prometheus. In a larger one the first name decides, and another one fails the body. */
+    /* A message up to this size is read to its end before it is emitted: of several names the last one counts, as
+       for Prometheus. In a larger one the first name decides, and a different one fails the body. */
     SMALL = 16 * 1024,
-    /* Prometheus reads messages' lengths with Go's MaxVarintLen32. */
+    /* Prometheus reads the lengths of messages with Go's MaxVarintLen32. */
     LENGTH_BYTES = 5,
 };
 
 enum { FIELD_NAME = 1, FIELD_HELP = 2, FIELD_TYPE = 3, FIELD_METRIC = 4, FIELD_UNIT = 5 };
 
-/* What the next byte belongs to. */
+/* The part of a message that the next byte belongs to. */
 enum message_part {
-    PLACE_LENGTH, /* a message's length, between messages too */
-    PLACE_TAG,
-    PLACE_BYTES_LENGTH,
-    PLACE_VARINT, /* a value that is skipped */
-    PLACE_SKIP,
-    PLACE_NAME,
+    PART_LENGTH, /* a message's length, also between messages */
+    PART_TAG,
+    PART_BYTES_LENGTH,
+    PART_VARINT, /* a skipped value */
+    PART_SKIP,
+    PART_NAME,
 };
 
 struct protobuf {
     struct ss_filter_error *error;
     struct key_resolver *resolver;
-    const struct records *out; /* of the call in hand */
+    const struct records *out; /* of the current call */
     size_t max_held;
     bool whole_families;
 
-    enum message_part place;
+    enum message_part part;
     uint64_t varint;
     unsigned varint_bytes;
-    uint32_t size, left; /* of the message: all, and what is still to come */
-    uint32_t value_left; /* of the field's value, in PLACE_SKIP and PLACE_NAME */
+    uint32_t size, left; /* of the message: its length, and the bytes still to come */
+    uint32_t value_left; /* of the field's value, in PART_SKIP and PART_NAME */
     uint32_t field;      /* 0: it is in a group */
-    uint32_t depth;      /* groups that have begun and not ended; a message has room for no more */
+    uint32_t depth;      /* open groups; at most the length of the message */
 
     struct buffer name, first_name;
-    bool named, metrics; /* what the message has had */
-    bool decided;        /* it is being given out, by its fate */
+    bool named, metrics; /* whether the message has had them */
+    bool decided;        /* its route is known and it is being emitted */
     struct route route;
     struct family_splitter splitter;
-    size_t frame_at;    /* of what is held, when it is looked at next */
-    uint64_t series;    /* metrics not yet given out */
+    size_t next_window; /* length of what is held at which it is examined next */
+    uint64_t series;    /* metrics not emitted yet */
     uint64_t position;  /* bytes of the body in the feeds before */
-    uint64_t offset;    /* of the message's first byte, its length, in the body */
-    struct buffer held; /* the message's beginning, cut off by a feed */
+    uint64_t offset;    /* of the first byte of the message, its length, in the body */
+    struct buffer held; /* the start of the message, cut by a feed */
     size_t *held_memory;
 };
 
@@ -77,21 +77,22 @@ fail(struct protobuf *p, enum ss_filter_condition condition, const char *reason)
     p->error->condition = condition;
     p->error->offset = p->offset;
     p->error->line = 0;
-    snprintf(p->error->reason, sizeof(p->error->reason), "%.240s, in the family that begins here", reason);
+    snprintf(p->error->reason, sizeof(p->error->reason), "%.240s, in the family that starts here", reason);
     return (int)condition;
 }
 
-/* Reading. Each function takes what it can from *at up to end; 0 goes on, anything else is the feed's answer. */
+/* Reading. Each function consumes what it can from *at up to end; 0 continues, anything else is what the feed
+   returns. */
 
-/* Takes a varint of at most most bytes. *done tells that it is whole. */
+/* Reads a varint of at most max bytes. *done: whether it is complete. */
 static int
-read_varint(struct protobuf *p, const char **at, const char *end, unsigned most, bool *done)
+read_varint(struct protobuf *p, const char **at, const char *end, unsigned max, bool *done)
 {
     *done = false;
     while (*at < end) {
         unsigned char byte = (unsigned char)*(*at)++;
-        if (p->varint_bytes == most)
-            return fail(p, SS_NO_EXPOSITION, "an overlong number");
+        if (p->varint_bytes == max)
+            return fail(p, SS_NO_EXPOSITION, "an overlong varint");
         p->varint |= (uint64_t)(byte & 0x7f) << 7 * p->varint_bytes++;
         if (byte < 0x80) {
             *done = true;
@@ -110,23 +111,23 @@ take_varint(struct protobuf *p)
     return value;
 }
 
-/* Begins to skip a field's value, or to read it if it is the name. */
+/* Starts to skip the value of a field, or to read it if it is the name. */
 static int
 begin_value(struct protobuf *p, uint64_t len)
 {
     if (len > p->left)
-        return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
+        return fail(p, SS_NO_EXPOSITION, "a field longer than its message");
     p->value_left = (uint32_t)len;
-    p->place = PLACE_SKIP;
+    p->part = PART_SKIP;
     if (p->field == FIELD_NAME) {
-        p->place = PLACE_NAME;
+        p->part = PART_NAME;
         p->named = true;
         p->name.len = 0;
     }
     return 0;
 }
 
-/* Whether a field may begin so. In a group anything may: Prometheus' readers skip it without a look at the numbers. */
+/* Whether a field may start so. In a group anything may: Prometheus' readers skip it without checking the numbers. */
 static bool
 is_field(const struct protobuf *p, uint64_t tag, unsigned wire)
 {
@@ -145,17 +146,17 @@ take_tag(struct protobuf *p)
     p->field = p->depth ? 0 : (uint32_t)(tag >> 3);
 
     if (!is_field(p, tag, wire))
-        return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
+        return fail(p, SS_NO_EXPOSITION, "a field of the wrong type");
     if (p->field == FIELD_METRIC) {
         p->metrics = true;
         p->series++;
     }
     switch (wire) {
     case WIRE_VARINT:
-        p->place = PLACE_VARINT;
+        p->part = PART_VARINT;
         return 0;
     case WIRE_BYTES:
-        p->place = PLACE_BYTES_LENGTH;
+        p->part = PART_BYTES_LENGTH;
         return 0;
     case WIRE_64BIT:
         return begin_value(p, 8);
@@ -168,18 +169,18 @@ take_tag(struct protobuf *p)
         p->depth--;
         return 0;
     default:
-        return fail(p, SS_NO_EXPOSITION, "a field of a wrong type");
+        return fail(p, SS_NO_EXPOSITION, "a field of the wrong type");
     }
 }
 
-/* Fails with what the keyer says, if r is a condition. */
+/* Fails with the resolver's reason if r is a condition. */
 static int
 key_resolver_failed(struct protobuf *p, int r)
 {
     return r > 0 && !p->error->condition ? fail(p, (enum ss_filter_condition)r, p->resolver->reason) : r;
 }
 
-/* An empty name is one, too: the contract has a shard for it. */
+/* An empty name is valid, too: the contract has a shard for it. */
 static struct ss_span
 name_of(const struct protobuf *p)
 {
@@ -190,32 +191,32 @@ static int
 decide(struct protobuf *p)
 {
     p->decided = true;
-    p->frame_at = CORE_MAX_FAMILY_WINDOW;
+    p->next_window = CORE_MAX_FAMILY_WINDOW;
     return key_resolver_failed(p, key_resolver_sample(p->resolver, name_of(p), &p->route));
 }
 
-/* The name has come to its end. In a large message the first one decides at once. */
+/* The name is complete. In a large message the first one decides at once. */
 static int
 take_name(struct protobuf *p)
 {
-    p->place = PLACE_TAG;
+    p->part = PART_TAG;
     if (p->size <= SMALL)
         return 0;
     if (p->decided)
         return spans_equal(buffer_span(&p->name), buffer_span(&p->first_name))
                    ? 0
-                   : fail(p, SS_NO_EXPOSITION, "a second name");
+                   : fail(p, SS_NO_EXPOSITION, "a second name that differs from the first");
     p->first_name.len = 0;
     int r = decide(p);
     return r ? r : buffer_add(&p->first_name, name_of(p));
 }
 
-/* The value of a field, as much as is there. */
+/* Reads the value of a field, as far as it is available. */
 static int
 read_value(struct protobuf *p, const char **at, const char *end)
 {
     size_t n = (size_t)(end - *at) < p->value_left ? (size_t)(end - *at) : p->value_left;
-    if (p->place == PLACE_NAME) {
+    if (p->part == PART_NAME) {
         if (p->name.len + n > p->max_held)
             return fail(p, SS_LINE_TOO_LONG, "a name longer than max_line");
         int r = buffer_add(&p->name, (struct ss_span){*at, n});
@@ -226,13 +227,13 @@ read_value(struct protobuf *p, const char **at, const char *end)
     p->value_left -= (uint32_t)n;
     if (p->value_left)
         return 0;
-    if (p->place == PLACE_NAME)
+    if (p->part == PART_NAME)
         return take_name(p);
-    p->place = PLACE_TAG;
+    p->part = PART_TAG;
     return 0;
 }
 
-/* The fields of the message, as many as are there. Stops where a decision was made. */
+/* Reads the fields of the message, as far as they are available. Stops once the route is known. */
 static int
 read_fields(struct protobuf *p, const char **at, const char *end)
 {
@@ -241,14 +242,14 @@ read_fields(struct protobuf *p, const char **at, const char *end)
 
     while (*at < end && !r && p->decided == was_decided) {
         const char *start = *at;
-        switch (p->place) {
-        case PLACE_TAG:
+        switch (p->part) {
+        case PART_TAG:
             r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
                 r = take_tag(p);
             break;
-        case PLACE_BYTES_LENGTH:
+        case PART_BYTES_LENGTH:
             r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
@@ -256,12 +257,12 @@ read_fields(struct protobuf *p, const char **at, const char *end)
             if (!r && done && !p->value_left)
                 r = read_value(p, at, end);
             break;
-        case PLACE_VARINT:
+        case PART_VARINT:
             r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done) {
                 take_varint(p);
-                p->place = PLACE_TAG;
+                p->part = PART_TAG;
             }
             break;
         default:
@@ -272,12 +273,12 @@ read_fields(struct protobuf *p, const char **at, const char *end)
     return r;
 }
 
-/* Giving out. */
+/* Emitting. */
 
 static int
-give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
+emit(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
-    static const uint32_t fate_flags[] = {
+    static const uint32_t route_flags[] = {
         [ROUTE_BY_HASH] = 0,
         [ROUTE_ALL] = RECORD_ALL,
         [ROUTE_NONE] = RECORD_DROPPED,
@@ -285,7 +286,7 @@ give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
     };
     struct record record = {.bytes = bytes, .flags = flags, .series = p->series};
     if (!flags) {
-        record.flags = fate_flags[p->route.kind];
+        record.flags = route_flags[p->route.kind];
         record.hash = p->route.hash;
         record.family = p->route.family;
     }
@@ -293,34 +294,35 @@ give(struct protobuf *p, struct ss_span bytes, uint32_t flags)
     return bytes.len ? p->out->take(p->out->ctx, &record) : 0;
 }
 
-/* Gives out what is held, and then the bytes. */
+/* Emits what is held, and then the bytes. */
 static int
 emit_all(struct protobuf *p, struct ss_span bytes, uint32_t flags)
 {
     int r = 0;
     if (p->held.len) {
-        r = give(p, buffer_span(&p->held), flags);
+        r = emit(p, buffer_span(&p->held), flags);
         if (!r)
             r = p->out->flush(p->out->ctx);
         p->held.len = 0;
     }
-    return r ? r : give(p, bytes, flags);
+    return r ? r : emit(p, bytes, flags);
 }
 
-/* Gives out what is held of a family that parts, as far as its fields are whole; all of it, where its head says that it
-   must not part. */
+/* Emits the complete fields of what is held of a split family; all of it if its start shows that it must not be
+   split. */
 static int
 emit_family_window(struct protobuf *p, bool last)
 {
     struct ss_span held = {p->held.ptr, p->held.len};
-    /* The name that decided; another one may be being read. */
+    /* The name that determined the route; another one may be incomplete. */
     const struct buffer *name = p->size > SMALL ? &p->first_name : &p->name;
     struct ss_span decided = {name->ptr, name->len};
     size_t taken = 0;
     bool together = false;
     int r = 0;
-    if (!p->splitter.begun)
-        r = key_resolver_failed(p, framer_begin(&p->splitter, p->resolver, &p->route, decided, held, last, &together));
+    if (!p->splitter.started)
+        r = key_resolver_failed(
+            p, family_splitter_start(&p->splitter, p->resolver, &p->route, decided, held, last, &together));
     if (!r && together) {
         p->route.kind = ROUTE_BY_HASH;
         return emit_all(p, (struct ss_span){NULL, 0}, 0);
@@ -331,34 +333,34 @@ emit_family_window(struct protobuf *p, bool last)
     if (r)
         return r;
     if (last && taken != held.len)
-        return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
+        return fail(p, SS_NO_EXPOSITION, "a field longer than its message");
     memmove(p->held.ptr, held.ptr + taken, held.len - taken);
     p->held.len -= taken;
-    p->frame_at = p->held.len > CORE_MAX_FAMILY_WINDOW / 2 ? 2 * p->held.len : CORE_MAX_FAMILY_WINDOW;
+    p->next_window = p->held.len > CORE_MAX_FAMILY_WINDOW / 2 ? 2 * p->held.len : CORE_MAX_FAMILY_WINDOW;
     return 0;
 }
 
-/* Bytes of a family that parts, which have come. */
+/* Adds received bytes of a split family. */
 static int
 add_to_family(struct protobuf *p, struct ss_span bytes, bool last)
 {
     int r = buffer_add(&p->held, bytes);
-    if (!r && (last || (p->held.len >= p->frame_at && !p->whole_families)))
+    if (!r && (last || (p->held.len >= p->next_window && !p->whole_families)))
         r = emit_family_window(p, last);
     if (last)
         family_splitter_end(&p->splitter);
     return r;
 }
 
-/* The message is at its end. */
+/* The message is complete. */
 static int
 end_message(struct protobuf *p, struct ss_span bytes)
 {
     uint32_t flags = 0;
     int r = 0;
 
-    if (p->place != PLACE_TAG || p->varint_bytes || p->depth)
-        return fail(p, SS_NO_EXPOSITION, "a field that is longer than its message");
+    if (p->part != PART_TAG || p->varint_bytes || p->depth)
+        return fail(p, SS_NO_EXPOSITION, "a field longer than its message");
     if (!p->named && p->metrics)
         return fail(p, SS_NO_EXPOSITION, "metrics without a name");
     if (!p->named)
@@ -375,9 +377,9 @@ begin_message(struct protobuf *p)
 {
     uint64_t size = take_varint(p);
     if (size > INT32_MAX)
-        return fail(p, SS_NO_EXPOSITION, "a length above 2 GiB");
+        return fail(p, SS_NO_EXPOSITION, "a message longer than 2 GiB");
     p->size = p->left = (uint32_t)size;
-    p->place = PLACE_TAG;
+    p->part = PART_TAG;
     p->depth = 0;
     p->named = p->metrics = p->decided = false;
     p->name.len = 0;
@@ -385,7 +387,7 @@ begin_message(struct protobuf *p)
     return 0;
 }
 
-/* How many bytes may still be held in wait for a large message's name. */
+/* How many bytes may still be held while waiting for the name of a large message. */
 static size_t
 room_for_name(const struct protobuf *p)
 {
@@ -393,7 +395,7 @@ room_for_name(const struct protobuf *p)
     return p->size <= SMALL || p->decided ? SIZE_MAX : read < p->max_held ? p->max_held - read : 0;
 }
 
-/* Reads on in the message in hand, or the next, up to its end or the feed's. */
+/* Continues the current message, or the next, up to its end or that of the feed. */
 static int
 read_message(struct protobuf *p, const char **at, const char *end)
 {
@@ -401,7 +403,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
     bool done;
     int r;
 
-    if (p->place == PLACE_LENGTH) {
+    if (p->part == PART_LENGTH) {
         r = read_varint(p, at, end, LENGTH_BYTES, &done);
         if (!r && done)
             r = begin_message(p);
@@ -411,16 +413,16 @@ read_message(struct protobuf *p, const char **at, const char *end)
             return buffer_add(&p->held, (struct ss_span){start, (size_t)(*at - start)});
     }
     for (;;) {
-        size_t room = room_for_name(p), most = p->left < room ? p->left : room;
+        size_t room = room_for_name(p), max = p->left < room ? p->left : room;
         if (!room)
             return fail(p, SS_LINE_TOO_LONG, "no name within max_line bytes");
-        r = read_fields(p, at, (size_t)(end - *at) < most ? end : *at + most);
+        r = read_fields(p, at, (size_t)(end - *at) < max ? end : *at + max);
         if (r)
             return r;
         struct ss_span bytes = {start, (size_t)(*at - start)};
         if (!p->left) {
             r = end_message(p, bytes);
-            p->place = PLACE_LENGTH;
+            p->part = PART_LENGTH;
             return r;
         }
         if (p->decided) {
@@ -434,11 +436,11 @@ read_message(struct protobuf *p, const char **at, const char *end)
     }
 }
 
-/* Whether the last byte was the last of a message. */
+/* Whether the last byte completed a message. */
 static bool
 is_between(const struct protobuf *p)
 {
-    return p->place == PLACE_LENGTH && !p->varint_bytes;
+    return p->part == PART_LENGTH && !p->varint_bytes;
 }
 
 static int
@@ -450,14 +452,14 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
 
     p->out = out;
     if (in.len && !ss_sharding_takes_protobuf(p->resolver->sharding))
-        return fail(p, SS_KEY_IMPOSSIBLE, "a key that cannot be honoured in protobuf: a histogram is one metric in it");
+        return fail(p, SS_KEY_IMPOSSIBLE, "a key that does not work in protobuf, where a histogram is a single metric");
     while (at < end && !r) {
         if (is_between(p))
             p->offset = p->position + (uint64_t)(at - in.ptr);
         r = read_message(p, &at, end);
     }
     p->position += in.len;
-    *p->held_memory = p->held.capacity + p->splitter.said.capacity;
+    *p->held_memory = p->held.capacity + p->splitter.repeated.capacity;
     return r ? r : out->flush(out->ctx);
 }
 
@@ -466,11 +468,11 @@ protobuf_end(void *state, const struct records *out)
 {
     struct protobuf *p = state;
     (void)out;
-    /* An index lives on, and a family that parts was held whole for it. */
+    /* An index lives on, and split families were held whole for it. */
     buffer_deinit(&p->held);
     family_splitter_deinit(&p->splitter);
     *p->held_memory = 0;
-    return is_between(p) ? 0 : fail(p, SS_BODY_TRUNCATED, "the body ends");
+    return is_between(p) ? 0 : fail(p, SS_BODY_TRUNCATED, "a truncated body");
 }
 
 static bool
@@ -503,7 +505,7 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     p->resolver = settings->resolver;
     p->max_held = settings->max_line;
     p->splitter.max_field = settings->max_line;
-    p->splitter.max_head = settings->whole_families ? SIZE_MAX : CORE_MAX_FAMILY_WINDOW;
+    p->splitter.max_start = settings->whole_families ? SIZE_MAX : CORE_MAX_FAMILY_WINDOW;
     p->whole_families = settings->whole_families;
     *statep = p;
     return 0;

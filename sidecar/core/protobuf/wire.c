@@ -29,7 +29,7 @@ long_varint(struct wire *w)
 uint64_t
 wire_varint(struct wire *w)
 {
-    /* Tags, and the lengths of almost all, are one byte. */
+    /* Tags and almost all lengths are one byte. */
     if (__builtin_expect(w->p < w->end && (unsigned char)*w->p < 0x80, 1))
         return (unsigned char)*w->p++;
     return long_varint(w);
@@ -43,7 +43,7 @@ skip(struct wire *w, uint64_t n)
     w->p += n < left ? n : left;
 }
 
-/* Steps over the value of a field that is no group. Returns where it begins; one of WIRE_BYTES, behind its length. */
+/* Skips the value of a field other than a group. Returns its start; for WIRE_BYTES, the byte after its length. */
 static const char *
 skip_value(struct wire *w, unsigned type)
 {
@@ -70,8 +70,8 @@ skip_value(struct wire *w, unsigned type)
     return value;
 }
 
-/* Steps over a group, whose beginning was read. Only its nesting counts: as in Go's generated readers, the numbers of
-   its fields, and of its end, may be any. */
+/* Skips a group whose start has been read. Only the nesting counts: as in Go's generated readers, the numbers of its
+   fields, and of its end, may be any. */
 static void
 skip_group(struct wire *w)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_WIRE_H
 #define CORE_WIRE_H
-/* Protobuf's wire format, read from bytes that are all there: many fields are read, and asked once whether all was
-   well. */
+/* Reads protobuf's wire format from bytes that are complete. Errors are sticky: read many fields, check once. */
 #include <scrapeshard/span.h>
 
 #include <stdbool.h>
@@ -12,43 +11,43 @@ enum wire_type {
     WIRE_VARINT = 0,
     WIRE_64BIT = 1,
     WIRE_BYTES = 2,
-    WIRE_GROUP = 3, /* begins one: fields, up to its WIRE_GROUP_END */
+    WIRE_GROUP = 3, /* starts a group: fields up to its WIRE_GROUP_END */
     WIRE_GROUP_END = 4,
     WIRE_32BIT = 5,
 };
 
-/* Bytes of the longest varint. */
+/* Length of the longest varint. */
 enum { WIRE_VARINT_BYTES = 10 };
 
-/* Where the reading stands. */
+/* The position of a reader. */
 struct wire {
     const char *p, *end;
-    bool broken; /* sticky: the next thing is none, or has no end */
+    bool broken; /* sticky: the next field is malformed or truncated */
 };
 
 struct wire_field {
     uint32_t number;
     enum wire_type type;
-    struct ss_span bytes; /* the whole field, its tag included */
-    struct ss_span value; /* WIRE_BYTES: what is in it; else as bytes */
+    struct ss_span bytes; /* the whole field including its tag */
+    struct ss_span value; /* WIRE_BYTES: its content; else as bytes */
 };
 
 struct wire wire_of(struct ss_span bytes);
 
 uint64_t wire_varint(struct wire *wire);
 
-/* Whether a tag's field number is one that Go's generated readers take: of its lower 32 bits, 1 to 2^31 - 1. */
+/* Whether Go's generated readers accept the field number of a tag: the lower 32 bits, from 1 to 2^31 - 1. */
 static inline bool
 wire_is_tag(uint64_t tag)
 {
     return (int32_t)(uint32_t)(tag >> 3) > 0;
 }
 
-/* wire_next() of any field. */
+/* wire_next() for any field. */
 bool wire_next_any(struct wire *wire, struct wire_field *field);
 
-/* The next field, a group up to its end, and steps over it; it points into the bytes. False at the end, and when
-   broken. Most have bytes, and a tag and a length of one byte each. */
+/* Reads the next field, a group up to its end; it points into the bytes. False at the end, and when broken. Most
+   fields have bytes, and a tag and a length of one byte each. */
 static inline bool
 wire_next(struct wire *wire, struct wire_field *field)
 {
@@ -65,10 +64,10 @@ wire_next(struct wire *wire, struct wire_field *field)
     return true;
 }
 
-/* The number that a field of WIRE_VARINT or WIRE_64BIT has. */
+/* The number in a field of type WIRE_VARINT or WIRE_64BIT. */
 uint64_t wire_number(const struct wire_field *field);
 
-/* Writes a varint, of at most WIRE_VARINT_BYTES. Returns its length. */
+/* Writes a varint of at most WIRE_VARINT_BYTES. Returns its length. */
 size_t wire_put_varint(char *out, uint64_t value);
 
 #endif

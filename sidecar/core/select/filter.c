@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conductor.
+ * Puts the stages together.
  *
  *     bytes --> format: records (span, hash of the key) --> selection: spans of the wanted shards --> sink
- *                 keyer: which bytes are the key?
+ *                 key_resolver: which bytes are the key?
  *
- * The format is chosen once, by the response's Content-Type. Everything after the first failure is refused with the
- * same failure.
+ * The format is chosen once, by the Content-Type of the response. After the first failure, every call returns that
+ * failure.
  */
 #include "parser.h"
 #include "select.h"
@@ -46,16 +46,18 @@ ss_filter_new(struct ss_filter **filterp, const struct ss_filter_settings *setti
 static int
 take_record(void *ctx, const struct record *record)
 {
-    return selection_take(ctx, record);
+    struct ss_filter *f = ctx;
+    return parser_count(&f->parser, record) ? selection_take(&f->selection, record) : 0;
 }
 
 static int
 flush_records(void *ctx)
 {
-    return selection_flush(ctx);
+    struct ss_filter *f = ctx;
+    return selection_flush(&f->selection);
 }
 
-/* Of what is over max_series the selection hears nothing, and it is to be counted all the same. */
+/* The selection does not see series beyond max_series, but they must be counted. */
 static int
 count_series(struct ss_filter *f, int r)
 {
@@ -66,7 +68,7 @@ count_series(struct ss_filter *f, int r)
 int
 ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *sink)
 {
-    struct records records = {take_record, flush_records, &f->selection};
+    struct records records = {take_record, flush_records, f};
     f->selection.sink = sink;
     if (!f->parser.failed)
         f->selection.counts.bytes_seen += bytes.len;
@@ -76,7 +78,7 @@ ss_filter_feed(struct ss_filter *f, struct ss_span bytes, const struct ss_sink *
 int
 ss_filter_end(struct ss_filter *f, const struct ss_sink *sink)
 {
-    struct records records = {take_record, flush_records, &f->selection};
+    struct records records = {take_record, flush_records, f};
     f->selection.sink = sink;
     return count_series(f, parser_end(&f->parser, &records));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The waist, kept: the records of a body, by their lengths, for they say it without a gap. */
+/* Keeps the record stream of a body. Only offsets are stored: with whole_families, the records are the body without
+   gaps or repeats. */
 #include "index_state.h"
 #include "select.h"
 
@@ -11,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    /* Pages that are got at once, in bytes. */
-    AHEAD = 256 * 1024,
+    /* Pages populated at once, in bytes. */
+    POPULATE_AHEAD = 256 * 1024,
 };
 
 int
@@ -32,9 +33,9 @@ ss_index_new(struct ss_index **indexp, const struct ss_filter_settings *settings
 static bool
 extends_entry(const struct entry *entry, const struct record *record)
 {
-    const uint32_t frame = RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_FAMILY_END;
+    const uint32_t family_flags = RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_FAMILY_END;
     return entry->hash == record->hash && entry->flags == record->flags && entry->family == record->family &&
-           entry->meta == record->meta && !(entry->flags & frame);
+           entry->meta == record->meta && !(entry->flags & family_flags);
 }
 
 static int
@@ -42,6 +43,8 @@ take_record(void *ctx, const struct record *record)
 {
     struct ss_index *x = ctx;
     size_t begin = x->end;
+    if (!parser_count(&x->parser, record))
+        return 0;
     x->end += record->bytes.len;
     if (x->n && extends_entry(&x->entries[x->n - 1], record)) {
         x->entries[x->n - 1].series += record->series;
@@ -68,20 +71,20 @@ flush_records(void *ctx)
 }
 
 /*
- * Gets the pages that the next bytes will fill, many at once: to get each when it is touched takes nearly twice as
- * long. Only to be quick: without an answer, or where this is not known, it goes on as ever.
+ * Populates the pages that the next bytes will fill, many at once: faulting each when it is touched takes nearly twice
+ * as long. Only an optimisation: failures are ignored.
  */
 static void
-get_pages(struct ss_index *x, size_t len)
+populate_pages(struct ss_index *x, size_t len)
 {
 #ifdef MADV_POPULATE_WRITE
     struct buffer *b = &x->bytes;
-    if (b->len < AHEAD || b->len + len <= x->ahead)
+    if (b->len < POPULATE_AHEAD || b->len + len <= x->populated)
         return;
-    size_t ahead = b->len + len + AHEAD;
-    x->ahead = ahead < b->capacity ? ahead : b->capacity;
+    size_t populated = b->len + len + POPULATE_AHEAD;
+    x->populated = populated < b->capacity ? populated : b->capacity;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = ((uintptr_t)b->ptr + b->len + page - 1) & -page, to = ((uintptr_t)b->ptr + x->ahead) & -page;
+    uintptr_t from = ((uintptr_t)b->ptr + b->len + page - 1) & -page, to = ((uintptr_t)b->ptr + x->populated) & -page;
     if (from < to)
         madvise((void *)from, to - from, MADV_POPULATE_WRITE);
 #else
@@ -95,7 +98,7 @@ add_bytes(struct ss_index *x, struct ss_span bytes)
     int r = buffer_reserve(&x->bytes, bytes.len);
     if (r)
         return r;
-    get_pages(x, bytes.len);
+    populate_pages(x, bytes.len);
     buffer_put(&x->bytes, bytes);
     return 0;
 }
@@ -116,7 +119,7 @@ ss_index_end(struct ss_index *x)
     struct records records = {take_record, flush_records, x};
     int r = parser_end(&x->parser, &records);
     if (!r && x->bytes.len) {
-        /* It may live for long, and half of its memory may be room to grow. */
+        /* The index may live for long, and half of its memory may be spare capacity. */
         char *fitted = realloc(x->bytes.ptr, x->bytes.len);
         if (fitted) {
             x->bytes.ptr = fitted;
@@ -135,7 +138,7 @@ ss_index_build_shard_lists(struct ss_index *x, uint32_t count)
     return shard_lists_init(&x->lists, x, count);
 }
 
-/* Looks at every entry. */
+/* Checks every entry. */
 static int
 select_all(const struct ss_index *x, struct selection *selection)
 {
@@ -238,7 +241,7 @@ ss_index_body(const struct ss_index *x)
 size_t
 ss_index_memory(const struct ss_index *x)
 {
-    /* Of the room to grow AHEAD at most has pages, so that it takes next to none. */
+    /* Of the spare capacity at most POPULATE_AHEAD has pages. */
     return sizeof(*x) + x->bytes.len + x->parser.held + x->n * sizeof(*x->entries) +
            families_bytes(&x->parser.resolver.families) + shard_lists_memory(&x->lists);
 }

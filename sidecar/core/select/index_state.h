@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_INDEX_STATE_H
 #define CORE_INDEX_STATE_H
-/* An index's records: index.c makes them, arrangement.c puts them in another order. For these two alone. */
+/* The records of an index: index.c makes them, shard_lists.c sorts them by shard. Private to these two. */
 #include "core/base/buffer.h"
 #include "parser.h"
 #include "shard_lists.h"
 
-/* A record, or several that follow each other and share their fate. */
+/* A record, or several adjacent ones with the same route. */
 struct entry {
-    size_t begin; /* in the body; it ends where the next begins */
+    size_t begin; /* in the body; it ends where the next starts */
     uint64_t hash, series;
     uint32_t flags, family, meta;
 };
@@ -16,9 +16,9 @@ struct entry {
 struct ss_index {
     struct parser parser;
     struct buffer bytes;
-    size_t ahead; /* what of their room has its pages, as far as it was asked for */
+    size_t populated; /* how much of their capacity has pages, as far as requested */
     struct entry *entries;
-    size_t n, capacity, end; /* end: of the last */
+    size_t n, capacity, end; /* end: of the last entry */
     struct shard_lists lists;
 };
 

@@ -40,12 +40,12 @@ selection_keep(struct selection *s, struct ss_span bytes)
     return 0;
 }
 
-/* Whether a shard that is asked for has the hash; the same hash as before has the same answer as before. */
+/* Whether a requested shard has the hash; the last result is cached. */
 static bool
 has_hash(struct selection *s, uint64_t hash)
 {
-    if (s->last_hash != hash || !s->asked) {
-        s->asked = true;
+    if (s->last_hash != hash || !s->has_last) {
+        s->has_last = true;
         s->last_hash = hash;
         s->last_wanted = ss_shards_has(s->shards, ss_sharding_place(s->sharding, hash, ss_shards_count(s->shards)));
     }
@@ -64,7 +64,7 @@ wants(struct selection *s, const struct record *record)
 
 /* Metadata. */
 
-/* Where the metadata of a family wait; NULL: there is no memory. */
+/* The waiting metadata of a family; NULL: out of memory. */
 static struct waiting *
 waiting_of(struct selection *s, uint32_t meta)
 {
@@ -88,7 +88,7 @@ take_meta(struct selection *s, const struct record *record)
         return -ENOMEM;
     if (waiting->kept)
         return selection_keep(s, record->bytes);
-    struct waiting_line *line = arena_take(&s->arena, sizeof(*line));
+    struct waiting_line *line = arena_alloc(&s->arena, sizeof(*line));
     struct ss_span bytes = s->borrows ? record->bytes : arena_copy(&s->arena, record->bytes);
     if (!line || !bytes.ptr)
         return -ENOMEM;
@@ -101,7 +101,7 @@ take_meta(struct selection *s, const struct record *record)
     return 0;
 }
 
-/* Keeps the metadata that wait for a sample of this family. */
+/* Keeps the metadata that were waiting for a sample of this family. */
 static int
 keep_waiting(struct selection *s, uint32_t meta)
 {
@@ -118,7 +118,7 @@ keep_waiting(struct selection *s, uint32_t meta)
     return 0;
 }
 
-/* Frames. */
+/* Split families. */
 
 static int
 open_family_add(struct open_family *f, struct ss_span bytes)
@@ -140,7 +140,7 @@ open_family_add(struct open_family *f, struct ss_span bytes)
     return 0;
 }
 
-/* Gives the frame out with its new length, if any of its metrics is wanted. */
+/* Emits the part with its new length if any of its metrics is wanted. */
 static int
 open_family_close(struct selection *s)
 {
@@ -152,7 +152,7 @@ open_family_close(struct selection *s)
     int r = selection_keep(s, (struct ss_span){f->length, len});
     for (size_t i = 0; i < f->n && !r; i++)
         r = selection_keep(s, f->spans[i]);
-    /* The next frame writes its length to the same place. */
+    /* The next part writes its length to the same place. */
     return r ? r : selection_flush(s);
 }
 
@@ -160,7 +160,7 @@ static int
 take_family(struct selection *s, const struct record *record)
 {
     struct open_family *f = &s->open_family;
-    /* Asked for everything, the body goes through as it is. */
+    /* If everything is wanted, the body passes unchanged. */
     if (!s->shards)
         return record->flags & RECORD_REPEATED || !record->bytes.len ? 0 : selection_keep(s, record->bytes);
     if (record->flags & RECORD_FAMILY_BEGIN) {
@@ -179,7 +179,7 @@ take_family(struct selection *s, const struct record *record)
 
 enum { FAMILY_SEEN = 1, FAMILY_KEPT = 2 };
 
-/* What is known of a numbered family; NULL: out of memory. */
+/* The flags of a numbered family; NULL: out of memory. */
 static unsigned char *
 family_of(struct selection *s, uint32_t number)
 {
@@ -195,7 +195,7 @@ family_of(struct selection *s, uint32_t number)
     return &s->families[number];
 }
 
-/* Another family than that of the last record. One with a number counts once, however often it reappears. */
+/* A family other than that of the last record. A numbered one counts once, however often it reappears. */
 static int
 begin_family(struct selection *s, const struct record *record)
 {
@@ -209,7 +209,7 @@ begin_family(struct selection *s, const struct record *record)
     return 0;
 }
 
-/* What names no family has neither a number nor a hash. */
+/* Records without a family have neither a number nor a hash. */
 static int
 count_families(struct selection *s, const struct record *record, bool wanted)
 {

@@ -2,10 +2,10 @@
 #ifndef CORE_SELECT_H
 #define CORE_SELECT_H
 /*
- * The right of the waist: records in, the spans of the wanted shards out, neighbours merged.
+ * The consumer of the record stream: takes records, emits the spans of the wanted shards, merging neighbours.
  *
- * Metadata of a family that parts wait until its first sample that is wanted; the parts of a protobuf frame wait until
- * its end, for its length stands in front.
+ * Metadata of a split family wait until its first wanted sample; the part of a protobuf family waits until its end,
+ * because its length comes first.
  */
 #include "core/base/arena.h"
 #include "core/base/limits.h"
@@ -14,37 +14,37 @@
 
 #include <scrapeshard/filter.h>
 
-/* Metadata that wait, by their family's number. */
+/* Waiting metadata, by the number of their family. */
 struct waiting {
     struct waiting_line *first, *last;
-    bool kept; /* a sample of the family was: what comes now need not wait */
+    bool kept; /* a sample of the family was kept: further metadata need not wait */
 };
 
-/* The frame in hand. */
+/* The current part of a split protobuf family. */
 struct open_family {
     bool open;
-    bool wanted; /* as soon as one of its metrics is; and later ones of the family, if they say anything new */
+    bool wanted; /* once one of its metrics is; a later part also if it adds fields */
     bool family_wanted;
     struct ss_span *spans;
     size_t n, capacity, bytes;
     char length[WIRE_VARINT_BYTES];
 };
 
-/* Zeroed but for what is set here is ready; to be freed with selection_deinit(). */
+/* Zeroed, except for what is set here, is ready; free with selection_deinit(). */
 struct selection {
-    const struct ss_shards *shards; /* NULL: everything */
+    const struct ss_shards *shards; /* NULL: all */
     const struct ss_sharding *sharding;
     bool borrows; /* the bytes of all records outlive the selection, so that none need be copied */
 
-    const struct ss_sink *sink; /* of the call in hand */
+    const struct ss_sink *sink; /* of the current call */
     struct ss_filter_counts counts;
-    uint64_t last_hash;      /* of the last record with a key */
-    bool asked, last_wanted; /* there was one, and what came of it */
-    uint64_t last_family;    /* what the counts take for the family in hand */
-    bool family_counted;     /* among those kept */
-    unsigned char *families; /* by number: which ones were seen, and which kept */
+    uint64_t last_hash;         /* of the last record with a key */
+    bool has_last, last_wanted; /* whether there was one, and whether it was wanted */
+    uint64_t last_family;       /* what identifies the current family in the counts */
+    bool family_counted;        /* among the kept ones */
+    unsigned char *families;    /* by number: seen, kept */
     uint32_t n_families;
-    struct arena arena; /* of what waits */
+    struct arena arena; /* of waiting metadata */
     struct waiting *waiting;
     uint32_t n_waiting;
     struct open_family open_family;
@@ -52,11 +52,11 @@ struct selection {
     struct ss_span spans[CORE_MAX_SPANS];
 };
 
-/* Takes a record, as record.h says. Beside the sink's answers: -ENOMEM. */
+/* Take a record and flush, as in record.h. Return what the sink returns, or -ENOMEM. */
 int selection_take(struct selection *selection, const struct record *record);
 int selection_flush(struct selection *selection);
 
-/* Hands bytes on that are wanted. Answers as the sink does. */
+/* Passes on wanted bytes. Returns what the sink returns. */
 int selection_keep(struct selection *selection, struct ss_span bytes);
 
 void selection_deinit(struct selection *selection);

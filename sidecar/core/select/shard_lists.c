@@ -8,12 +8,12 @@
 
 struct listed_entry {
     uint32_t entry;
-    uint32_t run; /* the how many-th family it is of, as a selection counts them; 0: of none */
+    uint32_t run; /* ordinal of its family run, from 1; 0: no family */
 };
 
 enum {
-    /* What becomes of these depends on what stood before. */
-    NOT_ALONE = RECORD_METADATA | RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_REPEATED | RECORD_FAMILY_END,
+    /* Entries whose selection depends on earlier ones. */
+    ORDER_DEPENDENT = RECORD_METADATA | RECORD_FAMILY_BEGIN | RECORD_FAMILY_FIELD | RECORD_REPEATED | RECORD_FAMILY_END,
 };
 
 static uint32_t
@@ -22,38 +22,38 @@ shard_of(const struct ss_index *x, const struct entry *e, uint32_t count)
     return e->flags & RECORD_UNKEYED ? 0 : ss_sharding_place(x->parser.resolver.sharding, e->hash, count);
 }
 
-/* Counts each shard's items into ends[]. How many there are; 0: they are too many, or cannot be told one by one. */
+/* Counts each shard's items into ends[]. Returns their number; 0: too many, or not independent. */
 static size_t
 count_items(const struct ss_index *x, uint32_t *ends, uint32_t count)
 {
-    size_t every = 0, n = 0;
+    size_t all = 0, n = 0;
     for (const struct entry *e = x->entries; e < x->entries + x->n; e++) {
-        if (e->flags & NOT_ALONE)
+        if (e->flags & ORDER_DEPENDENT)
             return 0;
         if (e->flags & RECORD_DROPPED)
             continue;
         if (e->flags & RECORD_ALL) {
-            every++;
+            all++;
         } else {
             ends[shard_of(x, e, count)]++;
             n++;
         }
     }
     for (uint32_t shard = 0; shard < count; shard++)
-        ends[shard] += (uint32_t)every;
-    n += every * count;
+        ends[shard] += (uint32_t)all;
+    n += all * count;
     return n * sizeof(struct listed_entry) + 2 * count * sizeof(*ends) <= x->n * sizeof(*x->entries) ? n : 0;
 }
 
-/* Families, counted as a selection counts them. */
+/* Counts families as a selection does. */
 struct count {
     struct ss_filter_counts *seen;
-    uint32_t *runs; /* of families with a number, by it; 0: not seen yet */
-    uint64_t last;  /* what the last entry with a family names it by */
+    uint32_t *runs; /* by family number; 0: not seen yet */
+    uint64_t last;  /* what identifies the family of the last entry that has one */
     uint32_t last_run;
 };
 
-/* Counts what every selection sees of an entry. The run that it is in. */
+/* Counts what every selection sees of an entry. Returns the run that it is in. */
 static uint32_t
 count_seen(struct count *c, const struct entry *e)
 {
@@ -72,89 +72,89 @@ count_seen(struct count *c, const struct entry *e)
     return c->last_run;
 }
 
-/* Counts the families of each shard. had[], zeroed, is by run. */
+/* Counts the families of each shard. last_shard[], zeroed, is indexed by run. */
 static void
-count_kept(struct shard_lists *a, uint32_t *had)
+count_kept(struct shard_lists *l, uint32_t *last_shard)
 {
-    const struct listed_entry *item = a->items;
-    for (uint32_t shard = 0; shard < a->count; shard++) {
-        for (; item < a->items + a->ends[shard]; item++) {
-            if (!item->run || had[item->run] == shard + 1)
+    const struct listed_entry *item = l->items;
+    for (uint32_t shard = 0; shard < l->count; shard++) {
+        for (; item < l->items + l->ends[shard]; item++) {
+            if (!item->run || last_shard[item->run] == shard + 1)
                 continue;
-            had[item->run] = shard + 1;
-            a->kept[shard]++;
+            last_shard[item->run] = shard + 1;
+            l->kept[shard]++;
         }
     }
 }
 
-/* Puts the items where they belong. ends[] are the shards' beginnings, and become their ends. */
+/* Stores the items. ends[] are the starts of the shards, and become their ends. */
 static void
-put_items(struct shard_lists *a, const struct ss_index *x, uint32_t *runs)
+put_items(struct shard_lists *l, const struct ss_index *x, uint32_t *runs)
 {
-    struct count count = {.seen = &a->seen, .runs = runs};
+    struct count count = {.seen = &l->seen, .runs = runs};
     for (size_t i = 0; i < x->n; i++) {
         const struct entry *e = &x->entries[i];
         struct listed_entry item = {(uint32_t)i, count_seen(&count, e)};
         if (e->flags & RECORD_DROPPED)
             continue;
         if (e->flags & RECORD_ALL) {
-            for (uint32_t shard = 0; shard < a->count; shard++)
-                a->items[a->ends[shard]++] = item;
+            for (uint32_t shard = 0; shard < l->count; shard++)
+                l->items[l->ends[shard]++] = item;
         } else {
-            a->items[a->ends[shard_of(x, e, a->count)]++] = item;
+            l->items[l->ends[shard_of(x, e, l->count)]++] = item;
         }
     }
 }
 
-/* Makes the items; ends[] has each shard's number of them. 0 or -ENOMEM. */
+/* Builds the items; ends[] has the number of each shard. 0 or -ENOMEM. */
 static int
-arrange(struct shard_lists *a, const struct ss_index *x, uint32_t count)
+build_lists(struct shard_lists *l, const struct ss_index *x, uint32_t count)
 {
-    uint32_t *runs = calloc(x->parser.resolver.families.names.n + 1, sizeof(*runs)), *had = NULL, begin = 0;
-    a->items = malloc(a->n * sizeof(*a->items));
-    if (!runs || !a->items) {
+    uint32_t *runs = calloc(x->parser.resolver.families.names.n + 1, sizeof(*runs)), *last_shard = NULL, begin = 0;
+    l->items = malloc(l->n * sizeof(*l->items));
+    if (!runs || !l->items) {
         free(runs);
         return -ENOMEM;
     }
     for (uint32_t shard = 0; shard < count; shard++) {
-        uint32_t n = a->ends[shard];
-        a->ends[shard] = begin;
+        uint32_t n = l->ends[shard];
+        l->ends[shard] = begin;
         begin += n;
     }
-    a->count = count;
-    put_items(a, x, runs);
-    had = calloc(a->seen.families_seen + 1, sizeof(*had));
-    if (had)
-        count_kept(a, had);
+    l->count = count;
+    put_items(l, x, runs);
+    last_shard = calloc(l->seen.families_seen + 1, sizeof(*last_shard));
+    if (last_shard)
+        count_kept(l, last_shard);
     free(runs);
-    free(had);
-    return had ? 0 : -ENOMEM;
+    free(last_shard);
+    return last_shard ? 0 : -ENOMEM;
 }
 
 int
-shard_lists_init(struct shard_lists *a, const struct ss_index *x, uint32_t count)
+shard_lists_init(struct shard_lists *l, const struct ss_index *x, uint32_t count)
 {
-    if (count * sizeof(*a->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
+    if (count * sizeof(*l->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
         return 0;
-    *a = (struct shard_lists){.ends = calloc(count, sizeof(*a->ends)), .kept = calloc(count, sizeof(*a->kept))};
-    int r = a->ends && a->kept ? 0 : -ENOMEM;
+    *l = (struct shard_lists){.ends = calloc(count, sizeof(*l->ends)), .kept = calloc(count, sizeof(*l->kept))};
+    int r = l->ends && l->kept ? 0 : -ENOMEM;
     if (!r)
-        a->n = count_items(x, a->ends, count);
-    if (a->n)
-        r = arrange(a, x, count);
-    if (r || !a->n)
-        shard_lists_deinit(a);
+        l->n = count_items(x, l->ends, count);
+    if (l->n)
+        r = build_lists(l, x, count);
+    if (r || !l->n)
+        shard_lists_deinit(l);
     return r;
 }
 
 int
-shard_lists_select(const struct shard_lists *a, const struct ss_index *x, uint32_t shard, struct selection *s)
+shard_lists_select(const struct shard_lists *l, const struct ss_index *x, uint32_t shard, struct selection *s)
 {
-    const struct listed_entry *item = a->items + (shard ? a->ends[shard - 1] : 0), *end = a->items + a->ends[shard];
+    const struct listed_entry *item = l->items + (shard ? l->ends[shard - 1] : 0), *end = l->items + l->ends[shard];
     int r = 0;
 
-    s->counts = a->seen;
-    s->counts.families_kept = a->kept[shard];
+    s->counts = l->seen;
+    s->counts.families_kept = l->kept[shard];
     for (; item < end && !r; item++) {
         r = selection_keep(s, entry_bytes(x, item->entry));
         s->counts.series_kept += x->entries[item->entry].series;
@@ -163,16 +163,16 @@ shard_lists_select(const struct shard_lists *a, const struct ss_index *x, uint32
 }
 
 size_t
-shard_lists_memory(const struct shard_lists *a)
+shard_lists_memory(const struct shard_lists *l)
 {
-    return 2 * a->count * sizeof(*a->ends) + a->n * sizeof(*a->items);
+    return 2 * l->count * sizeof(*l->ends) + l->n * sizeof(*l->items);
 }
 
 void
-shard_lists_deinit(struct shard_lists *a)
+shard_lists_deinit(struct shard_lists *l)
 {
-    free(a->ends);
-    free(a->kept);
-    free(a->items);
-    *a = (struct shard_lists){.count = 0};
+    free(l->ends);
+    free(l->kept);
+    free(l->items);
+    *l = (struct shard_lists){.count = 0};
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_SHARD_LISTS_H
 #define CORE_SHARD_LISTS_H
-/* An index's entries by the shards of one count: who asks for one shard then need not look at what others have. */
+/* The entries of an index, listed by shard for one shard count: selecting one shard then does not touch the entries
+   of others. */
 #include "select.h"
 
 #include <scrapeshard/filter.h>
@@ -11,20 +12,21 @@
 
 struct ss_index;
 
-/* Zeroed is none; to be freed with shard_lists_deinit(). */
+/* Zeroed is empty; free with shard_lists_deinit(). */
 struct shard_lists {
-    uint32_t count; /* of the shards; 0: there is none */
-    uint32_t *ends; /* of each shard's items, which begin where those of the one before end */
-    uint32_t *kept; /* how many families each shard has */
+    uint32_t count; /* shard count; 0: no lists */
+    uint32_t *ends; /* ends of each shard's items, which start where those of the one before end */
+    uint32_t *kept; /* number of families that each shard has */
     struct listed_entry *items;
     size_t n;
-    struct ss_filter_counts seen; /* what every selection has seen */
+    struct ss_filter_counts seen; /* what every selection counts as seen */
 };
 
-/* Makes it, if the entries can be told by their shards alone and it takes no more memory than they. 0 or -ENOMEM. */
+/* Builds the lists if entries can be selected independently and the lists take no more memory than they do. 0 or
+   -ENOMEM. */
 int shard_lists_init(struct shard_lists *lists, const struct ss_index *index, uint32_t count);
 
-/* As ss_index_select(), of one shard. */
+/* As ss_index_select(), for one shard. */
 int shard_lists_select(const struct shard_lists *lists, const struct ss_index *index, uint32_t shard,
                        struct selection *selection);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_FIND_H
 #define CORE_FIND_H
-/* Short searches, sixteen bytes a step where every processor of the kind can do that. */
+/* Short searches, sixteen bytes at a time with SSE2, which every x86-64 processor has. */
 #include <stdint.h>
 
 #ifdef __SSE2__
@@ -28,14 +28,14 @@ find_any(const char *p, const char *end, char a, char b, char c)
     return p;
 }
 
-/* The next byte that is none of [a-zA-Z0-9_:], or end. */
+/* The next byte that is not one of [a-zA-Z0-9_:], or end. */
 static inline const char *
 find_no_name(const char *p, const char *end)
 {
 #ifdef __SSE2__
     for (; end - p >= 16; p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        /* Unsigned x <= n is min(x, n) == x. The colon is the byte behind 9; a blank makes small letters of large. */
+        /* Unsigned x <= n is min(x, n) == x. The colon is the byte after 9; the blank bit makes letters lower case. */
         __m128i letters = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(' ')), _mm_set1_epi8('a'));
         __m128i digits = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
         __m128i name =

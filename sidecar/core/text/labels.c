@@ -4,7 +4,7 @@
 #include "find.h"
 
 struct ss_span
-name_bytes(const struct name *name, char *scratch)
+name_unescape(const struct name *name, char *scratch)
 {
     if (!name->escaped)
         return name->raw;
@@ -26,7 +26,7 @@ name_bytes(const struct name *name, char *scratch)
 
 /* Text. */
 
-/* [a-zA-Z_:] may begin a name. */
+/* [a-zA-Z_:] may start a name. */
 static bool
 begins_name(char c)
 {
@@ -71,25 +71,25 @@ skip_blanks(const char *p, const char *end)
 }
 
 struct labels
-labels_of_text(const char *behind_brace, const char *end)
+labels_in_text(const char *after_brace, const char *end)
 {
-    return (struct labels){.p = behind_brace, .end = end, .first = true};
+    return (struct labels){.p = after_brace, .end = end, .first = true};
 }
 
 static bool
-break_off(struct labels *l)
+set_broken(struct labels *l)
 {
     l->broken = true;
     return false;
 }
 
-/* Reads the value behind a label's name. */
+/* Reads the value after a label's name. */
 static bool
 read_value(struct labels *l, const char *p, struct label *label)
 {
     p = skip_blanks(p + 1, l->end);
     if (p == l->end || *p != '"' || !(p = quoted_read(p, l->end, &label->value)))
-        return break_off(l);
+        return set_broken(l);
     l->p = p;
     return true;
 }
@@ -98,46 +98,50 @@ bool
 labels_next(struct labels *l, struct label *label)
 {
     for (;; l->first = false) {
-        const char *p = l->p, *end = l->end, *behind;
+        const char *p = l->p, *end = l->end, *after;
         while (p < end && (*p == ',' || *p == ' ' || *p == '\t')) {
             l->first &= *p != ',';
             p++;
         }
         if (p == end)
-            return break_off(l);
+            return set_broken(l);
         if (*p == '}') {
             l->p = p + 1;
             return false;
         }
         if (*p == '"') {
-            if (!(behind = quoted_read(p, end, &label->name)))
-                return break_off(l);
+            if (!(after = quoted_read(p, end, &label->name)))
+                return set_broken(l);
         } else {
-            behind = name_end(p, end);
-            if (behind == p)
-                return break_off(l);
-            label->name = (struct name){{p, (size_t)(behind - p)}, false};
+            after = name_end(p, end);
+            if (after == p)
+                return set_broken(l);
+            label->name = (struct name){{p, (size_t)(after - p)}, false};
         }
-        l->p = skip_blanks(behind, end);
+        l->p = skip_blanks(after, end);
         if (l->p < end && *l->p == '=') {
             l->first = false;
             return read_value(l, l->p, label);
         }
         if (*p != '"')
-            return break_off(l);
+            return set_broken(l);
         if (!l->metric.raw.ptr) {
             l->metric = label->name;
-            l->metric_end = l->first ? behind : NULL;
+            l->metric_end = l->first ? after : NULL;
         }
     }
 }
 
 /* Protobuf. */
 
-enum { FIELD_NAME = 1, FIELD_VALUE = 2 };                           /* of LabelPair */
-enum { FIELD_LABEL = 1, FIELD_TIMESTAMP = 6, FIELD_HISTOGRAM = 7 }; /* of Metric, whose last known field this is */
+enum { FIELD_NAME = 1, FIELD_VALUE = 2 }; /* of LabelPair */
+enum {
+    FIELD_LABEL = 1,
+    FIELD_TIMESTAMP = 6,
+    FIELD_HISTOGRAM = 7
+}; /* of Metric; the histogram is its last known field */
 
-/* A pair as every encoder writes it: name and value, each of a length of one byte, and nothing else. */
+/* A pair as every encoder writes it: name and value, each with a length of one byte, and nothing else. */
 static inline bool
 read_plain_pair(struct ss_span pair, struct label *label)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Labels found by their quotes alone, sixty-four bytes a step: where labels decide, every line of a body goes through
-   here. */
+/* Finds labels by their quotes, sixty-four bytes at a time: where labels are the key, every line of a body is
+   searched here. */
 #include "find.h"
 #include "labels.h"
 
@@ -31,7 +31,7 @@ same_bytes(const char *a, const char *b, size_t len)
     return true;
 }
 
-/* Takes a label whose value stands between two quotes, if it is wanted. */
+/* Stores the value between two quotes if its label is wanted. */
 static inline void
 take_label(struct wanted_labels *wanted, size_t n, const char *name, const char *open, const char *close)
 {
@@ -44,7 +44,7 @@ take_label(struct wanted_labels *wanted, size_t n, const char *name, const char 
     }
 }
 
-/* The quotes of the next bytes; of the last ones, with those before them where there are as many. */
+/* The quotes of the next 64 bytes; at the end of the line, the load starts earlier if the line is long enough. */
 static inline uint64_t
 next_quotes(const char *p, struct ss_span line, uint64_t *backslashp)
 {
@@ -58,7 +58,8 @@ next_quotes(const char *p, struct ss_span line, uint64_t *backslashp)
     return find_quotes(bytes, backslashp);
 }
 
-/* What stands where a label could begin, behind blanks. A brace ends the labels: what follows may be an exemplar's. */
+/* The first byte after blanks, where a label could start. A brace ends the labels: what follows may be those of an
+   exemplar. */
 static inline char
 first_of(const char *p, const char *end)
 {
@@ -80,7 +81,7 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
         if (backslash)
             return false;
         for (; quotes; quotes &= quotes - 1) {
-            /* Two at once, the opening and the closing one, where both are here. */
+            /* Handle the opening and the closing quote together if both are here. */
             if (!open) {
                 open = p + __builtin_ctzll(quotes);
                 quotes &= quotes - 1;
@@ -93,7 +94,7 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
             take_label(wanted, n, name, open, quote);
             if (!wanted->missing)
                 return true;
-            /* A label with blanks around its name was not found, but it may be one that is wanted. */
+            /* A label with blanks around its name was not matched, but it may be wanted. */
             blanks |= (open[-2] <= ' ') | (*name <= ' ');
             first = quote[1] == ',' ? first_of(quote + 2, end) : quote[1];
             if (quote[1] != ',' || first == '}' || first == ',')
@@ -108,7 +109,7 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
 bool
 labels_find(struct ss_span line, size_t at, struct wanted_labels *wanted)
 {
-    /* One or two are what everybody has: then the loop over them is none. */
+    /* One or two labels are the common case; a constant unrolls the loop over them. */
     switch (wanted->n) {
     case 1:
         return find(line, at, wanted, 1);

@@ -12,7 +12,7 @@ is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* The letters that may stand at a place of a keyword, given its first. */
+/* Whether a byte continues a keyword with the first letter seen. */
 static bool
 keyword_continues(const struct line_splitter *splitter, char c)
 {
@@ -26,9 +26,9 @@ keyword_continues(const struct line_splitter *splitter, char c)
     }
 }
 
-/* A byte behind the head, where quotes and backslashes count. */
+/* A byte after the start of a line, where quotes and backslashes count. */
 static enum line_state
-truncated_body(struct line_splitter *splitter, char c)
+feed_body(struct line_splitter *splitter, char c)
 {
     bool escaped = splitter->escaped;
     splitter->escaped = c == '\\' && !escaped;
@@ -44,23 +44,23 @@ truncated_body(struct line_splitter *splitter, char c)
     }
 }
 
-/* Steps in a body over bytes that mean nothing there. */
+/* Skips bytes that have no meaning there. */
 static const char *
 skip_body(const struct line_splitter *splitter, const char *p, const char *end)
 {
     return splitter->escaped ? p : find_any(p, end, '"', '\\', '\n');
 }
 
-/* The head of a line, a byte at a time: is it a sample, a comment, or a comment with a name that may be quoted? */
+/* The start of a line, byte by byte: is it a sample, a comment, or a comment with a name that may be quoted? */
 static enum line_state
-truncated_head(struct line_splitter *splitter, char c)
+feed_head(struct line_splitter *splitter, char c)
 {
     switch (splitter->state) {
     case LINE_START:
         if (is_blank(c) || c == '#')
             return c == '#' ? LINE_HASH : LINE_START;
         splitter->state = LINE_SAMPLE;
-        return truncated_body(splitter, c);
+        return feed_body(splitter, c);
     case LINE_HASH:
         splitter->word = 0;
         return is_blank(c) ? LINE_KEYWORD : LINE_COMMENT;
@@ -106,8 +106,7 @@ line_splitter_feed(struct line_splitter *splitter, struct ss_span in)
             break;
         if (*p == '\n' && ends_at_lf(splitter))
             return (size_t)(p - in.ptr) + 1;
-        splitter->state =
-            splitter->state < LINE_QUOTED_NAME ? truncated_head(splitter, *p) : truncated_body(splitter, *p);
+        splitter->state = splitter->state < LINE_QUOTED_NAME ? feed_head(splitter, *p) : feed_body(splitter, *p);
     }
     return 0;
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* A place in a line. */
+/* A position in a line. */
 struct cursor {
     const char *p, *end;
 };
@@ -28,7 +28,7 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Reads the letters of a name, perhaps none. */
+/* Reads a name, perhaps empty. */
 static struct ss_span
 read_word(struct cursor *c)
 {
@@ -49,8 +49,9 @@ skip_letters(struct cursor *c, const char *word)
 }
 
 /*
- * Whether a value stands at the cursor: a number as Go's ParseFloat takes it (no hexadecimal, no underscore), up to a
- * blank or the line's end. A CR behind it is left for the scraper to refuse. OpenMetrics 2.0 has values in braces.
+ * Whether there is a value at the cursor: a number as Go's ParseFloat accepts it (no hexadecimal, no underscore), up to
+ * a blank or the end of the line. A CR after it is left for the scraper to reject. OpenMetrics 2.0 has values in
+ * braces.
  */
 static bool
 is_value(struct cursor c, bool openmetrics)
@@ -91,7 +92,7 @@ sample_is_number(struct ss_span word)
     return peek(&c) != '{' && !memchr(word.ptr, '\r', word.len) && is_value(c, false);
 }
 
-/* Steps over what stands between name or labels and the value. */
+/* Skips the separator between name or labels and the value. */
 static bool
 skip_to_value(struct cursor *c, bool openmetrics)
 {
@@ -115,13 +116,13 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
 {
     const char *start = line.ptr, *p = line.ptr + line.len;
 
-    /* Behind an exemplar's closing brace stands no value of the sample. */
+    /* After an exemplar's closing brace there is no value of the sample. */
     if (openmetrics && memchr(line.ptr, '#', line.len) && memmem(line.ptr, line.len, " # {", 4))
         return false;
     if (p > start && p[-1] == '\n')
         p--;
-    /* No quote stands behind the brace and the line's end is outside quotes, so the brace is too. A number that is not
-       behind the brace may be a timestamp: one more to go. */
+    /* There is no quote after the brace, and the end of the line is outside quotes, so the brace is too. A number
+       that does not follow the brace may be a timestamp: try one more. */
     for (int numbers = 0; numbers < 2; numbers++) {
         struct cursor number;
         p = number.end = back_over_blanks(start, p);
@@ -148,26 +149,26 @@ sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics)
     return peek(&c) == '{' ? (size_t)(c.p - line.ptr) + 1 : 0;
 }
 
-/* Reads labels up to and with the closing brace; the cursor stands behind the opening one. Without a name so far, the
-   sample's is among them. */
+/* Parses labels up to and including the closing brace; the cursor is after the opening one. If there was no name so
+   far, it is among them. */
 static const char *
 read_labels(struct cursor *c, struct sample *sample, const char *line)
 {
-    struct labels labels = labels_of_text(c->p, c->end);
+    struct labels labels = labels_in_text(c->p, c->end);
     struct label label;
 
     sample->labels = (size_t)(c->p - line);
     while (labels_next(&labels, &label))
         ;
     if (labels.broken)
-        return "no metric name and labels";
+        return "malformed labels";
     c->p = labels.p;
     if (sample->name.raw.len)
         return NULL;
     if (!labels.metric.raw.ptr)
         return "no metric name in braces";
     sample->name = labels.metric;
-    /* The byte behind a quoted name must tell that it is no label's name. */
+    /* The byte after a quoted name must rule out that it is a label's. */
     const char *end = labels.metric_end;
     if (end && (*end == ',' || *end == '}'))
         sample->prefix_len = (size_t)(end - line) + 1;
@@ -203,7 +204,7 @@ sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
 }
 
 size_t
-sample_untimed(struct ss_span line, bool openmetrics)
+sample_timestamp_offset(struct ss_span line, bool openmetrics)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
     struct sample sample = {0};
@@ -220,7 +221,7 @@ sample_untimed(struct ss_span line, bool openmetrics)
         if (read_labels(&c, &sample, line.ptr))
             return 0;
     }
-    /* A value in braces has its times in there. */
+    /* A value in braces includes its times. */
     if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || peek(&c) == '{' || !is_value(c, openmetrics))
         return 0;
     while (c.p < c.end && !strchr(" \t\r\n", *c.p))
@@ -242,7 +243,7 @@ skip_word(struct cursor *c, const char *word)
     return true;
 }
 
-/* Steps over the blanks that must stand here: one space in OpenMetrics, any number otherwise. */
+/* Skips required blanks: one space in OpenMetrics, any number otherwise. */
 static bool
 skip_gap(struct cursor *c, bool openmetrics)
 {
@@ -267,19 +268,19 @@ comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
         skip_blanks(&c);
     c.p++;
     bool gap = skip_gap(&c, openmetrics);
-    /* Prometheus' text parser takes the body to end at a NUL in what is not set off by a blank, or begins with it. */
+    /* Prometheus' text parser stops at a NUL at the start of a comment, or anywhere in one without a blank after #. */
     if (!openmetrics && c.p < c.end && (gap ? !*c.p : !!memchr(c.p, 0, (size_t)(c.end - c.p))))
-        return "a NUL, at which the scraper would take the body to end";
+        return "a NUL byte, where the scraper would stop reading";
     if (!gap)
-        return openmetrics ? "a comment that is no metadata" : NULL;
+        return openmetrics ? "a comment other than HELP, TYPE, UNIT or # EOF" : NULL;
     bool is_type = skip_word(&c, "TYPE");
     if (!(is_type || skip_word(&c, "HELP") || (openmetrics && skip_word(&c, "UNIT"))) || !skip_gap(&c, openmetrics))
-        return openmetrics ? "a comment that is no metadata" : NULL;
+        return openmetrics ? "a comment other than HELP, TYPE, UNIT or # EOF" : NULL;
 
     comment->kind = COMMENT_META;
     if (peek(&c) == '"') {
         if (!(c.p = quoted_read(c.p, c.end, &comment->name)))
-            return "a quoted name without its end";
+            return "an unterminated quoted name";
     } else if (!(comment->name.raw = read_word(&c)).len) {
         return "metadata without a metric name";
     }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_SAMPLE_H
 #define CORE_SAMPLE_H
-/* What one whole line of a text format says. Everything points into the line. */
+/* Parses one complete line of a text format. All results point into the line. */
 #include "labels.h"
 
 struct sample {
     struct name name;
-    size_t prefix_len; /* how many of the line's bytes, if another line has them too, make it one of the same name; 0
-                          none */
-    size_t labels;     /* where its labels begin, behind the opening brace; 0: it has none */
+    size_t prefix_len; /* length of the prefix by which other lines of the same name are recognised; 0: none */
+    size_t labels;     /* where its labels start, after the opening brace; 0: it has none */
 };
 
-/* What a line that begins with # is. */
+/* Kinds of lines that start with #. */
 enum comment_kind { COMMENT_PLAIN, COMMENT_META, COMMENT_EOF };
 
 struct comment {
@@ -21,32 +20,31 @@ struct comment {
 };
 
 /*
- * Reads a sample up to its value. Answers NULL, or what is missing, in words. openmetrics: blanks stand only where
- * that format has them.
+ * Parses a sample up to its value. Returns NULL, or what is missing. openmetrics: blanks are allowed only where that
+ * format has them.
  */
 const char *sample_read(struct ss_span line, bool openmetrics, struct sample *sample);
 
-/* Whether a word is a number as a sample's value is one, but for values in braces. */
+/* Whether a word is a number as in a sample's value, other than values in braces. */
 bool sample_is_number(struct ss_span word);
 
-/* Where the labels of a sample begin that is known to have a head of so many bytes; 0: it has none. */
+/* Where the labels of a sample start whose prefix has that length; 0: it has none. */
 size_t sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics);
 
 /*
- * Whether a sample whose name is known has a value, told from its end: numbers, and behind blanks before them the
- * closing brace. False may also mean that only sample_read() can tell.
+ * Whether a sample whose name is known has a value, seen from its end: numbers and, after blanks, the closing brace.
+ * False may also mean that only sample_read() can decide.
  */
 bool sample_ends_in_value(struct ss_span line, bool openmetrics);
 
 /*
- * Where a sample's timestamp would stand, behind its value; 0: it has one, or the line is no sample that could be read
- * with one. Comments are none.
+ * Where a timestamp belongs, after the value; 0: the sample has one, or the line is not a sample that is readable with
+ * one. A comment is not.
  */
-size_t sample_untimed(struct ss_span line, bool openmetrics);
+size_t sample_timestamp_offset(struct ss_span line, bool openmetrics);
 
 /*
- * Reads a comment; line begins, behind blanks that only the text format has, with #. Answers NULL, or what is wrong, in
- * words.
+ * Parses a comment; line starts, after blanks that only the text format allows, with #. Returns NULL, or what is wrong.
  */
 const char *comment_read(struct ss_span line, bool openmetrics, struct comment *comment);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scanner that runs everywhere, and the choice among all. */
+/* The portable scanner, and the choice among all of them. */
 #include "scan.h"
 
 static size_t
@@ -48,7 +48,7 @@ scanner_runs(const struct scanner *scanner)
     bool common = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
     if (scanner == &scanner_avx2)
         return common && __builtin_cpu_supports("avx2");
-    /* VBMI2 is not needed for itself: processors without it run slower when they use registers of 512 bits. */
+    /* VBMI2 itself is not needed, but processors without it slow down when they use 512-bit registers. */
     if (scanner == &scanner_avx512)
         return common && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
 #endif

@@ -2,10 +2,11 @@
 #ifndef CORE_SCAN_H
 #define CORE_SCAN_H
 /*
- * Where do samples end, and how many of them begin alike? The loops that see every byte and every line of a body.
+ * The loops that see every byte and every line of a body: where do samples end, and how many start with the same
+ * prefix?
  *
- * A sample ends at the first LF outside double quotes; a quote behind an odd run of backslashes is no quote. There is
- * one scanner for each kind of processor, all with the same answers: tests hold them against each other.
+ * A sample ends at the first LF outside double quotes; a quote after an odd run of backslashes is escaped. There is one
+ * scanner for each kind of processor, and all give the same results: tests compare them.
  */
 #include "prefix_cache.h"
 
@@ -14,25 +15,25 @@
 #include <stdint.h>
 
 enum {
-    /* The most bytes scanned at once: as many as are still in the first cache when their lines are looked at. */
+    /* Maximum bytes scanned at once: they are still in the L1 cache when their lines are examined. */
     SCAN_BATCH = 16 * 1024,
-    /* Room for the ends of a batch; a scanner may write some too many behind those it counts. */
+    /* Room for the ends of a batch; a scanner may write a few entries beyond those it counts. */
     SCAN_ENDS = SCAN_BATCH + 8,
 };
 
-/* What the bytes so far leave behind for the next. Zeroed at the beginning of a line. */
+/* State carried to the next bytes. Zeroed at the start of a line. */
 struct scan_carry {
     uint64_t quoted;    /* 1 inside quotes */
-    uint64_t escaped;   /* 1 if the next byte stands behind an odd run of backslashes */
-    uint64_t inside_lf; /* not 0 once a LF stood inside quotes */
+    uint64_t escaped;   /* 1 if the next byte follows an odd run of backslashes */
+    uint64_t inside_lf; /* not 0 once there was an LF inside quotes */
 };
 
 struct scanner {
     const char *name;
-    /* Finds the ends of samples in at most SCAN_BATCH bytes: offsets behind their LFs. Returns how many. */
+    /* Finds the ends of samples in at most SCAN_BATCH bytes: offsets after their LFs. Returns their number. */
     size_t (*ends)(struct ss_span in, struct scan_carry *carry, uint32_t *ends);
-    /* Counts the lines that begin like a head, up to the first that does not. The first of the n begins at line, each
-       ends where its offset from base says. limit is where the bytes end that may be read. */
+    /* Counts the lines that start with the prefix, up to the first that does not. The first of the n starts at line,
+       each ends at its offset from base. limit is the end of the readable bytes. */
     size_t (*count_same_prefix)(const struct name_prefix *prefix, const char *line, const char *base,
                                 const uint32_t *ends, size_t n, const char *limit);
 };
@@ -46,7 +47,7 @@ extern const struct scanner scanner_avx512;
 extern const struct scanner scanner_neon;
 #endif
 
-/* The bytes that a backslash takes the meaning from; backslashes are rare, so one by one. */
+/* The bytes escaped by backslashes, which are rare, so one by one. */
 static inline uint64_t
 scan_escaped(uint64_t backslashes, uint64_t *carry)
 {
@@ -64,7 +65,7 @@ scan_escaped(uint64_t backslashes, uint64_t *carry)
     return escaped;
 }
 
-/* The portable way to count, for where others end. */
+/* The portable implementation, also for the last lines of the others. */
 size_t scan_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends,
                         size_t n, const char *limit);
 

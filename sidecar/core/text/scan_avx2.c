@@ -44,7 +44,7 @@ are_slashed(struct block first, struct block second)
     return _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0;
 }
 
-/* Two blocks a step, so that one test tells whether there is a backslash in either. */
+/* Two blocks per step, so that one test finds a backslash in either. */
 AVX2 static size_t
 avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
 {
@@ -61,7 +61,7 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
         n += write_ends(ends + n, equals(second, '\n'), second_quotes, (uint32_t)i + BLOCK, &carry);
     }
     for (; i < in.len; i += BLOCK) {
-        /* What stands behind the last bytes is not ours to touch. */
+        /* Bytes after the last ones must not be read. */
         size_t len = in.len - i;
         char bytes[BLOCK] = {0};
         memcpy(bytes, in.ptr + i, len < BLOCK ? len : BLOCK);
@@ -72,24 +72,24 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     return n;
 }
 
-/* All ones, and then zeros: from 32 - n on, a mask of n bytes. */
+/* All ones, then zeros: from 32 - n on, a mask of n bytes. */
 static const char ones_zeros[2 * VECTOR] = {[0 ... VECTOR - 1] = -1};
 
-/* A line with the same bytes as the head is longer than it: its LF would stand where the head has none, or has one
-   inside quotes, and there the line would not end either. */
+/* A line that starts with the bytes of the prefix is longer than it: its LF would be where the prefix has none, or
+   has one inside quotes, where the line would not end either. */
 AVX2 static size_t
 avx2_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
                  const char *limit)
 {
-    size_t len = prefix->len, behind = len > VECTOR ? len - VECTOR : 0, i = 0;
+    size_t len = prefix->len, tail = len > VECTOR ? len - VECTOR : 0, i = 0;
     if (len > 2 * VECTOR)
         return scan_same_prefix(prefix, line, base, ends, n, limit);
-    __m256i first = load(prefix->bytes), last = load(prefix->bytes + behind);
+    __m256i first = load(prefix->bytes), last = load(prefix->bytes + tail);
     __m256i mask = load(ones_zeros + VECTOR - (len < VECTOR ? len : VECTOR));
 
     for (; i < n && limit - line >= 2 * VECTOR; i++) {
         __m256i differ =
-            _mm256_or_si256(_mm256_xor_si256(load(line), first), _mm256_xor_si256(load(line + behind), last));
+            _mm256_or_si256(_mm256_xor_si256(load(line), first), _mm256_xor_si256(load(line + tail), last));
         if (!_mm256_testz_si256(differ, mask))
             return i;
         line = base + ends[i];

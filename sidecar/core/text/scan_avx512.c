@@ -17,7 +17,7 @@ low_bits(size_t n)
     return (UINT64_C(1) << n) - 1;
 }
 
-/* Two blocks a step, so that one test tells whether there is a backslash in either. */
+/* Two blocks per step, so that one test finds a backslash in either. */
 AVX512 static size_t
 avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
 {
@@ -44,8 +44,9 @@ avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     return n;
 }
 
-/* A line with the same bytes as the head is longer than it: its LF would stand where the head has none, or has one
-   inside quotes, and there the line would not end either. So nothing behind the line is looked at, whatever is read. */
+/* A line that starts with the bytes of the prefix is longer than it: its LF would be where the prefix has none, or
+   has one inside quotes, where the line would not end either. So bytes after the line never matter, although they
+   are loaded. */
 AVX512 static size_t
 avx512_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
                    const char *limit)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* As scan_x86.h, for the processors of 64-bit ARM, all of which have NEON; their carry-less multiplication is not for
-   all, so that the regions between quotes are found by shifts. */
+/* As scan_x86.h, for 64-bit ARM, where NEON is always available; carry-less multiplication is not, so the regions
+   between quotes are found by shifts. */
 #ifdef __aarch64__
 #include "scan.h"
 
@@ -9,7 +9,7 @@
 
 enum { BLOCK = 64 };
 
-/* A bit for each byte of four vectors that are all ones or zeros by byte. */
+/* A bit for each byte of four vectors whose bytes are all ones or all zeros. */
 static inline uint64_t
 bits(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d)
 {
@@ -40,7 +40,7 @@ equals(const struct block64 *bytes, char c)
 
 struct block {
     uint64_t ends;    /* LFs outside quotes */
-    uint64_t escaped; /* bytes behind an odd run of backslashes */
+    uint64_t escaped; /* bytes after an odd run of backslashes */
 };
 
 static inline struct block
@@ -80,7 +80,7 @@ neon_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     for (; in.len - i >= BLOCK; i += BLOCK)
         n += write_ends(ends + n, read_block(in.ptr + i, &carry).ends, (uint32_t)i);
     if (i < in.len) {
-        /* What stands behind the last bytes is not ours to touch. */
+        /* Bytes after the last ones must not be read. */
         char bytes[BLOCK] = {0};
         memcpy(bytes, in.ptr + i, in.len - i);
         struct block block = read_block(bytes, &carry);

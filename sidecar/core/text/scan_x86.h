@@ -2,12 +2,12 @@
 #ifndef CORE_SCAN_X86_H
 #define CORE_SCAN_X86_H
 /*
- * Sixty-four bytes a block: a bit for each LF, quote and backslash. Where more than one LF or an open quote is in it,
- * the regions between quotes are found by a carry-less multiplication, as simdjson does (Langdale and Lemire, "Parsing
- * Gigabytes of JSON per Second", VLDB Journal 28, 2019, section 3.1.1); in all others quotes are only counted.
+ * Sixty-four bytes a block: a bit for each LF, quote and backslash. If a block has several LFs or an open quote, the
+ * regions between quotes are found by a carry-less multiplication, as in simdjson (Langdale and Lemire, "Parsing
+ * Gigabytes of JSON per Second", VLDB Journal 28, 2019, section 3.1.1); in all others the quotes are only counted.
  *
- * What does not depend on how the bits were made; for scan_avx2.c and scan_avx512.c, which each compile it for their
- * processors.
+ * The part that does not depend on how the bits are computed, for scan_avx2.c and scan_avx512.c, which each compile it
+ * for their processors.
  */
 #include "scan.h"
 
@@ -17,7 +17,7 @@ enum { BLOCK = 64 };
 
 #define SCAN_X86 __attribute__((target("pclmul,bmi,popcnt")))
 
-/* Which bytes stand behind an opening quote and not behind the closing one. */
+/* The bytes after an opening quote and before the closing one. */
 SCAN_X86 static inline uint64_t
 inside_quotes(uint64_t quotes, uint64_t quoted)
 {
@@ -25,7 +25,7 @@ inside_quotes(uint64_t quotes, uint64_t quoted)
     return (uint64_t)_mm_cvtsi128_si64(product) ^ (0 - quoted);
 }
 
-/* Writes out the ends of any block, which begins at an offset. */
+/* Writes the ends of any block, which starts at an offset. */
 SCAN_X86 __attribute__((noinline)) static size_t
 write_any_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct scan_carry *carry)
 {
@@ -41,8 +41,8 @@ write_any_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, st
     return n;
 }
 
-/* The same. Most blocks have one LF or none, and the quotes before it are closed: there it is enough to count them. It
-   writes always one end, which costs less than to ask. */
+/* The same. Most blocks have at most one LF, and the quotes before it are closed: there counting them is enough. It
+   always writes one end, which is cheaper than a branch. */
 SCAN_X86 static inline size_t
 write_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct scan_carry *carry)
 {
@@ -56,7 +56,7 @@ write_ends(uint32_t *out, uint64_t lfs, uint64_t quotes, uint32_t offset, struct
     return n;
 }
 
-/* Leaves of two blocks' quotes those that are not escaped; slashed: there is a backslash in one of the blocks. */
+/* Removes the escaped quotes of two blocks; slashed: one of the blocks has a backslash. */
 static inline void
 drop_escaped(uint64_t *first_quotes, uint64_t *second_quotes, uint64_t first_slashes, uint64_t second_slashes,
              bool slashed, struct scan_carry *carry)
@@ -65,12 +65,12 @@ drop_escaped(uint64_t *first_quotes, uint64_t *second_quotes, uint64_t first_sla
         *first_quotes &= ~scan_escaped(first_slashes, &carry->escaped);
         *second_quotes &= ~scan_escaped(second_slashes, &carry->escaped);
     } else {
-        *first_quotes &= ~carry->escaped; /* its first byte alone can be */
+        *first_quotes &= ~carry->escaped; /* only the first byte can be */
         carry->escaped = 0;
     }
 }
 
-/* A block at the end, of which len bytes count; the others are zeros. */
+/* The last block, of which len bytes count; the others are zeros. */
 SCAN_X86 static inline size_t
 write_last(uint32_t *out, uint64_t lfs, uint64_t quotes, uint64_t slashes, size_t len, uint32_t offset,
            struct scan_carry *carry)

@@ -6,11 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A place in a record. */
+/* A position in a record. */
 struct reader {
     const char *p, *end;
     bool openmetrics;
-    bool named; /* the metric's name was read */
+    bool named; /* the metric's name has been read */
 };
 
 enum strings {
@@ -26,7 +26,7 @@ static const char no_name[] = "quotes that span lines, expected a metric name",
                   no_value[] = "quotes that span lines, expected a value after name and labels",
                   no_time[] = "quotes that span lines, expected a timestamp or the end of the line after the value",
                   no_end[] = "quotes that span lines, expected the end of the line after the timestamp",
-                  bad_string[] = "quotes that span lines, with bytes inside that the scraper refuses";
+                  bad_string[] = "quotes that span lines, around bytes that the scraper rejects";
 
 static char
 peek(const struct reader *r)
@@ -34,7 +34,7 @@ peek(const struct reader *r)
     return r->p < r->end ? *r->p : '\n';
 }
 
-/* Steps over blanks where they may stand: in text everywhere. */
+/* Skips blanks where they are allowed: in text everywhere. */
 static void
 skip_blanks(struct reader *r)
 {
@@ -73,8 +73,8 @@ is_utf8(struct ss_span text)
     return n;
 }
 
-/* Whether a backslash takes the meaning from a byte that the scrapers do not let it: an LF, and a NUL, which they skip
-   to take the byte after it. */
+/* Whether a backslash escapes a byte that scrapers do not allow: an LF, or a NUL, which they skip to take the byte
+   after it. */
 static bool
 has_bad_escape(struct ss_span raw)
 {
@@ -107,7 +107,7 @@ read_string(struct reader *r, enum strings kind, bool lf_allowed)
     return NULL;
 }
 
-/* Reads a label's name without quotes: a metric's, but for the colons. */
+/* Reads an unquoted label name: a metric's without the colons. */
 static bool
 read_label_name(struct reader *r)
 {
@@ -116,8 +116,8 @@ read_label_name(struct reader *r)
     return r->p > start && !memchr(start, ':', (size_t)(r->p - start));
 }
 
-/* Reads labels up to and with the closing brace; the reader stands after the opening one. A quoted string that is no
-   label's name is the metric's, which an exemplar has not. */
+/* Parses labels up to and including the closing brace; the reader is after the opening one. A quoted string that is
+   not a label's name is the metric's; an exemplar has none. */
 static const char *
 read_labels(struct reader *r, bool exemplar)
 {
@@ -148,7 +148,7 @@ read_labels(struct reader *r, bool exemplar)
     }
 }
 
-/* Reads up to a blank or the record's end. */
+/* Reads up to a blank or the end of the record. */
 static struct ss_span
 read_word(struct reader *r)
 {
@@ -158,21 +158,21 @@ read_word(struct reader *r)
     return (struct ss_span){start, (size_t)(r->p - start)};
 }
 
-/* Whether a word is a number, one that fits. finite: neither infinite nor none. */
+/* Whether a word is a number in range. finite: neither infinite nor NaN. */
 static bool
 is_number(struct ss_span word, bool finite)
 {
-    char text[512]; /* nobody writes longer ones */
+    char text[512]; /* longer ones do not occur */
     if (!word.len || word.len >= sizeof(text) || !sample_is_number(word))
         return false;
     memcpy(text, word.ptr, word.len);
     text[word.len] = 0;
-    if (strpbrk(text, "nN")) /* infinite, or none, which has no sign */
+    if (strpbrk(text, "nN")) /* infinite or NaN, which has no sign */
         return !finite && !(strpbrk(text, "aA") && strpbrk(text, "+-"));
     return !isinf(strtod(text, NULL));
 }
 
-/* Whether a word is a time in milliseconds that fits. */
+/* Whether a word is a time in milliseconds in range. */
 static bool
 is_milliseconds(struct ss_span word)
 {
@@ -194,7 +194,7 @@ is_at_exemplar(const struct reader *r)
     return r->end - r->p >= 4 && !memcmp(r->p, " # {", 4);
 }
 
-/* What follows the value in text: a time, perhaps. */
+/* The rest of a line of text after the value: perhaps a timestamp. */
 static const char *
 read_text_end(struct reader *r)
 {
@@ -205,7 +205,7 @@ read_text_end(struct reader *r)
     return peek(r) == '\n' ? NULL : no_end;
 }
 
-/* The same in OpenMetrics: a time, and an exemplar, which may have one too. */
+/* The same in OpenMetrics: a timestamp and an exemplar, which may have one too. */
 static const char *
 read_openmetrics_end(struct reader *r)
 {
@@ -224,8 +224,8 @@ read_openmetrics_end(struct reader *r)
     return peek(r) == '\n' ? NULL : no_end;
 }
 
-/* Where a record ends, without its LF. A CR before that is left for the scraper to refuse, as in all other lines: a
-   body of such lines is refused by whoever gets one of them. */
+/* The end of a record without its LF. A CR before that is left for the scraper to reject, as in all other lines: any
+   scraper that gets such a line rejects the body. */
 static const char *
 end_of(struct ss_span record, bool openmetrics)
 {
@@ -268,7 +268,7 @@ is_type_of_text(struct ss_span type)
     return false;
 }
 
-/* Whether a text has a quote that is not closed, as the rest of a sample has of which the beginning was swallowed. */
+/* Whether a text has an unclosed quote, like the rest of a sample whose start was swallowed. */
 static bool
 has_open_quote(struct ss_span text)
 {
@@ -289,8 +289,8 @@ strict_metadata(const struct name *name, bool is_type, struct ss_span rest)
         return bad_string;
     if (rest.len && rest.ptr[rest.len - 1] == '\n')
         rest.len--;
-    /* Scrapers that know quoted names take the first byte for the blank, whatever it is, and any text after it. But a
-       name that has swallowed lines ends where a label value began, and older scrapers refuse that body. */
+    /* Scrapers that support quoted names take the first byte for the blank, whatever it is, and any text after it.
+       But a name that has swallowed lines ends where a label value started, and older scrapers reject that body. */
     if (rest.len && *rest.ptr != ' ' && *rest.ptr != '\t')
         return "quotes that span lines, expected a blank after the name";
     if (has_open_quote(rest))

@@ -2,11 +2,11 @@
 #ifndef CORE_STRICT_H
 #define CORE_STRICT_H
 /*
- * Records that span lines, because an LF stands inside quotes, read in full.
+ * Fully parses records that span lines, because an LF is inside quotes.
  *
- * They are rare, and most of them are lines of several families that a stray quote has made one: it would take the
- * others' samples along into one shard, or into none where it is dropped. So all that the scrapers' parsers refuse
- * (Prometheus 2.42 to 3.5: model/textparse) is refused here, and with that in every shard.
+ * They are rare, and most of them are lines of several families joined by a stray quote, which would take the samples
+ * of others into one shard, or into none if it is dropped. So everything that the parsers of scrapers reject
+ * (Prometheus 2.42 to 3.5: model/textparse) is rejected here, and therefore in every shard.
  */
 #include "labels.h"
 
@@ -15,17 +15,17 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Whether an LF stands in a record that is not its last byte. */
+/* Whether a record contains an LF before its last byte. */
 static inline bool
 spans_lines(struct ss_span record)
 {
     return record.len > 1 && memchr(record.ptr, '\n', record.len - 1);
 }
 
-/* Reads a sample that spans lines. Returns NULL, or what is wrong, in words. */
+/* Parses a sample that spans lines. Returns NULL, or what is wrong. */
 const char *strict_sample(struct ss_span record, bool openmetrics);
 
-/* Reads metadata of text whose quoted name spans lines; rest is what follows the name. The same answers. */
+/* Parses text metadata whose quoted name spans lines; rest is what follows the name. Returns likewise. */
 const char *strict_metadata(const struct name *name, bool is_type, struct ss_span rest);
 
 #endif

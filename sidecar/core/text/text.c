@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text formats: 0.0.4, 1.0.0 and OpenMetrics, which cut and name their lines alike.
+ * The text formats 0.0.4, 1.0.0 and OpenMetrics, whose lines are split and named alike.
  *
- * Lines are cut first and read whole, without a state (text_line.c). The lines that begin like the one before are not
- * read at all: they are of the same name, and the scanner steps over as many as there are.
+ * Lines are split first and parsed as a whole, without state (text_line.c). Lines that start like the one before are
+ * not parsed at all: they have the same name, and the scanner skips as many as there are.
  */
 #include "text.h"
 
@@ -19,18 +19,18 @@ static const char too_long[] = "a line longer than max_line";
 
 enum { BATCH_MIN = 128 };
 
-/* A walk over the whole lines of some bytes. */
+/* An iteration over the complete lines of some bytes. */
 struct walk {
-    const char *line;    /* where the next one begins */
-    const char *run;     /* where the lines like the last sample began */
-    uint64_t samples;    /* how many they are */
-    const char *scanned; /* how far the scanner is */
-    size_t batch;        /* how much it does next */
+    const char *line;    /* the start of the next one */
+    const char *run;     /* the start of the lines like the last sample */
+    uint64_t samples;    /* their number */
+    const char *scanned; /* how far the scanner got */
+    size_t batch;        /* how much it scans next */
     const char *end;
     struct scan_carry carry;
 };
 
-/* Gives out the run of samples up to the line in hand. */
+/* Emits the run of samples up to the current line. */
 static int
 emit_run(struct text *t, struct walk *w)
 {
@@ -45,7 +45,7 @@ emit_run(struct text *t, struct walk *w)
     return text_emit_routed(t, bytes, route, route->hash, samples, samples);
 }
 
-/* Whether a line may be a comment, so that the scanner cannot be trusted with its quotes. */
+/* Whether a line may be a comment, whose quotes mislead the scanner. */
 static bool
 is_comment_like(struct ss_span line)
 {
@@ -53,8 +53,9 @@ is_comment_like(struct ss_span line)
 }
 
 /*
- * The length of the line in hand, which the scanner thinks to be len. In a comment most quotes are but letters and may
- * have misled it, so that the line is shorter: then it starts anew behind it. (Each such line costs a batch.)
+ * The length of the current line, which is len according to the scanner. In a comment most quotes are ordinary bytes
+ * that may have misled it, so that the line is shorter: then it restarts after the line. (Each such line costs a
+ * batch.)
  */
 static size_t
 resolve_length(const struct text *t, struct walk *w, size_t len)
@@ -71,7 +72,7 @@ resolve_length(const struct text *t, struct walk *w, size_t len)
     return own;
 }
 
-/* Takes a line that is not like the last. */
+/* Handles a line that is not like the last. */
 static int
 take_other(struct text *t, struct walk *w, size_t len)
 {
@@ -88,44 +89,44 @@ take_other(struct text *t, struct walk *w, size_t len)
     return r;
 }
 
-/* Whether a sample may not be taken by its beginning: one that spans lines is to be read in full. The scanner knows
-   whether there may be any among those it found, so that mostly nothing is looked at. */
+/* Whether a sample that spans lines must be fully parsed, although its prefix is known. The scanner knows whether
+   there may be any, so usually nothing is searched. */
 static bool
-is_to_be_read(const struct walk *w, struct ss_span line)
+must_read(const struct walk *w, struct ss_span line)
 {
     return w->carry.inside_lf && spans_lines(line);
 }
 
-/* Steps over the lines like the last sample, from the i-th end on. Returns which line is not like it. */
+/* Skips the lines like the last sample, from the i-th end on. Returns the index of the first line that is not. */
 static size_t
 step_over(const struct text *t, struct walk *w, const char *base, size_t i, size_t n)
 {
     const uint32_t *ends = t->ends + i;
     const char *line = w->line;
-    size_t most = n - i, alike = 0;
+    size_t max = n - i, same = 0;
 
-    /* Where a line may be longer than max_line and yet end in a batch, or may span lines, each is asked for; else only
-       the first, for it may have begun before this batch. */
+    /* If a line may be longer than max_line and yet end in this batch, or may span lines, check each; else only the
+       first, which may have started before this batch. */
     do {
-        struct ss_span next = {line, (size_t)(base + ends[alike] - line)};
-        if (next.len > t->max_line || is_to_be_read(w, next))
+        struct ss_span next = {line, (size_t)(base + ends[same] - line)};
+        if (next.len > t->max_line || must_read(w, next))
             break;
-        size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? most : 1;
-        size_t found = t->scanner->count_same_prefix(t->current, line, base, ends + alike, step, w->end);
-        alike += found;
+        size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? max : 1;
+        size_t found = t->scanner->count_same_prefix(t->current, line, base, ends + same, step, w->end);
+        same += found;
         if (found < step)
             break;
-        line = base + ends[alike - 1];
-    } while (alike < most);
-    w->samples += alike;
-    if (alike)
-        w->line = base + ends[alike - 1];
-    return i + alike;
+        line = base + ends[same - 1];
+    } while (same < max);
+    w->samples += same;
+    if (same)
+        w->line = base + ends[same - 1];
+    return i + same;
 }
 
-/* The same where each series has a hash of its own. 0, or why it came to an end. */
+/* The same if each series has its own hash. 0, or why it stopped. */
 static int
-emit_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
+take_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t n)
 {
     const struct name_prefix *prefix = t->current;
     size_t i = *ip;
@@ -133,9 +134,9 @@ emit_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
 
     for (; i < n && !r; i++) {
         struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
-        if (line.len > t->max_line || !prefix_matches(line, prefix) || is_to_be_read(w, line))
+        if (line.len > t->max_line || !prefix_matches(line, prefix) || must_read(w, line))
             break;
-        r = text_emit_like(t, line, prefix, 1);
+        r = text_emit_known(t, line, prefix, 1);
         w->line += line.len;
     }
     w->run = w->line;
@@ -143,20 +144,20 @@ emit_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
     return r;
 }
 
-/* Whether a line that is not like the last sample is another one of its family, as a histogram's are: then the run goes
-   on, and the line is the next to be stepped over. */
+/* Whether a line that is not like the last sample is another one of its family, as in a histogram: then the run
+   continues, and the line is the next to be skipped. */
 static bool
 continues_run(struct text *t, const struct walk *w, struct ss_span line)
 {
     const struct name_prefix *prefix = prefix_cache_lookup(&t->prefixes, line);
     if (!prefix || !routes_are_equal(&prefix->route, &t->current->route) || line.len > t->max_line ||
-        is_to_be_read(w, line) || !sample_ends_in_value(line, is_openmetrics(t)))
+        must_read(w, line) || !sample_ends_in_value(line, is_openmetrics(t)))
         return false;
     t->current = prefix;
     return true;
 }
 
-/* Takes the lines whose n ends the scanner found behind base. */
+/* Handles the lines whose n ends the scanner found after base. */
 static int
 take_batch(struct text *t, struct walk *w, const char *base, size_t n)
 {
@@ -164,7 +165,7 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         if (t->current && route_is_by_series(&t->current->route)) {
-            int r = emit_series(t, w, base, &i, n);
+            int r = take_series(t, w, base, &i, n);
             if (r)
                 return r;
         } else if (t->current) {
@@ -187,8 +188,8 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
     return 0;
 }
 
-/* Takes the whole lines of in, and moves it behind them. *carryp is how the line that is not whole ends, if a sample.
- */
+/* Handles the complete lines of in and moves it after them. *carryp is the state at the end of the incomplete line,
+   if it is a sample. */
 static int
 take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
 {
@@ -215,7 +216,7 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
     return r;
 }
 
-/* Takes what follows a NUL at which the body ends. */
+/* Handles what follows a NUL that ends the body. */
 static int
 take_padding(struct text *t, struct ss_span in)
 {
@@ -223,7 +224,7 @@ take_padding(struct text *t, struct ss_span in)
     return r ? r : t->out->flush(t->out->ctx);
 }
 
-/* Adds to the line that is not whole; takes it when it is. */
+/* Appends to the incomplete line, and handles it once complete. */
 static int
 fill_line(struct text *t, struct ss_span *in)
 {
@@ -320,7 +321,7 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     struct text *t = malloc(sizeof(*t));
     if (!t)
         return -ENOMEM;
-    memset(t, 0, offsetof(struct text, ends)); /* what the scanner writes there needs no zeros first */
+    memset(t, 0, offsetof(struct text, ends)); /* the scanner needs no zeros there */
     t->format = format;
     t->scanner = scanner_best();
     t->error = settings->error;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_TEXT_H
 #define CORE_TEXT_H
-/* A body of text being read: text.c cuts it into lines, text_line.c reads those that have to be. For these two alone.
- */
+/* The state of a text parser, shared by text.c, which splits a body into lines, and text_line.c, which parses those
+   that must be parsed. Private to these two. */
 #include "core/select/format.h"
 #include "line_splitter.h"
 #include "prefix_cache.h"
@@ -10,14 +10,14 @@
 
 enum ending {
     ENDING_OPEN,
-    ENDING_PENDING, /* format_guess: a # EOF stood there; is it the last line? */
+    ENDING_PENDING, /* format_guess: there was a # EOF; is it the last line? */
     ENDING_SEEN,    /* OpenMetrics: nothing may follow */
-    ENDING_NUL,     /* text: a NUL stood where a line begins, and so only what says nothing may follow */
+    ENDING_NUL,     /* text: a NUL at the start of a line: only padding may follow */
 };
 
 /*
- * Neighbouring lines of metadata for one name, in OpenMetrics, where rules may ask for more than the name: samples are
- * called as the type says, which perhaps only the block's last line does. Given out as one.
+ * Neighbouring lines of metadata for one name, in OpenMetrics, if rules may need more than the name: the names of
+ * samples depend on the type, which may be in the last line of the block. Emitted as one record.
  */
 struct block {
     struct buffer name, type, lines;
@@ -27,20 +27,20 @@ struct block {
 struct text {
     const struct format *format;
     const struct scanner *scanner;
-    const struct records *out; /* of the call in hand */
+    const struct records *out; /* of the current call */
     struct ss_filter_error *error;
     struct key_resolver *resolver;
     size_t max_line;
-    struct partial_line line;     /* the one that is not whole yet */
-    struct prefix_cache prefixes; /* of the last names */
-    bool blocks;                  /* metadata are given out in blocks */
+    struct partial_line line;     /* the incomplete one */
+    struct prefix_cache prefixes; /* of the most recent names */
+    bool blocks;                  /* metadata are emitted in blocks */
     struct block block;
-    uint64_t waiting; /* bytes of metadata of families that part: all of them may have to wait for a sample */
+    uint64_t waiting; /* bytes of metadata of split families: all of them may have to wait for a sample */
     const struct name_prefix *current; /* of the last line, if it was a sample */
-    uint64_t offset, lfs;              /* bytes and LFs before the line in hand */
+    uint64_t offset, lfs;              /* bytes and LFs before the current line */
     enum ending ending;
     bool marker_lf;        /* the pending # EOF had its LF */
-    struct buffer scratch; /* for names with escapes */
+    struct buffer scratch; /* for unescaped names */
     uint32_t ends[SCAN_ENDS];
 };
 
@@ -50,35 +50,35 @@ is_openmetrics(const struct text *t)
     return t->format == &format_openmetrics;
 }
 
-/* The functions answer as those of struct format. */
+/* The functions return as those of struct format. */
 
-/* Fails at the line in hand, and shows it if it is not empty. */
+/* Fails at the current line, and quotes it if it is not empty. */
 int text_fail(struct text *text, enum ss_filter_condition condition, const char *what, struct ss_span line);
 
-/* Takes one whole line; at the body's end it may lack its LF. */
+/* Parses and emits one complete line; at the end of the body it may lack its LF. */
 int text_take_line(struct text *text, struct ss_span line);
 
-/* Takes a line, of which it is known that it begins like that head. lfs: how many are in it. */
-int text_emit_like(struct text *text, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs);
+/* Emits a line that is known to start with the prefix. lfs: how many it has. */
+int text_emit_known(struct text *text, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs);
 
-/* Hands on bytes that begin at the line in hand and have a fate, and steps over them; hash is the fate's own unless
+/* Emits bytes that start at the current line and have a route, and moves after them; hash is the route's own unless
    each series has one. */
 int text_emit_routed(struct text *text, struct ss_span bytes, const struct route *route, uint64_t hash, uint64_t series,
                      uint64_t lfs);
 
-/* Whether text begins at a place where a line would with a NUL, at which the scraper takes the body to end. Before the
-   first line it is no end, but no exposition. */
+/* Whether text starts, where a line would, with a NUL, at which the scraper stops reading. Before the first line
+   this is not an end but a malformed exposition. */
 static inline bool
 is_at_nul(const struct text *t, struct ss_span in)
 {
     return in.len && !*in.ptr && !is_openmetrics(t) && (t->offset || t->ending == ENDING_PENDING);
 }
 
-/* Takes bytes from that NUL on, which need be no whole lines: nothing is lost as long as they are NULs, blanks, CRs and
-   LFs. */
+/* Emits bytes from that NUL on, which need not be complete lines: nothing is lost as long as they are NULs, blanks,
+   CRs and LFs. */
 int text_take_padding(struct text *text, struct ss_span in);
 
-/* Gives out what was held back until more is known: at the body's end. */
+/* Emits what was held back: at the end of the body. */
 int text_emit_held(struct text *text);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line of a text format: what is it, whose is it, and out with it. Lines are whole here; there is no state but what
-   the next lines may need: the beginnings of the last samples, metadata held back, and the end marker. */
+/* Handles one line of a text format: what it is, where it goes. Lines are complete here; the only state is what the
+   next lines may need: prefixes of the last samples, metadata held back, and the end marker. */
 #include "text.h"
 
 #include "sample.h"
@@ -30,16 +30,16 @@ text_fail(struct text *t, enum ss_filter_condition condition, const char *what, 
     return (int)condition;
 }
 
-/* Fails with what the keyer says, if r is a condition. */
+/* Fails with the resolver's reason if r is a condition. */
 static int
 key_resolver_failed(struct text *t, int r, struct ss_span line)
 {
     return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->resolver->reason, line) : r;
 }
 
-/* Hands on a record that begins at the line in hand, and steps over it. lfs: how many LFs are in it. */
+/* Emits a record that starts at the current line and moves after it. lfs: how many LFs it has. */
 static int
-give(struct text *t, const struct record *record, uint64_t lfs)
+emit(struct text *t, const struct record *record, uint64_t lfs)
 {
     int r = t->out->take(t->out->ctx, record);
     t->offset += record->bytes.len;
@@ -47,7 +47,7 @@ give(struct text *t, const struct record *record, uint64_t lfs)
     return r;
 }
 
-/* The same for bytes of a fate; hash says more than it where each series has a hash of its own. */
+/* The same for bytes with a route; hash is more specific if each series has its own. */
 int
 text_emit_routed(struct text *t, struct ss_span bytes, const struct route *route, uint64_t hash, uint64_t series,
                  uint64_t lfs)
@@ -56,13 +56,13 @@ text_emit_routed(struct text *t, struct ss_span bytes, const struct route *route
         [ROUTE_BY_HASH] = 0,   [ROUTE_ALL] = RECORD_ALL, [ROUTE_NONE] = RECORD_DROPPED,
         [ROUTE_BY_LABELS] = 0, [ROUTE_BY_SERIES] = 0,    [ROUTE_METADATA] = RECORD_METADATA,
     };
-    return give(t, &(struct record){bytes, hash, flags[route->kind], route->family, route->meta, series}, lfs);
+    return emit(t, &(struct record){bytes, hash, flags[route->kind], route->family, route->meta, series}, lfs);
 }
 
 static int
 emit_flagged(struct text *t, struct ss_span bytes, uint32_t flags, uint64_t lfs)
 {
-    return give(t, &(struct record){.bytes = bytes, .flags = flags}, lfs);
+    return emit(t, &(struct record){.bytes = bytes, .flags = flags}, lfs);
 }
 
 static uint64_t
@@ -72,23 +72,23 @@ count_lfs(struct ss_span bytes)
     uint64_t n = 0;
     if (!bytes.len)
         return 0;
-    /* Of most there is one, and it is the last byte. */
+    /* Most have exactly one, as the last byte. */
     for (; (p = memchr(p, '\n', (size_t)(last - p))) != NULL; p++)
         n++;
     return n + (*last == '\n');
 }
 
-/* What a name means; one with escapes is borrowed from the scratch. ptr is NULL if there is no memory. */
+/* The unescaped name; with escapes, borrowed from the scratch. ptr is NULL if out of memory. */
 static struct ss_span
-meaning(struct text *t, const struct name *name)
+unescape(struct text *t, const struct name *name)
 {
     t->scratch.len = 0;
     if (name->escaped && buffer_add(&t->scratch, name->raw))
         return (struct ss_span){NULL, 0};
-    return name_bytes(name, t->scratch.ptr);
+    return name_unescape(name, t->scratch.ptr);
 }
 
-/* Hands on a sample whose name and its fate are known; labels: where they begin, or 0. */
+/* Emits a sample whose name and route are known; labels: where they start, or 0. */
 static int
 emit_sample(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
             uint64_t lfs)
@@ -103,7 +103,7 @@ emit_sample(struct text *t, struct ss_span line, const struct route *route, stru
 }
 
 int
-text_emit_like(struct text *t, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs)
+text_emit_known(struct text *t, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs)
 {
     size_t labels = prefix->labels;
     if (!labels && route_is_by_series(&prefix->route))
@@ -123,17 +123,17 @@ take_sample(struct text *t, struct ss_span line)
         if (wrong)
             return text_fail(t, SS_NO_EXPOSITION, wrong, line);
     }
-    /* Only a change of name asks for a look at the value: the same lines must pass however the body is cut. */
+    /* The value is checked only when the name changes: the same lines must pass however the body is cut. */
     if (t->current && prefix_matches(line, t->current))
-        return text_emit_like(t, line, t->current, lfs);
+        return text_emit_known(t, line, t->current, lfs);
     t->current = prefix_cache_lookup(&t->prefixes, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
-        return text_emit_like(t, line, t->current, lfs);
+        return text_emit_known(t, line, t->current, lfs);
 
     const char *what = sample_read(line, is_openmetrics(t), &sample);
     if (what)
         return text_fail(t, SS_NO_EXPOSITION, what, line);
-    struct ss_span name = meaning(t, &sample.name);
+    struct ss_span name = unescape(t, &sample.name);
     int r = name.ptr ? key_resolver_sample(t->resolver, name, &route) : -ENOMEM;
     if (r)
         return key_resolver_failed(t, r, line);
@@ -142,7 +142,7 @@ take_sample(struct text *t, struct ss_span line)
     return emit_sample(t, line, &route, name, sample.labels, lfs);
 }
 
-/* A # EOF in a body that is not known to be OpenMetrics: whose it is depends on whether anything follows. */
+/* A # EOF in a body that may be OpenMetrics: its shards depend on whether anything follows. */
 static int
 resolve_marker(struct text *t, uint32_t flags)
 {
@@ -173,16 +173,16 @@ emit_metadata(struct text *t, struct ss_span lines, struct ss_span name, struct 
     if (r)
         return key_resolver_failed(t, r, lines);
     if (route.kind == ROUTE_METADATA && (t->waiting += lines.len + CORE_WAITING_OVERHEAD) > CORE_MAX_NAME_BYTES)
-        return text_fail(t, SS_TOO_MANY, "metadata of families that part, 32 MiB of them before it", lines);
-    /* The samples behind it may be another family's now than they were before. */
+        return text_fail(t, SS_TOO_MANY, "more than 32 MiB of metadata of split families", lines);
+    /* The following samples may now belong to another family than before. */
     if (key_resolver_depends_on_meta(t->resolver))
         prefix_cache_clear(&t->prefixes);
     return text_emit_routed(t, lines, &route, route.hash, 0, lfs);
 }
 
-/* Gives out the block, whose memory is then free for the next. */
+/* Emits the block, whose memory is then free for the next. */
 static int
-give_block(struct text *t)
+emit_block(struct text *t)
 {
     struct block *b = &t->block;
     struct ss_span lines = buffer_span(&b->lines);
@@ -199,9 +199,9 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
     struct block *b = &t->block;
     int r = 0;
     if (b->lines.len && !spans_equal(buffer_span(&b->name), name))
-        r = give_block(t);
+        r = emit_block(t);
     if (!r && b->lines.len > t->max_line)
-        return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family, longer than max_line", line);
+        return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family longer than max_line", line);
     if (!r && !b->lines.len) {
         b->name.len = b->type.len = b->lfs = 0;
         r = buffer_add(&b->name, name);
@@ -219,7 +219,7 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
 static int
 take_meta(struct text *t, struct ss_span line, const struct comment *comment)
 {
-    struct ss_span name = meaning(t, &comment->name);
+    struct ss_span name = unescape(t, &comment->name);
     if (!name.ptr)
         return -ENOMEM;
     return t->blocks ? add_to_block(t, line, name, comment->type)
@@ -235,7 +235,7 @@ take_comment(struct text *t, struct ss_span line)
         return text_fail(t, SS_NO_EXPOSITION, what, line);
     if (comment.kind == COMMENT_META)
         return take_meta(t, line, &comment);
-    int r = give_block(t);
+    int r = emit_block(t);
     if (r)
         return r;
     return comment.kind == COMMENT_EOF ? take_marker(t, line) : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
@@ -261,13 +261,13 @@ text_take_line(struct text *t, struct ss_span line)
         t->current = NULL;
         return take_comment(t, line);
     }
-    int r = give_block(t);
+    int r = emit_block(t);
     if (r)
         return r;
     if (first != '\n')
         return take_sample(t, line);
     t->current = NULL;
-    return is_openmetrics(t) ? text_fail(t, SS_NO_EXPOSITION, "a blank line", line)
+    return is_openmetrics(t) ? text_fail(t, SS_NO_EXPOSITION, "a blank line, which OpenMetrics forbids", line)
                              : emit_flagged(t, line, RECORD_UNKEYED, count_lfs(line));
 }
 
@@ -287,7 +287,7 @@ text_take_padding(struct text *t, struct ss_span in)
     if (!r && n)
         r = emit_flagged(t, (struct ss_span){in.ptr, n}, RECORD_UNKEYED, count_lfs((struct ss_span){in.ptr, n}));
     if (!r && n < in.len)
-        return text_fail(t, SS_NO_EXPOSITION, "more text after a NUL, at which the scraper takes the body to end",
+        return text_fail(t, SS_NO_EXPOSITION, "text after a NUL byte, where the scraper stops reading",
                          (struct ss_span){NULL, 0});
     return r;
 }
@@ -295,6 +295,6 @@ text_take_padding(struct text *t, struct ss_span in)
 int
 text_emit_held(struct text *t)
 {
-    int r = give_block(t);
+    int r = emit_block(t);
     return r || t->ending != ENDING_PENDING ? r : resolve_marker(t, RECORD_ALL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A time for samples that have none. In text it stands behind the value; in protobuf it is a field of the metric
+ * Adds timestamps to samples that have none. In text it follows the value; in protobuf it is a field of the metric
  * (timestamp_ms = 6 of io.prometheus.client.Metric), so that the lengths of the metric and its family grow.
  */
 #include "core/base/buffer.h"
@@ -20,7 +20,7 @@
 enum { FIELD_METRIC = 4, FIELD_TIMESTAMP = 6 };
 
 enum {
-    /* What has come out is handed on by so much. */
+    /* Output is passed on in pieces of this size. */
     OUT_BYTES = 32 * 1024,
     /* Prometheus reads the lengths of families with Go's MaxVarintLen32. */
     LENGTH_BYTES = 5,
@@ -31,9 +31,9 @@ struct ss_timestamper {
     size_t max_line;
     char text[SS_TIMESTAMP_MAX_GROWTH]; /* what is added to a sample */
     size_t len;
-    struct partial_line line; /* text: the one that is not whole yet */
-    struct buffer held;       /* protobuf: the family that is not whole yet */
-    bool broken;              /* no more families can be told apart; text: a NUL has ended the lines */
+    struct partial_line line; /* text: the incomplete one */
+    struct buffer held;       /* protobuf: the incomplete family */
+    bool broken;              /* protobuf: families can no longer be told apart; text: a NUL has ended the lines */
     struct buffer out;
 };
 
@@ -94,7 +94,7 @@ put_varint(struct ss_timestamper *s, uint64_t value, const struct ss_sink *sink)
 static int
 timestamp_line(struct ss_timestamper *s, struct ss_span line, const struct ss_sink *sink)
 {
-    size_t at = sample_untimed(line, s->format == &format_openmetrics);
+    size_t at = sample_timestamp_offset(line, s->format == &format_openmetrics);
     int r = put(s, (struct ss_span){line.ptr, at}, sink);
     if (!r && at)
         r = put_timestamp(s, sink);
@@ -163,7 +163,7 @@ varint_len(uint64_t value)
     return wire_put_varint(varint, value);
 }
 
-/* Bytes that a family's field has when it is timestamped; those it has if it need not be. */
+/* The length of a field of a family with its timestamp; its own length if it needs none. */
 static size_t
 timestamped_len(const struct ss_timestamper *s, const struct wire_field *field, bool *broken)
 {
@@ -185,7 +185,7 @@ put_metric(struct ss_timestamper *s, struct ss_span metric, const struct ss_sink
     return r ? r : put_timestamp(s, sink);
 }
 
-/* Stamps a whole family; its fields stand behind its length. */
+/* Adds timestamps to a complete family; its fields follow its length. */
 static int
 timestamp_family(struct ss_timestamper *s, struct ss_span family, struct ss_span fields, const struct ss_sink *sink)
 {
@@ -209,23 +209,23 @@ timestamp_family(struct ss_timestamper *s, struct ss_span family, struct ss_span
     return r;
 }
 
-/* Finds the family that the bytes begin with. False: it is not whole, or there is none. */
+/* Finds the family that the bytes start with. False: it is incomplete, or malformed. */
 static bool
 next_family(struct ss_timestamper *s, struct ss_span bytes, struct ss_span *family, struct ss_span *fields)
 {
     struct wire wire = wire_of(bytes);
     uint64_t size = wire_varint(&wire);
-    size_t head = (size_t)(wire.p - bytes.ptr);
+    size_t length_bytes = (size_t)(wire.p - bytes.ptr);
 
-    s->broken = wire.broken ? bytes.len >= LENGTH_BYTES : head > LENGTH_BYTES || size > INT32_MAX;
-    if (wire.broken || s->broken || bytes.len - head < size)
+    s->broken = wire.broken ? bytes.len >= LENGTH_BYTES : length_bytes > LENGTH_BYTES || size > INT32_MAX;
+    if (wire.broken || s->broken || bytes.len - length_bytes < size)
         return false;
     *fields = (struct ss_span){wire.p, (size_t)size};
-    *family = (struct ss_span){bytes.ptr, head + (size_t)size};
+    *family = (struct ss_span){bytes.ptr, length_bytes + (size_t)size};
     return true;
 }
 
-/* Stamps the families that are whole, and moves *bytes behind them. */
+/* Adds timestamps to the complete families, and moves *bytes after them. */
 static int
 take_families(struct ss_timestamper *s, struct ss_span *bytes, const struct ss_sink *sink)
 {
@@ -239,7 +239,7 @@ take_families(struct ss_timestamper *s, struct ss_span *bytes, const struct ss_s
     return r;
 }
 
-/* How many more bytes are needed of the family that is held; 0 if that is not known. */
+/* How many more bytes the held family needs; 0 if unknown. */
 static size_t
 missing(const struct ss_timestamper *s)
 {
@@ -269,7 +269,7 @@ protobuf_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink 
         r = take_families(s, &in, sink);
     if (!r && !s->broken)
         return buffer_add(&s->held, in);
-    /* To say what is wrong is for who reads it next. */
+    /* The next reader says what is wrong. */
     if (!r)
         r = put(s, buffer_span(&s->held), sink);
     s->held.len = 0;

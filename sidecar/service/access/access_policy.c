@@ -3,7 +3,6 @@
 
 #include "secrets.h"
 #include "service/base/peer.h"
-#include "service/config/config_build.h"
 #include "tls.h"
 
 #include <event2/http.h>
@@ -46,7 +45,7 @@ access_policy_unref(struct access_policy *policy)
 }
 
 bool
-door_asks(const struct access_policy *policy)
+access_requires_identity(const struct access_policy *policy)
 {
     return policy->certificate || policy->passwords || policy->token;
 }
@@ -57,7 +56,7 @@ access_allows_peer(const struct access_policy *policy, const struct peer *peer)
     if (!policy->n_networks || peer->family == AF_UNIX)
         return true;
     for (size_t i = 0; i < policy->n_networks; i++)
-        if (network_has(&policy->networks[i], peer))
+        if (network_contains(&policy->networks[i], peer))
             return true;
     return false;
 }
@@ -74,7 +73,7 @@ find_authorization(const struct evkeyvalq *headers)
     return found;
 }
 
-/* What is after_scheme a scheme and blanks, or NULL. */
+/* What follows the scheme and blanks, or NULL. */
 static const char *
 after_scheme(const char *authorization, const char *scheme)
 {
@@ -84,7 +83,7 @@ after_scheme(const char *authorization, const char *scheme)
     return authorization + len + strspn(authorization + len, " ");
 }
 
-/* Whether two texts are the same, in a time that tells nothing of either. */
+/* Compares two texts in constant time. */
 static bool
 is_same(const char *a, const char *b)
 {
@@ -116,25 +115,25 @@ access_check(const struct access_policy *policy, struct evhttp_request *request,
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
 
     if (policy->certificate && !tls_has_certificate(bev, policy->tls)) {
-        *refusal = (struct access_refusal){403, "a client certificate of the authorities in force is needed here"};
+        *refusal = (struct access_refusal){403, "a client certificate issued by a trusted CA is required"};
         return ACCESS_DENIED;
     }
     if (policy->client_names.n && !tls_has_name(bev, &policy->client_names)) {
-        *refusal = (struct access_refusal){403, "the client certificate has none of the names that may come in here"};
+        *refusal = (struct access_refusal){403, "client certificate name not allowed"};
         return ACCESS_DENIED;
     }
     if (!policy->passwords && !policy->token)
         return ACCESS_GRANTED;
-    enum access_decision verdict = check_authorization(policy, find_authorization(headers), credential, refusal);
-    while (verdict != ACCESS_PENDING && !evhttp_remove_header(headers, "Authorization"))
+    enum access_decision decision = check_authorization(policy, find_authorization(headers), credential, refusal);
+    while (decision != ACCESS_PENDING && !evhttp_remove_header(headers, "Authorization"))
         ;
-    return verdict;
+    return decision;
 }
 
 struct access_refusal
 access_refuse(void)
 {
-    return (struct access_refusal){401, "the credentials are missing or wrong"};
+    return (struct access_refusal){401, "missing or wrong credentials"};
 }
 
 void

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether the first bits of two addresses are the same. */
 static bool
-is_same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
+has_same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
 {
     unsigned rest = bits % 8, mask = 0xff00u >> rest & 0xff;
     return !memcmp(a, b, bits / 8) && (!rest || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
@@ -19,9 +18,10 @@ is_same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
 const char *
 network_read(struct network *out, const char *text)
 {
-    static const char wrong[] = "is no network; ADDRESS/BITS or ADDRESS is right, as in 10.0.0.0/8 or fd00::/8";
+    static const char wrong[] =
+        "is not a valid network (expected ADDRESS/BITS or ADDRESS, e.g. 10.0.0.0/8 or fd00::/8)";
     struct network network = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
-    unsigned most = network.family == AF_INET6 ? 128 : 32;
+    unsigned max_bits = network.family == AF_INET6 ? 128 : 32;
     size_t len = strcspn(text, "/");
     const char *bits = text[len] ? text + len + 1 : NULL;
     char address[INET6_ADDRSTRLEN];
@@ -29,23 +29,22 @@ network_read(struct network *out, const char *text)
     if (len >= sizeof(address) || (bits && (!*bits || strlen(bits) > 3 || strspn(bits, "0123456789") != strlen(bits))))
         return wrong;
     snprintf(address, sizeof(address), "%.*s", (int)len, text);
-    network.bits = bits ? (unsigned)atoi(bits) : most;
-    if (network.bits > most || inet_pton(network.family, address, network.bytes) != 1)
+    network.bits = bits ? (unsigned)atoi(bits) : max_bits;
+    if (network.bits > max_bits || inet_pton(network.family, address, network.bytes) != 1)
         return wrong;
 
-    struct network whole = network;
-    for (unsigned i = network.bits; i < most; i++)
-        whole.bytes[i / 8] &= (unsigned char)~(0x80u >> i % 8);
-    if (memcmp(whole.bytes, network.bytes, sizeof(whole.bytes)) != 0)
-        return "has bits behind its prefix, so that it is unclear what is meant; 10.0.0.0/8 is right, 10.0.0.1/8 is "
-               "not";
+    struct network masked = network;
+    for (unsigned i = network.bits; i < max_bits; i++)
+        masked.bytes[i / 8] &= (unsigned char)~(0x80u >> i % 8);
+    if (memcmp(masked.bytes, network.bytes, sizeof(masked.bytes)) != 0)
+        return "has host bits set beyond the prefix length (expected e.g. 10.0.0.0/8, not 10.0.0.1/8)";
     if (out)
         *out = network;
     return NULL;
 }
 
 bool
-network_has(const struct network *network, const struct peer *peer)
+network_contains(const struct network *network, const struct peer *peer)
 {
-    return network->family == peer->family && is_same_prefix(network->bytes, peer->bytes, network->bits);
+    return network->family == peer->family && has_same_prefix(network->bytes, peer->bytes, network->bits);
 }

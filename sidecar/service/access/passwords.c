@@ -17,11 +17,11 @@
 
 enum {
     HASH_LEN = 60,
-    /* A cost of 14 is about a second; above that a single attempt would keep the next ones waiting for too long. */
+    /* Cost 14 takes about a second; above that one attempt would delay the others for too long. */
     COST_MIN = 4,
     COST_MAX = 14,
-    /* Credentials remembered; the oldest goes first. */
-    REMEMBERED = 64,
+    /* Entries of the cache of verified credentials; the oldest is replaced first. */
+    CACHE_MAX = 64,
 };
 
 struct user {
@@ -33,8 +33,8 @@ struct passwords {
     struct user *users;
     size_t n;
     unsigned char key[32];
-    unsigned char good[REMEMBERED][32];
-    size_t n_good, next_good;
+    unsigned char cache[CACHE_MAX][32];
+    size_t n_cached, next_cached;
 };
 
 /* The file. */
@@ -63,16 +63,16 @@ add_user(struct passwords *p, char *line, int number, struct passwords_error *er
 {
     char *hash = strchr(line, ':');
     if (!hash || hash == line)
-        return fail(error, number, "the line is not USER:HASH");
+        return fail(error, number, "expected USER:HASH");
     *hash++ = 0;
     if (!is_bcrypt(hash))
-        return fail(error, number, "what is behind the colon is no bcrypt hash; htpasswd -B makes one");
+        return fail(error, number, "expected a bcrypt hash after ':' (see htpasswd -B)");
     int cost = atoi(hash + 4);
     if (cost < COST_MIN || cost > COST_MAX)
-        return fail(error, number, "a cost of %d is not from %d to %d", cost, COST_MIN, COST_MAX);
+        return fail(error, number, "bcrypt cost %d is out of range (expected %d to %d)", cost, COST_MIN, COST_MAX);
     for (size_t i = 0; i < p->n; i++)
         if (!strcmp(p->users[i].name, line))
-            return fail(error, number, "the user is there twice");
+            return fail(error, number, "duplicate user");
 
     struct user *users = realloc(p->users, (p->n + 1) * sizeof(*users));
     char *name = strdup(line);
@@ -95,7 +95,7 @@ read_users(struct passwords *p, FILE *file, struct passwords_error *error)
     for (int number = 1; !r && fgets(line, sizeof(line), file); number++) {
         size_t len = strlen(line);
         if (len + 1 == sizeof(line))
-            return fail(error, number, "the line is longer than 1022 bytes");
+            return fail(error, number, "line longer than 1022 bytes");
         while (len && strchr(" \t\r\n", line[len - 1]))
             line[--len] = 0;
         char *text = line + (number == 1 ? utf8_mark_len(line) : 0);
@@ -104,7 +104,7 @@ read_users(struct passwords *p, FILE *file, struct passwords_error *error)
     }
     if (!r && ferror(file))
         return fail(error, 0, "%s", strerror(errno));
-    return r || p->n ? r : fail(error, 0, "there is no user in it");
+    return r || p->n ? r : fail(error, 0, "file contains no users");
 }
 
 int
@@ -122,7 +122,7 @@ passwords_read(struct passwords **passwordsp, const char *path, struct passwords
     else if (!file)
         fail(error, 0, "%s", wrong);
     else if (RAND_bytes(p->key, sizeof(p->key)) != 1)
-        fail(error, 0, "there are no random numbers to be had");
+        fail(error, 0, "cannot obtain random bytes");
     else
         r = read_users(p, file, error);
     if (file)
@@ -156,7 +156,7 @@ have_same_users(const struct passwords *a, const struct passwords *b)
 }
 
 void
-passwords_succeed(struct passwords **pp, struct passwords *before)
+passwords_inherit_cache(struct passwords **pp, struct passwords *before)
 {
     if (!*pp || !before || !have_same_users(*pp, before))
         return;
@@ -167,13 +167,13 @@ passwords_succeed(struct passwords **pp, struct passwords *before)
 
 /* Credentials. */
 
-/* Base64 that was decoded. */
+/* Decoded base64. */
 struct decoded {
-    char *text; /* with a NUL behind it */
+    char *text; /* NUL-terminated */
     size_t len, size;
 };
 
-/* Wipes all of it, what stands behind the text too. */
+/* Wipes the whole buffer, beyond the text too. */
 static void
 decoded_deinit(struct decoded *d)
 {
@@ -182,7 +182,7 @@ decoded_deinit(struct decoded *d)
     free(d->text);
 }
 
-/* False: it is none, or there is no memory. *d is the caller's in any case. */
+/* False: not base64, or out of memory. The caller frees *d in any case. */
 static bool
 decode(struct decoded *d, const char *base64)
 {
@@ -201,7 +201,7 @@ decode(struct decoded *d, const char *base64)
     return true;
 }
 
-/* Finds the user's hash; for who is not there always the same, as it is for who is. */
+/* An unknown user gets the hash of some other, always the same, so that timing does not reveal who exists. */
 static bool
 find_hash(const struct passwords *p, struct credential *c, const char *name)
 {
@@ -250,10 +250,10 @@ credential_deinit(struct credential *c)
 bool
 passwords_is_cached(const struct passwords *p, const struct credential *c)
 {
-    bool good = false;
-    for (size_t i = 0; i < p->n_good; i++)
-        good |= !CRYPTO_memcmp(p->good[i], c->digest, sizeof(c->digest));
-    return good;
+    bool found = false;
+    for (size_t i = 0; i < p->n_cached; i++)
+        found |= !CRYPTO_memcmp(p->cache[i], c->digest, sizeof(c->digest));
+    return found;
 }
 
 void
@@ -261,9 +261,9 @@ passwords_cache(struct passwords *p, const struct credential *c)
 {
     if (passwords_is_cached(p, c))
         return;
-    memcpy(p->good[p->next_good], c->digest, sizeof(c->digest));
-    p->next_good = (p->next_good + 1) % REMEMBERED;
-    p->n_good += p->n_good < REMEMBERED;
+    memcpy(p->cache[p->next_cached], c->digest, sizeof(c->digest));
+    p->next_cached = (p->next_cached + 1) % CACHE_MAX;
+    p->n_cached += p->n_cached < CACHE_MAX;
 }
 
 bool

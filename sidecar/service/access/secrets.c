@@ -21,9 +21,9 @@ secret_open(const char *path, const char **wrong)
     if (fd < 0 || fstat(fd, &st)) {
         *wrong = strerror(errno);
     } else if (!S_ISREG(st.st_mode)) {
-        *wrong = "it is no regular file";
+        *wrong = "not a regular file";
     } else if (st.st_size > SECRET_MAX) {
-        *wrong = "it is larger than 64 KiB";
+        *wrong = "larger than 64 KiB";
     } else {
         FILE *file = fdopen(fd, "r");
         if (file)
@@ -35,7 +35,7 @@ secret_open(const char *path, const char **wrong)
     return NULL;
 }
 
-/* Cuts blanks and line ends off in place. */
+/* In place. */
 static char *
 trim(char *text)
 {
@@ -45,20 +45,20 @@ trim(char *text)
     return text + strspn(text, " \t\r\n");
 }
 
-/* What makes n bytes, with a NUL behind them, no line for a header; or NULL. Trims them. */
+/* Why n bytes, NUL-terminated, are not one line that a header can hold; or NULL. Trims them. */
 static const char *
-what_is_wrong(char *bytes, size_t n)
+check_line(char *bytes, size_t n)
 {
     if (memchr(bytes, 0, n))
-        return "it has a NUL byte in it";
+        return "contains a NUL byte";
     const char *text = trim(bytes);
     if (!*text)
-        return "it is empty";
+        return "empty file";
     if (strlen(text) > SECRET_LINE_MAX)
-        return "what is in it is longer than 4096 bytes";
+        return "longer than 4096 bytes";
     for (; *text; text++)
         if ((unsigned char)*text < ' ' || *text == 0x7f)
-            return "it has more than one line, or a control character";
+            return "contains more than one line, or a control character";
     return NULL;
 }
 
@@ -71,10 +71,10 @@ secret_read_line(char **textp, const char *path, const char **wrong)
     if (!bytes)
         *wrong = strerror(ENOMEM);
     if (file) {
-        setvbuf(file, NULL, _IONBF, 0); /* or there is another copy, which nobody wipes */
+        setvbuf(file, NULL, _IONBF, 0); /* a buffer would be a second copy that is not wiped */
         size_t n = fread(bytes, 1, SECRET_MAX, file);
         size_t mark = utf8_mark_len(bytes);
-        *wrong = ferror(file) ? strerror(errno) : what_is_wrong(bytes + mark, n - mark);
+        *wrong = ferror(file) ? strerror(errno) : check_line(bytes + mark, n - mark);
         fclose(file);
         if (!*wrong && !(*textp = strdup(trim(bytes + mark))))
             *wrong = strerror(ENOMEM);

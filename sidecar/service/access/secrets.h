@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_SECRETS_H
 #define SERVICE_SECRETS_H
-/* Secrets come from files only: the command line and the environment are read by others. What is read is wiped when it
-   is freed. */
+/* Secrets come from files only, since others can read the command line and the environment. They are wiped when freed.
+ */
 #include <stdio.h>
 
 enum { SECRET_MAX = 64 * 1024 };
 
-/* Opens a regular file to be read; a fifo or a device, which may never end, is refused. NULL: *wrong says why, in
-   static memory. */
+/* Opens a regular file; refuses fifos and devices, which may never end. NULL: *wrong says why, in static memory. */
 FILE *secret_open(const char *path, const char **wrong);
 
-/* Reads a file's one line, without blanks around it: of *textp the caller is the owner. 0; or -1, *wrong says why, in
-   static memory: it cannot be read, is empty, or has more than a header can hold. */
+/* Reads the only line of a file, trimmed. 0: *textp is the caller's. -1: unreadable, empty, or more than a header can
+ *hold; wrong says why, in static memory. */
 int secret_read_line(char **textp, const char *path, const char **wrong);
 
 /* Wipes and frees. NULL is fine. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls.h"
 
-#include "service/config/config.h"
+#include "service/base/string_list.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
@@ -19,17 +19,17 @@
 /* The files. */
 
 static int
-fail(struct tls_error *error, enum tls_part part, const char *file, const char *right)
+fail(struct tls_error *error, enum tls_part part, const char *file, const char *expected)
 {
     unsigned long code = ERR_peek_last_error();
     const char *why = access(file, R_OK) ? strerror(errno) : ERR_reason_error_string(code);
     error->part = part;
-    snprintf(error->reason, sizeof(error->reason), "%s; %s is right", why ? why : "it cannot be read", right);
+    snprintf(error->reason, sizeof(error->reason), "%s (expected %s)", why ? why : "unreadable", expected);
     ERR_clear_error();
     return -1;
 }
 
-/* A key with a passphrase would be asked for on the terminal. */
+/* OpenSSL would prompt for a key's passphrase on the terminal. */
 static int
 no_passphrase(char *buffer, int size, int writing, void *ctx)
 {
@@ -37,9 +37,9 @@ no_passphrase(char *buffer, int size, int writing, void *ctx)
     return 0;
 }
 
-/* OpenSSL looks at an authority's extensions when it is first needed; without memory then, it is a bad one for ever. */
+/* OpenSSL parses a CA's extensions on first use; if out of memory then, it treats the CA as invalid for good. */
 static bool
-look_at_authorities(X509_STORE *store)
+parse_ca_extensions(X509_STORE *store)
 {
     STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
     for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
@@ -55,9 +55,9 @@ read_client_ca(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_err
 {
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(settings->client_ca);
     if (!names || !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL) ||
-        !look_at_authorities(SSL_CTX_get_cert_store(ctx))) {
+        !parse_ca_extensions(SSL_CTX_get_cert_store(ctx))) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with certificates of authorities");
+        return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with CA certificates");
     }
     SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (settings->client_may_have_none ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT),
@@ -71,7 +71,7 @@ read_pair(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *e
     if (SSL_CTX_use_certificate_chain_file(ctx, settings->certificate) != 1)
         return fail(error, TLS_CERTIFICATE, settings->certificate, "a PEM file with the certificate and its chain");
     if (SSL_CTX_use_PrivateKey_file(ctx, settings->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-        return fail(error, TLS_KEY, settings->key, "a PEM file with the certificate's key, without a passphrase,");
+        return fail(error, TLS_KEY, settings->key, "a PEM file with the certificate's key, without a passphrase");
     return 0;
 }
 
@@ -99,9 +99,9 @@ set_options(SSL_CTX *ctx)
 int
 tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error)
 {
-    SSL_CTX *ctx = tls_begin() ? NULL : SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = tls_init() ? NULL : SSL_CTX_new(TLS_server_method());
     if (!ctx || !set_options(ctx)) {
-        *error = (struct tls_error){TLS_CERTIFICATE, "there is no memory for it"};
+        *error = (struct tls_error){TLS_CERTIFICATE, "out of memory"};
         ERR_clear_error();
     } else if (!read_files(ctx, settings, error)) {
         *ctxp = ctx;
@@ -135,7 +135,7 @@ static int
 check_files(SSL_CTX *ctx, const struct tls_settings *settings, int64_t *expiry, struct tls_error *error)
 {
     if (settings->client_ca && !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL))
-        return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with certificates of authorities");
+        return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with CA certificates");
     if (!settings->certificate || !settings->key)
         return 0;
     if (read_pair(ctx, settings, error))
@@ -149,12 +149,12 @@ tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error
 {
     int r = -1;
     ERR_clear_error();
-    SSL_CTX *ctx = tls_begin() ? NULL : SSL_CTX_new(TLS_client_method());
+    SSL_CTX *ctx = tls_init() ? NULL : SSL_CTX_new(TLS_client_method());
     if (ctx) {
         SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
         r = check_files(ctx, settings, expiry, error);
     } else {
-        *error = (struct tls_error){TLS_CERTIFICATE, "there is no memory for it"};
+        *error = (struct tls_error){TLS_CERTIFICATE, "out of memory"};
     }
     ERR_clear_error();
     SSL_CTX_free(ctx);
@@ -195,7 +195,7 @@ tls_failure(struct bufferevent *bev)
     return code ? ERR_reason_error_string(code) : NULL;
 }
 
-/* libevent changes no priority of an event that is waiting to be told, as that of a new socket being writable is. */
+/* libevent cannot change the priority of a pending event, such as a new socket's being writable. */
 static void
 set_priority(struct event *event, int priority)
 {
@@ -203,7 +203,7 @@ set_priority(struct event *event, int priority)
     event_del(event);
     event_priority_set(event, priority);
     if (pending)
-        (void)event_add(event, NULL); /* if it fails, the handshake does not go on, and its deadline ends it */
+        (void)event_add(event, NULL); /* on failure the handshake stalls until its deadline */
 }
 
 bool
@@ -228,20 +228,21 @@ tls_send_close_notify(struct bufferevent *bev)
 
 /* The client's certificate. */
 
-/* As a handshake under the context would find it. */
+/* Verifies as a handshake with the context would. */
 static bool
-is_good_under(SSL *ssl, X509 *certificate, SSL_CTX *ctx)
+is_valid_in(SSL *ssl, X509 *certificate, SSL_CTX *ctx)
 {
-    X509_STORE_CTX *look = X509_STORE_CTX_new();
-    bool good = false;
-    if (look && X509_STORE_CTX_init(look, SSL_CTX_get_cert_store(ctx), certificate, SSL_get_peer_cert_chain(ssl)) &&
-        X509_STORE_CTX_set_default(look, "ssl_client")) {
-        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(look), SSL_CTX_get_security_level(ctx));
-        good = X509_verify_cert(look) == 1;
+    X509_STORE_CTX *store_ctx = X509_STORE_CTX_new();
+    bool valid = false;
+    if (store_ctx &&
+        X509_STORE_CTX_init(store_ctx, SSL_CTX_get_cert_store(ctx), certificate, SSL_get_peer_cert_chain(ssl)) &&
+        X509_STORE_CTX_set_default(store_ctx, "ssl_client")) {
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store_ctx), SSL_CTX_get_security_level(ctx));
+        valid = X509_verify_cert(store_ctx) == 1;
     }
-    X509_STORE_CTX_free(look);
+    X509_STORE_CTX_free(store_ctx);
     ERR_clear_error();
-    return good;
+    return valid;
 }
 
 bool
@@ -251,18 +252,18 @@ tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx)
     X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
     if (!certificate || SSL_get_verify_result(ssl) != X509_V_OK)
         return false;
-    return tls_is_under(bev, ctx) || is_good_under(ssl, certificate, ctx);
+    return tls_is_under(bev, ctx) || is_valid_in(ssl, certificate, ctx);
 }
 
-/* Whether a certificate's string, which may have anything in it, is one of the names. */
+/* string comes from a certificate and may contain any bytes. */
 static bool
-is_among(const ASN1_STRING *string, const struct string_list *names, bool any_case)
+is_among(const ASN1_STRING *string, const struct string_list *names, bool ignore_case)
 {
     const char *text = (const char *)ASN1_STRING_get0_data(string);
     size_t len = (size_t)ASN1_STRING_length(string);
     for (size_t i = 0; i < names->n; i++)
         if (strlen(names->items[i]) == len &&
-            !(any_case ? strncasecmp(names->items[i], text, len) : memcmp(names->items[i], text, len)))
+            !(ignore_case ? strncasecmp(names->items[i], text, len) : memcmp(names->items[i], text, len)))
             return true;
     return false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_TLS_H
 #define SERVICE_TLS_H
-/* TLS of a listener, by OpenSSL: 1.2 and up, ciphers with forward secrecy and authentication only, no compression, no
-   renegotiation, no resumption, so that each connection shows its certificate anew. */
+/* TLS of a listener, by OpenSSL: 1.2 or later, ciphers with forward secrecy and authentication only, no compression, no
+   renegotiation, and no resumption, so that each connection presents its certificate. */
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,51 +14,51 @@ struct string_list;
 
 struct tls_settings {
     const char *certificate, *key; /* PEM files: the certificate with its chain, its private key */
-    const char *client_ca;     /* PEM file: whose certificates of the other side are good; NULL: none is asked for */
-    bool client_may_have_none; /* with client_ca: the handshake does not fail without one */
+    const char *client_ca;         /* PEM file: CAs that verify the peer's certificate; NULL: none is requested */
+    bool client_may_have_none;     /* with client_ca: a handshake without one succeeds */
 };
 
-/* What cannot be had of which file. */
+/* Which file is wrong, and why. */
 struct tls_error {
     enum tls_part { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA } part;
     char reason[200];
 };
 
 /*
- * Has OpenSSL make, once, all that it otherwise makes for the first connection, on either side. What it has no memory
- * for then it does without from then on: every handshake of the process would fail. 0 or -ENOMEM.
+ * Forces OpenSSL's lazy initialisation at startup, for both sides. If OpenSSL ran out of memory during it later, every
+ * handshake of the process would fail from then on. 0 or -ENOMEM.
  */
-int tls_begin(void);
+int tls_init(void);
 
-/* 0: *ctxp is the caller's, for SSL_CTX_free(). -1: error says why. */
+/* 0: the caller frees *ctxp with SSL_CTX_free(). -1: error says why. */
 int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error);
 
-/* When the first certificate of a context's chain expires, in seconds since 1970. */
+/* The earliest expiry in a context's chain, in seconds since 1970. */
 int64_t tls_expiry(const SSL_CTX *ctx);
 
-/* Reads the files that a client would show and believe, of which certificate and key, or client_ca, may be NULL;
- *expiry as above. 0. -1: error says why. */
+/* Checks the files of a client: its certificate and key, and its CA bundle in client_ca; either may be NULL. *expiry as
+   above. 0. -1: error says why. */
 int tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error *error);
 
-/* A bufferevent for a connection yet to be accepted. NULL for want of memory. */
+/* A bufferevent for a connection that is yet to be accepted. NULL: out of memory. */
 struct bufferevent *tls_accept(SSL_CTX *ctx, struct event_base *base);
 
-/* Whether a connection is TLS's; whether under this context; why its handshake failed, in static memory, or NULL: told
-   once. */
+/* Whether a connection uses TLS; whether with this context; why its handshake failed, in static memory, or NULL, also
+   from the second call on. */
 bool tls_is(struct bufferevent *bev);
 bool tls_is_under(struct bufferevent *bev, const SSL_CTX *ctx);
 const char *tls_failure(struct bufferevent *bev);
 
-/* Gives a connection's handshake a priority, up to its end, behind which libevent sets its own. False: it is at its
-   end, or there is none. */
+/* Sets the priority of a connection's handshake; after it libevent restores its own. False: no handshake in progress.
+ */
 bool tls_set_priority(struct bufferevent *bev, int priority);
 
-/* Whether the client showed a certificate that is good under a context, its connection's or a later one; whether it has
-   one of some names: a DNS name or URI of its alternative names, or its common name. */
+/* Whether the client's certificate is valid in a context, its connection's or a later one; whether a DNS name or URI of
+   its alternative names, or its common name, is one of these. */
 bool tls_has_certificate(struct bufferevent *bev, SSL_CTX *ctx);
 bool tls_has_name(struct bufferevent *bev, const struct string_list *names);
 
-/* Tells the client that all was said: what ends without that was cut. Nothing without TLS. */
+/* Without it the client takes what it received for truncated. Does nothing without TLS. */
 void tls_send_close_notify(struct bufferevent *bev);
 
 #endif

@@ -7,8 +7,8 @@
 #include <openssl/x509.h>
 
 enum {
-    /* Flights of a handshake, and more. */
-    TURNS_MAX = 8,
+    /* More than a handshake has flights. */
+    ROUNDS_MAX = 8,
 };
 
 static X509 *
@@ -24,7 +24,7 @@ make_certificate(EVP_PKEY *key)
     return NULL;
 }
 
-/* A handshake of a version in memory, from both sides. */
+/* Runs both sides of a handshake of that version in memory. */
 static bool
 shake_hands(SSL_CTX *server, SSL_CTX *client, int version)
 {
@@ -37,7 +37,7 @@ shake_hands(SSL_CTX *server, SSL_CTX *client, int version)
         SSL_set_bio(theirs, far, far);
         SSL_set_accept_state(ours);
         SSL_set_connect_state(theirs);
-        for (int i = 0; i < TURNS_MAX && !done; i++) {
+        for (int i = 0; i < ROUNDS_MAX && !done; i++) {
             SSL_do_handshake(theirs);
             SSL_do_handshake(ours);
             done = SSL_is_init_finished(theirs) && SSL_is_init_finished(ours);
@@ -49,22 +49,22 @@ shake_hands(SSL_CTX *server, SSL_CTX *client, int version)
 }
 
 int
-tls_begin(void)
+tls_init(void)
 {
-    static bool begun;
-    if (begun)
+    static bool done;
+    if (done)
         return 0;
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *certificate = key ? make_certificate(key) : NULL;
     SSL_CTX *server = SSL_CTX_new(TLS_server_method()), *client = SSL_CTX_new(TLS_client_method());
 
-    begun = certificate && server && client && SSL_CTX_use_certificate(server, certificate) == 1 &&
-            SSL_CTX_use_PrivateKey(server, key) == 1 && shake_hands(server, client, TLS1_2_VERSION) &&
-            shake_hands(server, client, TLS1_3_VERSION);
+    done = certificate && server && client && SSL_CTX_use_certificate(server, certificate) == 1 &&
+           SSL_CTX_use_PrivateKey(server, key) == 1 && shake_hands(server, client, TLS1_2_VERSION) &&
+           shake_hands(server, client, TLS1_3_VERSION);
     SSL_CTX_free(server);
     SSL_CTX_free(client);
     X509_free(certificate);
     EVP_PKEY_free(key);
     ERR_clear_error();
-    return begun ? 0 : -ENOMEM;
+    return done ? 0 : -ENOMEM;
 }

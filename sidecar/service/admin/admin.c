@@ -35,13 +35,13 @@ static void
 reload(struct admin *admin, struct evhttp_request *request)
 {
     char why[2048], seconds[16];
-    unsigned wait = admin->hooks.ask_reload(admin->hooks.ctx);
+    unsigned wait = admin->hooks.admit_reload(admin->hooks.ctx);
     if (wait) {
         snprintf(seconds, sizeof(seconds), "%u", wait);
         evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", seconds);
-        http_reply(request, 429, "too many reloads: one a second is allowed; try again later");
+        http_reply(request, 429, "too many reloads, at most one per second is allowed; try again later");
     } else if (admin->hooks.reload(admin->hooks.ctx, why, sizeof(why)))
-        http_reply(request, 200, "the configuration was reloaded");
+        http_reply(request, 200, "configuration reloaded");
     else
         http_reply(request, 500, why);
 }
@@ -55,12 +55,12 @@ metrics(struct admin *admin, struct evhttp_request *request)
     size_t len;
     evhttp_add_header(evhttp_request_get_output_headers(request), "Vary", "Accept");
     if (telemetry_write(admin->hooks.telemetry(admin->hooks.ctx), openmetrics, &text, &len))
-        http_reply(request, 503, "there is no memory left for the metrics");
+        http_reply(request, 503, "out of memory");
     else
         http_reply_body(request, 200, exposition_content_type(openmetrics), text, len);
 }
 
-/* The configuration in force, as a file. */
+/* The current configuration, as a file. */
 static void
 show_config(struct admin *admin, struct evhttp_request *request)
 {
@@ -71,7 +71,7 @@ show_config(struct admin *admin, struct evhttp_request *request)
         config_show(admin->hooks.config(admin->hooks.ctx), out);
     if (!out || ferror(out) | fclose(out) || !text) {
         free(text);
-        http_reply(request, 503, "there is no memory left for the configuration");
+        http_reply(request, 503, "out of memory");
         return;
     }
     http_reply_body(request, 200, "text/plain; charset=utf-8", text, len);
@@ -87,7 +87,7 @@ show_page(struct admin *admin, struct evhttp_request *request)
 
     TAILQ_INIT(&form);
     if (query)
-        evhttp_parse_query_str(query, &form); /* what cannot be read asks nothing */
+        evhttp_parse_query_str(query, &form); /* an unreadable query is ignored */
     struct shard_page page = {
         .telemetry = admin->hooks.telemetry(admin->hooks.ctx),
         .config = admin->hooks.config(admin->hooks.ctx),
@@ -100,37 +100,38 @@ show_page(struct admin *admin, struct evhttp_request *request)
     int r = page_write(&page, &text, &len);
     evhttp_clear_headers(&form);
     if (r) {
-        http_reply(request, 503, "there is no memory left for the page");
+        http_reply(request, 503, "out of memory");
         return;
     }
-    page_sharding_policy(policy, sizeof(policy));
+    page_security_policy(policy, sizeof(policy));
     evhttp_add_header(headers, "Content-Security-Policy", policy);
     evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
     evhttp_add_header(headers, "Cache-Control", "no-store");
     http_reply_body(request, 200, "text/html; charset=utf-8", text, len);
 }
 
-enum { READ = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, ACT = EVHTTP_REQ_POST | EVHTTP_REQ_PUT };
+enum { READ = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, WRITE = EVHTTP_REQ_POST | EVHTTP_REQ_PUT };
 
 static const struct page {
     const char *path;
     unsigned methods;
     const char *allow;
-    void (*answer)(struct admin *admin, struct evhttp_request *request);
-    bool guarded; /* see may_admit() */
+    void (*handle)(struct admin *admin, struct evhttp_request *request);
+    bool privileged; /* see may_admit() */
 } pages[] = {
     {"/", READ, "GET, HEAD", show_page, false},          {"/-/healthy", READ, "GET, HEAD", healthy, false},
     {"/-/ready", READ, "GET, HEAD", ready, false},       {"/metrics", READ, "GET, HEAD", metrics, false},
-    {"/-/config", READ, "GET, HEAD", show_config, true}, {"/-/reload", ACT, "POST, PUT", reload, true},
+    {"/-/config", READ, "GET, HEAD", show_config, true}, {"/-/reload", WRITE, "POST, PUT", reload, true},
 };
 
-/* A Pod's admin listener is for kubelet's probes and for Prometheus, so the whole cluster reaches it. What shows or
-   changes the configuration is for this host, or for who has shown a credential. */
+/* A Pod's admin listener is for kubelet's probes and for Prometheus, so the whole cluster reaches it. Pages that show
+   or change the configuration are for this host, or for clients that have presented a credential. */
 static bool
 may_admit(struct admin *admin, struct evhttp_request *request, const struct page *page)
 {
     struct peer peer = connection_peer(connection_of(request));
-    return !page->guarded || peer_is_local(&peer) || door_asks(admin->hooks.config(admin->hooks.ctx)->admin_access);
+    return !page->privileged || peer_is_local(&peer) ||
+           access_requires_identity(admin->hooks.config(admin->hooks.ctx)->admin_access);
 }
 
 static void
@@ -145,22 +146,22 @@ on_request(struct evhttp_request *request, void *ctx)
         if (!may_admit(admin, request, p)) {
             http_refuse(
                 admin->http, request, LIMIT_CREDENTIALS, 403,
-                "this is for clients on the same host, unless [admin] asks for a credential: bearer_token_file, "
-                "basic_auth_file or tls_client_ca");
+                "allowed only from this host, unless [admin] requires a credential: bearer_token_file, basic_auth_file "
+                "or tls_client_ca");
             return;
         }
         if ((unsigned)evhttp_request_get_command(request) & p->methods) {
-            p->answer(admin, request);
+            p->handle(admin, request);
             return;
         }
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", p->allow);
         http_reply(request, 405, p->allow);
         return;
     }
-    http_reply(request, 404, "there is nothing here; here are: / /metrics /-/healthy /-/ready /-/config /-/reload");
+    http_reply(request, 404, "not found; expected / /metrics /-/healthy /-/ready /-/config or /-/reload");
 }
 
-/* A Pod's probes have no credentials to show. */
+/* A Pod's probes have no credentials. */
 static const char *const unauthenticated_paths[] = {"/-/healthy", "/-/ready", NULL};
 
 int
@@ -174,9 +175,9 @@ admin_init(struct admin *admin, struct event_base *base, struct rejection_log *r
 void
 admin_set_config(struct admin *admin, const struct config *config)
 {
-    uint64_t most = config->admin_max_connections;
+    uint64_t max = config->admin_max_connections;
     if (admin->http) /* it may be off */
-        http_set(admin->http, &(struct connections_settings){most, most - most / 2, config->head_timeout},
+        http_set(admin->http, &(struct connections_settings){max, max - max / 2, config->head_timeout},
                  config->admin_access);
 }
 

@@ -98,7 +98,7 @@ struct html_number
 html_duration(int64_t ms)
 {
     static const struct {
-        int64_t ms, most;
+        int64_t ms, max;
         const char *unit;
     } units[] = {{1000, 2 * 60 * 1000, "s"},
                  {60 * 1000, 2 * 60 * 60 * 1000, "min"},
@@ -106,7 +106,7 @@ html_duration(int64_t ms)
                  {24 * INT64_C(3600000), INT64_MAX, "d"}};
     struct html_number out;
     size_t i = 0;
-    while (ms >= units[i].most)
+    while (ms >= units[i].max)
         i++;
     snprintf(out.text, sizeof(out.text), "%" PRId64 " %s", ms / units[i].ms, units[i].unit);
     return out;

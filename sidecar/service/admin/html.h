@@ -2,11 +2,11 @@
 #ifndef SERVICE_HTML_H
 #define SERVICE_HTML_H
 /*
- * HTML from templates: every {} stands for the next text, which cannot become anything but text.
+ * HTML from templates: every {} is replaced by the next text, escaped.
  *
  *     HTML(out, "<td title=\"{}\">{}</td>", peer, html_count(series).text);
  *
- * Attributes are to be in double quotes. Errors are the stream's own.
+ * Attributes must be in double quotes. Errors are the stream's own.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -14,13 +14,13 @@
 
 #define HTML(out, ...) html_fill(out, (const char *const[]){__VA_ARGS__, NULL})
 
-/* texts[0] is the template; the others, with NULL behind the last, fill it. */
+/* texts[0] is the template; the others, NULL-terminated, fill it. */
 void html_fill(FILE *out, const char *const *texts);
 
-/* Writes a text so that it is one, in an element as well as in an attribute. */
+/* Escapes a text for an element or an attribute. */
 void html_text(FILE *out, const char *text);
 
-/* A number for a reader; text lives as long as the struct does. */
+/* A number in readable form; text lives as long as the struct. */
 struct html_number {
     char text[32];
 };

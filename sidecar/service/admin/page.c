@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The frame of the shard page, and what it says of each endpoint. */
+/* The shard page: its frame, and the section of each endpoint. */
 #include "page.h"
 
 #include "page_parts.h"
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 void
-page_sharding_policy(char *policy, size_t size)
+page_security_policy(char *policy, size_t size)
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
     char base64[2 * EVP_MAX_MD_SIZE] = "";
@@ -27,38 +27,18 @@ page_sharding_policy(char *policy, size_t size)
              base64);
 }
 
-/* A time of the watches' clock, in seconds since 1970. */
-static int64_t
-wall_time(const struct view *v, int64_t time)
-{
-    return telemetry_wall(v->page->telemetry, time) / 1000;
-}
-
-void
-page_print_ago(const struct view *v, int64_t time)
-{
-    HTML(v->out, "<time datetime=\"{}\">{} ago</time>", html_time(wall_time(v, time)).text,
-         html_duration(v->now - time).text);
-}
-
-void
-page_state(const struct view *v, const char *kind, const char *word)
-{
-    const char *mark = !strcmp(kind, "good") ? "\u2713" : !strcmp(kind, "bad") ? "\u2717" : "\u25cb";
-    HTML(v->out, "<span class=\"state {}\"><span aria-hidden=\"true\">{}</span> {}</span>", kind, mark, word);
-}
-
 /* The endpoint. */
 
 static void
-write_health(const struct view *v, const struct shard_tracker *w)
+write_health(const struct view *v, const struct shard_tracker *tracker)
 {
-    if (w->by_service.when > w->last)
-        page_state(v, "bad", "the service fails");
-    else if (w->last == NEVER_SCRAPED)
-        page_state(v, "quiet", w->by_others.when == NEVER_SCRAPED ? "not scraped yet" : "not scraped well yet");
+    if (tracker->by_upstream.when > tracker->last)
+        page_print_state(v, "bad", "upstream failing");
+    else if (tracker->last == NEVER_SCRAPED)
+        page_print_state(v, "quiet",
+                         tracker->by_other.when == NEVER_SCRAPED ? "not scraped yet" : "no successful scrape yet");
     else
-        page_state(v, "good", "healthy");
+        page_print_state(v, "good", "healthy");
 }
 
 static void
@@ -68,7 +48,7 @@ write_failure(const struct view *v, const char *what, const struct tracked_failu
         return;
     HTML(v->out, "<dt>{}</dt><dd>", what);
     page_print_ago(v, f->when);
-    HTML(v->out, *f->peer ? ", asked by {}: <code>{}</code>: {}</dd>\n" : "{}: <code>{}</code>: {}</dd>\n", f->peer,
+    HTML(v->out, *f->peer ? ", requested by {}: <code>{}</code>: {}</dd>\n" : "{}: <code>{}</code>: {}</dd>\n", f->peer,
          f->outcome, f->reason);
 }
 
@@ -86,42 +66,42 @@ write_whole(const struct view *v, const struct tracked_set *whole)
 static void
 write_facts(const struct view *v, const struct telemetry_endpoint *e, const struct endpoint *endpoint)
 {
-    const struct shard_tracker *w = &e->tracker;
+    const struct shard_tracker *tracker = &e->tracker;
     uint64_t failed = 0;
-    for (size_t i = 1; i < WORDS_OUTCOME_MAX; i++)
+    for (size_t i = 1; i < LABELS_OUTCOME_MAX; i++)
         failed += e->scrapes[i];
 
     HTML(v->out, "<dl class=\"facts\">\n<dt>Path</dt><dd><code>{}</code></dd>\n", endpoint->path);
-    HTML(v->out, "<dt>Service</dt><dd><code>{}</code></dd>\n", endpoint->url.shown);
-    HTML(v->out, "<dt>Scrapes</dt><dd>{} went well, {} did not", html_count(e->scrapes[0]).text,
+    HTML(v->out, "<dt>Upstream</dt><dd><code>{}</code></dd>\n", endpoint->url.shown);
+    HTML(v->out, "<dt>Scrapes</dt><dd>{} succeeded, {} failed", html_count(e->scrapes[0]).text,
          html_count(failed).text);
-    if (w->last != NEVER_SCRAPED) {
-        fputs("; the last that did ", v->out);
-        page_print_ago(v, w->last);
+    if (tracker->last != NEVER_SCRAPED) {
+        fputs("; last success ", v->out);
+        page_print_ago(v, tracker->last);
     }
     fputs("</dd>\n", v->out);
-    write_whole(v, &w->whole);
-    write_failure(v, "Last failure of the service", &w->by_service);
-    write_failure(v, "Last other failure", &w->by_others);
+    write_whole(v, &tracker->whole);
+    write_failure(v, "Last upstream failure", &tracker->by_upstream);
+    write_failure(v, "Last other failure", &tracker->by_other);
     fputs("</dl>\n", v->out);
 }
 
 static void
-write_families(const struct view *v, const struct shard_tracker *w, size_t id)
+write_families(const struct view *v, const struct shard_tracker *tracker, size_t id)
 {
-    if (!w->n_families)
+    if (!tracker->n_families)
         return;
     char anchor[32];
     snprintf(anchor, sizeof(anchor), "e%zu-families", id);
     HTML(v->out,
          "<h3>Largest families</h3>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{}\">"
-         "<table><caption id=\"{}\">Of the whole body, as it last came</caption>\n<thead><tr><th scope=\"col\">Family"
+         "<table><caption id=\"{}\">In the last complete body</caption>\n<thead><tr><th scope=\"col\">Family"
          "</th><th scope=\"col\" class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th>"
          "<th scope=\"col\">Size</th></tr></thead><tbody>\n",
          anchor, anchor);
-    for (const struct tracked_family *f = w->families; f < w->families + w->n_families; f++) {
+    for (const struct tracked_family *f = tracker->families; f < tracker->families + tracker->n_families; f++) {
         HTML(v->out, "<tr><th scope=\"row\" class=\"name\"><code>{}</code></th>", f->name);
-        page_bar(v, (double)f->series, (double)w->families[0].series, "");
+        page_print_bar(v, (double)f->series, (double)tracker->families[0].series, "");
         HTML(v->out, "<td>{}</td><td>{}</td></tr>\n", html_count(f->series).text, html_bytes(f->bytes).text);
     }
     fputs("</tbody></table></div>\n", v->out);
@@ -163,7 +143,7 @@ write_head(const struct view *v)
          "endpoints</a>\n<header>\n<h1>scrapeshard "
          "on {}</h1>\n",
          host);
-    page_state(v, v->page->ready ? "good" : "bad", v->page->ready ? "ready" : "shutting down");
+    page_print_state(v, v->page->ready ? "good" : "bad", v->page->ready ? "ready" : "shutting down");
     HTML(v->out, "<span class=\"soft\">version {}, up {}, {} in flight</span>\n", SS_VERSION,
          html_duration(v->now - t->began).text, html_count((uint64_t)t->scrapes_in_flight).text);
     fputs("<nav aria-label=\"Pages\"><ul><li><a href=\"#explain\">Which shard?</a></li><li><a href=\"#what-if\">What "
@@ -174,8 +154,8 @@ write_head(const struct view *v)
           v->out);
     if (t->reload_successful == 0)
         HTML(v->out,
-             "<p class=\"alarm\">The last reload failed: the configuration in force is that of {}. The log says "
-             "why.</p>\n",
+             "<p class=\"alarm\">The last reload failed; the configuration of {} remains in use. See the log for the "
+             "reason.</p>\n",
              html_time((int64_t)t->reload_time).text);
 }
 
@@ -191,9 +171,9 @@ page_write(const struct shard_page *page, char **textp, size_t *lenp)
     page_explain(&v);
     page_what_if(&v);
     HTML(v.out,
-         "</main>\n<footer><span>As of <time>{}</time>; load it again for what is new.</span></footer>\n</body>\n"
+         "</main>\n<footer><span>As of <time>{}</time>; reload the page to update it.</span></footer>\n</body>\n"
          "</html>\n",
-         html_time(wall_time(&v, v.now)).text);
+         html_time(page_wall_time(&v, v.now)).text);
     if (ferror(v.out) | fclose(v.out) || !*textp) {
         free(*textp);
         return -ENOMEM;

@@ -3,49 +3,27 @@
 #include "page_parts.h"
 #include "service/config/config.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The count that a form begins with: one that should be there. */
-static uint32_t
-likely_count(const struct view *v)
-{
-    const struct telemetry *t = v->page->telemetry;
-    for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
-        for (const struct tracked_count *c = e->tracker.counts; c < e->tracker.counts + TRACKED_COUNTS; c++)
-            if (!e->left && shard_tracker_count_is_expected(&e->tracker, c, v->now))
-                return c->count;
-    return 2;
-}
-
-uint32_t
-page_asked_count(const struct view *v, const char *text, struct ss_shards_error *wrong, struct html_number *filled)
-{
-    uint32_t count = 0;
-    ss_shard_count_parse(&count, text ? (struct ss_span){text, strlen(text)} : (struct ss_span){"", 0}, wrong);
-    snprintf(filled->text, sizeof(filled->text), "%u", count ? count : likely_count(v));
-    return count;
-}
-
-/* Who scrapes the shard, at each endpoint where somebody should. */
+/* Whether the shard is scraped, at each endpoint where it is expected. */
 static void
-write_scrapers(const struct view *v, uint32_t shard, uint32_t count)
+write_states(const struct view *v, uint32_t shard, uint32_t count)
 {
-    static const char *const states[] = {"is scraped", "is missing", "was not seen yet"};
+    static const char *const states[] = {"is scraped", "is missing", "has not been seen yet"};
     const struct telemetry *t = v->page->telemetry;
     for (size_t i = 0; i < t->n_endpoints; i++) {
-        const struct shard_tracker *w = &t->endpoints[i].tracker;
-        for (const struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++) {
-            if (c->count != count || t->endpoints[i].left || !shard_tracker_count_is_expected(w, c, v->now))
+        const struct shard_tracker *tracker = &t->endpoints[i].tracker;
+        for (const struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++) {
+            if (c->count != count || t->endpoints[i].removed || !shard_tracker_count_is_expected(tracker, c, v->now))
                 continue;
             HTML(v->out, "<dt>At endpoint {}</dt><dd>it {}</dd>\n", t->endpoints[i].name,
-                 states[shard_tracker_state(w, c, shard, shard_tracker_interval(w, c), v->now)]);
+                 states[shard_tracker_state(tracker, c, shard, shard_tracker_interval(tracker, c), v->now)]);
         }
     }
 }
 
-/* Writes a span as a text. */
+/* Writes a term and a span. */
 static void
 write_span(const struct view *v, const char *name, struct ss_span span)
 {
@@ -80,7 +58,7 @@ static void
 write_rule(const struct view *v, const struct ss_explanation *x)
 {
     if (!x->pattern.len) {
-        HTML(v->out, "<dt>Rule</dt><dd>{}</dd>\n", x->action ? "no keep rule matches" : "none decides");
+        HTML(v->out, "<dt>Rule</dt><dd>{}</dd>\n", x->action ? "no keep rule matches" : "no rule applies");
         return;
     }
     char *pattern = strndup(x->pattern.ptr, x->pattern.len);
@@ -88,7 +66,7 @@ write_rule(const struct view *v, const struct ss_explanation *x)
     free(pattern);
 }
 
-/* The answer of a series that was understood. */
+/* The result for a valid series. */
 static void
 write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t count)
 {
@@ -99,11 +77,11 @@ write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t
     snprintf(number, sizeof(number), "%u", shard);
     snprintf(of, sizeof(of), "%u", count);
 
-    fputs("<dl class=\"facts\" id=\"answer\">\n", v->out);
+    fputs("<dl class=\"facts\" id=\"result\">\n", v->out);
     if (in_none)
-        fputs("<dt>Shard</dt><dd><strong>none</strong>: it goes to nobody</dd>\n", v->out);
+        fputs("<dt>Shard</dt><dd><strong>none</strong>: it is dropped</dd>\n", v->out);
     else if (in_all)
-        HTML(v->out, "<dt>Shard</dt><dd><strong>every one</strong> of {}</dd>\n", of);
+        HTML(v->out, "<dt>Shard</dt><dd><strong>all</strong> of {}</dd>\n", of);
     else
         HTML(v->out, "<dt>Shard</dt><dd><strong>{}</strong> of {}</dd>\n", number, of);
     write_span(v, "Family", x->family);
@@ -114,24 +92,24 @@ write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t
     write_rule(v, x);
     write_group(v, x);
     if (!in_none && !in_all)
-        write_scrapers(v, shard, count);
+        write_states(v, shard, count);
     fputs("</dl>\n", v->out);
 }
 
-/* The answer to what the form asks; with count 0, what is wrong with that. */
+/* The result of the form; count 0: *error says what is wrong with the count. */
 static void
-write_answer(const struct view *v, uint32_t count, const struct ss_shards_error *wrong)
+write_result(const struct view *v, uint32_t count, const struct ss_shards_error *error)
 {
     const char *series = v->page->series;
     struct ss_explanation explanation = {.reason = ""};
     if (!count) {
-        HTML(v->out, "<p class=\"alarm\" id=\"answer\">Shards in all: {}</p>\n", wrong->reason);
+        HTML(v->out, "<p class=\"alarm\" id=\"result\">Number of shards: {}</p>\n", error->reason);
         return;
     }
     int r = ss_explain(v->page->config->sharding, (struct ss_span){series, strlen(series)}, &explanation);
     if (r)
-        HTML(v->out, "<p class=\"alarm\" id=\"answer\">{}: {}</p>\n", series,
-             r < 0 ? "there is no memory left for the answer" : explanation.reason);
+        HTML(v->out, "<p class=\"alarm\" id=\"result\">{}: {}</p>\n", series,
+             r < 0 ? "out of memory" : explanation.reason);
     else
         write_explanation(v, &explanation, count);
 }
@@ -139,19 +117,19 @@ write_answer(const struct view *v, uint32_t count, const struct ss_shards_error 
 void
 page_explain(const struct view *v)
 {
-    struct ss_shards_error wrong;
+    struct ss_shards_error error;
     struct html_number filled;
-    uint32_t count = page_asked_count(v, v->page->shard_count, &wrong, &filled);
+    uint32_t count = page_parse_count(v, v->page->shard_count, &error, &filled);
     HTML(
         v->out,
-        "<section aria-labelledby=\"explain\">\n<h2 id=\"explain\">Which shard is it in?</h2>\n"
-        "<form action=\"/#explain\" method=\"get\">\n<div class=\"grow\"><label for=\"series\">Metric, perhaps with "
+        "<section aria-labelledby=\"explain\">\n<h2 id=\"explain\">Which shard is a series in?</h2>\n"
+        "<form action=\"/#explain\" method=\"get\">\n<div class=\"grow\"><label for=\"series\">Metric, optionally with "
         "labels</label><input id=\"series\" name=\"series\" required maxlength=\"2000\" autocomplete=\"off\" "
-        "spellcheck=\"false\" value=\"{}\"></div>\n<div><label for=\"shard_count\">Shards in all</label><input "
+        "spellcheck=\"false\" value=\"{}\"></div>\n<div><label for=\"shard_count\">Number of shards</label><input "
         "id=\"shard_count\" name=\"shard_count\" type=\"number\" min=\"1\" max=\"65536\" required value=\"{}\"></div>\n"
         "<button>Explain</button>\n</form>\n",
         v->page->series ? v->page->series : "", filled.text);
     if (v->page->series)
-        write_answer(v, count, &wrong);
+        write_result(v, count, &error);
     fputs("</section>\n", v->out);
 }

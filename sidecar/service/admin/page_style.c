@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the shard page looks. Colours have a contrast of 4.5 to their ground, in light and in dark. */
+/* The style of the shard page. Colours have a contrast of at least 4.5 to the background, in light and dark mode. */
 #include "page_parts.h"
 
 const char page_style[] = "\
@@ -44,7 +44,7 @@ tbody th{font-weight:400}thead th{color:var(--soft);font-weight:600}\
 [aria-current=true] *{font-weight:600}\
 tr:target{background:var(--card);outline:2px solid var(--bar)}\
 .bar{width:40%;min-width:6rem}.bar svg{display:block;width:100%;height:.75rem}\
-#fall-shards .bar{width:85%}\
+#distribution-shards .bar{width:85%}\
 .hidden{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}\
 .name{white-space:normal;text-align:left}\
 form{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:end;background:var(--card);border:1px solid var(--line);\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The form that asks how an endpoint would fall among another number of shards, and its answer. */
+/* The form that simulates another number of shards of an endpoint, and its result. */
 #include "page_parts.h"
 #include "service/config/config.h"
 
@@ -7,21 +7,8 @@
 #include <string.h>
 
 enum {
-    COUNT_MAX = 65536, /* as ss_shard_count_parse() has it */
-    ROWS_MAX = 128,    /* shards that are shown one by one */
-};
-
-/* A shard and what it would have. */
-struct simulated_load {
-    uint32_t shard;
-    uint64_t series;
-};
-
-/* How shards would be filled. */
-struct simulated_balance {
-    uint32_t fullest;
-    uint64_t most, all;
-    double mean, skew;
+    COUNT_MAX = 65536, /* as in ss_shard_count_parse() */
+    ROWS_MAX = 128,    /* shards that are listed */
 };
 
 static const struct ss_sharding *
@@ -30,177 +17,176 @@ sharding_of(const struct view *v)
     return v->page->config->sharding;
 }
 
-/* The series of each shard; NULL for want of memory, else the caller's. */
-static uint64_t *
-loads_of(const struct view *v, const struct distribution *f, uint32_t count, struct simulated_balance *b)
+/* The loads of count shards, the caller's to free; NULL: out of memory. */
+static struct shard_load *
+loads_of(const struct view *v, const struct distribution *d, uint32_t count)
 {
-    uint64_t *loads = calloc(count, sizeof(*loads));
-    *b = (struct simulated_balance){.skew = 1};
-    if (!loads)
-        return NULL;
-    distribution_shard_loads(f, sharding_of(v), count, loads);
-    for (uint32_t i = 0; i < count; i++) {
-        b->all += loads[i];
-        if (loads[i] > b->most) {
-            b->most = loads[i];
-            b->fullest = i;
-        }
-    }
-    b->mean = (double)b->all / count;
-    if (b->all)
-        b->skew = (double)b->most / b->mean;
+    struct shard_load *loads = calloc(count, sizeof(*loads));
+    if (loads)
+        distribution_shard_loads(d, sharding_of(v), count, loads);
     return loads;
 }
 
-/* The counts near by. */
+/* Nearby counts. */
 
 static void
-write_count(const struct view *v, const struct distribution *f, uint32_t count, uint32_t asked, double skew)
+write_count(const struct view *v, const struct distribution *d, uint32_t count, uint32_t base, double skew)
 {
-    struct simulated_balance b;
-    uint64_t *loads = loads_of(v, f, count, &b);
+    struct shard_load *loads = loads_of(v, d, count);
     if (!loads)
         return;
+    struct shard_balance b = balance_of(loads, count);
     free(loads);
     HTML(v->out,
          "<tr aria-current=\"{}\"><th "
          "scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-         count == asked ? "true" : "false", html_count(count).text, html_ratio(b.skew).text,
-         b.skew < skew ? "\u2212" : "+", html_ratio(b.skew < skew ? skew - b.skew : b.skew - skew).text,
-         html_count(b.most).text, html_count((uint64_t)(b.mean + .5)).text,
-         html_count(distribution_moved_series(f, sharding_of(v), asked, count)).text);
+         count == base ? "true" : "false", html_count(count).text, html_ratio(b.by_series).text,
+         b.by_series < skew ? "\u2212" : "+",
+         html_ratio(b.by_series < skew ? skew - b.by_series : b.by_series - skew).text, html_count(b.most_series).text,
+         html_count((uint64_t)(b.mean_series + .5)).text,
+         html_count(distribution_moved_series(d, sharding_of(v), base, count)).text);
 }
 
 static void
-write_counts(const struct view *v, const struct distribution *f, uint32_t asked, double skew)
+write_counts(const struct view *v, const struct distribution *d, uint32_t base, double skew)
 {
-    const uint32_t counts[] = {asked - 1, asked, asked + 1, asked > 1 ? 2 * asked : 0};
+    const uint32_t counts[] = {base - 1, base, base + 1, base > 1 ? 2 * base : 0};
     HTML(v->out,
-         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"counts\"><table id=\"fall-counts\">"
-         "<caption id=\"counts\">{} shards, and counts near by</caption>\n<thead><tr><th scope=\"col\">Shards</th>"
-         "<th scope=\"col\">Skew</th><th scope=\"col\">Change</th><th scope=\"col\">Series in the fullest</th><th "
-         "scope=\"col\">In the mean</th>"
-         "<th scope=\"col\">Series elsewhere</th></tr></thead><tbody>\n",
-         html_count(asked).text);
+         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"counts\"><table "
+         "id=\"distribution-counts\">"
+         "<caption id=\"counts\">{} shards, and nearby counts</caption>\n<thead><tr><th scope=\"col\">Shards</th>"
+         "<th scope=\"col\">Skew</th><th scope=\"col\">Change</th><th scope=\"col\">Fullest shard</th><th "
+         "scope=\"col\">Mean per shard</th>"
+         "<th scope=\"col\">Series moved</th></tr></thead><tbody>\n",
+         html_count(base).text);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         if (counts[i] && counts[i] <= COUNT_MAX)
-            write_count(v, f, counts[i], asked, skew);
+            write_count(v, d, counts[i], base, skew);
     fputs("</tbody></table></div>\n", v->out);
 }
 
 /* The shards. */
 
+/* A shard and its series, for sorting. */
+struct numbered_load {
+    uint32_t shard;
+    uint64_t series;
+};
+
 static int
 compare_loads(const void *a, const void *b)
 {
-    const struct simulated_load *x = a, *y = b;
+    const struct numbered_load *x = a, *y = b;
     return x->series != y->series ? (x->series < y->series ? 1 : -1) : x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
 static void
-write_rows(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
+write_rows(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
-    struct simulated_load *loads = calloc(count, sizeof(*loads));
-    if (!loads)
+    struct numbered_load *rows = calloc(b->count, sizeof(*rows));
+    if (!rows)
         return;
-    for (uint32_t i = 0; i < count; i++)
-        loads[i] = (struct simulated_load){i, series[i]};
-    if (count > ROWS_MAX)
-        qsort(loads, count, sizeof(*loads), compare_loads);
-    for (uint32_t i = 0; i < count && i < ROWS_MAX; i++) {
+    for (uint32_t i = 0; i < b->count; i++)
+        rows[i] = (struct numbered_load){i, loads[i].series};
+    if (b->count > ROWS_MAX)
+        qsort(rows, b->count, sizeof(*rows), compare_loads);
+    for (uint32_t i = 0; i < b->count && i < ROWS_MAX; i++) {
         char shard[16];
-        snprintf(shard, sizeof(shard), "%u", loads[i].shard);
+        snprintf(shard, sizeof(shard), "%u", rows[i].shard);
         HTML(v->out, "<tr><th scope=\"row\">{}</th>", shard);
-        page_bar(v, (double)loads[i].series, (double)b->most, "");
-        HTML(v->out, "<td>{}</td></tr>\n", html_count(loads[i].series).text);
+        page_print_bar(v, (double)rows[i].series, (double)b->most_series, "");
+        HTML(v->out, "<td>{}</td></tr>\n", html_count(rows[i].series).text);
     }
-    free(loads);
+    free(rows);
 }
 
 static void
-write_shards(const struct view *v, const uint64_t *series, uint32_t count, const struct simulated_balance *b)
+write_shards(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
     HTML(v->out,
-         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"fall-all\"><table id=\"fall-shards\">"
-         "<caption id=\"fall-all\">{}{} shards</caption>\n<thead><tr><th scope=\"col\">Shard</th><th scope=\"col\" "
+         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"distribution-all\"><table "
+         "id=\"distribution-shards\">"
+         "<caption id=\"distribution-all\">{}{} shards</caption>\n<thead><tr><th scope=\"col\">Shard</th><th "
+         "scope=\"col\" "
          "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th></tr></thead><tbody>\n",
-         count > ROWS_MAX ? "The fullest of " : "Each of ", html_count(count).text);
-    write_rows(v, series, count, b);
+         b->count > ROWS_MAX ? "The fullest of " : "All ", html_count(b->count).text);
+    write_rows(v, loads, b);
     fputs("</tbody></table></div>\n", v->out);
 }
 
-/* The answer. */
+/* The result. */
 
-/* What is not in the numbers. */
+/* What the numbers do not include. */
 static void
-write_gaps(const struct view *v, const struct distribution *f)
+write_gaps(const struct view *v, const struct distribution *d)
 {
-    if (f->parted)
+    if (d->split)
         HTML(v->out,
-             "<p class=\"soft\">Left out: {} series of {} families that part, series by series, or whose samples have "
-             "rules of their own. Where they fall cannot be told from here; <code>scrapeshard plan</code> tells it "
-             "from the body.</p>\n",
-             html_count(f->parted).text, html_count(f->parted_families).text);
-    if (f->uncounted)
+             "<p class=\"soft\">Not included: {} series of {} families that are split series by series, or whose "
+             "samples "
+             "have their own rules. <code>scrapeshard plan</code> computes their shards from a body.</p>\n",
+             html_count(d->split).text, html_count(d->split_families).text);
+    if (d->uncounted)
         HTML(v->out,
-             "<p class=\"soft\">Left out: {} series that are of no family or of one of too many; {} families are "
+             "<p class=\"soft\">Not included: {} series without a family or beyond the {} families that are "
              "remembered.</p>\n",
-             html_count(f->uncounted).text, html_count(DISTRIBUTION_FAMILIES_MAX).text);
+             html_count(d->uncounted).text, html_count(DISTRIBUTION_FAMILIES_MAX).text);
 }
 
 static void
-write_fall(const struct view *v, const struct telemetry_endpoint *e, uint32_t count)
+write_distribution(const struct view *v, const struct telemetry_endpoint *e, uint32_t count)
 {
-    const struct distribution *f = &e->distribution;
-    struct simulated_balance b;
-    HTML(v->out, "<div id=\"fall\">\n<p>Endpoint {}, by its answer of ", e->name);
-    page_print_ago(v, f->when);
+    const struct distribution *d = &e->distribution;
+    HTML(v->out, "<div id=\"distribution\">\n<p>Endpoint {}, from its response ", e->name);
+    page_print_ago(v, d->when);
     fputs(":</p>\n", v->out);
-    write_gaps(v, f);
-    uint64_t *loads = f->n || f->every ? loads_of(v, f, count, &b) : NULL;
+    write_gaps(v, d);
+    struct shard_load *loads = d->n || d->in_all ? loads_of(v, d, count) : NULL;
     if (loads) {
+        struct shard_balance b = balance_of(loads, count);
         HTML(
             v->out,
             "<dl class=\"tiles\"><div><dt>Skew (largest/mean)</dt><dd class=\"{}\">{}</dd></div><div><dt>Series in the "
-            "fullest</dt><dd>{}</dd></div><div><dt>Series in the mean</dt><dd>{}</dd></div></dl>\n",
-            b.skew > 2 ? "warn" : "", html_ratio(b.skew).text, html_count(b.most).text,
-            html_count((uint64_t)(b.mean + .5)).text);
-        write_counts(v, f, count, b.skew);
-        write_shards(v, loads, count, &b);
+            "fullest shard</dt><dd>{}</dd></div><div><dt>Mean series per shard</dt><dd>{}</dd></div></dl>\n",
+            b.by_series > 2 ? "warn" : "", html_ratio(b.by_series).text, html_count(b.most_series).text,
+            html_count((uint64_t)(b.mean_series + .5)).text);
+        write_counts(v, d, count, b.by_series);
+        write_shards(v, loads, &b);
     }
     free(loads);
     fputs("</div>\n", v->out);
 }
 
-/* The endpoint that is asked for, or the first; NULL: there is none of that name. */
+/* The requested endpoint, or the first; NULL: there is none of that name. */
 static const struct telemetry_endpoint *
-find_asked(const struct view *v)
+find_endpoint(const struct view *v)
 {
     const struct telemetry *t = v->page->telemetry;
     for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
-        if (!e->left && (!v->page->endpoint || !strcmp(e->name, v->page->endpoint)))
+        if (!e->removed && (!v->page->endpoint || !strcmp(e->name, v->page->endpoint)))
             return e;
     return NULL;
 }
 
 static void
-write_answer(const struct view *v, uint32_t count, const struct ss_shards_error *wrong)
+write_result(const struct view *v, uint32_t count, const struct ss_shards_error *error)
 {
-    const struct telemetry_endpoint *e = find_asked(v);
+    const struct telemetry_endpoint *e = find_endpoint(v);
     if (!count)
-        HTML(v->out, "<p class=\"alarm\" id=\"fall\">Shards in all: {}</p>\n", wrong->reason);
+        HTML(v->out, "<p class=\"alarm\" id=\"distribution\">Number of shards: {}</p>\n", error->reason);
     else if (!e)
-        HTML(v->out, "<p class=\"alarm\" id=\"fall\">There is no endpoint {}</p>\n", v->page->endpoint);
+        HTML(v->out, "<p class=\"alarm\" id=\"distribution\">Unknown endpoint {}</p>\n", v->page->endpoint);
     else if (!e->distribution.when)
         HTML(v->out,
-             "<p class=\"soft\" id=\"fall\">Endpoint {} was not scraped well yet under this configuration, so that "
-             "nothing is known of its families.</p>\n",
+             "<p class=\"soft\" id=\"distribution\">Endpoint {} has had no successful scrape under this configuration, "
+             "so "
+             "its families are unknown.</p>\n",
              e->name);
     else
-        write_fall(v, e, count);
+        write_distribution(v, e, count);
 }
 
-/* Which endpoint; where there is but one, nobody is asked. */
+/* The endpoint to choose, if there are several. */
 static void
 write_choice(const struct view *v)
 {
@@ -209,27 +195,26 @@ write_choice(const struct view *v)
         return;
     fputs("<div><label for=\"endpoint\">Endpoint</label><select id=\"endpoint\" name=\"endpoint\">", v->out);
     for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
-        if (!e->left)
-            HTML(v->out, "<option{}>{}</option>", e == find_asked(v) ? " selected" : "", e->name);
+        if (!e->removed)
+            HTML(v->out, "<option{}>{}</option>", e == find_endpoint(v) ? " selected" : "", e->name);
     fputs("</select></div>\n", v->out);
 }
 
 void
 page_what_if(const struct view *v)
 {
-    struct ss_shards_error wrong;
+    struct ss_shards_error error;
     struct html_number filled;
-    uint32_t count = page_asked_count(v, v->page->what_if, &wrong, &filled);
-    fputs(
-        "<section aria-labelledby=\"what-if\">\n<h2 id=\"what-if\">What if there were another number of shards?</h2>\n"
-        "<form action=\"/#what-if\" method=\"get\">\n",
-        v->out);
+    uint32_t count = page_parse_count(v, v->page->what_if, &error, &filled);
+    fputs("<section aria-labelledby=\"what-if\">\n<h2 id=\"what-if\">What if the number of shards changed?</h2>\n"
+          "<form action=\"/#what-if\" method=\"get\">\n",
+          v->out);
     write_choice(v);
     HTML(v->out,
-         "<div><label for=\"n\">Shards there would be</label><input id=\"n\" name=\"n\" type=\"number\" min=\"1\" "
+         "<div><label for=\"n\">New number of shards</label><input id=\"n\" name=\"n\" type=\"number\" min=\"1\" "
          "max=\"65536\" required value=\"{}\"></div>\n<button>Show</button>\n</form>\n",
          filled.text);
     if (v->page->what_if)
-        write_answer(v, count, &wrong);
+        write_result(v, count, &error);
     fputs("</section>\n", v->out);
 }

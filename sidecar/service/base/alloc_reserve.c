@@ -13,26 +13,26 @@
 #include <string.h>
 
 enum {
-    /* What libevent and libcurl crash without is smaller. Pages that were never used cost nothing. */
+    /* The allocations that must not fail are smaller. Pages that were never touched cost nothing. */
     BLOCK_BYTES = 1024,
     /* A connection and its scrape take up to about 60. */
     BLOCKS = 128,
-    /* libevent reads a head into blocks of 4 KiB, over TLS of 32 KiB and a little more. Larger ones have pieces of
-       bodies in them, and are given back as they are. */
+    /* libevent reads a request's header into blocks of 4 KiB, over TLS of a little more than 32 KiB. Larger blocks hold
+       pieces of bodies, and are not wiped. */
     WIPED_MAX = 33 * 1024,
 };
 
 union block {
-    union block *next; /* while it is free, and was used before */
+    union block *next; /* in free_list */
     alignas(max_align_t) char bytes[BLOCK_BYTES];
 };
 
-/* A libcurl may have threads of its own. */
+/* libcurl may have its own threads. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the reserve */
 static union block blocks[BLOCKS];
-static union block *given_back;
-static size_t untouched; /* the first of those never used */
-static uint64_t failures, failures_of_curl;
+static union block *free_list;
+static size_t n_used; /* blocks that were ever used */
+static uint64_t failures, curl_failures;
 
 static bool
 is_in_reserve(const void *p)
@@ -41,18 +41,18 @@ is_in_reserve(const void *p)
 }
 
 static void *
-take(size_t size)
+reserve_malloc(size_t size)
 {
     void *p = malloc(size);
     union block *block = NULL;
     if (p || size > BLOCK_BYTES)
         return p;
     pthread_mutex_lock(&mutex);
-    if (given_back) {
-        block = given_back;
-        given_back = block->next;
-    } else if (untouched < BLOCKS) {
-        block = &blocks[untouched++];
+    if (free_list) {
+        block = free_list;
+        free_list = block->next;
+    } else if (n_used < BLOCKS) {
+        block = &blocks[n_used++];
     }
     pthread_mutex_unlock(&mutex);
     return block;
@@ -61,14 +61,14 @@ take(size_t size)
 static void
 wipe_and_free(void *p)
 {
-    size_t size = malloc_usable_size(p); /* none of NULL */
+    size_t size = malloc_usable_size(p); /* 0 for NULL */
     if (size && size <= WIPED_MAX)
         explicit_bzero(p, size);
     free(p);
 }
 
 static void
-give(void *p)
+reserve_free(void *p)
 {
     union block *block = p;
     if (!is_in_reserve(p)) {
@@ -77,8 +77,8 @@ give(void *p)
     }
     explicit_bzero(block, sizeof(*block));
     pthread_mutex_lock(&mutex);
-    block->next = given_back;
-    given_back = block;
+    block->next = free_list;
+    free_list = block;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -86,18 +86,18 @@ static void *
 reserve_realloc(void *old, size_t size)
 {
     if (!old)
-        return take(size);
+        return reserve_malloc(size);
     size_t had = is_in_reserve(old) ? BLOCK_BYTES : malloc_usable_size(old);
     if (had > WIPED_MAX)
         return realloc(old, size);
     if (size <= had && (is_in_reserve(old) || size >= had / 2))
         return old;
-    /* realloc(3) would leave a copy behind. */
+    /* realloc(3) would leave a copy unwiped. */
     void *p = malloc(size);
     if (!p)
         return size <= had ? old : NULL;
     memcpy(p, old, size < had ? size : had);
-    give(old);
+    reserve_free(old);
     return p;
 }
 
@@ -105,7 +105,7 @@ static void *
 reserve_calloc(size_t n, size_t size)
 {
     void *p = calloc(n, size);
-    if (!p && (!size || n <= BLOCK_BYTES / size) && (p = take(n * size)) != NULL)
+    if (!p && (!size || n <= BLOCK_BYTES / size) && (p = reserve_malloc(n * size)) != NULL)
         memset(p, 0, n * size);
     return p;
 }
@@ -114,11 +114,11 @@ static char *
 reserve_strdup(const char *text)
 {
     size_t size = strlen(text) + 1;
-    char *p = take(size);
+    char *p = reserve_malloc(size);
     return p ? memcpy(p, text, size) : NULL;
 }
 
-/* What is not to be had is counted. */
+/* Failures are counted. */
 
 static void *
 counted(void *p, uint64_t *n)
@@ -131,7 +131,7 @@ counted(void *p, uint64_t *n)
 static void *
 event_malloc(size_t size)
 {
-    return counted(take(size), &failures);
+    return counted(reserve_malloc(size), &failures);
 }
 
 static void *
@@ -143,32 +143,32 @@ event_realloc(void *old, size_t size)
 static void *
 curl_malloc(size_t size)
 {
-    return counted(take(size), &failures_of_curl);
+    return counted(reserve_malloc(size), &curl_failures);
 }
 
 static void *
 curl_realloc(void *old, size_t size)
 {
-    return counted(reserve_realloc(old, size), &failures_of_curl);
+    return counted(reserve_realloc(old, size), &curl_failures);
 }
 
 static char *
 curl_strdup(const char *text)
 {
-    return counted(reserve_strdup(text), &failures_of_curl);
+    return counted(reserve_strdup(text), &curl_failures);
 }
 
 static void *
 curl_calloc(size_t n, size_t size)
 {
-    return counted(reserve_calloc(n, size), &failures_of_curl);
+    return counted(reserve_calloc(n, size), &curl_failures);
 }
 
 int
 alloc_reserve_install(void)
 {
-    event_set_mem_functions(event_malloc, event_realloc, give);
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, give, curl_realloc, curl_strdup, curl_calloc)
+    event_set_mem_functions(event_malloc, event_realloc, reserve_free);
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, reserve_free, curl_realloc, curl_strdup, curl_calloc)
                ? -ENOMEM
                : 0;
 }
@@ -182,5 +182,5 @@ alloc_failures(void)
 uint64_t
 alloc_failures_of_curl(void)
 {
-    return __atomic_load_n(&failures_of_curl, __ATOMIC_RELAXED);
+    return __atomic_load_n(&curl_failures, __ATOMIC_RELAXED);
 }

@@ -2,22 +2,22 @@
 #ifndef SERVICE_ALLOC_RESERVE_H
 #define SERVICE_ALLOC_RESERVE_H
 /*
- * The memory of libevent and libcurl. Both crash where they get none for certain small things (libevent 2.1 for a
- * request's headers, libcurl 7.88 for its table of sockets): so a reserve serves small blocks when malloc() does not.
+ * The allocator of libevent and libcurl. Both crash when certain small allocations fail (libevent 2.1: a request's
+ * headers; libcurl 7.88: its table of sockets), so a reserve serves small blocks when malloc() fails.
  *
- * Both hold what credentials are sent in, and copies of it, in small blocks: these are wiped when they are given back.
+ * Both keep credentials, and copies of them, in small blocks: these are wiped when they are freed.
  *
- * What evhttp has no memory for it leaves out: a header such as Transfer-Encoding, without which it goes on to promise
- * an empty body. So what libevent could not get is counted, and an answer meanwhile is not to be sent. libcurl says
- * that there is no memory where a head is too long for it, too: what it could not get tells which it was.
+ * evhttp omits what it has no memory for: a header such as Transfer-Encoding, and then it announces an empty body. So
+ * libevent's failed allocations are counted, and a response during which one failed must not be sent. libcurl reports
+ * "out of memory" for an oversized header too: its own count tells the two apart.
  */
 #include <stdint.h>
 
-/* Begins libcurl, and puts the reserve behind malloc() for both. To be called once, by the only thread, ahead of all
-   else of them; curl_global_cleanup() ends it. 0 or -ENOMEM. */
+/* Initialises libcurl and installs the allocator in both. Call it once, before any other use of them and before any
+   thread starts; curl_global_cleanup() undoes it. 0 or -ENOMEM. */
 int alloc_reserve_install(void);
 
-/* How often libevent, or libcurl, got no memory, the reserve being used up or the block too large for it. */
+/* Failed allocations of libevent, or of libcurl: the reserve was used up, or the block too large for it. */
 uint64_t alloc_failures(void);
 uint64_t alloc_failures_of_curl(void);
 

@@ -2,24 +2,24 @@
 #include "fd_reserve.h"
 
 #include "peer.h"
-#include "service/telemetry/rejection_log.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-    /* What the process has open besides connections and scrapes: standard streams, the event loop's, two listeners, the
-       reserve, libcurl's; and a few for a name being looked up or a file being read. */
+    /* Descriptors besides connections and scrapes: standard streams, the event loop's, two listeners, the spare,
+       libcurl's; and a few for name lookups and files being read. */
     OWN = 16,
 };
 
-/* The process has one table of descriptors, so there is one reserve. libevent tells of a failed accept(2) only to whom
-   it cannot hand anything else. */
+/* The process has one table of descriptors, hence one spare. It is global because libevent's callback for a failed
+   accept(2) has no context for it. */
 static struct {
     int fd; /* -1: none */
-    struct rejection_log *limits;
-} reserve = {-1, NULL};
+    void (*rejected)(const struct peer *peer, void *ctx);
+    void *ctx;
+} reserve = {-1, NULL, NULL};
 
 static void
 reserve_take(void)
@@ -29,14 +29,15 @@ reserve_take(void)
 }
 
 void
-fd_reserve_init(struct rejection_log *rejections)
+fd_reserve_init(void (*rejected)(const struct peer *peer, void *ctx), void *ctx)
 {
     struct rlimit limit;
     if (!getrlimit(RLIMIT_NOFILE, &limit)) {
         limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit); /* as it was will do too */
+        setrlimit(RLIMIT_NOFILE, &limit); /* a failure leaves the old limit */
     }
-    reserve.limits = rejections;
+    reserve.rejected = rejected;
+    reserve.ctx = ctx;
     reserve_take();
 }
 
@@ -59,7 +60,6 @@ fds_are_low(size_t connections)
 bool
 fd_reserve_reject(int listener)
 {
-    char text[PEER_TEXT];
     if (reserve.fd < 0)
         return false;
     close(reserve.fd);
@@ -69,9 +69,8 @@ fd_reserve_reject(int listener)
     int fd = accept(listener, (struct sockaddr *)&address, &len);
     if (fd >= 0) {
         struct peer peer = peer_of_address((const struct sockaddr *)&address);
-        peer_print(&peer, text);
         close(fd);
-        rejection_report(reserve.limits, LIMIT_DESCRIPTORS, text, NULL);
+        reserve.rejected(&peer, reserve.ctx);
     }
     reserve_take();
     return fd >= 0;

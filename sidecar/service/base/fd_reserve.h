@@ -2,25 +2,25 @@
 #ifndef SERVICE_FD_RESERVE_H
 #define SERVICE_FD_RESERVE_H
 /*
- * The process' descriptors, when they run short.
+ * When file descriptors run short.
  *
- * A quarter of them is kept free for scrapes, which need two each besides their connection. Should they run out all the
- * same, a reserve is given up for the moment it takes to accept a connection and close it: its client hears at once,
- * and a listener that cannot accept does not spin.
+ * A quarter of them is kept free for scrapes, which need two each besides their connection. If they run out
+ * nevertheless, a spare descriptor is given up just long enough to accept a connection and close it: the client sees
+ * the failure at once, and a listener that cannot accept does not spin.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
-struct rejection_log;
+struct peer;
 
-/* Takes as many as the system grants, and the reserve. limits is borrowed until fd_reserve_deinit(). */
-void fd_reserve_init(struct rejection_log *rejections);
+/* Raises the limit as far as the system allows, and opens the spare. rejected() gets each peer that was rejected. */
+void fd_reserve_init(void (*rejected)(const struct peer *peer, void *ctx), void *ctx);
 void fd_reserve_deinit(void);
 
-/* Whether with so many connections of one listener too few are left. A reserve that was lost is taken anew. */
+/* Whether a listener with this many connections leaves too few descriptors. Reopens a spare that was lost. */
 bool fds_are_low(size_t connections);
 
-/* Accepts a connection and closes it, where there is no descriptor for it. False: that cannot be done either. */
+/* Accepts a connection and closes it, by means of the spare. False: there is no spare, or accept(2) failed. */
 bool fd_reserve_reject(int listener);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_watch.h"
 
-#include "service/config/config.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -23,13 +21,13 @@
 
 enum {
     QUIET_MS = 1000,
-    WAIT_MOST_MS = 5000,
-    LINKS_MAX = 40, /* on the way to a file, as many as Linux follows */
-    /* More of a file is not looked at. No secret and no certificate is as large. */
+    WAIT_MAX_MS = 5000,
+    LINKS_MAX = 40, /* in a path, as many as Linux follows */
+    /* Content beyond this is ignored. No secret and no certificate is as large. */
     CONTENT_MAX = 4 * 1024 * 1024,
-    FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
-                    IN_MOVE_SELF | IN_ONLYDIR,
-    /* For a file that is mounted by itself: its folder hears nothing of what is done to it elsewhere. */
+    DIRECTORY_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB |
+                       IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
+    /* For a file that is a mount point itself: its directory sees no changes made elsewhere. */
     FILE_EVENTS = IN_CLOSE_WRITE | IN_ATTRIB,
 };
 
@@ -40,7 +38,7 @@ struct content {
 struct watched {
     char *path;
     struct content content;
-    struct timespec newest; /* of the file and of the links to it: when the last came to where it is */
+    struct timespec newest; /* ctime of the newest of the file and the links to it */
 };
 
 struct file_watch {
@@ -49,13 +47,13 @@ struct file_watch {
     void *ctx;
     struct watched *files;
     size_t n_files;
-    char **names; /* in the folders that are watched: of all else in them no notice is taken */
+    char **names; /* in the watched directories; others in them are ignored */
     size_t n_names;
     int fd; /* inotify's, or -1 */
     struct event *readable, *quiet;
-    bool waits;    /* something has changed, and quiet runs */
-    int64_t first; /* when it did, by now_ms() */
-    int error;     /* of what could not be watched */
+    bool waits;    /* something has changed, and the timer `quiet` runs */
+    int64_t first; /* when it first did, by now_ms() */
+    int error;     /* why something could not be watched */
 };
 
 static int64_t
@@ -66,9 +64,9 @@ now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Contents. */
+/* Content. */
 
-/* Which file it is, and of when: of one that cannot be read. */
+/* Stands in for the content of a file that cannot be read: its identity and time. */
 static struct content
 identify(const struct stat *st)
 {
@@ -78,12 +76,12 @@ identify(const struct stat *st)
         ino_t inode;
         struct timespec time;
     } identity = {st->st_dev, st->st_ino, st->st_mtim};
-    static_assert(sizeof(identity) <= sizeof(content.digest), "it is kept in the place of a digest");
+    static_assert(sizeof(identity) <= sizeof(content.digest), "it is stored in place of a digest");
     memcpy(content.digest, &identity, sizeof(identity));
     return content;
 }
 
-/* Digests what is in a file. Only a regular file is opened: a fifo's writer would find a reader who goes away again. */
+/* The digest of a file's content. Only regular files are opened: a FIFO's writer would see a reader come and go. */
 static struct content
 read_content(const char *path)
 {
@@ -109,7 +107,7 @@ read_content(const char *path)
     return content;
 }
 
-/* The first file whose content is not what it was, or NULL. */
+/* The first file whose content has changed, or NULL. */
 static const struct watched *
 find_changed(const struct file_watch *w)
 {
@@ -121,7 +119,7 @@ find_changed(const struct file_watch *w)
     return NULL;
 }
 
-/* Folders. */
+/* Directories. */
 
 static bool
 has_name(const struct file_watch *w, const char *name)
@@ -153,19 +151,19 @@ add_watch(struct file_watch *w, const char *path, uint32_t events)
         w->error = -errno;
 }
 
-/* Watches the folder that a path's last component is in. */
+/* Watches the directory of a path's last component. */
 static void
-watch_folder_of(struct file_watch *w, const char *path)
+watch_directory_of(struct file_watch *w, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX] = ".";
+    char directory[PATH_MAX] = ".";
     if (slash)
-        snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+        snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
     add_name(w, slash ? slash + 1 : path);
-    add_watch(w, folder, FOLDER_EVENTS);
+    add_watch(w, directory, DIRECTORY_EVENTS);
 }
 
-/* Puts what a link stands for in the place of the path's first len bytes, which are the link. */
+/* Replaces the path's first len bytes, which are a link, by the link's target. */
 static bool
 follow(char path[PATH_MAX], size_t len)
 {
@@ -176,14 +174,14 @@ follow(char path[PATH_MAX], size_t len)
         return false;
     target[n] = 0;
     const char *slash = strrchr(link, '/');
-    int folder = *target == '/' || !slash ? 0 : (int)(slash - link) + 1;
-    if (snprintf(whole, sizeof(whole), "%.*s%s%s", folder, link, target, path + len) >= (int)sizeof(whole))
+    int directory = *target == '/' || !slash ? 0 : (int)(slash - link) + 1;
+    if (snprintf(whole, sizeof(whole), "%.*s%s%s", directory, link, target, path + len) >= (int)sizeof(whole))
         return false;
     strcpy(path, whole);
     return true;
 }
 
-/* The length of a path up to the end of the component that begins at or behind its byte `at`. */
+/* The length of a path up to the end of the component that begins at or after its byte `at`. */
 static size_t
 component_end(const char *path, size_t at)
 {
@@ -197,9 +195,9 @@ is_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
-/* Watches each folder on the way to a file in which another way, or another file, can be put. */
+/* Watches each directory on the path to a file in which a link or the file can be replaced. */
 static void
-watch_way(struct file_watch *w, struct watched *file)
+watch_path(struct file_watch *w, struct watched *file)
 {
     char path[PATH_MAX], prefix[PATH_MAX];
     struct stat st;
@@ -207,12 +205,12 @@ watch_way(struct file_watch *w, struct watched *file)
 
     file->newest = (struct timespec){0, 0};
     if (snprintf(path, sizeof(path), "%s", file->path) >= (int)sizeof(path))
-        return; /* nobody can open it */
+        return; /* too long to be opened */
     for (size_t end = component_end(path, 0); end; end = component_end(path, end)) {
         snprintf(prefix, sizeof(prefix), "%.*s", (int)end, path);
         bool there = !lstat(prefix, &st), link = there && S_ISLNK(st.st_mode), last = !path[end];
         if (!there || link || last)
-            watch_folder_of(w, prefix);
+            watch_directory_of(w, prefix);
         if (there && (link || last) && is_before(&file->newest, &st.st_ctim))
             file->newest = st.st_ctim;
         if (!there || (last && !link))
@@ -242,7 +240,7 @@ stop(struct file_watch *w)
     w->n_names = 0;
 }
 
-/* Watches the ways to all files as they are now. */
+/* Watches the paths to all files as they are now. */
 static void
 start(struct file_watch *w)
 {
@@ -256,7 +254,7 @@ start(struct file_watch *w)
         return;
     }
     for (size_t i = 0; i < w->n_files; i++)
-        watch_way(w, &w->files[i]);
+        watch_path(w, &w->files[i]);
     w->readable = event_new(w->base, w->fd, EV_READ | EV_PERSIST, on_readable, w);
     if (!w->readable || event_add(w->readable, NULL))
         w->error = -ENOMEM;
@@ -270,13 +268,13 @@ wait_for_quiet(struct file_watch *w)
     int64_t now = now_ms();
     if (!w->waits)
         w->first = now;
-    int64_t left = w->first + WAIT_MOST_MS - now, wait = left < QUIET_MS ? left : QUIET_MS;
+    int64_t left = w->first + WAIT_MAX_MS - now, wait = left < QUIET_MS ? left : QUIET_MS;
     const struct timeval tv = {wait > 0 ? wait / 1000 : 0, wait > 0 ? wait % 1000 * 1000 : 0};
     w->waits = true;
     evtimer_add(w->quiet, &tv);
 }
 
-/* Reads what inotify has to tell. Whether it may concern one of the files. */
+/* Reads inotify's events. True: one may concern a file. */
 static bool
 read_events(struct file_watch *w)
 {
@@ -302,7 +300,7 @@ on_readable(evutil_socket_t fd, short what, void *ctx)
         wait_for_quiet(w);
 }
 
-/* The ways may be others now, whether the contents are or not. */
+/* The paths may have changed, whether or not the content has. */
 static void
 on_quiet(evutil_socket_t fd, short what, void *ctx)
 {
@@ -359,28 +357,28 @@ has_file(const struct watched *files, size_t n, const char *path)
     return false;
 }
 
-/* Puts other files in the place of those that are watched. 0 or -ENOMEM. */
+/* Replaces the watched files. 0 or -ENOMEM. */
 static int
-take_files(struct file_watch *w, const struct string_list *files)
+replace_files(struct file_watch *w, char *const *files, size_t n)
 {
     w->n_files = 0;
-    w->files = calloc(files->n + 1, sizeof(*w->files));
-    for (size_t i = 0; i < files->n && w->files; i++)
-        if ((w->files[w->n_files].path = strdup(files->items[i])) != NULL)
+    w->files = calloc(n + 1, sizeof(*w->files));
+    for (size_t i = 0; i < n && w->files; i++)
+        if ((w->files[w->n_files].path = strdup(files[i])) != NULL)
             w->n_files++;
-    return w->n_files == files->n ? 0 : -ENOMEM;
+    return w->n_files == n ? 0 : -ENOMEM;
 }
 
 int
-file_watch_set(struct file_watch *w, const struct string_list *files, const struct timespec *begun)
+file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct timespec *begun)
 {
     bool disturbed = read_events(w), any = disturbed;
     struct watched *before = w->files;
     size_t n_before = w->n_files;
-    int r = take_files(w, files);
+    int r = replace_files(w, files, n);
 
     start(w);
-    /* What changed while it was read may have been read as it was before: its content is not known. */
+    /* A file that changed while it was read may have been read in its old state: its content is unknown. */
     for (size_t i = 0; i < w->n_files; i++) {
         struct watched *f = &w->files[i];
         if (!disturbed && (has_file(before, n_before, f->path) || is_before(&f->newest, begun)))

@@ -14,14 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A line being written; what does not fit is left away, with room kept for its end. A field begins only where it has
-   room for a little more than its key. */
+/* A line being composed. What does not fit is dropped; room is reserved for the line's end. A field starts only where
+   there is room for a little more than its key. */
 struct line {
     char *bytes; /* LOG_LINE_MAX of them */
     size_t len;
 };
 
-static_assert(LOG_LINE_MAX <= PIPE_BUF, "a pipe would take a line in parts");
+static_assert(LOG_LINE_MAX <= PIPE_BUF, "a pipe would split a line");
 
 enum { LINE_END = 2, FIELD_MIN = 128 };
 
@@ -41,7 +41,7 @@ put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* A quoted string that both formats read alike. */
+/* A quoted string that is valid in both formats. */
 static void
 put_quoted(struct line *line, const char *text)
 {
@@ -75,8 +75,8 @@ is_plain(const char *text)
     return true;
 }
 
-/* A number without a fraction as it is, others to the millionth. printf() takes ten times as long for it, which is a
-   third of what a line costs. */
+/* An integer as it is, others with six decimals. printf() takes ten times as long, which would be a third of a line's
+   cost. */
 static void
 put_number(struct line *line, double number)
 {
@@ -162,7 +162,7 @@ log_write(const struct log *log, enum log_level level, const char *message, cons
         log_writer_put(log->writer, line, len, log->format);
         return;
     }
-    /* Nobody can be told when the log itself cannot be written. */
+    /* A failure to write the log cannot be reported. */
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written;
 }

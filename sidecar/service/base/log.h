@@ -2,11 +2,11 @@
 #ifndef SERVICE_LOG_H
 #define SERVICE_LOG_H
 /*
- * One line an event, on standard error, as logfmt or JSON.
+ * One line per event, on standard error, as logfmt or JSON.
  *
  *     log_info(log, "scrape", log_text("endpoint", name), log_number("status", 200));
  *
- * The fields are not even looked at when the level is below the log's.
+ * The fields are not evaluated when the level is below the log's.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -20,12 +20,12 @@ struct log_writer;
 struct log {
     enum log_level level;
     enum log_format format;
-    struct log_writer *writer; /* see log_writer.h; NULL: a line is written at once, however long that takes */
+    struct log_writer *writer; /* see log_writer.h; NULL: lines are written at once, which may block */
 };
 
 struct log_field {
-    const char *key;  /* NULL: there is no such field */
-    const char *text; /* or NULL for a number */
+    const char *key;  /* NULL: the field is omitted */
+    const char *text; /* NULL: it is a number */
     double number;
 };
 
@@ -53,10 +53,10 @@ log_number(const char *key, double number)
 #define log_warn(log, message, ...) LOG_AT(log, LOG_WARN, message, __VA_ARGS__)
 #define log_error(log, message, ...) LOG_AT(log, LOG_ERROR, message, __VA_ARGS__)
 
-/* The most bytes of a line, its LF among them: what a pipe takes whole. */
+/* The maximum length of a line with its LF: what a pipe takes atomically. */
 enum { LOG_LINE_MAX = 4096 };
 
-/* Puts a line, its LF last, into a place of LOG_LINE_MAX bytes; a longer one is cut. Its length. */
+/* Writes a line with its LF to a buffer of LOG_LINE_MAX bytes; a longer one is truncated. Returns its length. */
 size_t log_compose(char *out, enum log_format format, enum log_level level, const char *message,
                    const struct log_field *fields, size_t n);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two buffers in turn: one is filled by who logs while the thread writes the other, line by line, without the mutex.
+ * Double buffering: log_writer_put() fills one buffer while the thread writes the other, line by line, without the
+ * mutex.
  *
- * A line is one write(2), and not longer than PIPE_BUF, so that a pipe takes it whole or not yet: it is not mixed with
- * lines of others who write to the same pipe.
+ * A line is one write(2) of at most PIPE_BUF bytes, so a pipe takes it atomically: it is not mixed with lines of other
+ * processes that write to the same pipe.
  */
 #include "log_writer.h"
 
@@ -19,31 +20,31 @@
 #include <unistd.h>
 
 enum {
-    /* Of each buffer: some hundred lines. Pages that were never needed take no memory. */
-    ROOM = 64 * 1024,
-    /* Of the thread, which is not to get a huge page for it. */
-    STACK = 128 * 1024,
+    /* Of each buffer: some hundred lines. Pages that were never touched take no memory. */
+    BUFFER_BYTES = 64 * 1024,
+    /* Of the thread; small, so that it gets no huge page. */
+    STACK_BYTES = 128 * 1024,
 };
 
 struct log_writer {
     pthread_t thread;
-    bool torn; /* the last line was written in part; the thread's alone */
+    bool partial; /* the last line was written in part; used by the thread alone */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
     char *filling;
     size_t len;
     enum log_format format;
-    uint64_t lost;    /* lines that had no room behind those in filling */
-    uint64_t dropped; /* lines of all times that had no room, or could not be written */
-    bool stop, over;
+    uint64_t lost;    /* lines for which `filling` had no room */
+    uint64_t dropped; /* all lines so far that had no room or could not be written */
+    bool stop, finished;
 
-    char buffers[2][ROOM];
+    char buffers[2][BUFFER_BYTES];
 };
 
 /* The thread. */
 
-/* False: it cannot be written, perhaps only in part. */
+/* False: nothing, or only a part, could be written. */
 static bool
 write_bytes(struct log_writer *w, const char *bytes, size_t len)
 {
@@ -52,26 +53,26 @@ write_bytes(struct log_writer *w, const char *bytes, size_t len)
         ssize_t n = write(STDERR_FILENO, bytes + done, len - done);
         if (n > 0) {
             done += (size_t)n;
-        } else if (n < 0 && errno == EAGAIN) { /* somebody who shares it has made it so */
+        } else if (n < 0 && errno == EAGAIN) { /* another process that shares it made it non-blocking */
             struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
             poll(&ready, 1, -1);
         } else if (n == 0 || errno != EINTR) {
             break;
         }
     }
-    w->torn |= done && done < len;
+    w->partial |= done && done < len;
     return done == len;
 }
 
 static bool
 write_line(struct log_writer *w, const char *line, size_t len)
 {
-    if (w->torn && write_bytes(w, "\n", 1))
-        w->torn = false;
-    return !w->torn && write_bytes(w, line, len);
+    if (w->partial && write_bytes(w, "\n", 1))
+        w->partial = false;
+    return !w->partial && write_bytes(w, line, len);
 }
 
-/* How many lines could not be written. */
+/* Returns how many lines could not be written. */
 static uint64_t
 write_lines(struct log_writer *w, const char *bytes, size_t len)
 {
@@ -86,10 +87,9 @@ write_lines(struct log_writer *w, const char *bytes, size_t len)
 }
 
 static bool
-write_loss(struct log_writer *w, uint64_t lines, enum log_format format)
+report_dropped(struct log_writer *w, uint64_t lines, enum log_format format)
 {
-    static const char message[] =
-        "lines of the log were dropped: its reader did not keep up, or it could not be written";
+    static const char message[] = "log lines were dropped: the reader did not keep up or the write failed";
     struct log_field field = log_number("lines", (double)lines);
     char line[LOG_LINE_MAX];
     return write_line(w, line, log_compose(line, format, LOG_WARN, message, &field, 1));
@@ -99,7 +99,7 @@ static void *
 work(void *ctx)
 {
     struct log_writer *w = ctx;
-    uint64_t untold = 0; /* lines lost that no line has told of */
+    uint64_t unreported = 0; /* dropped lines that no line has reported yet */
 
     pthread_mutex_lock(&w->mutex);
     while (w->len || !w->stop) {
@@ -110,18 +110,18 @@ work(void *ctx)
         const char *bytes = w->filling;
         size_t len = w->len;
         enum log_format format = w->format;
-        untold += w->lost;
+        unreported += w->lost;
         w->filling = w->buffers[w->filling == w->buffers[0]];
         w->len = w->lost = 0;
         pthread_mutex_unlock(&w->mutex);
         uint64_t failed = write_lines(w, bytes, len);
-        untold += failed;
-        if (untold && write_loss(w, untold, format))
-            untold = 0;
+        unreported += failed;
+        if (unreported && report_dropped(w, unreported, format))
+            unreported = 0;
         pthread_mutex_lock(&w->mutex);
         w->dropped += failed;
     }
-    w->over = true;
+    w->finished = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
     return NULL;
@@ -134,8 +134,8 @@ log_writer_put(struct log_writer *w, const char *line, size_t len, enum log_form
 {
     pthread_mutex_lock(&w->mutex);
     w->format = format;
-    /* Once a line is lost, so are those that follow, short ones too: what was lost is in one place. */
-    if (w->lost || len > ROOM - w->len) {
+    /* Once a line is dropped, so are all that follow, short ones too: the gap is in one place. */
+    if (w->lost || len > BUFFER_BYTES - w->len) {
         w->lost++;
         w->dropped++;
     } else {
@@ -164,7 +164,7 @@ start_thread(struct log_writer *w)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int r = -pthread_create(&w->thread, &attributes, work, w);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -201,27 +201,27 @@ log_writer_new(struct log_writer **writerp)
 }
 
 void
-log_writer_free(struct log_writer *w, int64_t most)
+log_writer_free(struct log_writer *w, int64_t max_ms)
 {
     struct timespec until;
     if (!w)
         return;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + most % 1000 * 1000000;
-    until.tv_sec += most / 1000 + ns / 1000000000;
+    int64_t ns = until.tv_nsec + max_ms % 1000 * 1000000;
+    until.tv_sec += max_ms / 1000 + ns / 1000000000;
     until.tv_nsec = ns % 1000000000;
 
     pthread_mutex_lock(&w->mutex);
     w->stop = true;
     pthread_cond_signal(&w->changed);
-    while (!w->over && pthread_cond_timedwait(&w->changed, &w->mutex, &until) != ETIMEDOUT)
+    while (!w->finished && pthread_cond_timedwait(&w->changed, &w->mutex, &until) != ETIMEDOUT)
         ;
-    bool over = w->over;
+    bool finished = w->finished;
     pthread_mutex_unlock(&w->mutex);
-    if (over) {
+    if (finished) {
         pthread_join(w->thread, NULL);
         destroy(w);
     } else {
-        pthread_detach(w->thread); /* it waits for a reader, with the writer's memory; the program's end is its own */
+        pthread_detach(w->thread); /* it waits for a reader and owns the writer; it ends with the process */
     }
 }

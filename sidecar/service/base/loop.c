@@ -5,7 +5,7 @@
 #include <event2/event.h>
 #include <stddef.h>
 
-static_assert(LOOP_USUAL == LOOP_PRIORITIES / 2, "libevent's own choice is the middle one");
+static_assert(LOOP_USUAL == LOOP_PRIORITIES / 2, "libevent's default is the middle one");
 
 struct event_base *
 loop_new(void)

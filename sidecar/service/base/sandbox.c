@@ -3,19 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Sanitizers look at the process by ptrace, and write files. */
+/* Sanitizers use ptrace and write files. */
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_SANITIZER 1
 #elif defined(__has_feature)
@@ -24,18 +22,18 @@
 #endif
 #endif
 
-/* Capabilities. A port below 1024 has been bound by now. */
+/* Capabilities. Ports below 1024 are bound by now. */
 
 static bool
 drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset(2) would do that too */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset(2) would clear them too */
     return !syscall(SYS_capset, &header, none);
 }
 
-/* Files. What is handled and never granted is forbidden; reading is not handled. */
+/* Files. What is handled and never granted is forbidden; reading is not handled, so it stays allowed. */
 
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
@@ -60,150 +58,153 @@ forbid_writing(void)
     return done;
 }
 
-/* System calls. */
+/* System calls. A deny list, not an allow list: what the libraries need changes with their releases, and a sidecar that
+   breaks because of that does more harm than one that may call getpid(2). */
 
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
-
-#ifdef ARCH
-
-/* A list of what is forbidden, not of what is allowed: what the libraries need differs from one release to the next,
-   and a sidecar that dies of that harms more than one that may call getpid(2). */
-#define FORBID(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, DENY)
-#define DENY (SECCOMP_RET_ERRNO | (EPERM & SECCOMP_RET_DATA))
-
-/* Forbids a call where a flag in its i-th argument, of whose halves the low one has them all, is set, or is not. */
-#define FORBID_FLAG(name, i, flag, set)                                                                                \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),                                                             \
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[i])),                                    \
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, !(set), (set)), BPF_STMT(BPF_RET | BPF_K, DENY),                    \
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-
-/* Calls whose flags stand in memory: without them the C library takes the older ones. */
-#define UNKNOWN(name)                                                                                                  \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
-
+/* libseccomp 2.5.4 does not know it. Since Linux 5.4 new calls have the same numbers, but for an offset, everywhere. */
 #ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
+#define SYS_fchmodat2 (SYS_openat2 - 437 + 452)
 #endif
 
-static bool
-forbid_calls(void)
-{
-    static const struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, DENY),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-#ifdef __x86_64__
-        /* The same calls by other numbers: x32. */
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, DENY),
-        FORBID(fork),
-        FORBID(vfork),
-        FORBID_FLAG(open, 1, O_TRUNC, true),
-        FORBID(creat),
-        FORBID(chmod),
-        FORBID(chown),
-        FORBID(lchown),
-        FORBID(modify_ldt),
-        FORBID(iopl),
-        FORBID(ioperm),
-#endif
-        /* Other processes. */
-        FORBID_FLAG(clone, 0, CLONE_THREAD, false),
-        UNKNOWN(clone3),
-        FORBID(execve),
-        FORBID(execveat),
-        FORBID(ptrace),
-        FORBID(process_vm_readv),
-        FORBID(process_vm_writev),
-        FORBID(kcmp),
-        FORBID(pidfd_getfd),
-        /* Files, where landlock is not enough. */
-        FORBID_FLAG(openat, 2, O_TRUNC, true),
-        UNKNOWN(openat2),
-        FORBID(truncate),
-        FORBID(fchmod),
-        FORBID(fchmodat),
-        FORBID(fchmodat2),
-        FORBID(fchown),
-        FORBID(fchownat),
-        /* Another view of the system. */
-        FORBID(mount),
-        FORBID(umount2),
-        FORBID(pivot_root),
-        FORBID(chroot),
-        FORBID(unshare),
-        FORBID(setns),
-        FORBID(move_mount),
-        FORBID(open_tree),
-        FORBID(fsopen),
-        FORBID(fsmount),
-        FORBID(fsconfig),
-        FORBID(fspick),
-        FORBID(mount_setattr),
-        FORBID(open_by_handle_at),
-        FORBID(name_to_handle_at),
-        /* Other rights. */
-        FORBID(setuid),
-        FORBID(setgid),
-        FORBID(setreuid),
-        FORBID(setregid),
-        FORBID(setresuid),
-        FORBID(setresgid),
-        FORBID(setgroups),
-        FORBID(setfsuid),
-        FORBID(setfsgid),
-        FORBID(capset),
-        FORBID(personality),
-        FORBID(add_key),
-        FORBID(request_key),
-        FORBID(keyctl),
-        /* The system itself, and what of the kernel is seldom used and often broken. */
-        FORBID(init_module),
-        FORBID(finit_module),
-        FORBID(delete_module),
-        FORBID(kexec_load),
-        FORBID(kexec_file_load),
-        FORBID(reboot),
-        FORBID(swapon),
-        FORBID(swapoff),
-        FORBID(acct),
-        FORBID(quotactl),
-        FORBID(syslog),
-        FORBID(sethostname),
-        FORBID(setdomainname),
-        FORBID(settimeofday),
-        FORBID(clock_settime),
-        FORBID(adjtimex),
-        FORBID(clock_adjtime),
-        FORBID(bpf),
-        FORBID(perf_event_open),
-        FORBID(userfaultfd),
-        FORBID(vmsplice),
-        FORBID(io_uring_setup),
-        FORBID(io_uring_enter),
-        FORBID(io_uring_register),
-        FORBID(fanotify_init),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), (struct sock_filter *)(uintptr_t)filter};
-    return !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
-}
+/* For a call that an architecture does not have libseccomp defines a number that never occurs. */
+static const int forbidden[] = {
+    /* Other processes. */
+    SCMP_SYS(fork),
+    SCMP_SYS(vfork),
+    SCMP_SYS(execve),
+    SCMP_SYS(execveat),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(kcmp),
+    SCMP_SYS(pidfd_getfd),
+    /* Files, where landlock is not enough. */
+    SCMP_SYS(creat),
+    SCMP_SYS(truncate),
+    SCMP_SYS(truncate64),
+    SCMP_SYS(chmod),
+    SCMP_SYS(fchmod),
+    SCMP_SYS(fchmodat),
+    SYS_fchmodat2,
+    SCMP_SYS(chown),
+    SCMP_SYS(chown32),
+    SCMP_SYS(lchown),
+    SCMP_SYS(lchown32),
+    SCMP_SYS(fchown),
+    SCMP_SYS(fchown32),
+    SCMP_SYS(fchownat),
+    /* Another view of the system. */
+    SCMP_SYS(mount),
+    SCMP_SYS(umount),
+    SCMP_SYS(umount2),
+    SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot),
+    SCMP_SYS(unshare),
+    SCMP_SYS(setns),
+    SCMP_SYS(move_mount),
+    SCMP_SYS(open_tree),
+    SCMP_SYS(fsopen),
+    SCMP_SYS(fsmount),
+    SCMP_SYS(fsconfig),
+    SCMP_SYS(fspick),
+    SCMP_SYS(mount_setattr),
+    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(name_to_handle_at),
+    /* Other rights. */
+    SCMP_SYS(setuid),
+    SCMP_SYS(setuid32),
+    SCMP_SYS(setgid),
+    SCMP_SYS(setgid32),
+    SCMP_SYS(setreuid),
+    SCMP_SYS(setreuid32),
+    SCMP_SYS(setregid),
+    SCMP_SYS(setregid32),
+    SCMP_SYS(setresuid),
+    SCMP_SYS(setresuid32),
+    SCMP_SYS(setresgid),
+    SCMP_SYS(setresgid32),
+    SCMP_SYS(setgroups),
+    SCMP_SYS(setgroups32),
+    SCMP_SYS(setfsuid),
+    SCMP_SYS(setfsuid32),
+    SCMP_SYS(setfsgid),
+    SCMP_SYS(setfsgid32),
+    SCMP_SYS(capset),
+    SCMP_SYS(personality),
+    SCMP_SYS(add_key),
+    SCMP_SYS(request_key),
+    SCMP_SYS(keyctl),
+    /* The system itself, and rarely used parts of the kernel with a history of vulnerabilities. */
+    SCMP_SYS(modify_ldt),
+    SCMP_SYS(iopl),
+    SCMP_SYS(ioperm),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(delete_module),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(kexec_file_load),
+    SCMP_SYS(reboot),
+    SCMP_SYS(swapon),
+    SCMP_SYS(swapoff),
+    SCMP_SYS(acct),
+    SCMP_SYS(quotactl),
+    SCMP_SYS(syslog),
+    SCMP_SYS(sethostname),
+    SCMP_SYS(setdomainname),
+    SCMP_SYS(settimeofday),
+    SCMP_SYS(stime),
+    SCMP_SYS(clock_settime),
+    SCMP_SYS(clock_settime64),
+    SCMP_SYS(adjtimex),
+    SCMP_SYS(clock_adjtime),
+    SCMP_SYS(clock_adjtime64),
+    SCMP_SYS(bpf),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(vmsplice),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
+    SCMP_SYS(fanotify_init),
+};
 
+/* The argument of clone(2) with the flags. */
+#if defined(__s390__)
+enum { CLONE_FLAGS = 1 };
 #else
+enum { CLONE_FLAGS = 0 };
+#endif
+
+static bool
+add_rules(scmp_filter_ctx filter)
+{
+    const uint32_t deny = SCMP_ACT_ERRNO(EPERM);
+    /* Calls whose flags are in memory: with ENOSYS the C library falls back to the older calls. */
+    const uint32_t hide = SCMP_ACT_ERRNO(ENOSYS);
+    const struct scmp_arg_cmp no_thread = SCMP_CMP(CLONE_FLAGS, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
+    const struct scmp_arg_cmp open_truncates = SCMP_A1(SCMP_CMP_MASKED_EQ, O_TRUNC, O_TRUNC);
+    const struct scmp_arg_cmp openat_truncates = SCMP_A2(SCMP_CMP_MASKED_EQ, O_TRUNC, O_TRUNC);
+
+    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+        if (seccomp_rule_add(filter, deny, forbidden[i], 0))
+            return false;
+    return !seccomp_rule_add(filter, deny, SCMP_SYS(clone), 1, no_thread) &&
+           !seccomp_rule_add(filter, deny, SCMP_SYS(open), 1, open_truncates) &&
+           !seccomp_rule_add(filter, deny, SCMP_SYS(openat), 1, openat_truncates) &&
+           !seccomp_rule_add(filter, hide, SCMP_SYS(clone3), 0) &&
+           !seccomp_rule_add(filter, hide, SCMP_SYS(openat2), 0);
+}
 
 static bool
 forbid_calls(void)
 {
-    return false;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    /* Calls of another ABI, such as x32, have other numbers: all are forbidden. */
+    bool done = filter && !seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM)) &&
+                add_rules(filter) && !seccomp_load(filter);
+    seccomp_release(filter);
+    return done;
 }
-
-#endif
 
 struct sandbox
 sandbox_enter(bool full)
@@ -216,6 +217,6 @@ sandbox_enter(bool full)
         return s;
     s.capabilities = drop_capabilities();
     s.landlock = forbid_writing();
-    s.seccomp = forbid_calls(); /* capset(2) too, so it is the last */
+    s.seccomp = forbid_calls(); /* last, since it forbids capset(2) */
     return s;
 }

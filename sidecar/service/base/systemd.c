@@ -17,7 +17,7 @@ enum { FIRST_FD = 3 };
 
 /* Sockets. */
 
-/* How many were passed. What was meant for our parent is not for us. */
+/* The number of passed sockets. LISTEN_PID guards against variables inherited from our parent. */
 static int
 count_passed(void)
 {
@@ -31,7 +31,7 @@ systemd_has_passed(int fd)
     return fd >= FIRST_FD && fd < FIRST_FD + count_passed();
 }
 
-/* The name of a passed socket, up to its length; "" if it has none. */
+/* The name of a passed socket, of *len bytes; "" if it has none. */
 static const char *
 name_of(int fd, size_t *len)
 {
@@ -44,28 +44,28 @@ name_of(int fd, size_t *len)
     return names ? names : "";
 }
 
-/* Whether nobody has taken it yet: what came through exec(2) is left open by it, and what was taken is not. */
+/* Whether a socket is unclaimed: exec(2) passed it without FD_CLOEXEC, which claiming sets. */
 static bool
-is_left(int fd)
+is_unclaimed(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
     return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
 int
-systemd_left(int from, const char *name)
+systemd_unclaimed_socket(int from, const char *name)
 {
     for (int fd = from < FIRST_FD ? FIRST_FD : from; systemd_has_passed(fd); fd++) {
         size_t len;
         const char *own = name_of(fd, &len);
-        if (is_left(fd) && (!name || (strlen(name) == len && !memcmp(name, own, len))))
+        if (is_unclaimed(fd) && (!name || (strlen(name) == len && !memcmp(name, own, len))))
             return fd;
     }
     return -1;
 }
 
 void
-systemd_name(int fd, char *name, size_t size)
+systemd_socket_name(int fd, char *name, size_t size)
 {
     size_t len;
     const char *own = name_of(fd, &len);
@@ -75,7 +75,7 @@ systemd_name(int fd, char *name, size_t size)
 int
 systemd_socket(const char *name)
 {
-    int listens = 0, fd = systemd_left(0, name);
+    int listens = 0, fd = systemd_unclaimed_socket(0, name);
     socklen_t len = sizeof(listens);
 
     if (fd < 0)
@@ -87,10 +87,10 @@ systemd_socket(const char *name)
     return fd;
 }
 
-/* News. */
+/* Notifications. */
 
 void
-systemd_notify(const char *news)
+systemd_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -99,12 +99,12 @@ systemd_notify(const char *news)
         return;
     strcpy(sun.sun_path, path);
     if (*path == '@')
-        *sun.sun_path = 0; /* not a file: an abstract name */
+        *sun.sun_path = 0; /* an abstract name, not a file */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    /* Nobody there to hear it is no reason to stop. */
-    sendto(fd, news, strlen(news), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&sun,
+    /* A missing receiver is not an error. */
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&sun,
            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
     close(fd);
 }
@@ -112,10 +112,10 @@ systemd_notify(const char *news)
 void
 systemd_notify_reload(void)
 {
-    char news[64];
+    char state[64];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(news, sizeof(news), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
              (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-    systemd_notify(news);
+    systemd_notify(state);
 }

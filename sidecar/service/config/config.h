@@ -2,11 +2,12 @@
 #ifndef SERVICE_CONFIG_H
 #define SERVICE_CONFIG_H
 /*
- * The configuration: defaults, below them a file, above it the flags. All mistakes are collected, none hides another.
+ * The configuration; precedence: flags, then file, then defaults. All errors are reported, none hides another.
  *
- * A configuration that was read is not changed any more, but for config_inherit_static(). It is counted, so that a
- * scrape that began under one may end under it while the next is already in force.
+ * Immutable once read, except for config_inherit_static(). Reference-counted, so that a scrape keeps the configuration
+ * that it started with when a reload replaces it.
  */
+#include "service/base/string_list.h"
 #include "upstream_url.h"
 
 #include <scrapeshard/sharding.h>
@@ -15,13 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
-struct string_list {
-    char **items;
-    size_t n;
-};
-
-void string_list_clear(struct string_list *texts);
 
 /* The C types of config.def's types. */
 typedef char *config_text;
@@ -43,7 +37,7 @@ typedef uint64_t config_count;
 typedef bool config_flag;
 typedef int config_choice;
 
-/* Choices by their index in config.def; those of [sharding] are in the order of the library's. */
+/* Choices by their index in config.def; those of [sharding] follow the order of the library's enums. */
 enum { COMPRESSION_AUTO, COMPRESSION_OFF };
 enum { SANDBOX_ON, SANDBOX_OFF };
 enum { WATCH_FILES_ON, WATCH_FILES_OFF };
@@ -59,7 +53,7 @@ struct endpoint {
     struct upstream_url url;    /* upstream, parsed, with tls_server_name */
     char *authorization;        /* from authorization_file, or NULL */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
-    bool timeout_is_set;        /* it is no default, and the most */
+    bool timeout_is_set;        /* not the default: also caps the scraper's timeout */
 };
 
 struct config {
@@ -68,54 +62,53 @@ struct config {
 #include "config.def"
     struct endpoint *endpoints;
     size_t n_endpoints;
-    struct access_policy *web_access, *admin_access; /* NULL if it is for bodies only */
-    /* Made of [sharding] and [rules]. */
+    struct access_policy *web_access, *admin_access; /* NULL with sharding_only */
+    /* Built from [sharding] and [rules]. */
     struct ss_rules *rules;
     struct ss_sharding *sharding;
 };
 
-/* What the command line says: assignments "section.key=value", applied in order above the file. */
+/* The command line: assignments "section.key=value", applied in order after the file. */
 struct config_flags {
     const char *file;   /* NULL: none */
-    bool sharding_only; /* no service is asked: there need be no endpoint, and no other file is read */
+    bool sharding_only; /* nothing is fetched: no endpoint is required, and no other file is read */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */
         char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */
         char *value;
     } * values;
     size_t n;
-    /* NULL, or a list that becomes that of the files it was read from and that it names, if there were mistakes, too;
+    /* If not NULL, gets the configuration file and all files that it names, even if there were errors;
        string_list_clear(). */
     struct string_list *files;
 };
 
 /*
- * Reads the file and the flags. Every mistake goes to mistakes as a line "PLACE: what is wrong; what is right",
- * followed, if it is in the file, by the line it is in and a caret below the place, both indented by four blanks.
+ * Reads the file and the flags. Each error is written to errors as a line "PLACE: MESSAGE"; for one in the file its
+ * line and a caret below the place follow, both indented by four spaces.
  *
- * 0: *configp is the caller's, with one reference. 1: there were mistakes; 2: they are all of the command line, and not
- * of a file. -ENOMEM.
+ * 0: *configp is the caller's, with one reference. 1: there were errors; 2: there were errors, all in the command line
+ * and none in a file. -ENOMEM.
  */
-int config_read(struct config **configp, const struct config_flags *flags, FILE *mistakes);
+int config_read(struct config **configp, const struct config_flags *flags, FILE *errors);
 
-/* The endpoint of a name, or NULL. */
+/* The endpoint with this name, or NULL. */
 const struct endpoint *config_endpoint(const struct config *config, const char *name);
 
 struct config *config_ref(struct config *config);
 
-/* Gives a reference back; the last one frees. NULL is fine. */
+/* Drops a reference; the last one frees. NULL is fine. */
 void config_unref(struct config *config);
 
-/* Names the settings whose change needs a restart and that differ between two configurations, or NULL. Static memory.
- */
+/* The name of a setting that differs and takes effect only after a restart, or NULL. Static memory. */
 const char *config_needs_restart(const struct config *before, const struct config *after);
 
-/* Lets a configuration, before it is in force, have what was in force of those settings. The one before gets its values
-   for them, since nothing looks at them behind the start. Whose password was found good need not show it again. */
+/* Keeps the running values of restart-only settings by swapping them into the new configuration, before it takes
+   effect; nothing reads them after startup. Also keeps the cache of verified passwords. */
 void config_inherit_static(struct config *after, struct config *before);
 
-/* Whether an endpoint of the configuration before is the same one after: its own settings, what the service is shown,
-   and [sharding] and [rules]. What was fetched for the one then serves the other. */
+/* Whether an endpoint is unchanged: its own settings, its Authorization value, [sharding] and [rules]. Then snapshots
+   fetched before can serve it after. */
 bool config_keeps_endpoint(const struct config *before, const struct endpoint *a, const struct config *after,
                            const struct endpoint *b);
 

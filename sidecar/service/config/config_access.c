@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of who may come in at a listener, and of what a service is shown. They are read with the configuration, so
-   that a bad one changes nothing. */
+/* Reads the files of the access policies, and of TLS and authorization towards upstreams, along with the configuration,
+   so that a bad file fails the reload. */
 #include "config_build.h"
 
 #include "config_value.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The settings of a listener, by their place in config.def. */
+/* The settings of a listener's access policy. */
 struct rows {
     int certificate, key, client_ca, client_names, basic_auth, bearer_token, networks;
 };
@@ -29,7 +29,7 @@ field_of(const struct builder *b, int setting)
     return (char *)b->config + settings[setting].offset;
 }
 
-/* A file's name, or NULL if the setting is off; the place in hand becomes its own. */
+/* The file of a setting, or NULL if it is off; sets the place for errors. */
 static const char *
 file_at(struct builder *b, int setting)
 {
@@ -38,7 +38,6 @@ file_at(struct builder *b, int setting)
     return file && *file && strcmp(file, "off") != 0 ? file : NULL;
 }
 
-/* Whether a list says that all are meant. */
 static bool
 is_any(const struct string_list *list)
 {
@@ -46,11 +45,11 @@ is_any(const struct string_list *list)
 }
 
 static void
-mistake(struct builder *b, int setting, const char *file, const char *reason)
+file_error(struct builder *b, int setting, const char *file, const char *reason)
 {
     builder_at(b, NULL, setting);
     builder_error(b, "%s: %s: %s", settings[setting].name, file, reason);
-    builder_mistake_was_of_file(b);
+    builder_error_was_in_file(b);
 }
 
 static void
@@ -64,19 +63,19 @@ open_tls(struct builder *b, const struct rows *rows, struct access_policy *polic
     tls.key = file_at(b, rows->key);
     if (!tls.certificate != !tls.key) {
         builder_at_either(b, NULL, rows->certificate, rows->key);
-        builder_error(b, "tls_certificate and tls_key are right together only");
+        builder_error(b, "tls_certificate and tls_key must be set together");
     }
     tls.client_ca = file_at(b, rows->client_ca);
     if (tls.client_ca && !tls.certificate)
-        builder_error(b, "tls_client_ca needs tls_certificate: without TLS no client shows a certificate");
+        builder_error(b, "tls_client_ca needs tls_certificate (without TLS clients send no certificate)");
     if (!tls.certificate || !tls.key)
         return;
-    /* Who probes the health of a Pod has no certificate to show. The others are refused by their request. */
+    /* kubelet's probes have no certificate; requests that need one are refused individually. */
     tls.client_may_have_none = rows->certificate == SETTING_admin_tls_certificate;
     policy->certificate = tls.client_ca;
     if (tls_new(&policy->tls, &tls, &error)) {
         int setting = parts[error.part];
-        mistake(b, setting, *(char **)field_of(b, setting), error.reason);
+        file_error(b, setting, *(char **)field_of(b, setting), error.reason);
     }
 }
 
@@ -89,12 +88,9 @@ copy_names(struct builder *b, const struct rows *rows, struct access_policy *pol
     bool has_ca = file_at(b, rows->client_ca);
     builder_at(b, NULL, rows->client_names);
     if (!has_ca)
-        builder_error(b, "tls_client_names needs tls_client_ca, or the names prove nothing");
-    policy->client_names.items = calloc(names->n, sizeof(*names->items));
-    b->out_of_memory |= !policy->client_names.items;
+        builder_error(b, "tls_client_names needs tls_client_ca (otherwise the names are not verified)");
     for (size_t i = 0; i < names->n && !b->out_of_memory; i++)
-        if ((policy->client_names.items[i] = builder_copy(b, names->items[i])) != NULL)
-            policy->client_names.n++;
+        builder_add(b, &policy->client_names, builder_copy(b, names->items[i]));
 }
 
 static void
@@ -108,7 +104,7 @@ copy_networks(struct builder *b, const struct rows *rows, struct access_policy *
     for (size_t i = 0; i < networks->n && !b->out_of_memory; i++) {
         if (!strcmp(networks->items[i], "any")) {
             builder_at_value(b, rows->networks, i, 0);
-            builder_error(b, "any is right alone only");
+            builder_error(b, "'any' cannot be combined with other values");
         }
         policy->n_networks += !network_read(&policy->networks[i], networks->items[i]);
     }
@@ -122,14 +118,14 @@ read_credentials(struct builder *b, const struct rows *rows, struct access_polic
     if (file && passwords_read(&policy->passwords, file, &error)) {
         if (error.line) {
             builder_error(b, "%s: %s:%d: %s", settings[rows->basic_auth].name, file, error.line, error.reason);
-            builder_mistake_was_of_file(b);
+            builder_error_was_in_file(b);
         } else {
-            mistake(b, rows->basic_auth, file, error.reason);
+            file_error(b, rows->basic_auth, file, error.reason);
         }
     }
     file = file_at(b, rows->bearer_token);
     if (file && secret_read_line(&policy->token, file, &wrong))
-        mistake(b, rows->bearer_token, file, wrong);
+        file_error(b, rows->bearer_token, file, wrong);
 }
 
 static struct access_policy *
@@ -155,11 +151,11 @@ check_access_policies(struct builder *b)
     b->config->admin_access = make_access_policy(b, &admin);
 }
 
-/* What a service is shown. */
+/* TLS and authorization towards upstreams. */
 
-/* Whether a file of an endpoint, which is read when it is needed, can be read at all; true too if there is none. */
+/* Checks that a file that is read only when needed can be read. Returns whether the setting names one. */
 static bool
-can_read(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
+check_readable(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
 {
     const char *wrong;
     builder_at(b, e, setting);
@@ -171,7 +167,7 @@ can_read(struct builder *b, const struct endpoint *e, int setting, const char *f
         return true;
     }
     builder_error(b, "%s: %s: %s", settings[setting].key, file, wrong);
-    builder_mistake_was_of_file(b);
+    builder_error_was_in_file(b);
     return true;
 }
 
@@ -182,38 +178,37 @@ check_server_name(struct builder *b, struct endpoint *e)
     if (!strcmp(e->tls_server_name, "off") || !e->url.url)
         return;
     if (value_check_param(e->tls_server_name)) {
-        builder_error(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
+        builder_error(b, "tls_server_name: \"%s\" is not a valid host name", e->tls_server_name);
         return;
     }
     if (!e->url.tls) {
-        builder_error(b, "tls_server_name is for an https:// upstream");
+        builder_error(b, "tls_server_name needs an https:// upstream");
         return;
     }
     int r = url_set_server_name(&e->url, e->tls_server_name);
     b->out_of_memory |= r < 0;
     if (r > 0)
-        builder_error(b, "tls_server_name: \"%s\" is no host's name", e->tls_server_name);
+        builder_error(b, "tls_server_name: \"%s\" is not a valid host name", e->tls_server_name);
 }
 
-/* The certificate that the service is shown, and the authorities that its own has to be of. libcurl reads them when it
-   connects. */
+/* The client certificate and the CA bundle. libcurl reads them when it connects. */
 static void
 check_pair(struct builder *b, struct endpoint *e)
 {
-    size_t mistakes = b->n_errors;
+    size_t n_errors = b->n_errors;
     struct tls_error error;
     struct tls_settings tls = {NULL, NULL, NULL, false};
 
-    if (can_read(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
+    if (check_readable(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
         tls.client_ca = e->tls_ca;
-    if (can_read(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
+    if (check_readable(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
         tls.certificate = e->tls_certificate;
-    if (can_read(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
+    if (check_readable(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
         tls.key = e->tls_key;
     builder_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
     if (!tls.certificate != !tls.key)
-        builder_error(b, "tls_certificate and tls_key are right together only");
-    if (b->n_errors > mistakes || (!tls.client_ca && !tls.certificate) ||
+        builder_error(b, "tls_certificate and tls_key must be set together");
+    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate) ||
         !tls_check(&tls, &e->certificate_expiry, &error))
         return;
     int setting = error.part == TLS_CLIENT_CA ? SETTING_ENDPOINT_tls_ca
@@ -230,11 +225,11 @@ check_upstream_files(struct builder *b, struct endpoint *e)
     const char *wrong;
     check_pair(b, e);
     check_server_name(b, e);
-    b->out_of_memory |= e->url.tls && tls_begin();
+    b->out_of_memory |= e->url.tls && tls_init();
     builder_at(b, e, SETTING_ENDPOINT_authorization_file);
     if (strcmp(e->authorization_file, "off") != 0 &&
         secret_read_line(&e->authorization, e->authorization_file, &wrong)) {
         builder_error(b, "authorization_file: %s: %s", e->authorization_file, wrong);
-        builder_mistake_was_of_file(b);
+        builder_error_was_in_file(b);
     }
 }

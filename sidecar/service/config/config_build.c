@@ -8,10 +8,12 @@
 #include <string.h>
 
 const struct setting settings[SETTINGS] = {
-#define GLOBAL(section, key, type, field, fallback, choices, reload, help)                                             \
-    {#section "." #key, #section, #key, TYPE_##type, offsetof(struct config, field), fallback, choices, reload, help},
-#define ENDPOINT(key, type, field, fallback, choices, help)                                                            \
-    {"endpoint." #key, "endpoint", #key, TYPE_##type, offsetof(struct endpoint, field), fallback, choices, true, help},
+#define GLOBAL(section, key, type, field, default_value, choices, reload, help)                                        \
+    {#section "." #key, #section, #key,   TYPE_##type, offsetof(struct config, field),                                 \
+     default_value,     choices,  reload, help},
+#define ENDPOINT(key, type, field, default_value, choices, help)                                                       \
+    {"endpoint." #key, "endpoint", #key, TYPE_##type, offsetof(struct endpoint, field),                                \
+     default_value,    choices,    true, help},
 #include "config.def"
 };
 
@@ -26,27 +28,12 @@ builder_copy(struct builder *b, const char *text)
 
 /* Values. */
 
-void
-string_list_clear(struct string_list *texts)
-{
-    for (size_t i = 0; i < texts->n; i++)
-        free(texts->items[i]);
-    free(texts->items);
-    *texts = (struct string_list){NULL, 0};
-}
-
 bool
-string_list_take(struct builder *b, struct string_list *texts, char *text)
+builder_add(struct builder *b, struct string_list *list, char *text)
 {
-    char **items = text ? realloc(texts->items, (texts->n + 1) * sizeof(*items)) : NULL;
-    if (!items) {
-        free(text);
-        b->out_of_memory = true;
-        return false;
-    }
-    texts->items = items;
-    items[texts->n++] = text;
-    return true;
+    bool added = string_list_add(list, text);
+    b->out_of_memory |= !added;
+    return added;
 }
 
 bool
@@ -62,7 +49,7 @@ setting_is_list(enum type type)
            type == TYPE_networks;
 }
 
-/* Takes a value over into one of the program's lists, and notes its place. */
+/* Appends value, which it takes over, to a global list and records where it was given. */
 static void
 list_take(struct builder *b, const struct setting *s, struct string_list *list, char *value)
 {
@@ -75,10 +62,10 @@ list_take(struct builder *b, const struct setting *s, struct string_list *list, 
     }
     places->items = items;
     items[places->n] = b->at;
-    places->n += string_list_take(b, list, value);
+    places->n += builder_add(b, list, value);
 }
 
-/* Empties a list of what the source below has put in it, once. */
+/* Clears the values of the source that this one overrides, once per list. */
 static void
 list_begin(struct builder *b, const struct setting *s, struct string_list *list)
 {
@@ -89,7 +76,7 @@ list_begin(struct builder *b, const struct setting *s, struct string_list *list)
     b->overridden[s - settings] = true;
 }
 
-/* Takes the quotes off text that begins with one, in place; "" in them stands for one. Where they end; NULL: nowhere.
+/* Unquotes in place a text that starts with a quote; "" inside means ". Returns what follows, or NULL if unterminated.
  */
 static char *
 unquote(char *text)
@@ -106,18 +93,18 @@ unquote(char *text)
 }
 
 static const char badly_quoted[] =
-    "the double quotes do not close at its end; \"VALUE\" is right, with \"\" for a quote in it";
+    "unterminated or misplaced double quotes (expected \"VALUE\", with \"\" for a quote inside)";
 
 static void
 refuse(struct builder *b, const struct setting *s, const char *value, const char *wrong)
 {
-    /* Credentials, in whatever setting, are wrong, and not to be repeated; nor is a query, which may be a secret. */
+    /* No setting may contain credentials, so do not repeat them; nor a query, which may be a secret. */
     size_t shown = strchr(value, '@') ? 0 : strcspn(value, s->type == TYPE_url || s->type == TYPE_path ? "?" : "");
-    builder_error(b, "%s: \"%.*s%s\" %s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
-                  s->choices ? ": " : "", s->choices ? s->choices : "");
+    builder_error(b, "%s: \"%.*s%s\" %s%s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
+                  s->choices ? " (expected " : "", s->choices ? s->choices : "", s->choices ? ")" : "");
 }
 
-/* Reads the label of a list that text begins with, and spoils it. Returns what is behind the comma, or NULL. */
+/* Parses, and overwrites, the first label of a comma-separated list. Returns the rest after the comma, or NULL. */
 static char *
 read_label(struct builder *b, const struct setting *s, struct string_list *list, char *text)
 {
@@ -143,7 +130,7 @@ read_label(struct builder *b, const struct setting *s, struct string_list *list,
     return next;
 }
 
-/* Reads labels with commas between; a bad one's place is its own. */
+/* Each label has its own place for errors. */
 static void
 read_labels(struct builder *b, const struct setting *s, struct string_list *list, char *text)
 {
@@ -156,7 +143,7 @@ read_labels(struct builder *b, const struct setting *s, struct string_list *list
     b->at = place;
 }
 
-/* Reads a value into its field, or, for texts, looks at it. What is wrong with it, or NULL. */
+/* Parses a value into its field; for texts, only checks it. Returns what is wrong, or NULL. */
 static const char *
 read_value(const struct setting *s, void *field, const char *value, bool quoted)
 {
@@ -167,7 +154,7 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
         break;
     case TYPE_file:
     case TYPE_names:
-        return *value ? NULL : "is empty; off, or any for a list, is right where there is none";
+        return *value ? NULL : "must not be empty (use off, or any for a list)";
     case TYPE_networks:
         return strcmp(value, "any") ? network_read(NULL, value) : NULL;
     case TYPE_path:
@@ -179,7 +166,7 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
     case TYPE_separator:
         return *value || quoted
                    ? NULL
-                   : "is empty, and \" ;\" begins a comment; \";\" in double quotes is right, or \"\" for none";
+                   : "is empty, since \" ;\" starts a comment (expected \";\" in double quotes, or \"\" for none)";
     case TYPE_address:
         return strcmp(value, "off") ? value_check_address(value) : NULL;
     case TYPE_addresses:
@@ -200,7 +187,7 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
     return NULL;
 }
 
-/* Puts a value without its quotes, which is taken over, where it belongs. */
+/* Stores an unquoted value, which it takes over. */
 static void
 take_value(struct builder *b, const struct setting *s, void *field, char *value, bool quoted)
 {
@@ -267,11 +254,11 @@ builder_add_endpoint(struct builder *b, const char *name)
     struct endpoint *endpoints = realloc(c->endpoints, (c->n_endpoints + 1) * sizeof(*endpoints));
     if (endpoints)
         c->endpoints = endpoints;
-    struct source_map *origins = realloc(b->endpoints, (c->n_endpoints + 1) * sizeof(*origins));
-    if (origins)
-        b->endpoints = origins;
+    struct source_map *maps = realloc(b->endpoints, (c->n_endpoints + 1) * sizeof(*maps));
+    if (maps)
+        b->endpoints = maps;
     char *own = builder_copy(b, name);
-    if (!endpoints || !origins || !own) {
+    if (!endpoints || !maps || !own) {
         free(own);
         b->out_of_memory = true;
         return NULL;

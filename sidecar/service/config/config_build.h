@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_CONFIG_BUILD_H
 #define SERVICE_CONFIG_BUILD_H
-/* A configuration being built, from whatever source: values, where they were given, and mistakes. For config*.c alone.
- */
+/* A configuration under construction: values, where they were given, and errors. For config*.c only. */
 #include "config.h"
 
 enum type {
@@ -28,7 +27,7 @@ enum type {
 
 struct setting {
     const char *name;    /* section.key */
-    const char *section; /* "endpoint" for those of every endpoint */
+    const char *section; /* "endpoint" for per-endpoint settings */
     const char *key;
     enum type type;
     size_t offset; /* in struct config or struct endpoint */
@@ -47,13 +46,10 @@ enum {
 
 extern const struct setting settings[SETTINGS];
 
-/*
- * Lines as Debian's inih takes them: at most 198 bytes with their LF, or it cuts them and hands on the head (its
- * INI_MAX_LINE is 200). A section's name has at most 48.
- */
-enum { CONFIG_LINE_MAX = 198, SECTION_MAX = 48 };
+/* Bytes of a section's name, of which inih keeps 49, and of a key, which has to fit its line buffer of 200. */
+enum { SECTION_MAX = 48, KEY_MAX = 128 };
 
-/* Where something was given: by a flag, or in a line of the file (both from 1), or, all being 0, nowhere. */
+/* Where something was given: a flag, or a line and column of the file, both from 1. All zero: nowhere. */
 struct source_place {
     const char *flag;
     int line;
@@ -65,104 +61,106 @@ struct source_places {
     size_t n;
 };
 
-/* Where the settings of one object, the program or an endpoint, were given. A list's is that of its latest value. */
+/* Where the settings of a config or an endpoint were given; for a list, its last value. */
 struct source_map {
     struct source_place section, settings[SETTINGS];
 };
 
 struct builder {
     struct config *config;
-    struct source_map globals, *endpoints; /* as many as the config has */
-    struct source_places lists[SETTINGS];  /* where the values of the program's lists were given, one for one */
+    struct source_map globals, *endpoints; /* one per endpoint of the config */
+    struct source_places lists[SETTINGS];  /* where each value of the global lists was given */
     FILE *errors;
-    size_t n_errors, n_of_flags; /* in all, and of the command line alone */
+    size_t n_errors, n_flag_errors; /* all, and those of the command line only */
     bool out_of_memory;
     bool sharding_only;        /* see struct config_flags */
-    bool unread;               /* the file could not be read: what is missing may stand in it */
+    bool unread;               /* reading the file failed, so a missing setting may be in it */
     const char *path;          /* of the file, or NULL */
-    struct string_list lines;  /* of the file as far as it was read, as they stand */
-    bool overridden[SETTINGS]; /* lists that this source has begun; its values replace those of the source below */
-    struct source_place at;    /* of what is in hand, for mistakes */
-    const struct endpoint *of; /* whose it is, where it has no place; or NULL */
+    struct string_list lines;  /* of the file, as far as read, verbatim */
+    bool overridden[SETTINGS]; /* lists set by this source; its values replace those of the previous one */
+    struct source_place at;    /* of the current item, for errors */
+    const struct endpoint *of; /* names the endpoint of an error without a place; or NULL */
 };
 
-/* Mistakes, in config_mistake.c. */
+/* Errors, in config_diag.c. */
 
-/* Tells a mistake at the place in hand, with its line of the file and a caret if it is there. */
+/* Reports an error at the current place; if that is in the file, with its line and a caret. */
 __attribute__((format(printf, 2, 3))) void builder_error(struct builder *b, const char *format, ...);
 
-/* The same in pieces: what is printed to b->mistakes in between is the message. */
+/* The same in two steps: print the message to b->errors in between. */
 void builder_begin_error(struct builder *b);
 void builder_end_error(struct builder *b);
 
-/* The one that was just told is of a file that a setting names, so that no command line alone would be right. */
-void builder_mistake_was_of_file(struct builder *b);
+/* The last error is in a file that a setting names, not in the command line. */
+void builder_error_was_in_file(struct builder *b);
 
-/* Puts the mistakes to come nowhere. */
+/* The builder_at functions set the place of the errors that follow: nowhere; */
 void builder_at_nowhere(struct builder *b);
 
-/* Puts them where a setting (SETTING_...) of an endpoint or, if that is NULL, of the program was given, or would be. */
+/* where a setting (SETTING_...) of an endpoint, or if e is NULL a global one, was given, or its section; */
 void builder_at(struct builder *b, const struct endpoint *e, int setting);
 
-/* The same for the first of two that was given. */
+/* where the first of two settings that was given is; */
 void builder_at_either(struct builder *b, const struct endpoint *e, int setting, int other);
 
 /* Whether a setting was given at all. */
 bool builder_is_given(const struct builder *b, const struct endpoint *e, int setting);
 
-/* Puts them at a byte of the i-th value of one of the program's lists of whole texts (not of labels). */
+/* at a byte of the i-th value of a global list (not of labels). */
 void builder_at_value(struct builder *b, int setting, size_t i, size_t offset);
 
-/* Names, in config_names.c. */
+/* Names, in config_suggest.c. */
 
-/* The setting of a section; of a section at all if key is NULL. NULL if there is none. */
+/* The setting, or if key is NULL any setting of the section. NULL if there is none. */
 const struct setting *builder_setting(const char *section, const char *key);
 
-/* Tell that there is no such section, or no such key in a section of that kind, and what was perhaps meant. */
+/* Report an unknown section, or an unknown key in a section of that kind, and suggest a similar one. */
 void builder_unknown_section(struct builder *b, const char *section);
 void builder_unknown_key(struct builder *b, const char *section, const char *kind, const char *key);
 
-/* Tells that a flag names an endpoint that is nowhere else, at that flag, and which ones there are. False: that is not
-   what is wrong with an endpoint that has no upstream. */
+/* If an endpoint without an upstream exists only because a flag misnames another, reports that. Otherwise false. */
 bool builder_unknown_endpoint(struct builder *b, const struct endpoint *e);
 
-/* The name in a section's "endpoint NAME"; NULL if it is none. */
+/* NAME of a section "endpoint NAME"; NULL for other sections. */
 const char *endpoint_name(const char *section);
 
 /* Values, in config_build.c. */
 
-/* Puts a value where its setting says, in a config or an endpoint. */
+/* Parses a value into its field of a config or an endpoint. */
 void builder_assign(struct builder *b, const struct setting *s, void *object, const char *value);
 
-/* Puts the defaults of config.def into a config or an endpoint. */
+/* Assigns the defaults of config.def. */
 void builder_assign_defaults(struct builder *b, void *object, bool of_endpoint);
 
-/* The endpoint of a name, or NULL; one added with defaults, or NULL for want of memory. */
+/* The endpoint with this name, or NULL. One added with defaults; NULL: out of memory. */
 struct endpoint *builder_endpoint(struct builder *b, const char *name);
 struct endpoint *builder_add_endpoint(struct builder *b, const char *name);
 
-/* Copies a text; NULL for want of memory. */
+/* strdup(); NULL sets out_of_memory. */
 char *builder_copy(struct builder *b, const char *text);
 
-/* Whether a type's values are kept as they were written; whether they add up in a list of such. */
+/* Whether values of a type are stored as text; whether repeated keys collect values in a list. */
 bool setting_is_text(enum type type);
 bool setting_is_list(enum type type);
 
-/* Takes a text over into the list. False, and out_of_memory, if it could not, or if it is NULL. */
-bool string_list_take(struct builder *b, struct string_list *texts, char *text);
+/* string_list_add(); false sets out_of_memory. */
+bool builder_add(struct builder *b, struct string_list *list, char *text);
 
 /* Sources and checks. */
 
 /* Reads the file at b->path. */
 void builder_read_file(struct builder *b);
 
-/* Takes the assignments of the command line, in config_flags.c. */
+/* Applies the assignments of the command line, in config_flags.c. */
 void builder_take_flags(struct builder *b, const struct config_flags *flags);
 
-/* Looks at [sharding] and [rules] as a whole, and makes the config's sharding of them, in config_sharding.c. */
+/* Checks settings against each other and builds what the config has besides them, in config_check.c; by these: */
+void check_config(struct builder *b);
+
+/* Checks [sharding] and [rules] and builds the config's sharding from them, in config_sharding.c. */
 void check_sharding(struct builder *b);
 
-/* Reads the files of who may come in, and of what services are shown, in config_door.c. */
+/* Read the files of the listeners' access policies and of the endpoints' TLS and authorization, in config_access.c. */
 void check_access_policies(struct builder *b);
 void check_upstream_files(struct builder *b, struct endpoint *e);
 

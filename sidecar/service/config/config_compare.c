@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What differs between a configuration and the next one. */
+/* The differences between the running configuration and a reloaded one. */
 #include "config_build.h"
 
 #include "service/access/access_policy.h"
 
 #include <string.h>
 
-static bool
-string_list_equal(const struct string_list *a, const struct string_list *b)
-{
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (strcmp(a->items[i], b->items[i]) != 0)
-            return false;
-    return true;
-}
-
-/* Whether a setting has the same value in two objects, configurations or endpoints. */
+/* Whether a setting has the same value in two objects, both configs or both endpoints. */
 static bool
 is_equal(const struct setting *s, const void *before, const void *after)
 {
@@ -28,6 +17,7 @@ is_equal(const struct setting *s, const void *before, const void *after)
         return !strcmp(*(char *const *)a, *(char *const *)b);
     switch (s->type) {
     case TYPE_duration:
+    case TYPE_keepalive:
         return *(const config_duration *)a == *(const config_duration *)b;
     case TYPE_bytes:
         return *(const config_bytes *)a == *(const config_bytes *)b;
@@ -40,7 +30,7 @@ is_equal(const struct setting *s, const void *before, const void *after)
     }
 }
 
-/* Whether all settings of a section are the same in two objects. */
+/* Whether all settings of a section have the same values in two objects. */
 static bool
 is_section_equal(const char *section, const void *before, const void *after)
 {
@@ -54,10 +44,10 @@ bool
 config_keeps_endpoint(const struct config *before, const struct endpoint *a, const struct config *after,
                       const struct endpoint *b)
 {
-    const char *shown_before = a->authorization ? a->authorization : "";
-    const char *shown_after = b->authorization ? b->authorization : "";
+    const char *secret_before = a->authorization ? a->authorization : "";
+    const char *secret_after = b->authorization ? b->authorization : "";
     return a == b ||
-           (!strcmp(a->name, b->name) && is_section_equal("endpoint", a, b) && !strcmp(shown_before, shown_after) &&
+           (!strcmp(a->name, b->name) && is_section_equal("endpoint", a, b) && !strcmp(secret_before, secret_after) &&
             is_section_equal("sharding", before, after) && is_section_equal("rules", before, after));
 }
 
@@ -70,7 +60,6 @@ config_needs_restart(const struct config *before, const struct config *after)
     return NULL;
 }
 
-/* Swaps two fields of a type. */
 static void
 swap(enum type type, void *a, void *b)
 {
@@ -89,6 +78,6 @@ config_inherit_static(struct config *after, struct config *before)
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
         if (!s->reload)
             swap(s->type, (char *)before + s->offset, (char *)after + s->offset);
-    passwords_succeed(&after->web_access->passwords, before->web_access->passwords);
-    passwords_succeed(&after->admin_access->passwords, before->admin_access->passwords);
+    passwords_inherit_cache(&after->web_access->passwords, before->web_access->passwords);
+    passwords_inherit_cache(&after->admin_access->passwords, before->admin_access->passwords);
 }

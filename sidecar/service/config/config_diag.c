@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mistakes and their places: FILE:LINE:COLUMN: what is wrong; and below it the line, with a caret under the place. */
+/* Error messages: FILE:LINE:COLUMN: MESSAGE, then the line with a caret under the column. */
 #include "config_build.h"
 
 #include "service/base/utf8.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes of a long line, and those before the place in them */
+enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes shown of a long line, at most so many before the caret */
 
 static bool
-begins_character(char byte)
+starts_character(char byte)
 {
     return ((unsigned char)byte & 0xc0) != 0x80;
 }
@@ -24,8 +24,8 @@ hide(char *from, const char *to)
         *from++ = '*';
 }
 
-/* Hides what stands between // (or the value's beginning) and the last @, and what is behind the ? of a URL or path: a
-   mistake about a secret is no place for it. */
+/* Masks what is between // (or the start of the value) and the last @, and what follows the ? of a URL or path: an
+   error message must not reveal a secret. */
 static void
 hide_secrets(char *line)
 {
@@ -40,7 +40,7 @@ hide_secrets(char *line)
         hide(query + 1, line + strlen(line));
 }
 
-/* Prints a line, or so much of it as is of use, and a caret under a byte of it. */
+/* Prints a line, shortened around a byte if it is long, with a caret under that byte. */
 static void
 print_excerpt(FILE *out, char *line, size_t at)
 {
@@ -55,9 +55,9 @@ print_excerpt(FILE *out, char *line, size_t at)
     hide_secrets(line);
     if (!from && at >= utf8_mark_len(line))
         from = utf8_mark_len(line);
-    while (from < at && !begins_character(line[from]))
+    while (from < at && !starts_character(line[from]))
         from++;
-    while (to < len && !begins_character(line[to]))
+    while (to < len && !starts_character(line[to]))
         to++;
     for (size_t i = from; i < to; i++)
         if (iscntrl((unsigned char)line[i]))
@@ -65,7 +65,7 @@ print_excerpt(FILE *out, char *line, size_t at)
 
     fprintf(out, "    %s%.*s%s\n    %s", cut, (int)(to - from), line + from, to < len ? "..." : "", *cut ? "   " : "");
     for (size_t i = from; i < at; i++)
-        if (begins_character(line[i]))
+        if (starts_character(line[i]))
             fputc(' ', out);
     fputs("^\n", out);
 }
@@ -74,7 +74,7 @@ void
 builder_begin_error(struct builder *b)
 {
     b->n_errors++;
-    b->n_of_flags += b->at.flag || !b->path;
+    b->n_flag_errors += b->at.flag || !b->path;
     if (b->at.flag)
         fprintf(b->errors, "%s: ", b->at.flag);
     else if (b->at.line)
@@ -96,9 +96,9 @@ builder_end_error(struct builder *b)
 }
 
 void
-builder_mistake_was_of_file(struct builder *b)
+builder_error_was_in_file(struct builder *b)
 {
-    b->n_of_flags -= b->at.flag || !b->path;
+    b->n_flag_errors -= b->at.flag || !b->path;
 }
 
 void
@@ -120,7 +120,7 @@ builder_at_nowhere(struct builder *b)
 }
 
 static const struct source_map *
-origin_of(const struct builder *b, const struct endpoint *e)
+map_of(const struct builder *b, const struct endpoint *e)
 {
     return e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
 }
@@ -134,21 +134,21 @@ is_given(const struct source_place *place)
 bool
 builder_is_given(const struct builder *b, const struct endpoint *e, int setting)
 {
-    return is_given(&origin_of(b, e)->settings[setting]);
+    return is_given(&map_of(b, e)->settings[setting]);
 }
 
 void
 builder_at(struct builder *b, const struct endpoint *e, int setting)
 {
-    const struct source_map *o = origin_of(b, e);
-    b->at = is_given(&o->settings[setting]) ? o->settings[setting] : o->section;
+    const struct source_map *map = map_of(b, e);
+    b->at = is_given(&map->settings[setting]) ? map->settings[setting] : map->section;
     b->of = e;
 }
 
 void
 builder_at_either(struct builder *b, const struct endpoint *e, int setting, int other)
 {
-    builder_at(b, e, is_given(&origin_of(b, e)->settings[setting]) ? setting : other);
+    builder_at(b, e, is_given(&map_of(b, e)->settings[setting]) ? setting : other);
 }
 
 void

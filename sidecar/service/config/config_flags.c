@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the command line assigns, above the file. */
+/* The assignments of the command line, which override the file. */
 #include "config_build.h"
 
 #include "service/base/utf8.h"
@@ -9,27 +9,27 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Assigns a flag's value to an endpoint, or, where that is NULL, to the program. */
+/* e: NULL for a global setting. */
 static void
-take_flag_value(struct builder *b, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
+assign_flag(struct builder *b, const struct setting *s, struct endpoint *e, const struct config_flag_value *flag)
 {
-    struct source_map *origin = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
-    origin->settings[s - settings] = b->at;
+    struct source_map *map = e ? &b->endpoints[e - b->config->endpoints] : &b->globals;
+    map->settings[s - settings] = b->at;
     builder_assign(b, s, e ? (void *)e : b->config, flag->value);
 }
 
-/* --upstream.url is for the only endpoint of the file, which stands first, or that of the flags. */
+/* --upstream.url applies to the only endpoint of the file, which is the first, or to that of the flags. */
 static void
-take_upstream_flag(struct builder *b, size_t of_file, const struct config_flag_value *flag)
+take_upstream_flag(struct builder *b, size_t n_in_file, const struct config_flag_value *flag)
 {
     struct config *c = b->config;
-    if (of_file > 1)
-        builder_error(b, "the file has %zu endpoints; --set endpoint.NAME.upstream=URL is right", of_file);
+    if (n_in_file > 1)
+        builder_error(b, "the file has %zu endpoints (expected --set endpoint.NAME.upstream=URL)", n_in_file);
     else if (c->n_endpoints)
-        take_flag_value(b, builder_setting("endpoint", "upstream"), c->endpoints, flag);
+        assign_flag(b, builder_setting("endpoint", "upstream"), c->endpoints, flag);
 }
 
-/* Whether a file could have the name too, in its [endpoint NAME]. */
+/* Whether a file could also have this name, in [endpoint NAME]. */
 static bool
 is_endpoint_name(const char *name)
 {
@@ -38,7 +38,7 @@ is_endpoint_name(const char *name)
            !strstr(name, " ;") && !strstr(name, "\t;") && utf8_is(name);
 }
 
-/* The NAME in endpoint.NAME.key, which may have dots in it; empty if a setting has none. */
+/* The NAME in endpoint.NAME.key, which may contain dots; empty for other settings. */
 static struct ss_span
 endpoint_of(const char *setting)
 {
@@ -67,8 +67,8 @@ have_upstream(const struct config_flags *flags, struct ss_span name)
     return false;
 }
 
-/* Adds the endpoint of --upstream.url. It has the name that other flags have for it: the only one that is not given an
-   upstream by a flag of its own; or else it is "default". */
+/* Adds the endpoint of --upstream.url. Its name is the only one that other flags use without giving it an upstream of
+   its own; otherwise "default". */
 static void
 add_upstream_endpoint(struct builder *b, const struct config_flags *flags)
 {
@@ -90,7 +90,7 @@ add_upstream_endpoint(struct builder *b, const struct config_flags *flags)
         builder_add_endpoint(b, is_endpoint_name(name) ? name : "default");
 }
 
-/* section.key or endpoint.NAME.key; a name may have dots in it. */
+/* section.key or endpoint.NAME.key; NAME may contain dots. */
 static void
 take_flag(struct builder *b, const struct config_flag_value *flag)
 {
@@ -99,7 +99,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
     struct endpoint *e = NULL;
 
     if (!dot || (size_t)(dot - setting) >= sizeof(section) || (size_t)(last - dot) >= sizeof(name)) {
-        builder_error(b, "section.key=value or endpoint.NAME.key=value is right");
+        builder_error(b, "expected section.key=value or endpoint.NAME.key=value");
         return;
     }
     snprintf(section, sizeof(section), "%.*s", (int)(dot - setting), setting);
@@ -109,7 +109,7 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         return;
     }
     if (of_endpoint ? last == dot : last != dot) {
-        builder_error(b, "there is no setting %s; section.key or endpoint.NAME.key is right", setting);
+        builder_error(b, "unknown setting %s (expected section.key or endpoint.NAME.key)", setting);
         return;
     }
     const struct setting *s = builder_setting(section, last + 1);
@@ -121,13 +121,14 @@ take_flag(struct builder *b, const struct config_flag_value *flag)
         snprintf(name, sizeof(name), "%.*s", (int)(last - dot - 1), dot + 1);
         e = builder_endpoint(b, name);
         if (!e && !is_endpoint_name(name)) {
-            builder_error(b, "\"%s\" is no endpoint's name; at most 39 bytes of UTF-8 without ] are right", name);
+            builder_error(b, "\"%s\" is not a valid endpoint name (expected at most 39 bytes of UTF-8 without ])",
+                          name);
             return;
         }
         if (!e && !(e = builder_add_endpoint(b, name)))
             return;
     }
-    take_flag_value(b, s, e, flag);
+    assign_flag(b, s, e, flag);
 }
 
 static bool
@@ -141,18 +142,18 @@ has_control(const char *text)
 void
 builder_take_flags(struct builder *b, const struct config_flags *flags)
 {
-    size_t of_file = b->config->n_endpoints;
+    size_t n_in_file = b->config->n_endpoints;
     memset(b->overridden, 0, sizeof(b->overridden));
-    if (!of_file)
+    if (!n_in_file)
         add_upstream_endpoint(b, flags);
     for (size_t i = 0; i < flags->n; i++) {
         const struct config_flag_value *flag = &flags->values[i];
         builder_at_nowhere(b);
         b->at.flag = flag->flag;
         if (has_control(flag->setting) || has_control(flag->value))
-            builder_error(b, "there is a control character in it");
+            builder_error(b, "unexpected control character");
         else if (!strcmp(flag->setting, "upstream.url"))
-            take_upstream_flag(b, of_file, flag);
+            take_upstream_flag(b, n_in_file, flag);
         else
             take_flag(b, flag);
     }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The INI file, by inih. */
+/*
+ * The INI file, by inih, which finds sections and keys. It gets section headers and keys only, and values are taken
+ * from the line itself: inih splits lines of more than 198 bytes (Debian's has INI_MAX_LINE 200 compiled in) and
+ * ignores quotes.
+ */
 #include "config_build.h"
 
 #include "service/base/utf8.h"
@@ -10,54 +14,67 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A file being read. */
 struct ini {
     struct builder *b;
     FILE *file;
     int line;
-    size_t skip; /* bytes before the first that counts, in the line in hand */
+    size_t skip; /* BOM and indentation of the current line */
     bool in_unknown_section;
 };
 
-/* The length of a line before the comment that a blank and ; begin. */
+static bool
+is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+/* The length of a line up to its comment, which starts with ; after a blank. */
 static size_t
 before_comment(const char *text)
 {
     size_t n = 0;
-    while (text[n] && !(text[n] == ';' && (n == 0 || text[n - 1] == ' ' || text[n - 1] == '\t')))
+    while (text[n] && !(text[n] == ';' && (n == 0 || is_blank(text[n - 1]))))
         n++;
     return n;
 }
 
-/* What is wrong with a line that inih would cut, misread or call only by the first one's number, and at which byte;
-   NULL if nothing is. */
+static size_t
+key_length(const char *text)
+{
+    size_t n = strcspn(text, "=:");
+    while (n && is_blank(text[n - 1]))
+        n--;
+    return n;
+}
+
+/* What is wrong with a line that inih would misread or, after the first one, not report; and at which byte.
+   NULL: nothing. */
 static const char *
-line_mistake(const char *text, size_t len, size_t *at)
+line_error(const char *text, size_t len, size_t *at)
 {
     size_t said = before_comment(text);
     *at = strlen(text);
     if (*at != len)
-        return "there is a NUL byte in the line";
+        return "unexpected NUL byte";
     for (*at = 0; *at < len; ++*at)
         if (iscntrl((unsigned char)text[*at]) && text[*at] != '\t' && strcmp(text + *at, "\n") != 0 &&
             strcmp(text + *at, "\r\n") != 0)
-            return "there is a control character in the line";
-    *at = CONFIG_LINE_MAX;
-    if (len > CONFIG_LINE_MAX)
-        return "the line is longer than 198 bytes; a list may be several lines with the same key";
+            return "unexpected control character";
     *at = 0;
     if (*text == '[' && !memchr(text, ']', said))
-        return "the section's name has no end; [section] is right";
+        return "unterminated section name (expected [section])";
     if (*text == '[' && strcspn(text, "]") > 1 + SECTION_MAX)
-        return "the section's name is longer than 48 bytes";
+        return "section name longer than 48 bytes";
     if (*text && !strchr("[;#\r\n", *text) && !memchr(text, '=', said) && !memchr(text, ':', said))
-        return "the line is neither [section] nor key = value";
+        return "expected [section] or key = value";
+    if (*text && !strchr("[;#", *text) && key_length(text) > KEY_MAX)
+        return "key longer than 128 bytes";
     return NULL;
 }
 
-/* Takes note of a section's beginning: inih tells only of those with a key in them. */
+/* inih reports only sections that contain a key. */
 static void
-begin_section(struct ini *ini, const char *text)
+start_section(struct ini *ini, const char *text)
 {
     struct builder *b = ini->b;
     char section[SECTION_MAX + 1];
@@ -68,9 +85,9 @@ begin_section(struct ini *ini, const char *text)
         !builder_setting(name ? "endpoint" : section, NULL) || (name && (!*name || !utf8_is(name)));
     b->at.column++;
     if (name && !*name) {
-        builder_error(b, "an endpoint needs a name; [endpoint NAME] is right");
+        builder_error(b, "missing endpoint name (expected [endpoint NAME])");
     } else if (name && !utf8_is(name)) {
-        builder_error(b, "the endpoint's name is no UTF-8; [endpoint NAME] in UTF-8 is right");
+        builder_error(b, "endpoint name is not valid UTF-8");
     } else if (ini->in_unknown_section) {
         builder_unknown_section(b, section);
     } else if (name) {
@@ -82,27 +99,27 @@ begin_section(struct ini *ini, const char *text)
     }
 }
 
-/* Puts the mistakes to come at a byte of what counts of the line in hand. */
+/* Sets the place of the errors that follow; at: a byte after BOM and indentation. */
 static void
-place_in_line(struct ini *ini, size_t at)
+at_byte(struct ini *ini, size_t at)
 {
     ini->b->at = (struct source_place){.line = ini->line, .column = ini->skip + at + 1};
 }
 
-/* Refuses what stands behind a section's name and is no comment: inih would leave it away in silence. */
+/* Reports text after a section header, which inih would silently drop. */
 static void
-end_section(struct ini *ini, const char *text)
+check_section_end(struct ini *ini, const char *text)
 {
     size_t end = strcspn(text, "]") + 1, blanks = strspn(text + end, " \t");
     char next = text[end + blanks];
     if (!next || strchr("\r\n", next) || (next == ';' && blanks))
         return;
-    place_in_line(ini, end + blanks);
-    builder_error(ini->b, "there is something behind the section's name; key = value is right in a line of its own");
+    at_byte(ini, end + blanks);
+    builder_error(ini->b, "unexpected text after the section header");
 }
 
-/* Reads as fgets() does for inih; a bad line is reported and left away, and so are leading blanks, which would make the
-   line go on with the one before. */
+/* fgets() for inih. Reports bad lines and hands an empty one on instead. Drops indentation, which inih would take for a
+   continuation of the previous line. */
 static char *
 read_line(char *out, int size, void *stream)
 {
@@ -117,33 +134,31 @@ read_line(char *out, int size, void *stream)
         free(line);
         return NULL;
     }
-    if (!string_list_take(b, &b->lines, line))
+    if (!builder_add(b, &b->lines, line))
         return NULL;
 
     ini->line++;
     ini->skip = ini->line == 1 ? utf8_mark_len(line) : 0;
     ini->skip += strspn(line + ini->skip, " \t");
-    const char *text = line + ini->skip, *wrong = line_mistake(text, (size_t)n - ini->skip, &at);
-    place_in_line(ini, at);
+    const char *text = line + ini->skip, *wrong = line_error(text, (size_t)n - ini->skip, &at);
+    at_byte(ini, at);
     if (wrong) {
         builder_error(b, "%s", wrong);
     } else if (*text == '[') {
-        begin_section(ini, text + 1);
-        end_section(ini, text);
+        start_section(ini, text + 1);
+        check_section_end(ini, text);
     }
-    snprintf(out, (size_t)size, "%s", wrong ? "\n" : text);
+    *out = 0;
+    if (!wrong && *text == '[')
+        snprintf(out, (size_t)size, "%.*s]", (int)strcspn(text, "]"), text);
+    else if (!wrong && !strchr(";#\r\n", *text))
+        snprintf(out, (size_t)size, "%.*s=", (int)key_length(text), text);
     return out;
 }
 
-static bool
-is_blank(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
 /*
- * The length of a value, up to the blank and ; that begin a comment, as inih has it, but not in double quotes. A quote
- * opens at the value's beginning or, in a list of labels, at a label's. The byte before the value is looked at.
+ * The length of a value, up to a comment, which starts with ; after a blank, as for inih, but not in double quotes. A
+ * quote opens at the start of the value or, in a list of labels, of a label. Reads the byte before text.
  */
 static size_t
 value_length(const char *text, bool labels)
@@ -154,7 +169,7 @@ value_length(const char *text, bool labels)
     for (; *p && *p != '\n' && strcmp(p, "\r\n") != 0; p++) {
         if (*p == '"' && (quoted || opens)) {
             quoted = !quoted;
-            opens = !quoted; /* "" in quotes is none of both */
+            opens = !quoted; /* "" in quotes does neither */
         } else if (!quoted) {
             if (*p == ';' && is_blank(p[-1]))
                 break;
@@ -166,20 +181,22 @@ value_length(const char *text, bool labels)
     return (size_t)(p - text);
 }
 
-/* Puts the value of the line in hand where it belongs. inih has cut it where quotes may have kept it whole. */
+/* Takes the value from the current line. */
 static void
-assign_value(struct ini *ini, const struct setting *s, void *object, struct source_map *origin)
+assign_value(struct ini *ini, const struct setting *s, void *object, struct source_map *map)
 {
     struct builder *b = ini->b;
     const char *text = b->lines.items[ini->line - 1] + ini->skip;
     size_t at = strcspn(text, "=:") + 1;
-    char value[CONFIG_LINE_MAX + 1];
 
     at += strspn(text + at, " \t");
-    place_in_line(ini, at);
-    origin->settings[s - settings] = b->at;
-    snprintf(value, sizeof(value), "%.*s", (int)value_length(text + at, s->type == TYPE_labels), text + at);
-    builder_assign(b, s, object, value);
+    at_byte(ini, at);
+    map->settings[s - settings] = b->at;
+    char *value = strndup(text + at, value_length(text + at, s->type == TYPE_labels));
+    b->out_of_memory |= !value;
+    if (value)
+        builder_assign(b, s, object, value);
+    free(value);
 }
 
 static int
@@ -189,18 +206,18 @@ take_pair(void *user, const char *section, const char *key, const char *value)
     struct builder *b = ini->b;
     const char *name = endpoint_name(section), *kind = name ? "endpoint" : section;
     void *object = b->config;
-    struct source_map *origin = &b->globals;
+    struct source_map *map = &b->globals;
 
     (void)value;
     if (ini->in_unknown_section || b->out_of_memory)
         return 1;
-    place_in_line(ini, 0);
+    at_byte(ini, 0);
     if (!*section) {
-        builder_error(b, "the key %s stands in no section; [section] is to come before it", key);
+        builder_error(b, "key %s before any section (expected [section] first)", key);
         return 1;
     }
     if (!*key) {
-        builder_error(b, "the key is missing; key = value is right");
+        builder_error(b, "missing key (expected key = value)");
         return 1;
     }
     const struct setting *s = builder_setting(kind, key);
@@ -211,18 +228,18 @@ take_pair(void *user, const char *section, const char *key, const char *value)
     if (name) {
         struct endpoint *e = builder_endpoint(b, name);
         if (!e) {
-            builder_error(b, "there is no section [%s] before this line", section);
+            builder_error(b, "no section [%s] before this line", section);
             return 1;
         }
         object = e;
-        origin = &b->endpoints[e - b->config->endpoints];
+        map = &b->endpoints[e - b->config->endpoints];
     }
 
-    int before = origin->settings[s - settings].line;
+    int before = map->settings[s - settings].line;
     if (before && !setting_is_list(s->type))
-        builder_error(b, "%s is given twice, before in line %d; once is right", key, before);
+        builder_error(b, "duplicate key %s (first set on line %d)", key, before);
     else
-        assign_value(ini, s, object, origin);
+        assign_value(ini, s, object, map);
     return 1;
 }
 
@@ -241,10 +258,10 @@ builder_read_file(struct builder *b)
     int line = ini_parse_stream(read_line, &ini, take_pair, &ini);
     if (line < 0)
         b->out_of_memory = true;
-    /* read_line() left all bad lines away that it knows of. */
+    /* read_line() has reported all bad lines that it knows of. */
     b->at = (struct source_place){.line = line, .column = 1};
     if (line > 0)
-        builder_error(b, "the line is neither [section] nor key = value");
+        builder_error(b, "expected [section] or key = value");
     builder_at_nowhere(b);
     b->unread = ferror(ini.file);
     if (b->unread)

@@ -3,15 +3,11 @@
 #define SERVICE_CONFIG_PRINT_H
 #include "config.h"
 
-/*
- * Writes a configuration as the text of a file: every section and key, the defaults too. An empty list is a comment.
- * Reading the file gives the same configuration again.
- *
- * Returns how many values, from flags, are too long for a line of a file; each leaves a comment that says so.
- */
-int config_print(const struct config *config, FILE *out);
+/* Writes a configuration as a file: every section and key, including defaults. An empty list becomes a comment. Reading
+   the file gives the same configuration. */
+void config_print(const struct config *config, FILE *out);
 
-/* The same for anybody to see: "<secret>" stands for what a service's URL has behind "?". */
+/* The same for anyone to see: "<secret>" replaces the query of an upstream URL. */
 void config_show(const struct config *config, FILE *out);
 
 #endif

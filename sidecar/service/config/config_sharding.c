@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a configuration says of [sharding] and [rules], as a whole: made into what the library takes. */
+/* Builds the library's rules and sharding from [sharding] and [rules]. */
 #include "config_build.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static const struct {
     {SETTING_colocate, SS_ACTION_COLOCATE}, {SETTING_split, SS_ACTION_SPLIT},
 };
 
-/* Adds the patterns of one key; a mistake's caret stands in the pattern. */
+/* Adds the patterns of one key; an error's caret points into the pattern. */
 static void
 add_rules(struct builder *b, int setting, enum ss_action action)
 {
@@ -72,7 +72,7 @@ make_sharding(struct builder *b)
     b->out_of_memory |= r < 0;
     if (r > 0) {
         builder_at(b, NULL, SETTING_hash);
-        builder_error(b, "this system's OpenSSL does without MD5; hash = xxh64 is right");
+        builder_error(b, "hash = md5 is not supported by this system's OpenSSL (expected xxh64)");
     }
 }
 
@@ -83,10 +83,10 @@ check_sharding(struct builder *b)
 
     builder_at(b, NULL, SETTING_key);
     if (c->key == SS_KEY_LABELS && !c->source_labels.n)
-        builder_error(b, "key = labels needs source_labels; source_labels = NAME, NAME is right");
+        builder_error(b, "key = labels needs source_labels (expected source_labels = NAME, NAME)");
     if (!strcmp(c->shard_param, c->shard_count_param)) {
         builder_at_either(b, NULL, SETTING_shard_param, SETTING_shard_count_param);
-        builder_error(b, "shard_param and shard_count_param are the same; two different names are right");
+        builder_error(b, "shard_param and shard_count_param must differ");
     }
     make_rules(b);
     if (!b->out_of_memory)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The names of sections and keys, and what one that is none was perhaps meant to be. */
+/* Lookup of sections and keys, and suggestions for unknown ones. */
 #include "config_build.h"
 
 #include <ctype.h>
 #include <string.h>
 
-enum { NAME_MAX = 48 }; /* of those that are compared */
+enum { NAME_MAX = 48 }; /* longer names get no suggestion */
 
 const struct setting *
 builder_setting(const char *section, const char *key)
@@ -31,7 +31,7 @@ least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* How many letters were put in, left out, taken for another, or swapped with the next, between two names. */
+/* The edit distance of two names: insertions, deletions, substitutions and swaps of neighbours; ignores case. */
 static unsigned
 distance(const char *a, size_t n, const char *b, size_t m)
 {
@@ -55,12 +55,12 @@ distance(const char *a, size_t n, const char *b, size_t m)
     return above[m];
 }
 
-/* The setting whose key (of the section) or section (if that is NULL) is nearest to a name, or NULL if none is near. */
+/* The setting whose key in the section, or whose section if that is NULL, is closest to name; NULL if none is close. */
 static const struct setting *
 nearest(const char *section, const char *name, size_t len)
 {
     const struct setting *best = NULL;
-    unsigned least_yet = len < 6 ? 2 : (unsigned)len / 3 + 1; /* one mistake in a short name, a third of a long one */
+    unsigned least_yet = len < 6 ? 2 : (unsigned)len / 3 + 1; /* one typo in a short name, a third of a long one */
 
     if (len > NAME_MAX)
         return NULL;
@@ -77,14 +77,13 @@ nearest(const char *section, const char *name, size_t len)
     return best;
 }
 
-/* How a section is written. */
 static const char *
 section_name(const struct setting *s)
 {
     return !strcmp(s->section, "endpoint") ? "endpoint NAME" : s->section;
 }
 
-/* Prints each section once: those that have the key, or all if that is NULL. */
+/* Prints each section that has the key, or all if it is NULL, once. */
 static void
 print_sections(FILE *out, const char *key, const char *between)
 {
@@ -100,12 +99,13 @@ builder_unknown_section(struct builder *b, const char *section)
     const struct setting *meant = nearest(NULL, section, strcspn(section, " \t"));
 
     builder_begin_error(b);
-    fprintf(b->errors, "there is no section [%s]; ", section);
+    fprintf(b->errors, "unknown section [%s]", section);
     if (meant) {
-        fprintf(b->errors, "did you mean [%s]?", section_name(meant));
+        fprintf(b->errors, " (did you mean [%s]?)", section_name(meant));
     } else {
-        print_sections(b->errors, NULL, " ");
-        fputs(" are right", b->errors);
+        fputs(" (expected ", b->errors);
+        print_sections(b->errors, NULL, ", ");
+        fputc(')', b->errors);
     }
     builder_end_error(b);
 }
@@ -119,18 +119,22 @@ builder_unknown_key(struct builder *b, const char *section, const char *kind, co
     for (const struct setting *s = settings; s < settings + SETTINGS; s++)
         elsewhere |= !strcmp(s->key, key);
     builder_begin_error(b);
-    fprintf(b->errors, "there is no key %s in [%s]; ", key, section);
+    fprintf(b->errors, "unknown key %s in [%s] (", key, section);
     if (elsewhere) {
         fprintf(b->errors, "%s belongs in ", key);
         print_sections(b->errors, key, " or ");
     } else if (meant) {
         fprintf(b->errors, "did you mean %s?", meant->key);
     } else {
-        fputs("its keys are", b->errors);
-        for (const struct setting *s = settings; s < settings + SETTINGS; s++)
-            if (!strcmp(s->section, kind))
-                fprintf(b->errors, " %s", s->key);
+        const char *before = "expected";
+        for (const struct setting *s = settings; s < settings + SETTINGS; s++) {
+            if (strcmp(s->section, kind) != 0)
+                continue;
+            fprintf(b->errors, "%s %s", before, s->key);
+            before = ",";
+        }
     }
+    fputc(')', b->errors);
     builder_end_error(b);
 }
 
@@ -138,22 +142,22 @@ bool
 builder_unknown_endpoint(struct builder *b, const struct endpoint *e)
 {
     const struct config *c = b->config;
-    const struct source_map *origin = &b->endpoints[e - c->endpoints];
+    const struct source_map *map = &b->endpoints[e - c->endpoints];
     size_t flag = 0, known = 0;
 
-    while (flag < SETTINGS && !origin->settings[flag].flag)
+    while (flag < SETTINGS && !map->settings[flag].flag)
         flag++;
     for (size_t i = 0; i < c->n_endpoints; i++)
         known += *c->endpoints[i].upstream != 0;
-    if (origin->section.line || flag == SETTINGS || !known)
+    if (map->section.line || flag == SETTINGS || !known)
         return false;
-    b->at = origin->settings[flag];
+    b->at = map->settings[flag];
     builder_begin_error(b);
-    fprintf(b->errors, "there is no endpoint %s; expected ", e->name);
+    fprintf(b->errors, "unknown endpoint %s (expected ", e->name);
     for (size_t i = 0; i < c->n_endpoints; i++)
         if (*c->endpoints[i].upstream)
             fprintf(b->errors, "%s, ", c->endpoints[i].name);
-    fprintf(b->errors, "or endpoint.%s.upstream=URL", e->name);
+    fprintf(b->errors, "or endpoint.%s.upstream=URL)", e->name);
     builder_end_error(b);
     return true;
 }

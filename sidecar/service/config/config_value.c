@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_value.h"
 
-#include "service/http/listen.h"
+#include "service/base/address.h"
 #include "upstream_url.h"
 
 #include <ctype.h>
@@ -32,7 +32,7 @@ unit_at(const char *text, const struct unit *units)
     return best;
 }
 
-/* Reads numbers with units, one behind the other: "1m30s". */
+/* Reads numbers with units, one after another: "1m30s". */
 static bool
 read_scaled(const char *text, const struct unit *units, uint64_t most, uint64_t *out)
 {
@@ -58,7 +58,7 @@ value_read_duration(int64_t *ms, const char *text)
 {
     uint64_t value = 0;
     if (strcmp(text, "0") != 0 && !read_scaled(text, durations, INT32_MAX, &value))
-        return "is no duration; a number with ms, s, m or h is right, as in 10s or 1m30s";
+        return "is not a valid duration (expected e.g. 10s or 1m30s)";
     *ms = (int64_t)value;
     return NULL;
 }
@@ -69,14 +69,15 @@ value_read_keepalive(int64_t *ms, const char *text)
     *ms = strcmp(text, "on") ? 0 : VALUE_KEEPALIVE_ON;
     if (*ms || !strcmp(text, "off"))
         return NULL;
-    return value_read_duration(ms, text) ? "is not a keepalive; expected on, off or a duration such as 5s" : NULL;
+    return value_read_duration(ms, text) ? "is not a valid keepalive (expected on, off or a duration such as 5s)"
+                                         : NULL;
 }
 
 const char *
 value_read_bytes(uint64_t *bytes, const char *text)
 {
     if (!read_scaled(text, sizes, INT64_MAX, bytes))
-        return "is no size; a number with B, KiB, MiB or GiB is right, as in 256MiB";
+        return "is not a valid size (expected a number with B, KiB, MiB or GiB, e.g. 256MiB)";
     return NULL;
 }
 
@@ -84,7 +85,7 @@ const char *
 value_read_count(uint64_t *count, const char *text)
 {
     static const struct unit units[] = {{"", 1}, {NULL, 0}};
-    return read_scaled(text, units, INT64_MAX, count) ? NULL : "is no count; a number is right, as in 100000";
+    return read_scaled(text, units, INT64_MAX, count) ? NULL : "is not a valid count (expected e.g. 100000)";
 }
 
 void
@@ -128,7 +129,7 @@ value_read_flag(bool *flag, const char *text)
             return NULL;
         }
     }
-    return "is no switch; true or false is right";
+    return "is not a boolean (expected true or false)";
 }
 
 const char *
@@ -143,15 +144,14 @@ value_read_choice(int *index, const char *text, const char *choices)
         }
         choices += n;
         if (!*choices++)
-            return "is not among the choices";
+            return "is not a valid choice";
     }
 }
 
 const char *
 value_check_path(const char *text)
 {
-    return text[0] == '/' && !strpbrk(text, " \t?#") ? NULL
-                                                     : "is no path; one that begins with / is right, as in /metrics";
+    return text[0] == '/' && !strpbrk(text, " \t?#") ? NULL : "is not a valid path (expected e.g. /metrics)";
 }
 
 const char *
@@ -170,16 +170,16 @@ value_check_param(const char *text)
 {
     for (const char *p = text; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
-            return "is no parameter; a name of letters, digits, _ - and . is right";
-    return *text ? NULL : "is no parameter; a name is right, as in shard";
+            return "is not a valid parameter name (expected only letters, digits, _, - and .)";
+    return *text ? NULL : "is not a valid parameter name (expected e.g. shard)";
 }
 
 const char *
 value_check_address(const char *text)
 {
-    if (listen_is_address(text))
+    if (address_is_valid(text))
         return NULL;
-    return "is no address; :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME is right";
+    return "is not a valid address (expected :PORT, ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or systemd:NAME)";
 }
 
 const char *
@@ -187,6 +187,6 @@ value_check_label(const char *text)
 {
     for (const char *p = text; *p; p++)
         if (!isalpha((unsigned char)*p) && *p != '_' && (p == text || !isdigit((unsigned char)*p)))
-            return "is no label; letters, digits and _ are right, and any other name in double quotes";
-    return *text ? NULL : "is an empty name; a label's name is right, as in job";
+            return "is not a valid label name (expected only letters, digits and _, or a name in double quotes)";
+    return *text ? NULL : "is an empty label name (expected e.g. job)";
 }

@@ -2,16 +2,16 @@
 #ifndef SERVICE_CONFIG_VALUE_H
 #define SERVICE_CONFIG_VALUE_H
 /*
- * The types of settings: how a value's text is read and what it is in C.
+ * The types of settings: parses a value's text into its C type.
  *
- * Each reader answers NULL, or what is wrong, as the end of a sentence that begins with the value. A text type's value
- * is only looked at.
+ * Each function returns NULL, or an error message that continues a sentence starting with the value. Values of text
+ * types are only checked.
  */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-/* What "on" means as a keepalive: longer than any usual scrape interval. */
+/* Keepalive "on": longer than any usual scrape interval. */
 enum { VALUE_KEEPALIVE_ON = 330 * 1000 };
 
 const char *value_read_duration(int64_t *ms, const char *text);  /* "1m30s" */
@@ -25,9 +25,9 @@ const char *value_check_path(const char *text);
 const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
 const char *value_check_param(const char *text);
 const char *value_check_address(const char *text);
-const char *value_check_label(const char *text); /* a name that needs no quotes */
+const char *value_check_label(const char *text); /* one that needs no quotes */
 
-/* Write what the readers of the same name read, in the largest units that fit it. */
+/* Write a value so that it parses back unchanged, in the largest units that divide it. */
 void value_write_duration(FILE *out, int64_t ms);
 void value_write_keepalive(FILE *out, int64_t ms);
 void value_write_bytes(FILE *out, uint64_t bytes);

@@ -11,9 +11,9 @@
 
 #define EXPECTED "(expected http://HOST:PORT/PATH, https://HOST:PORT/PATH or unix:/SOCKET:/PATH)"
 
-/* What libcurl finds wrong, in the words of whoever wrote the URL. */
+/* libcurl's error in the terms of the configuration. */
 static const char *
-reason_of(CURLUcode code)
+reason_for(CURLUcode code)
 {
     switch (code) {
     case CURLUE_BAD_PORT_NUMBER:
@@ -31,37 +31,37 @@ reason_of(CURLUcode code)
     }
 }
 
-/* What is better told than by libcurl's code, and what libcurl would let pass. NULL: nothing. */
+/* What libcurl accepts, or reports less clearly. NULL: nothing is wrong. */
 static const char *
-look(const char *text)
+check_text(const char *text)
 {
     if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
-        return "is not a URL of a service " EXPECTED;
+        return "is not an upstream URL " EXPECTED;
     const char *authority = strstr(text, "://") + 3;
     size_t len = strcspn(authority, "/?#");
     const char *colon = memchr(authority, ':', len);
-    bool ipv6 = colon && memchr(colon + 1, ':', len - (size_t)(colon + 1 - authority)); /* or meant as such */
+    bool ipv6 = colon && memchr(colon + 1, ':', len - (size_t)(colon + 1 - authority)); /* at least intended as one */
 
     if (!len)
-        return reason_of(CURLUE_NO_HOST);
+        return reason_for(CURLUE_NO_HOST);
     if (memchr(authority, '@', len))
-        return reason_of(CURLUE_USER_NOT_ALLOWED);
+        return reason_for(CURLUE_USER_NOT_ALLOWED);
     if (strcspn(authority, ipv6 ? "${}" : "${}%") < len)
-        return "has a placeholder that was not replaced in its host or port " EXPECTED;
+        return "has an unexpanded placeholder in its host or port " EXPECTED;
     if (ipv6 && strspn(authority, "0123456789abcdefABCDEF:.") >= len)
         return "has an IPv6 address without brackets (expected http://[ADDRESS]:PORT/PATH)";
     for (const char *p = authority; p < authority + len; p++)
         if ((unsigned char)*p & 0x80)
-            return "has a host that is not ASCII (expected its form in DNS, xn--...)";
+            return "has a host that is not ASCII (expected its DNS form, xn--...)";
     if (strchr(text, '#'))
-        return "has a fragment, which is never sent (expected no #)";
+        return "has a fragment, which would never be sent (expected no #)";
     for (const char *p = text; *p; p++)
         if ((unsigned char)*p <= ' ' || strchr("\"<>\177", *p))
-            return "has a character that no URL has (expected it percent-encoded, as in %20)";
+            return "has a character that is not valid in a URL (expected it percent-encoded, e.g. %20)";
     return NULL;
 }
 
-/* Host and port, which by flags is left out or not where it is the scheme's. NULL: out of memory. */
+/* HOST[:PORT]; flags decide whether the scheme's default port is included. NULL: out of memory. */
 static char *
 authority_of(CURLU *u, unsigned flags)
 {
@@ -83,7 +83,7 @@ authority_of(CURLU *u, unsigned flags)
     return authority;
 }
 
-/* Parses what look() let pass. 0, or libcurl's code; *urlp is to be cleaned up in any case. */
+/* Parses what check_text() accepted. Returns libcurl's code; the caller cleans *urlp up in any case. */
 static CURLUcode
 parse(CURLU **urlp, const char *text, bool *tls)
 {
@@ -100,7 +100,7 @@ parse(CURLU **urlp, const char *text, bool *tls)
     return code;
 }
 
-/* Takes over what libcurl is asked for; NULL: out of memory. 0, EINVAL or -ENOMEM. */
+/* Takes text over; NULL: out of memory. Returns 0, EINVAL or -ENOMEM. */
 static int
 read_http(struct upstream_url *url, char *text, const char **reasonp)
 {
@@ -110,7 +110,7 @@ read_http(struct upstream_url *url, char *text, const char **reasonp)
     url->url = text;
     for (char *p = text; p && isalpha((unsigned char)*p); p++)
         *p = (char)tolower((unsigned char)*p); /* the scheme */
-    *reasonp = text ? look(text) : NULL;
+    *reasonp = text ? check_text(text) : NULL;
     if (*reasonp)
         return EINVAL;
     if (text)
@@ -122,7 +122,7 @@ read_http(struct upstream_url *url, char *text, const char **reasonp)
     for (char *p = url->service; p && *p; p++)
         *p = (char)tolower((unsigned char)*p);
     curl_url_cleanup(u);
-    *reasonp = code ? reason_of(code) : NULL;
+    *reasonp = code ? reason_for(code) : NULL;
     return !code ? 0 : code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : EINVAL;
 }
 
@@ -132,10 +132,10 @@ read_unix(struct upstream_url *url, const char *text, const char **reasonp)
     size_t len = strcspn(text, ":");
     char *http = NULL;
 
-    *reasonp = "does not name a socket and a path (expected unix:/SOCKET:/PATH)";
+    *reasonp = "has no socket or no path (expected unix:/SOCKET:/PATH)";
     if (text[0] != '/' || text[len] != ':' || text[len + 1] != '/')
         return EINVAL;
-    *reasonp = "has a socket whose path is too long for the system (expected at most 107 bytes)";
+    *reasonp = "has a socket path that is too long (expected at most 107 bytes)";
     if (len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return EINVAL;
     if (asprintf(&http, "http://localhost%s", text + len + 1) < 0)

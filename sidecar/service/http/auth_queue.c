@@ -10,15 +10,16 @@
 #include <stdlib.h>
 
 enum {
-    /* Waiting, in all and from one peer: at 0.1 s each, the last waits for some seconds, less than a scrape's time. */
-    WAITING_MAX = 64,
-    WAITING_OF_PEER = 8,
+    /* Pending checks, in total and per peer: at 0.1 s each, the last waits some seconds, less than a scrape's timeout.
+     */
+    PENDING_MAX = 64,
+    PENDING_PER_PEER_MAX = 8,
 };
 
 struct pending_auth {
     TAILQ_ENTRY(pending_auth) next;
     struct auth_queue *all;
-    struct evhttp_request *request; /* NULL: its connection has gone */
+    struct evhttp_request *request; /* NULL: its connection is closed */
     struct connection *connection;
     struct peer peer;
     struct access_policy *policy; /* a reference */
@@ -39,23 +40,23 @@ pending_auth_free(struct pending_auth *a)
     free(a);
 }
 
-/* Tells the verdict, and forgets the attempt. */
+/* Reports the result and removes the entry. */
 static void
-judge(struct pending_auth *a, enum attempt_verdict verdict)
+finish_auth(struct pending_auth *a, enum auth_result result)
 {
     struct auth_queue *all = a->all;
     struct evhttp_request *request = a->request;
 
-    if (verdict == ATTEMPT_MATCHES)
+    if (result == AUTH_MATCHES)
         passwords_cache(a->policy->passwords, &a->credential);
     if (request)
         connection_set_callbacks(a->connection, NULL, NULL);
     pending_auth_free(a);
     if (request)
-        all->auth_done(request, verdict, all->ctx);
+        all->auth_done(request, result, all->ctx);
 }
 
-/* The first that waits with a credential that another was found good with meanwhile, or NULL. */
+/* The first queued request whose credential has been accepted for another request meanwhile, or NULL. */
 static struct pending_auth *
 find_known(const struct auth_queue *all)
 {
@@ -66,9 +67,9 @@ find_known(const struct auth_queue *all)
     return a;
 }
 
-/* Takes the first of the queue. The others of its address go behind those of all other addresses. */
+/* Takes the first of the queue. The others of its address move behind those of all other addresses. */
 static struct pending_auth *
-take_turn(struct auth_queue *all)
+take_next(struct auth_queue *all)
 {
     struct pending_auth *taken = TAILQ_FIRST(&all->queue), *last = TAILQ_LAST(&all->queue, pending_auth_list), *a,
                         *next;
@@ -83,16 +84,16 @@ take_turn(struct auth_queue *all)
     return taken;
 }
 
-/* Begins to match the next. Many come with the same credential: the first decides for all. */
+/* Starts the next check. Requests that share a credential share the result of the first. */
 static void
 start_next(struct auth_queue *all)
 {
     struct pending_auth *known;
     while ((known = find_known(all)) != NULL)
-        judge(known, ATTEMPT_MATCHES);
+        finish_auth(known, AUTH_MATCHES);
     if (all->current || TAILQ_EMPTY(&all->queue))
         return;
-    all->current = take_turn(all);
+    all->current = take_next(all);
     password_worker_start(all->worker, &all->current->credential);
 }
 
@@ -100,12 +101,12 @@ static void
 on_password_checked(bool matches, void *ctx)
 {
     struct auth_queue *all = ctx;
-    judge(all->current, matches ? ATTEMPT_MATCHES : ATTEMPT_DOES_NOT_MATCH);
+    finish_auth(all->current, matches ? AUTH_MATCHES : AUTH_MISMATCH);
     start_next(all);
 }
 
-/* Only when the server ends: evhttp does not read meanwhile, so it sees a client that leaves when it writes. The
-   request goes with the connection. */
+/* Only at shutdown: evhttp does not read meanwhile, so it notices a client that has left only when it writes. The
+   request is freed with the connection. */
 static void
 on_closed(void *ctx)
 {
@@ -117,7 +118,7 @@ on_closed(void *ctx)
 
 static const struct connection_events connection_events = {NULL, on_closed};
 
-/* How many of an address there are, the current one too. */
+/* The number of requests of an address, including the current one. */
 static size_t
 count_of_peer(const struct auth_queue *all, const struct peer *peer)
 {
@@ -128,7 +129,7 @@ count_of_peer(const struct auth_queue *all, const struct peer *peer)
     return n;
 }
 
-/* The one that waits and came last of the address that has the most; NULL if none has two more than so many. */
+/* The newest queued request of the address with the most; NULL: no address has at least two more than `than`. */
 static struct pending_auth *
 find_displaced(const struct auth_queue *all, size_t than)
 {
@@ -144,19 +145,19 @@ find_displaced(const struct auth_queue *all, size_t than)
     return found;
 }
 
-/* Whether there is a place for one more of an address, perhaps that of another. */
+/* Whether there is room for one more of an address; may displace another. */
 static bool
-make_place(struct auth_queue *all, const struct peer *peer)
+make_room(struct auth_queue *all, const struct peer *peer)
 {
     size_t n = count_of_peer(all, peer);
     struct pending_auth *displaced;
-    if (n >= WAITING_OF_PEER)
+    if (n >= PENDING_PER_PEER_MAX)
         return false;
-    if (all->n < WAITING_MAX)
+    if (all->n < PENDING_MAX)
         return true;
     displaced = find_displaced(all, n);
     if (displaced)
-        judge(displaced, ATTEMPT_DISPLACED);
+        finish_auth(displaced, AUTH_DISPLACED);
     return displaced;
 }
 
@@ -167,7 +168,7 @@ auth_queue_add(struct auth_queue *all, struct evhttp_request *request, struct ac
     struct connection *connection = connection_of(request);
     struct peer peer = connection_peer(connection);
 
-    if (!make_place(all, &peer))
+    if (!make_room(all, &peer))
         return 429;
     if (!all->worker && password_worker_new(&all->worker, all->base, on_password_checked, all))
         return 503;
@@ -190,7 +191,7 @@ auth_queue_add(struct auth_queue *all, struct evhttp_request *request, struct ac
 
 void
 auth_queue_init(struct auth_queue *all, struct event_base *base,
-                void (*auth_done)(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx), void *ctx)
+                void (*auth_done)(struct evhttp_request *request, enum auth_result result, void *ctx), void *ctx)
 {
     *all = (struct auth_queue){.base = base, .auth_done = auth_done, .ctx = ctx};
     TAILQ_INIT(&all->queue);

@@ -20,33 +20,33 @@
 #include <sys/socket.h>
 
 enum {
-    /* How long a handshake lets all else go first. Many at once take less, so this is for a loop that is never idle. */
-    YIELD_MS = 1000,
+    /* How long a handshake runs at low priority. A flood of them takes less; this is for a loop that is never idle. */
+    LOW_PRIORITY_MS = 1000,
 };
 
-enum phase { FRESH, HEAD, BUSY, IDLE };
+enum phase { FRESH, HEADER, BUSY, IDLE };
 
 struct connection {
     TAILQ_ENTRY(connection) next;
     struct connections *all;
-    struct bufferevent *bev;          /* while FRESH a reference, afterwards evhttp's */
+    struct bufferevent *bev;          /* a reference while FRESH, evhttp's afterwards */
     struct evhttp_connection *evhttp; /* NULL while FRESH */
     struct event *deadline;
     struct peer peer;
     enum phase phase;
-    uint64_t peer_count;  /* connections that its peer has, this one included */
-    size_t request_bytes; /* bytes, since the last request */
-    bool low_priority;    /* its handshake lets all else go first */
-    bool got_bytes;       /* a byte of it has come */
-    bool had_200;         /* it got an answer 200 */
-    uint64_t failures;    /* alloc_failures() when its answer was begun */
+    uint64_t peer_count;  /* connections of its peer, including this one */
+    size_t request_bytes; /* received since the last request */
+    bool low_priority;    /* its handshake runs at low priority */
+    bool got_bytes;       /* any byte was received */
+    bool had_200;         /* it got a 200 response */
+    uint64_t failures;    /* alloc_failures() at the start of the response */
     const struct connection_events *events;
     void *ctx;
 };
 
 /* Time. */
 
-/* Nobody may have a connection for ever: without memory for the deadline it is now. */
+/* No connection may live forever: without memory for the timer, the deadline is now. */
 static void
 set_deadline(struct connection *c, int64_t ms)
 {
@@ -62,36 +62,36 @@ start_deadline(struct connection *c)
     set_deadline(c, c->all->settings.head_timeout);
 }
 
-/* The first one: who floods us with handshakes, each of them as dear as some scrapes, is not to hold up the others. */
+/* The first one. A handshake costs as much as some scrapes: at low priority, a flood of them does not delay scrapes. */
 static void
-start_deadline_of_handshake(struct connection *c)
+start_handshake_deadline(struct connection *c)
 {
     start_deadline(c);
-    if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= YIELD_MS)
+    if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= LOW_PRIORITY_MS)
         return;
     c->low_priority = true;
-    set_deadline(c, YIELD_MS);
+    set_deadline(c, LOW_PRIORITY_MS);
 }
 
 static void
-yield_no_more(struct connection *c)
+restore_priority(struct connection *c)
 {
     c->low_priority = false;
     tls_set_priority(c->bev, LOOP_USUAL);
-    set_deadline(c, c->all->settings.head_timeout - YIELD_MS);
+    set_deadline(c, c->all->settings.head_timeout - LOW_PRIORITY_MS);
 }
 
 static void
-hit(const struct connection *c, enum limit limit, const char *reason)
+report(const struct connection *c, enum limit limit, const char *reason)
 {
     char text[PEER_TEXT];
     peer_print(&c->peer, text);
     rejection_report(c->all->rejections, limit, text, reason);
 }
 
-/* Tells a peer why, as far as its socket takes it at once and without TLS. */
+/* Sends the reason to the peer, if its socket takes it at once and without TLS. */
 static void
-say(const struct connection *c, const char *status)
+send_status(const struct connection *c, const char *status)
 {
     char text[256];
     if (tls_is(c->bev))
@@ -101,17 +101,17 @@ say(const struct connection *c, const char *status)
     send(bufferevent_getfd(c->bev), text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Ends a connection from outside of evhttp's callbacks. Its record is gone behind that. */
+/* Closes a connection from outside evhttp's callbacks. Frees the record. */
 static void
-end(struct connection *c, enum limit limit)
+close_connection(struct connection *c, enum limit limit)
 {
-    hit(c, limit, NULL);
+    report(c, limit, NULL);
     if (limit == LIMIT_HEAD_TIMEOUT && c->got_bytes)
-        say(c, "408 Request Timeout");
+        send_status(c, "408 Request Timeout");
     else if (limit == LIMIT_CONNECTIONS || limit == LIMIT_CONNECTIONS_PER_PEER)
-        say(c, "503 Too Many Connections");
+        send_status(c, "503 Too Many Connections");
     else if (limit == LIMIT_NETWORK)
-        say(c, "403 Forbidden");
+        send_status(c, "403 Forbidden");
     bufferevent_priority_set(c->bev, LOOP_FIRST); /* libevent closes the descriptor a turn later */
     evhttp_connection_free(c->evhttp);
 }
@@ -122,9 +122,9 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct connection *c = ctx;
     (void)fd, (void)what;
     if (c->low_priority)
-        yield_no_more(c);
+        restore_priority(c);
     else
-        end(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_HEAD_TIMEOUT);
+        close_connection(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_HEAD_TIMEOUT);
 }
 
 static void
@@ -135,26 +135,26 @@ on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *ctx)
     c->got_bytes |= info->n_added > 0;
     c->request_bytes += info->n_added;
     if (c->phase == IDLE && info->n_added) {
-        c->phase = HEAD;
+        c->phase = HEADER;
         start_deadline(c);
     }
 }
 
-/* evhttp answers by itself, without a request that came whole. */
+/* evhttp responds by itself to a request that is not complete. */
 static void
 on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *ctx)
 {
     struct connection *c = ctx;
     (void)output;
-    if (c->phase != HEAD || !info->n_added || c->request_bytes <= CONNECTION_HEAD_MAX)
+    if (c->phase != HEADER || !info->n_added || c->request_bytes <= CONNECTION_HEADER_MAX)
         return;
-    c->request_bytes = 0; /* once is enough */
-    hit(c, LIMIT_REQUEST_HEAD, NULL);
+    c->request_bytes = 0; /* report once */
+    report(c, LIMIT_REQUEST_HEAD, NULL);
 }
 
 /* The record. */
 
-/* Counts a connection in, or out, with those of its peer. */
+/* Adds a connection to the count of its peer, or removes it. */
 static void
 count_peer(struct connection *c, bool in)
 {
@@ -169,7 +169,7 @@ count_peer(struct connection *c, bool in)
 }
 
 static void
-forget(struct connection *c)
+connection_free(struct connection *c)
 {
     TAILQ_REMOVE(&c->all->list, c, next);
     if (c->phase != FRESH) {
@@ -188,12 +188,12 @@ on_close(struct evhttp_connection *evhttp, void *ctx)
     const char *failure = tls_failure(c->bev);
     (void)evhttp;
     if (failure)
-        hit(c, LIMIT_TLS, failure);
+        report(c, LIMIT_TLS, failure);
     evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
     evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c);
     if (c->events)
         c->events->closed(c->ctx);
-    forget(c);
+    connection_free(c);
 }
 
 int
@@ -218,9 +218,9 @@ connections_add(struct connections *all, struct bufferevent *bev)
 /* Admission. */
 
 /*
- * Who is to make room for c, of those whose request is not whole, of its own peer if need be: the oldest that got
- * nothing yet, or else the oldest of the peer that has the most, if that is more than c's has. So whoever opens many
- * loses them first, and a scraper that has one or two keeps them.
+ * The connection to evict for c, among those without a request in progress, of c's own peer if of_peer: the oldest that
+ * never got a 200, or else the oldest of the peer with the most, if that has more than c's. So a peer that opens many
+ * loses them first, and a scraper with one or two keeps them.
  */
 static struct connection *
 find_evictable(const struct connection *c, bool of_peer)
@@ -229,7 +229,7 @@ find_evictable(const struct connection *c, bool of_peer)
     TAILQ_FOREACH (old, &c->all->list, next) {
         if (old == c || (of_peer && !peer_is_same(&old->peer, &c->peer)))
             continue;
-        if (old->phase != HEAD && old->phase != IDLE)
+        if (old->phase != HEADER && old->phase != IDLE)
             continue;
         if (!old->had_200)
             return old;
@@ -244,11 +244,11 @@ evict_for(const struct connection *c, bool of_peer)
 {
     struct connection *old = find_evictable(c, of_peer);
     if (old)
-        end(old, LIMIT_EVICTED);
+        close_connection(old, LIMIT_EVICTED);
     return old;
 }
 
-/* Whether c may come in, for which room is made if need be. */
+/* Whether c is admitted; evicts another if need be. */
 static bool
 may_admit(const struct connection *c, enum limit *why)
 {
@@ -272,15 +272,15 @@ admit(struct connection *c)
     void *evhttp = NULL;
     enum limit why;
 
-    /* What evhttp gives the bufferevent is its connection; nothing, if it had no memory for one. */
+    /* The callback argument that evhttp set is its connection; NULL: it had no memory for one. */
     bufferevent_getcb(c->bev, NULL, NULL, NULL, &evhttp);
     bufferevent_decref(c->bev);
     if (!evhttp) {
-        forget(c);
+        connection_free(c);
         return;
     }
     c->evhttp = evhttp;
-    c->phase = HEAD;
+    c->phase = HEADER;
     c->all->n++;
     c->peer = peer_of_address(evhttp_connection_get_addr(c->evhttp));
     count_peer(c, true);
@@ -289,9 +289,9 @@ admit(struct connection *c)
         !evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c))
         evhttp_connection_free(c->evhttp);
     else if (!may_admit(c, &why))
-        end(c, why);
+        close_connection(c, why);
     else
-        start_deadline_of_handshake(c);
+        start_handshake_deadline(c);
 }
 
 static void
@@ -300,7 +300,7 @@ on_admission(evutil_socket_t fd, short what, void *ctx)
     struct connections *all = ctx;
     struct connection *c;
     (void)fd, (void)what;
-    /* The fresh ones are the last; to admit one may end it or another. */
+    /* The fresh ones are at the end of the list. Admitting one may close it or another. */
     while ((c = TAILQ_LAST(&all->list, connection_list)) != NULL && c->phase == FRESH) {
         struct connection *before;
         while ((before = TAILQ_PREV(c, connection_list, next)) != NULL && before->phase == FRESH)
@@ -323,7 +323,7 @@ on_complete(struct evhttp_request *request, void *ctx)
     event_del(c->deadline);
     c->request_bytes = evbuffer_get_length(bufferevent_get_input(c->bev));
     if (c->request_bytes) {
-        c->phase = HEAD; /* the next was sent ahead */
+        c->phase = HEADER; /* the next request was pipelined */
         start_deadline(c);
     }
     if (events)
@@ -331,7 +331,7 @@ on_complete(struct evhttp_request *request, void *ctx)
 }
 
 struct connection *
-connection_begin(struct connections *all, struct evhttp_request *request)
+connection_start_request(struct connections *all, struct evhttp_request *request)
 {
     struct evhttp_connection *evhttp = evhttp_request_get_connection(request);
     struct connection *c;
@@ -339,7 +339,7 @@ connection_begin(struct connections *all, struct evhttp_request *request)
         if (c->evhttp != evhttp)
             continue;
         c->phase = BUSY;
-        connection_begin_answer(c);
+        connection_start_response(c);
         event_del(c->deadline);
         evhttp_request_set_on_complete_cb(request, on_complete, c);
         return c;
@@ -379,7 +379,7 @@ connection_pause_input(struct evhttp_connection *evhttp)
 }
 
 void
-connection_dissolve(struct evhttp_connection *evhttp)
+connection_reset(struct evhttp_connection *evhttp)
 {
     const struct sockaddr unconnected = {.sa_family = AF_UNSPEC};
     connect(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), &unconnected, sizeof(unconnected));
@@ -388,23 +388,23 @@ connection_dissolve(struct evhttp_connection *evhttp)
 void
 connection_abort(struct evhttp_connection *evhttp)
 {
-    connection_dissolve(evhttp);
+    connection_reset(evhttp);
     shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp)), SHUT_RDWR);
 }
 
 void
-connection_begin_answer(struct connection *c)
+connection_start_response(struct connection *c)
 {
     c->failures = alloc_failures();
 }
 
 bool
-connection_has_answer(const struct connection *c)
+connection_response_is_complete(const struct connection *c)
 {
     return alloc_failures() == c->failures;
 }
 
-/* All of them. */
+/* The set. */
 
 int
 connections_init(struct connections *all, struct event_base *base, struct rejection_log *rejections)
@@ -414,7 +414,7 @@ connections_init(struct connections *all, struct event_base *base, struct reject
     all->admission = event_new(base, -1, 0, on_admission, all);
     if (!all->admission)
         return -ENOMEM;
-    /* Before a scrape that misses the descriptors of those who will go. */
+    /* Before scrapes, which need the descriptors of the evicted. */
     event_priority_set(all->admission, LOOP_FIRST);
     return 0;
 }
@@ -444,8 +444,8 @@ connections_deinit(struct connections *all)
 {
     struct connection *c;
     while (all->admission && (c = TAILQ_FIRST(&all->list)) != NULL) {
-        bufferevent_decref(c->bev); /* only fresh ones have not gone with the server */
-        forget(c);
+        bufferevent_decref(c->bev); /* only fresh ones outlive the server */
+        connection_free(c);
     }
     if (all->admission)
         event_free(all->admission);

@@ -2,19 +2,19 @@
 #ifndef SERVICE_CONNECTIONS_H
 #define SERVICE_CONNECTIONS_H
 /*
- * The connections of one evhttp server: how many there may be, whose, and how long one may keep us waiting.
+ * The connections of one evhttp server: limits on their number, in total and per peer, and deadlines.
  *
- * evhttp knows timers of inactivity only, and counts nothing. So each connection has a record here, made before evhttp
- * sees it and gone with it:
+ * evhttp has inactivity timers only, and counts nothing. So each connection has a record here, made before evhttp sees
+ * the connection and freed with it:
  *
- *     FRESH  --admitted-->  HEAD  --request-->  BUSY  --answered-->  IDLE  --first byte-->  HEAD
+ *     FRESH  --admitted-->  HEADER  --request-->  BUSY  --response sent-->  IDLE  --first byte-->  HEADER
  *
- * In HEAD, and in BUSY when nobody else looks after the time, a deadline runs. Where there are too many connections,
- * the oldest that waits for something and never got an answer 200 has to go, so that a kept connection of a scraper is
- * not to be had by whoever opens many.
+ * A deadline runs in HEADER, and in BUSY unless the handler watches the time itself. When there are too many
+ * connections, the oldest without a request in progress that never got a 200 is evicted, so that opening many
+ * connections cannot displace an established scraper.
  *
- * The record owns evhttp's two callbacks, of a connection's end and of an answer's, and hands them on to whoever
- * answers.
+ * The record owns evhttp's two callbacks, for the end of a connection and of a response, and forwards them to the
+ * handler of the request.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,11 +33,11 @@ struct evhttp_connection;
 struct evhttp_request;
 struct rejection_log;
 
-/* Bytes of a request's head. Prometheus' are below 1 KiB; Go's server takes 1 MiB, nginx lines of 8 KiB. */
-enum { CONNECTION_HEAD_MAX = 8 * 1024 };
+/* Bytes of a request's header. Prometheus' are below 1 KiB; Go's server accepts 1 MiB, nginx lines of 8 KiB. */
+enum { CONNECTION_HEADER_MAX = 8 * 1024 };
 
 struct connections_settings {
-    uint64_t max, max_per_peer; /* 0: any number */
+    uint64_t max, max_per_peer; /* 0: unlimited */
     int64_t head_timeout;       /* milliseconds */
 };
 
@@ -48,62 +48,62 @@ struct connections {
     struct access_policy *policy;                 /* a reference: who may connect */
     TAILQ_HEAD(connection_list, connection) list; /* the oldest first */
     size_t n;
-    struct event *admission; /* looks at those that were just accepted, before a byte of theirs is read */
+    struct event *admission; /* admits connections just accepted, before any byte is read */
 };
 
-/* What one who answers is told of his connection. */
+/* Callbacks for the handler of a request. */
 struct connection_events {
-    void (*done)(void *ctx);   /* the whole answer has gone to the kernel */
-    void (*closed)(void *ctx); /* evhttp ends the connection before that */
+    void (*done)(void *ctx);   /* the whole response was written to the kernel */
+    void (*closed)(void *ctx); /* evhttp closed the connection before that */
 };
 
 /* 0: the connections are the caller's. -ENOMEM. */
 int connections_init(struct connections *all, struct event_base *base, struct rejection_log *rejections);
 
-/* After the evhttp server they are of. A zeroed one is fine. */
+/* Call it after freeing the evhttp server. Zeroed is fine. */
 void connections_deinit(struct connections *all);
 
-/* Makes a record for a bufferevent that evhttp is about to get for a new connection; -ENOMEM: it goes unnoticed, and
-   its requests are to be refused. */
+/* Makes a record for a bufferevent that evhttp is about to use for a new connection. -ENOMEM: there is none, and the
+   connection's requests must be refused. */
 int connections_add(struct connections *all, struct bufferevent *bev);
 
-/* Puts other settings and another door in force, for those to come. */
+/* Sets the limits and the access policy for new connections. */
 void connections_set(struct connections *all, const struct connections_settings *settings,
                      struct access_policy *policy);
 
-/* Closes those that wait for nothing but a next request. */
+/* Closes the connections that are idle between requests. */
 void connections_close_idle(struct connections *all);
 
-/* A request has come whole: the record of its connection, or NULL. */
-struct connection *connection_begin(struct connections *all, struct evhttp_request *request);
+/* A complete request was received. Returns the record of its connection, or NULL. */
+struct connection *connection_start_request(struct connections *all, struct evhttp_request *request);
 
-/* The record of a request's connection, between connection_begin() and the answer's end. NULL if there is none. */
+/* The record of a request's connection, from connection_start_request() to the end of the response, or NULL. */
 struct connection *connection_of(struct evhttp_request *request);
 
 struct peer connection_peer(const struct connection *connection);
 
-/* Names who is told of the answer's end; NULL events: nobody. */
+/* Sets the callbacks for the end of the response, or none: NULL. */
 void connection_set_callbacks(struct connection *connection, const struct connection_events *events, void *ctx);
 
 /*
- * Resets a TCP connection. evhttp's own way is to shut it down first, and for an HTTP/1.0 client that would be the end
- * of the body, whatever SO_LINGER says of the close after it.
+ * Resets a TCP connection. evhttp itself would shut it down first, which ends the body for an HTTP/1.0 client, whatever
+ * SO_LINGER makes of the close(2) after it.
  */
-void connection_dissolve(struct evhttp_connection *evhttp);
+void connection_reset(struct evhttp_connection *evhttp);
 
-/* Nothing more goes out; evhttp hears that by the error that its next write gets. */
+/* Sends nothing more; evhttp notices when its next write fails. */
 void connection_abort(struct evhttp_connection *evhttp);
 
-/* From now on the answer is made, at once; whether libevent has had memory for all of it since then: what it has none
-   for is missing, perhaps from the head. */
-void connection_begin_answer(struct connection *connection);
-bool connection_has_answer(const struct connection *connection);
+/* The response is composed from now on; and whether no allocation of libevent has failed since then. Otherwise parts of
+   the response are missing, perhaps of its header. */
+void connection_start_response(struct connection *connection);
+bool connection_response_is_complete(const struct connection *connection);
 
-/* From now on the answer is to be read in time. */
+/* Starts the deadline for the client to read the response. */
 void connection_set_deadline(struct connection *connection);
 
-/* Reads nothing until the response has gone. evhttp, whenever it is given a part to write, reads as well, and would
-   take the end of what a client sends for the end of the client: so this is called after each part. */
+/* Reads nothing until the response is sent. evhttp also reads whenever it is given a part to write, and would take a
+   client's half-close for its end, so call this after each part. */
 void connection_pause_input(struct evhttp_connection *evhttp);
 
 #endif

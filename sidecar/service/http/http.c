@@ -22,13 +22,13 @@
 #include <sys/queue.h>
 
 enum {
-    /* No body means anything here; one that fits is read and thrown away, so that the connection can be kept. */
+    /* Request bodies are ignored; one that fits is read and discarded, so that the connection can be kept. */
     BODY_MAX = 8 * 1024,
-    /* What a client may send ahead while its answer goes out. More than evhttp needs to see that a head is too long. */
+    /* What a client may pipeline during a response. More than evhttp needs to see that a header is too large. */
     READ_MAX = 16 * 1024,
-    /* Bytes of a system call; libevent's 16 KiB make an answer four times as many. */
+    /* Bytes per system call; libevent's 16 KiB would quadruple a response's calls. */
     WRITE_MAX = 256 * 1024,
-    /* Prometheus keeps idle connections for 5 minutes; the one who closes first should be it. */
+    /* Prometheus keeps idle connections for 5 minutes, and should be the one that closes first. */
     IDLE_SECONDS = 320,
 };
 
@@ -43,24 +43,24 @@ struct http {
     void *auth_done_ctx;
 };
 
-/* evhttp reads on while an error of its own goes out; without a mark a client could fill the memory meanwhile. */
+/* evhttp keeps reading while it sends an error of its own; without a watermark a client could fill the memory. */
 static struct bufferevent *
 new_connection(struct event_base *base, void *ctx)
 {
     struct http *http = ctx;
     SSL_CTX *tls = http->connections.policy->tls;
     struct bufferevent *bev = tls ? tls_accept(tls, base) : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    /* Without one evhttp makes one of its own, without TLS: on_request() does not know that either. */
+    /* Without one evhttp makes its own, without TLS: on_request() refuses that too, as it has no record. */
     if (bev) {
         bufferevent_setwatermark(bev, EV_READ, 0, READ_MAX);
         bufferevent_set_max_single_write(bev, WRITE_MAX);
-        connections_add(&http->connections, bev); /* or on_request() does not know it */
+        connections_add(&http->connections, bev); /* without a record, on_request() refuses */
     }
     return bev;
 }
 
 /*
- * Whether a request has, or may have, a body that evhttp does not read, or not to the end that others see: it would
+ * Whether a request has, or may have, a body that evhttp does not read, or whose end others see elsewhere: evhttp would
  * take the rest for the next request.
  */
 static bool
@@ -82,7 +82,7 @@ has_ambiguous_framing(struct evhttp_request *request)
     return length && strcmp(length, "0") != 0 && (method == EVHTTP_REQ_HEAD || method == EVHTTP_REQ_TRACE);
 }
 
-/* evhttp closes the connection after any request but a CONNECT. */
+/* evhttp closes the connection after a request of any method but CONNECT. */
 static void
 close_after_response(struct evhttp_request *request)
 {
@@ -93,7 +93,7 @@ close_after_response(struct evhttp_request *request)
     evhttp_add_header(headers, "Connection", "close");
 }
 
-/* The door. */
+/* Access. */
 
 void
 http_refuse(struct http *http, struct evhttp_request *request, enum limit limit, int status, const char *reason)
@@ -110,28 +110,28 @@ http_refuse(struct http *http, struct evhttp_request *request, enum limit limit,
 }
 
 static void
-refuse_attempt(struct http *http, struct evhttp_request *request)
+refuse_pending_auth(struct http *http, struct evhttp_request *request)
 {
-    http_refuse(http, request, LIMIT_ATTEMPTS, 429, "too many passwords wait to be checked; try again later");
+    http_refuse(http, request, LIMIT_ATTEMPTS, 429, "too many pending password checks; try again later");
 }
 
 static void
-ask(struct http *http, struct evhttp_request *request, struct credential *credential)
+check_password(struct http *http, struct evhttp_request *request, struct credential *credential)
 {
     int status = auth_queue_add(&http->auth_queue, request, http->connections.policy, credential);
     credential_deinit(credential);
     if (status == 429)
-        refuse_attempt(http, request);
+        refuse_pending_auth(http, request);
     else if (status)
-        http_reply(request, status, "there is nothing left to match a password with");
+        http_reply(request, status, "cannot check the password: out of resources");
 }
 
 static bool
-is_open(const struct http *http, struct evhttp_request *request)
+needs_no_auth(const struct http *http, struct evhttp_request *request)
 {
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    for (const char *const *open = http->handler->unauthenticated_paths; open && *open; open++)
-        if (path && !strcmp(path, *open))
+    for (const char *const *p = http->handler->unauthenticated_paths; p && *p; p++)
+        if (path && !strcmp(path, *p))
             return true;
     return false;
 }
@@ -145,19 +145,19 @@ handle_authorized(struct http *http, struct evhttp_request *request)
     struct credential credential;
     struct access_refusal refusal;
 
-    connection_begin_answer(connection_of(request));
+    connection_start_response(connection_of(request));
     if (tls_is(bev) && !tls_is_under(bev, policy->tls))
-        close_after_response(request); /* the next one comes under the certificate in force */
+        close_after_response(request); /* the next connection gets the current certificate */
     if (!access_allows_peer(policy, &peer)) {
-        http_refuse(http, request, LIMIT_NETWORK, 403, "your address is in no network that may come in here");
+        http_refuse(http, request, LIMIT_NETWORK, 403, "client address not in allow_networks");
         return;
     }
     if (policy->tls && !tls_is(bev)) {
         close_after_response(request);
-        http_refuse(http, request, LIMIT_TLS, 403, "from now on TLS is needed here");
+        http_refuse(http, request, LIMIT_TLS, 403, "this listener requires TLS");
         return;
     }
-    switch (is_open(http, request) ? ACCESS_GRANTED : access_check(policy, request, bev, &credential, &refusal)) {
+    switch (needs_no_auth(http, request) ? ACCESS_GRANTED : access_check(policy, request, bev, &credential, &refusal)) {
     case ACCESS_GRANTED:
         http->handler->handle(request, http->handler->ctx);
         break;
@@ -165,20 +165,20 @@ handle_authorized(struct http *http, struct evhttp_request *request)
         http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
         break;
     case ACCESS_PENDING:
-        ask(http, request, &credential);
+        check_password(http, request, &credential);
     }
 }
 
-/* Who was found good is remembered by the door that it asked. Another may be in force by now. */
+/* The credential was cached by the policy it was checked against. Another policy may apply by now. */
 static void
-on_auth_done(struct evhttp_request *request, enum attempt_verdict verdict, void *ctx)
+on_auth_done(struct evhttp_request *request, enum auth_result result, void *ctx)
 {
     struct http *http = ctx;
     struct access_refusal refusal = access_refuse();
-    if (verdict == ATTEMPT_MATCHES)
+    if (result == AUTH_MATCHES)
         handle_authorized(http, request);
-    else if (verdict == ATTEMPT_DISPLACED)
-        refuse_attempt(http, request);
+    else if (result == AUTH_DISPLACED)
+        refuse_pending_auth(http, request);
     else
         http_refuse(http, request, LIMIT_CREDENTIALS, refusal.status, refusal.reason);
     if (http->draining && !http_has_pending_auth(http))
@@ -189,20 +189,20 @@ static void
 on_request(struct evhttp_request *request, void *ctx)
 {
     struct http *http = ctx;
-    struct connection *connection = connection_begin(&http->connections, request);
+    struct connection *connection = connection_start_request(&http->connections, request);
 
     if (http->draining)
         close_after_response(request);
     if (!connection) {
         close_after_response(request);
-        http_reply(request, 503, "there is no memory left for the connection");
+        http_reply(request, 503, "out of memory");
     } else if (request->type == EVHTTP_REQ_CONNECT) {
         close_after_response(request);
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
         http_reply(request, 405, "CONNECT is not supported: scrapeshard is not a proxy for other hosts");
     } else if (has_ambiguous_framing(request)) {
         close_after_response(request);
-        http_reply(request, 400, "the request's head is not clear about where it ends; one without a body is right");
+        http_reply(request, 400, "ambiguous message framing; expected a request without a body");
     } else if (http->draining) {
         http_reply(request, 503, "scrapeshard is shutting down");
     } else {
@@ -225,11 +225,11 @@ http_new(struct http **httpp, struct event_base *base, struct rejection_log *rej
         http_free(http);
         return -ENOMEM;
     }
-    evhttp_set_max_headers_size(http->evhttp, CONNECTION_HEAD_MAX); /* of its own it has no limit */
+    evhttp_set_max_headers_size(http->evhttp, CONNECTION_HEADER_MAX); /* evhttp's default is unlimited */
     evhttp_set_max_body_size(http->evhttp, BODY_MAX);
     evhttp_set_timeout(http->evhttp, IDLE_SECONDS);
     evhttp_set_default_content_type(http->evhttp, "text/plain; charset=utf-8");
-    /* All of them, so that the handler says which are right. */
+    /* All of them, so that the handler responds with Allow. */
     evhttp_set_allowed_methods(http->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                                                  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
                                                  EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
@@ -313,7 +313,7 @@ http_reply_body(struct evhttp_request *request, int status, const char *type, ch
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     struct connection *connection = connection_of(request);
     struct evbuffer *body = evbuffer_new();
-    /* As an answer to HEAD evhttp would send a body too. */
+    /* evhttp would send a body in response to HEAD too. */
     bool is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     char length[24];
 
@@ -333,7 +333,7 @@ http_reply_body(struct evhttp_request *request, int status, const char *type, ch
     evhttp_add_header(headers, "Content-Length", length);
     evhttp_send_reply(request, status, NULL, body);
     connection_pause_input(evhttp_request_get_connection(request));
-    if (connection && !connection_has_answer(connection))
+    if (connection && !connection_response_is_complete(connection))
         connection_abort(evhttp_request_get_connection(request));
     if (body)
         evbuffer_free(body);

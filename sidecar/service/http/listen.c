@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "listen.h"
 
+#include "service/base/address.h"
 #include "service/base/fd_reserve.h"
 #include "service/base/systemd.h"
 
@@ -10,7 +11,6 @@
 #include <event2/util.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 enum {
-    /* How long nobody is let in after accept(2) failed. */
+    /* The pause after accept(2) failed. */
     ACCEPT_PAUSE_US = 200 * 1000,
 };
 
-/* A socket file that nobody listens on any more is in the way; anything else is not ours to remove. */
+/* Removes a socket file that no process listens on any more, and nothing else. */
 static void
 remove_stale_socket(const struct sockaddr_un *sun)
 {
@@ -35,58 +35,6 @@ remove_stale_socket(const struct sockaddr_un *sun)
     if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) && errno == ECONNREFUSED)
         unlink(sun->sun_path);
     close(fd);
-}
-
-/* Reads the address; *any tells that it named only a port. */
-static int
-parse_address(const char *address, struct sockaddr_storage *out, socklen_t *len, bool *any)
-{
-    char buffer[128];
-
-    memset(out, 0, sizeof(*out));
-    *any = address[0] == ':';
-    if (!strncmp(address, "unix:", 5)) {
-        struct sockaddr_un *sun = (struct sockaddr_un *)out;
-        if (address[5] != '/')
-            return -EINVAL;
-        if (strlen(address + 5) >= sizeof(sun->sun_path))
-            return -ENAMETOOLONG;
-        sun->sun_family = AF_UNIX;
-        strcpy(sun->sun_path, address + 5);
-        *len = sizeof(*sun);
-        return 0;
-    }
-    /* libevent's reader refuses port 0, which lets the kernel choose; it gets the address alone. */
-    const char *colon = strrchr(address, ':');
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    int size = (int)sizeof(*out), port = digits && digits <= 5 && !colon[1 + digits] ? atoi(colon + 1) : -1;
-    if (port < 0 || port > 65535 || (size_t)(colon - address) >= sizeof(buffer))
-        return -EINVAL;
-    snprintf(buffer, sizeof(buffer), "%.*s", (int)(colon - address), address);
-    if (evutil_parse_sockaddr_port(*any ? "[::]" : buffer, (struct sockaddr *)out, &size))
-        return -EINVAL;
-    if (out->ss_family == AF_INET)
-        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)port);
-    else
-        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)port);
-    *len = (socklen_t)size;
-    return 0;
-}
-
-/* The name of a socket that systemd passes; NULL: it is another kind of address. */
-static const char *
-passed_name(const char *address)
-{
-    return strncmp(address, "systemd:", 8) || !address[8] ? NULL : address + 8;
-}
-
-bool
-listen_is_address(const char *address)
-{
-    struct sockaddr_storage ss;
-    socklen_t len;
-    bool any;
-    return passed_name(address) || !parse_address(address, &ss, &len, &any);
 }
 
 static void
@@ -117,8 +65,8 @@ accept_again(evutil_socket_t fd, short what, void *ctx)
     evconnlistener_enable(ctx);
 }
 
-/* accept(2) failed. For want of a descriptor, somebody is turned away, or else it would fail again at once; if that
- * cannot be done, or it was something else, a pause lets others close theirs. */
+/* accept(2) failed. Out of descriptors, a client is rejected, or accept(2) would fail again at once. If that fails, or
+   on any other error, a pause lets others close theirs. */
 static void
 on_accept_error(struct evconnlistener *listener, void *ctx)
 {
@@ -132,8 +80,8 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
         evconnlistener_enable(listener);
 }
 
-/* What libevent sets on a socket that it makes, and that the unspecified IPv6 address takes IPv4 too, whatever
-   net.ipv6.bindv6only says: so do Go's programs. */
+/* Sets what libevent sets on its own sockets, and lets the unspecified IPv6 address accept IPv4 too, whatever
+   net.ipv6.bindv6only says: Go's programs do the same. */
 static bool
 set_options(int fd, int family)
 {
@@ -166,7 +114,7 @@ listen_bound(struct evconnlistener **listenerp, struct event_base *base, const c
     struct sockaddr_storage ss;
     socklen_t len;
     bool any;
-    int r = parse_address(address, &ss, &len, &any);
+    int r = address_parse(address, &ss, &len, &any);
     if (r)
         return r;
     if (ss.ss_family == AF_UNIX)
@@ -180,7 +128,7 @@ listen_bound(struct evconnlistener **listenerp, struct event_base *base, const c
     return r;
 }
 
-/* On what systemd passed, where somebody listens already. */
+/* On a socket that systemd passed, which listens already. */
 static int
 listen_passed(struct evconnlistener **listenerp, struct event_base *base, const char *name)
 {
@@ -195,7 +143,7 @@ int
 listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound, size_t size)
 {
     struct evconnlistener *listener;
-    const char *name = passed_name(address);
+    const char *name = address_systemd_name(address);
     int r = name ? listen_passed(&listener, base, name) : listen_bound(&listener, base, address);
     if (r)
         return r;
@@ -208,17 +156,17 @@ listen_at(struct evconnlistener **listenerp, struct event_base *base, const char
 bool
 listen_has_more(const char *address)
 {
-    const char *name = passed_name(address);
-    return name && systemd_left(0, name) >= 0;
+    const char *name = address_systemd_name(address);
+    return name && systemd_unclaimed_socket(0, name) >= 0;
 }
 
 const char *
 listen_reason(const char *address, int error)
 {
-    if (passed_name(address) && error == -ENOENT)
-        return "systemd passed no socket of this name; FileDescriptorName= gives one to a socket";
-    if (passed_name(address) && error == -EINVAL)
-        return "what systemd passed under this name is no socket that listens for connections";
+    if (address_systemd_name(address) && error == -ENOENT)
+        return "systemd passed no socket of this name; set FileDescriptorName= in the socket unit";
+    if (address_systemd_name(address) && error == -EINVAL)
+        return "the socket that systemd passed under this name is not listening";
     return strerror(-error);
 }
 
@@ -227,7 +175,7 @@ listen_stop(struct evconnlistener *listener)
 {
     int fd = evconnlistener_get_fd(listener);
     evconnlistener_disable(listener);
-    evconnlistener_set_cb(listener, NULL, NULL); /* the end of a pause does not bring it back */
+    evconnlistener_set_cb(listener, NULL, NULL); /* the end of a pause must not resume accepting */
     if (!systemd_has_passed(fd))
         shutdown(fd, SHUT_RDWR);
 }

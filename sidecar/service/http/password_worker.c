@@ -15,57 +15,58 @@
 
 struct password_worker {
     pthread_t thread;
-    bool started;
-    int wake; /* an eventfd: the match is done */
+    bool has_thread;
+    int wake; /* an eventfd: the check is done */
     struct event *event;
     void (*done)(bool matches, void *ctx);
     void *ctx;
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    const struct credential *credential; /* to be matched; NULL: nothing */
+    const struct credential *credential; /* to be checked; NULL: nothing */
     bool matches, stop;
 };
 
 /* The thread. */
 
 static void
-rest(struct password_worker *v, const struct timespec *began)
+pause_after_mismatch(struct password_worker *w, const struct timespec *started)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = (int64_t)(until.tv_sec - began->tv_sec) * 1000000000 + until.tv_nsec - began->tv_nsec + until.tv_nsec;
+    int64_t ns =
+        (int64_t)(until.tv_sec - started->tv_sec) * 1000000000 + until.tv_nsec - started->tv_nsec + until.tv_nsec;
     until.tv_sec += ns / 1000000000;
     until.tv_nsec = ns % 1000000000;
-    while (!v->stop && pthread_cond_timedwait(&v->changed, &v->mutex, &until) != ETIMEDOUT)
+    while (!w->stop && pthread_cond_timedwait(&w->changed, &w->mutex, &until) != ETIMEDOUT)
         ;
 }
 
 static void *
 work(void *ctx)
 {
-    struct password_worker *v = ctx;
-    pthread_mutex_lock(&v->mutex);
-    while (!v->stop) {
-        struct timespec began;
-        const struct credential *credential = v->credential;
+    struct password_worker *w = ctx;
+    pthread_mutex_lock(&w->mutex);
+    while (!w->stop) {
+        struct timespec started;
+        const struct credential *credential = w->credential;
         if (!credential) {
-            pthread_cond_wait(&v->changed, &v->mutex);
+            pthread_cond_wait(&w->changed, &w->mutex);
             continue;
         }
-        pthread_mutex_unlock(&v->mutex);
-        clock_gettime(CLOCK_MONOTONIC, &began);
+        pthread_mutex_unlock(&w->mutex);
+        clock_gettime(CLOCK_MONOTONIC, &started);
         bool matches = credential_matches(credential);
-        pthread_mutex_lock(&v->mutex);
-        v->matches = matches;
-        v->credential = NULL;
+        pthread_mutex_lock(&w->mutex);
+        w->matches = matches;
+        w->credential = NULL;
         const uint64_t one = 1;
-        if (write(v->wake, &one, sizeof(one)) < 0)
-            break; /* it cannot: the counter is never full */
+        if (write(w->wake, &one, sizeof(one)) < 0)
+            break; /* cannot happen: the counter is never full */
         if (!matches)
-            rest(v, &began);
+            pause_after_mismatch(w, &started);
     }
-    pthread_mutex_unlock(&v->mutex);
+    pthread_mutex_unlock(&w->mutex);
     return NULL;
 }
 
@@ -74,79 +75,79 @@ work(void *ctx)
 static void
 on_wake(evutil_socket_t fd, short what, void *ctx)
 {
-    struct password_worker *v = ctx;
+    struct password_worker *w = ctx;
     uint64_t n;
     (void)what;
     if (read(fd, &n, sizeof(n)) < 0)
         return;
-    pthread_mutex_lock(&v->mutex);
-    bool matches = v->matches;
-    pthread_mutex_unlock(&v->mutex);
-    v->done(matches, v->ctx);
+    pthread_mutex_lock(&w->mutex);
+    bool matches = w->matches;
+    pthread_mutex_unlock(&w->mutex);
+    w->done(matches, w->ctx);
 }
 
 void
-password_worker_start(struct password_worker *v, const struct credential *credential)
+password_worker_start(struct password_worker *w, const struct credential *credential)
 {
-    pthread_mutex_lock(&v->mutex);
-    v->credential = credential;
-    pthread_cond_signal(&v->changed);
-    pthread_mutex_unlock(&v->mutex);
+    pthread_mutex_lock(&w->mutex);
+    w->credential = credential;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
 }
 
 /* Signals are for the event loop. */
 static int
-start_thread(struct password_worker *v)
+start_thread(struct password_worker *w)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    v->started = !pthread_create(&v->thread, NULL, work, v);
+    w->has_thread = !pthread_create(&w->thread, NULL, work, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return v->started ? 0 : -EAGAIN;
+    return w->has_thread ? 0 : -EAGAIN;
 }
 
 int
-password_worker_new(struct password_worker **verifierp_placeholder, struct event_base *base,
-                    void (*done)(bool matches, void *ctx), void *ctx)
+password_worker_new(struct password_worker **workerp, struct event_base *base, void (*done)(bool matches, void *ctx),
+                    void *ctx)
 {
     pthread_condattr_t attributes;
-    struct password_worker *v = calloc(1, sizeof(*v));
-    if (!v)
+    struct password_worker *w = calloc(1, sizeof(*w));
+    if (!w)
         return -ENOMEM;
-    pthread_mutex_init(&v->mutex, NULL);
+    pthread_mutex_init(&w->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&v->changed, &attributes);
+    pthread_cond_init(&w->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    v->done = done;
-    v->ctx = ctx;
-    v->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    v->event = v->wake < 0 ? NULL : event_new(base, v->wake, EV_READ | EV_PERSIST, on_wake, v);
-    int r = v->event && !event_add(v->event, NULL) ? start_thread(v) : -ENOMEM;
+    w->done = done;
+    w->ctx = ctx;
+    w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->event = w->wake < 0 ? NULL : event_new(base, w->wake, EV_READ | EV_PERSIST, on_wake, w);
+    int r = w->event && !event_add(w->event, NULL) ? start_thread(w) : -ENOMEM;
     if (r)
-        password_worker_free(v);
+        password_worker_free(w);
     else
-        *verifierp_placeholder = v;
+        *workerp = w;
     return r;
 }
 
 void
-password_worker_free(struct password_worker *v)
+password_worker_free(struct password_worker *w)
 {
-    if (!v)
+    if (!w)
         return;
-    pthread_mutex_lock(&v->mutex);
-    v->stop = true;
-    pthread_cond_signal(&v->changed);
-    pthread_mutex_unlock(&v->mutex);
-    if (v->started)
-        pthread_join(v->thread, NULL);
-    if (v->event)
-        event_free(v->event);
-    if (v->wake >= 0)
-        close(v->wake);
-    pthread_cond_destroy(&v->changed);
-    pthread_mutex_destroy(&v->mutex);
-    free(v);
+    pthread_mutex_lock(&w->mutex);
+    w->stop = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    if (w->has_thread)
+        pthread_join(w->thread, NULL);
+    if (w->event)
+        event_free(w->event);
+    if (w->wake >= 0)
+        close(w->wake);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->mutex);
+    free(w);
 }

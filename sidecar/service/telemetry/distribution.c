@@ -4,81 +4,81 @@
 #include <stdlib.h>
 
 void
-distribution_start(struct distribution *f, int64_t now)
+distribution_start(struct distribution *d, int64_t now)
 {
-    *f = (struct distribution){.when = now, .items = f->items, .capacity = f->capacity};
+    *d = (struct distribution){.when = now, .items = d->items, .capacity = d->capacity};
 }
 
 static bool
-has_room(struct distribution *f)
+has_room(struct distribution *d)
 {
-    if (f->n < f->capacity)
+    if (d->n < d->capacity)
         return true;
-    if (f->n == DISTRIBUTION_FAMILIES_MAX)
+    if (d->n == DISTRIBUTION_FAMILIES_MAX)
         return false;
-    size_t capacity = f->capacity ? 2 * f->capacity : 64;
-    struct family_load *items = realloc(f->items, capacity * sizeof(*items));
+    size_t capacity = d->capacity ? 2 * d->capacity : 64;
+    struct hashed_family *items = realloc(d->items, capacity * sizeof(*items));
     if (!items)
         return false;
-    f->items = items;
-    f->capacity = capacity;
+    d->items = items;
+    d->capacity = capacity;
     return true;
 }
 
 void
 distribution_add_family(void *ctx, const struct ss_family_count *family)
 {
-    struct distribution *f = ctx;
+    struct distribution *d = ctx;
     switch (family->route) {
     case SS_FAMILY_BY_HASH:
-        if (has_room(f))
-            f->items[f->n++] = (struct family_load){family->hash, family->series};
+        if (has_room(d))
+            d->items[d->n++] = (struct hashed_family){family->hash, family->series};
         break;
     case SS_FAMILY_ALL:
-        f->every += family->series;
+        d->in_all += family->series;
         break;
     case SS_FAMILY_NONE:
-        f->dropped += family->series;
+        d->dropped += family->series;
         break;
     case SS_FAMILY_SPLIT:
-        f->parted += family->series;
-        f->parted_families++;
+        d->split += family->series;
+        d->split_families++;
         break;
     }
 }
 
 void
-distribution_finish(struct distribution *f, uint64_t series)
+distribution_finish(struct distribution *d, uint64_t series)
 {
-    uint64_t counted = f->every + f->parted + f->dropped;
-    for (size_t i = 0; i < f->n; i++)
-        counted += f->items[i].series;
-    f->uncounted = series > counted ? series - counted : 0;
+    uint64_t counted = d->in_all + d->split + d->dropped;
+    for (size_t i = 0; i < d->n; i++)
+        counted += d->items[i].series;
+    d->uncounted = series > counted ? series - counted : 0;
 }
 
 void
-distribution_shard_loads(const struct distribution *f, const struct ss_sharding *sharding, uint32_t count,
-                         uint64_t *loads)
+distribution_shard_loads(const struct distribution *d, const struct ss_sharding *sharding, uint32_t count,
+                         struct shard_load *loads)
 {
     for (uint32_t shard = 0; shard < count; shard++)
-        loads[shard] = f->every;
-    for (size_t i = 0; i < f->n; i++)
-        loads[ss_sharding_place(sharding, f->items[i].hash, count)] += f->items[i].series;
+        loads[shard].series = d->in_all;
+    for (size_t i = 0; i < d->n; i++)
+        loads[ss_sharding_place(sharding, d->items[i].hash, count)].series += d->items[i].series;
 }
 
 uint64_t
-distribution_moved_series(const struct distribution *f, const struct ss_sharding *sharding, uint32_t from, uint32_t to)
+distribution_moved_series(const struct distribution *d, const struct ss_sharding *sharding, uint32_t from, uint32_t to)
 {
     uint64_t moved = 0;
-    for (size_t i = 0; i < f->n; i++)
-        if (ss_sharding_place(sharding, f->items[i].hash, from) != ss_sharding_place(sharding, f->items[i].hash, to))
-            moved += f->items[i].series;
+    for (size_t i = 0; i < d->n; i++)
+        if (ss_sharding_place(sharding, d->items[i].hash, from) != ss_sharding_place(sharding, d->items[i].hash, to))
+            moved += d->items[i].series;
     return moved;
 }
 
 void
-distribution_deinit(struct distribution *f)
+distribution_deinit(struct distribution *d)
 {
-    free(f->items);
-    *f = (struct distribution){0};
+    free(d->items);
+    *d = (struct distribution){0};
 }

@@ -2,48 +2,51 @@
 #ifndef SERVICE_DISTRIBUTION_H
 #define SERVICE_DISTRIBUTION_H
 /*
- * How the families of an endpoint fell when its body last came whole: of each that stays whole its key's hash and its
- * series, which is enough to tell how they would fall among any number of shards. The body itself is not kept.
+ * The families of an endpoint's last complete body: the key's hash and the series of each family that is not split.
+ * That is enough to compute its distribution over any number of shards. The body itself is not kept.
  *
- *     distribution_start(&falls, now);
- *     ss_filter_families(filter, distribution_add_family, &falls);
- *     distribution_finish(&falls, counts.series_seen);
+ *     distribution_start(&distribution, now);
+ *     ss_filter_families(filter, distribution_add_family, &distribution);
+ *     distribution_finish(&distribution, counts.series_seen);
  *
  * At most 16 bytes for each of DISTRIBUTION_FAMILIES_MAX families.
  */
+#include "service/base/balance.h"
+
 #include <scrapeshard/filter.h>
 
 enum { DISTRIBUTION_FAMILIES_MAX = 8192 };
 
-struct family_load {
+/* A family that is not split. */
+struct hashed_family {
     uint64_t hash, series;
 };
 
-/* Zeroed is none. */
+/* Zeroed is empty. */
 struct distribution {
-    int64_t when; /* 0: never, or it is no longer true */
-    struct family_load *items;
+    int64_t when; /* 0: never, or outdated */
+    struct hashed_family *items;
     size_t n, capacity;
-    uint64_t every;                   /* series that are in every shard */
-    uint64_t parted, parted_families; /* series of families that do not fall as a whole, and those */
-    uint64_t dropped;                 /* series that are in none */
-    uint64_t uncounted; /* series of families beyond DISTRIBUTION_FAMILIES_MAX, or for which there was no memory */
+    uint64_t in_all;                /* series in every shard */
+    uint64_t split, split_families; /* series of families that are split over shards, and how many families */
+    uint64_t dropped;               /* series in no shard */
+    uint64_t uncounted; /* series beyond DISTRIBUTION_FAMILIES_MAX families, or for which there was no memory */
 };
 
-/* Forgets what was, and begins anew. */
+/* Empties it for another body. */
 void distribution_start(struct distribution *distribution, int64_t now);
 
-/* Takes in a family; ctx is the falls. */
+/* Adds a family; ctx is the distribution. */
 void distribution_add_family(void *ctx, const struct ss_family_count *family);
 
-/* All were taken in; series of the whole body. */
+/* All families were added; series is the body's. */
 void distribution_finish(struct distribution *distribution, uint64_t series);
 
-/* The series of each of count shards, as far as they can be told. */
+/* Sets the series of each of count zeroed loads, without those of split families. */
 void distribution_shard_loads(const struct distribution *distribution, const struct ss_sharding *sharding,
-                              uint32_t count, uint64_t *loads);
+                              uint32_t count, struct shard_load *loads);
 
-/* The series that are elsewhere under another count. */
+/* The series that change their shard under another count. */
 uint64_t distribution_moved_series(const struct distribution *distribution, const struct ss_sharding *sharding,
                                    uint32_t from, uint32_t to);
 

@@ -18,7 +18,7 @@ struct range {
     double q;
 };
 
-/* Reads the range at *p and goes behind it; false at the end. A parameter that cannot be read is left away. */
+/* Reads the range at *p and moves past it; false at the end. Invalid parameters are ignored. */
 static bool
 next_range(const char **p, struct range *range)
 {
@@ -41,9 +41,9 @@ next_range(const char **p, struct range *range)
     return true;
 }
 
-/* Whether a range means a type, of that version or of any. */
+/* Whether a range matches a type, of this version or without one. */
 static bool
-means(const struct range *range, const char *type, const char *version)
+matches(const struct range *range, const char *type, const char *version)
 {
     return !strcasecmp(range->type, type) && (!*range->version || !strcmp(range->version, version));
 }
@@ -54,9 +54,9 @@ exposition_wants_openmetrics(const char *accept)
     struct range range;
     double openmetrics = 0, text = 0;
     while (accept && next_range(&accept, &range)) {
-        if (means(&range, "application/openmetrics-text", "1.0.0"))
+        if (matches(&range, "application/openmetrics-text", "1.0.0"))
             openmetrics = range.q > openmetrics ? range.q : openmetrics;
-        else if (means(&range, "text/plain", "0.0.4"))
+        else if (matches(&range, "text/plain", "0.0.4"))
             text = range.q > text ? range.q : text;
     }
     return openmetrics > 0 && openmetrics >= text;
@@ -71,7 +71,7 @@ exposition_content_type(bool openmetrics)
 
 /* Writing. */
 
-/* Escapes line ends, backslashes and, where they end the text or the format wants it, quotes. */
+/* Escapes line feeds, backslashes and, if asked to, quotes. */
 static void
 put_escaped(FILE *out, const char *text, bool quotes)
 {
@@ -89,7 +89,7 @@ put_escaped(FILE *out, const char *text, bool quotes)
     }
 }
 
-/* The shortest text that means the number. */
+/* The shortest text that reads back as the number. */
 static void
 put_number(FILE *out, double value)
 {
@@ -143,7 +143,7 @@ void
 histogram_observe(struct histogram *histogram, const struct histogram_bound *bounds, double value)
 {
     size_t i = 0;
-    while (bounds[i].le && value > bounds[i].most)
+    while (bounds[i].le && value > bounds[i].max)
         i++;
     histogram->counts[i]++;
     histogram->sum += value;

@@ -24,14 +24,14 @@ void
 rejection_report(struct rejection_log *rejections, enum limit limit, const char *peer, const char *reason)
 {
     struct timespec now;
-    uint64_t hits = ++rejections->of[limit].hits, told = rejections->of[limit].reported;
+    uint64_t hits = ++rejections->of[limit].hits, reported = rejections->of[limit].reported;
 
     telemetry_limit_hit(rejections->telemetry, limit);
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (told && now.tv_sec < rejections->of[limit].when + REPORT_SECONDS)
+    if (reported && now.tv_sec < rejections->of[limit].when + REPORT_SECONDS)
         return;
     rejections->of[limit].reported = hits;
     rejections->of[limit].when = now.tv_sec;
     log_warn(rejections->log, rows[limit].message, log_text("limit", rows[limit].label), log_text("peer", peer),
-             log_number("times", (double)(hits - told)), log_text("reason", reason));
+             log_number("times", (double)(hits - reported)), log_text("reason", reason));
 }

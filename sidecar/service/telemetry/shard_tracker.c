@@ -8,26 +8,26 @@
 #include <xxhash.h>
 
 enum {
-    TENTH = 100,
+    TICK_MS = 100,
     INTERVAL_MIN = 1000,
-    /* An interval is a mean over so many of itself. */
+    /* An interval is a mean over this many intervals. */
     INTERVAL_MEMORY = 4,
 };
 
 static const struct tracked_set no_set = {.last = NEVER_SCRAPED, .tried = NEVER_SCRAPED};
 
 void
-shard_tracker_init(struct shard_tracker *w, int64_t now, int64_t interval)
+shard_tracker_init(struct shard_tracker *tracker, int64_t now, int64_t interval)
 {
-    *w = (struct shard_tracker){.began = now, .whole = no_set, .last = NEVER_SCRAPED};
-    w->by_service.when = w->by_others.when = NEVER_SCRAPED;
-    shard_tracker_assume(w, interval);
+    *tracker = (struct shard_tracker){.began = now, .whole = no_set, .last = NEVER_SCRAPED};
+    tracker->by_upstream.when = tracker->by_other.when = NEVER_SCRAPED;
+    shard_tracker_assume(tracker, interval);
 }
 
 void
-shard_tracker_assume(struct shard_tracker *w, int64_t interval)
+shard_tracker_assume(struct shard_tracker *tracker, int64_t interval)
 {
-    w->assumed = interval < INTERVAL_MIN ? INTERVAL_MIN : (uint32_t)interval;
+    tracker->assumed = interval < INTERVAL_MIN ? INTERVAL_MIN : (uint32_t)interval;
 }
 
 static void
@@ -39,28 +39,28 @@ free_count(struct tracked_count *c)
 }
 
 void
-shard_tracker_deinit(struct shard_tracker *w)
+shard_tracker_deinit(struct shard_tracker *tracker)
 {
     for (int i = 0; i < TRACKED_COUNTS; i++)
-        free_count(&w->counts[i]);
+        free_count(&tracker->counts[i]);
 }
 
-/* The clock of struct tracked_shard. */
+/* A time as ticks of struct tracked_shard, and back. */
 static uint32_t
-tenths(const struct shard_tracker *w, int64_t time)
+ticks(const struct shard_tracker *tracker, int64_t time)
 {
-    return (uint32_t)((time - w->began) / TENTH) + 1;
+    return (uint32_t)((time - tracker->began) / TICK_MS) + 1;
 }
 
 static int64_t
-from_tenths(const struct shard_tracker *w, uint32_t time)
+from_ticks(const struct shard_tracker *tracker, uint32_t time)
 {
-    return w->began + ((int64_t)time - 1) * TENTH;
+    return tracker->began + ((int64_t)time - 1) * TICK_MS;
 }
 
 /* Counts. */
 
-/* Whether a should make room before b does. */
+/* Whether a is evicted before b. */
 static bool
 is_less(const struct tracked_count *a, const struct tracked_count *b, int64_t now)
 {
@@ -70,50 +70,50 @@ is_less(const struct tracked_count *a, const struct tracked_count *b, int64_t no
     return a->scrapes != b->scrapes ? a->scrapes < b->scrapes : a->tried < b->tried;
 }
 
-/* A free place for a count, made free if there is none, or if there are too many shards. */
+/* A free entry for a count; evicts others if there is none, or if there would be too many shards. */
 static struct tracked_count *
-make_room(struct shard_tracker *w, uint32_t count, int64_t now)
+make_room(struct shard_tracker *tracker, uint32_t count, int64_t now)
 {
     for (;;) {
-        struct tracked_count *place = NULL, *least = NULL;
+        struct tracked_count *free_entry = NULL, *least = NULL;
         uint32_t shards = count;
-        for (struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++) {
+        for (struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++) {
             shards += c->count;
             if (!c->count)
-                place = place ? place : c;
+                free_entry = free_entry ? free_entry : c;
             else if (!least || is_less(c, least, now))
                 least = c;
         }
-        if (place && shards <= TRACKED_SHARDS)
-            return place;
-        assert(least); /* one count alone never has TRACKED_SHARDS */
+        if (free_entry && shards <= TRACKED_SHARDS)
+            return free_entry;
+        assert(least); /* a single count is always below TRACKED_SHARDS */
         free_count(least);
-        w->counts_left_out++;
+        tracker->counts_dropped++;
     }
 }
 
-/* The count's place; NULL for want of memory. */
+/* The count's entry, made if need be; NULL: out of memory. */
 static struct tracked_count *
-find_count(struct shard_tracker *w, uint32_t count, int64_t now)
+find_count(struct shard_tracker *tracker, uint32_t count, int64_t now)
 {
-    for (struct tracked_count *c = w->counts; c < w->counts + TRACKED_COUNTS; c++)
+    for (struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++)
         if (c->count == count)
             return c;
     struct tracked_shard *shards = calloc(count, sizeof(*shards));
     if (!shards) {
-        w->counts_left_out++;
+        tracker->counts_dropped++;
         return NULL;
     }
-    struct tracked_count *c = make_room(w, count, now);
+    struct tracked_count *c = make_room(tracker, count, now);
     *c = (struct tracked_count){.count = count, .first = now, .last = NEVER_SCRAPED, .shards = shards};
     return c;
 }
 
 /* Shards. */
 
-/* Reads the next part of a set: first to last. False at the end. */
+/* Reads the next range of a set. False at the end. */
 static bool
-next_part(const char **text, uint32_t count, uint32_t *first, uint32_t *last)
+next_range(const char **text, uint32_t count, uint32_t *first, uint32_t *last)
 {
     char *end;
     if (!**text)
@@ -126,9 +126,9 @@ next_part(const char **text, uint32_t count, uint32_t *first, uint32_t *last)
 }
 
 /*
- * An interval after another gap. A longer one is believed by half, so that a shard that comes back after hours does not
- * go unmissed for hours; a shorter one by the time it took, so that somebody who asks again and again for a moment
- * changes nothing, and two servers in turn, 10 s and 50 s apart, are taken for one with 50 s.
+ * The interval after another gap. A longer gap at most doubles it, so that a shard that comes back after hours is not
+ * allowed hours the next time. A shorter gap is weighted by its length, so that a short burst changes almost nothing,
+ * and two servers in turn, 10 s and 50 s apart, count as one with 50 s.
  */
 static uint32_t
 learn(uint32_t interval, int64_t gap)
@@ -141,16 +141,16 @@ learn(uint32_t interval, int64_t gap)
     return i < INTERVAL_MIN ? INTERVAL_MIN : i > INT32_MAX ? INT32_MAX : (uint32_t)i;
 }
 
-/* Whether any of them was not seen before. */
+/* Marks shards as scraped. True: some were not seen before. */
 static bool
-see_shards(struct shard_tracker *w, struct tracked_count *c, const char *text, int64_t now)
+mark_scraped(struct shard_tracker *tracker, struct tracked_count *c, const char *text, int64_t now)
 {
-    uint32_t first, last, time = tenths(w, now);
+    uint32_t first, last, time = ticks(tracker, now);
     bool new = false;
-    while (next_part(&text, c->count, &first, &last)) {
+    while (next_range(&text, c->count, &first, &last)) {
         for (struct tracked_shard *s = c->shards + first; s <= c->shards + last; s++) {
             if (s->last)
-                s->interval = learn(s->interval ? s->interval : w->assumed, (int64_t)(time - s->last) * TENTH);
+                s->interval = learn(s->interval ? s->interval : tracker->assumed, (int64_t)(time - s->last) * TICK_MS);
             new |= !s->last;
             s->last = time;
         }
@@ -160,15 +160,15 @@ see_shards(struct shard_tracker *w, struct tracked_count *c, const char *text, i
 
 /* Sets. */
 
-/* Names a set: a single shard by its number, others as they are asked for. */
+/* Names a set: a single shard by its number, others as requested. */
 static void
 name_set(struct tracked_set *set, const char *text, uint32_t count)
 {
     const char *rest = text;
-    uint32_t first, last, parts = 0;
+    uint32_t first, last, ranges = 0;
     *set = no_set;
-    while (next_part(&rest, count, &first, &last)) {
-        if (!parts++ || first < set->first)
+    while (next_range(&rest, count, &first, &last)) {
+        if (!ranges++ || first < set->first)
             set->first = first;
         set->n += last - first + 1;
     }
@@ -187,22 +187,22 @@ compare_sets(const struct tracked_set *a, const struct tracked_set *b)
     return a->first != b->first ? (a->first < b->first ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-/* Drops the sets that nobody needs any more. */
+/* Drops the sets that are past. */
 static void
-drop_past_sets(const struct shard_tracker *w, struct tracked_count *c, int64_t now)
+drop_past_sets(const struct shard_tracker *tracker, struct tracked_count *c, int64_t now)
 {
     size_t kept = 0;
     for (size_t i = 0; i < c->n_sets; i++)
-        if (!shard_tracker_set_is_past(w, c, &c->sets[i], now))
+        if (!shard_tracker_set_is_past(tracker, c, &c->sets[i], now))
             c->sets[kept++] = c->sets[i];
     c->n_sets = kept;
 }
 
 static bool
-has_room_for_set(struct shard_tracker *w, struct tracked_count *c, int64_t now)
+has_room_for_set(struct shard_tracker *tracker, struct tracked_count *c, int64_t now)
 {
     if (c->n_sets == TRACKED_SETS)
-        drop_past_sets(w, c, now);
+        drop_past_sets(tracker, c, now);
     if (c->n_sets < c->capacity)
         return true;
     if (c->capacity == TRACKED_SETS)
@@ -216,7 +216,7 @@ has_room_for_set(struct shard_tracker *w, struct tracked_count *c, int64_t now)
     return true;
 }
 
-/* Where a set is, or would be, among its count's. */
+/* Where a set is, or would be, in its count's array. */
 static size_t
 set_index(const struct tracked_count *c, const struct tracked_set *wanted)
 {
@@ -231,17 +231,17 @@ set_index(const struct tracked_count *c, const struct tracked_set *wanted)
     return low;
 }
 
-/* The set's place; NULL if it has to be left out. */
+/* The set's entry, made if need be; NULL: there is no room. */
 static struct tracked_set *
-find_set(struct shard_tracker *w, struct tracked_count *c, const char *text, int64_t now)
+find_set(struct shard_tracker *tracker, struct tracked_count *c, const char *text, int64_t now)
 {
     struct tracked_set wanted;
     name_set(&wanted, text, c->count);
     size_t at = set_index(c, &wanted);
     if (at < c->n_sets && !compare_sets(&c->sets[at], &wanted))
         return &c->sets[at];
-    if (!has_room_for_set(w, c, now)) {
-        w->sets_left_out++;
+    if (!has_room_for_set(tracker, c, now)) {
+        tracker->sets_dropped++;
         return NULL;
     }
     at = set_index(c, &wanted);
@@ -250,7 +250,7 @@ find_set(struct shard_tracker *w, struct tracked_count *c, const char *text, int
     return &c->sets[at];
 }
 
-/* What happened. */
+/* Recording. */
 
 static void
 record(struct tracked_set *set, const struct tracked_scrape *s, int64_t now)
@@ -274,11 +274,11 @@ record_failure(struct tracked_failure *f, const struct tracked_scrape *s, int64_
     snprintf(f->peer, sizeof(f->peer), "%s", s->peer);
 }
 
-/* A scrape of shards. */
+/* Records a scrape of shards. */
 static bool
-record_shards(struct shard_tracker *w, const struct tracked_scrape *s, int64_t now)
+record_shards(struct shard_tracker *tracker, const struct tracked_scrape *s, int64_t now)
 {
-    struct tracked_count *c = find_count(w, s->count, now);
+    struct tracked_count *c = find_count(tracker, s->count, now);
     bool first = false;
     if (!c)
         return false;
@@ -286,37 +286,37 @@ record_shards(struct shard_tracker *w, const struct tracked_scrape *s, int64_t n
     c->tried = now;
     if (s->ok) {
         c->last = now;
-        first = see_shards(w, c, s->shard, now);
+        first = mark_scraped(tracker, c, s->shard, now);
     }
-    struct tracked_set *set = find_set(w, c, s->shard, now);
+    struct tracked_set *set = find_set(tracker, c, s->shard, now);
     if (set)
         record(set, s, now);
     return first;
 }
 
 bool
-shard_tracker_record_scrape(struct shard_tracker *w, const struct tracked_scrape *s, int64_t now)
+shard_tracker_record_scrape(struct shard_tracker *tracker, const struct tracked_scrape *s, int64_t now)
 {
-    bool first = s->ok && w->whole.last == NEVER_SCRAPED;
+    bool first = s->ok && tracker->whole.last == NEVER_SCRAPED;
     if (s->ok)
-        w->last = now;
+        tracker->last = now;
     else
-        record_failure(s->by_service ? &w->by_service : &w->by_others, s, now);
+        record_failure(s->by_upstream ? &tracker->by_upstream : &tracker->by_other, s, now);
     if (s->count)
-        return record_shards(w, s, now);
+        return record_shards(tracker, s, now);
     if (s->ok)
-        record(&w->whole, s, now);
+        record(&tracker->whole, s, now);
     return first;
 }
 
 void
-shard_tracker_record_families(struct shard_tracker *w, const struct ss_family_count *families, size_t n)
+shard_tracker_record_families(struct shard_tracker *tracker, const struct ss_family_count *families, size_t n)
 {
-    w->n_families = n < TRACKED_FAMILIES ? n : TRACKED_FAMILIES;
-    for (size_t i = 0; i < w->n_families; i++) {
-        struct tracked_family *f = &w->families[i];
+    tracker->n_families = n < TRACKED_FAMILIES ? n : TRACKED_FAMILIES;
+    for (size_t i = 0; i < tracker->n_families; i++) {
+        struct tracked_family *f = &tracker->families[i];
         size_t len = families[i].name.len < sizeof(f->name) ? families[i].name.len : sizeof(f->name) - 1;
-        if (len) /* an empty span may have no bytes at all */
+        if (len) /* an empty span's ptr may be NULL */
             memcpy(f->name, families[i].name.ptr, len);
         f->name[len] = 0;
         f->series = families[i].series;
@@ -324,64 +324,65 @@ shard_tracker_record_families(struct shard_tracker *w, const struct ss_family_co
     }
 }
 
-/* What it means. */
+/* Queries. */
 
 uint32_t
-shard_tracker_interval(const struct shard_tracker *w, const struct tracked_count *c)
+shard_tracker_interval(const struct shard_tracker *tracker, const struct tracked_count *c)
 {
     uint32_t longest = 0;
     for (uint32_t i = 0; i < c->count; i++)
         if (c->shards[i].interval > longest)
             longest = c->shards[i].interval;
-    return longest ? longest : w->assumed;
+    return longest ? longest : tracker->assumed;
 }
 
 bool
-shard_tracker_count_is_in_use(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
+shard_tracker_count_is_in_use(const struct shard_tracker *tracker, const struct tracked_count *c, int64_t now)
 {
     return c->count && c->last != NEVER_SCRAPED &&
-           now - c->last <= (int64_t)MISSED_INTERVALS * shard_tracker_interval(w, c);
+           now - c->last <= (int64_t)MISSED_INTERVALS * shard_tracker_interval(tracker, c);
 }
 
 bool
-shard_tracker_count_is_expected(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
+shard_tracker_count_is_expected(const struct shard_tracker *tracker, const struct tracked_count *c, int64_t now)
 {
-    if (!c->count || shard_tracker_count_is_in_use(w, c, now))
+    if (!c->count || shard_tracker_count_is_in_use(tracker, c, now))
         return c->count;
-    for (const struct tracked_count *other = w->counts; other < w->counts + TRACKED_COUNTS; other++)
-        if (other != c && other->count && (shard_tracker_count_is_in_use(w, other, now) || other->tried > c->tried))
+    for (const struct tracked_count *other = tracker->counts; other < tracker->counts + TRACKED_COUNTS; other++)
+        if (other != c && other->count &&
+            (shard_tracker_count_is_in_use(tracker, other, now) || other->tried > c->tried))
             return false;
     return true;
 }
 
 enum shard_state
-shard_tracker_state(const struct shard_tracker *w, const struct tracked_count *c, uint32_t shard, uint32_t interval,
-                    int64_t now)
+shard_tracker_state(const struct shard_tracker *tracker, const struct tracked_count *c, uint32_t shard,
+                    uint32_t interval, int64_t now)
 {
     const struct tracked_shard *s = &c->shards[shard];
     if (!s->last)
         return now - c->first <= (int64_t)MISSED_INTERVALS * interval ? SHARD_UNKNOWN : SHARD_MISSING;
-    int64_t own = s->interval ? s->interval : w->assumed;
-    return now - from_tenths(w, s->last) <= MISSED_INTERVALS * own ? SHARD_PRESENT : SHARD_MISSING;
+    int64_t own = s->interval ? s->interval : tracker->assumed;
+    return now - from_ticks(tracker, s->last) <= MISSED_INTERVALS * own ? SHARD_PRESENT : SHARD_MISSING;
 }
 
 struct shard_state_counts
-shard_tracker_count_states(const struct shard_tracker *w, const struct tracked_count *c, int64_t now)
+shard_tracker_count_states(const struct shard_tracker *tracker, const struct tracked_count *c, int64_t now)
 {
     struct shard_state_counts states = {{0}};
-    uint32_t interval = shard_tracker_interval(w, c);
+    uint32_t interval = shard_tracker_interval(tracker, c);
     for (uint32_t i = 0; i < c->count; i++)
-        states.n[shard_tracker_state(w, c, i, interval, now)]++;
+        states.n[shard_tracker_state(tracker, c, i, interval, now)]++;
     return states;
 }
 
 bool
-shard_tracker_set_is_past(const struct shard_tracker *w, const struct tracked_count *c, const struct tracked_set *set,
-                          int64_t now)
+shard_tracker_set_is_past(const struct shard_tracker *tracker, const struct tracked_count *c,
+                          const struct tracked_set *set, int64_t now)
 {
     if (set->last == NEVER_SCRAPED)
         return now - set->tried > IDLE_COUNT_MS;
     const struct tracked_shard *first = &c->shards[set->first];
-    int64_t interval = first->interval ? first->interval : w->assumed;
-    return first->last > tenths(w, set->last) && now - set->last > MISSED_INTERVALS * interval;
+    int64_t interval = first->interval ? first->interval : tracker->assumed;
+    return first->last > ticks(tracker, set->last) && now - set->last > MISSED_INTERVALS * interval;
 }

@@ -2,17 +2,17 @@
 #ifndef SERVICE_SHARD_TRACKER_H
 #define SERVICE_SHARD_TRACKER_H
 /*
- * The shard watch of one endpoint: who scraped which shard and when, and which shards nobody scrapes. Only the sidecar
- * sees them all: a Prometheus that is missing, or two that disagree on the count, look healthy from everywhere else.
+ * Tracks the shards of one endpoint: who scraped which shard and when, and which shards are not scraped. Only the
+ * sidecar sees all of them: a missing Prometheus, or two that disagree on the count, look healthy from everywhere else.
  *
- * A scrape of several shards ("0-15") is one of each of them; its series and bytes are those of the set, which is kept
- * by the name that the scraper gave it, and are not divided among its shards.
+ * A scrape of several shards ("0-15") counts for each of them. Its series and bytes are those of the set, which is kept
+ * under the name that the scraper used; they are not divided among its shards.
  *
- * How often a shard is scraped is learnt from its scrapes. A shard is missing after MISSED_INTERVALS intervals without
- * one. One that was never seen is unknown, not missing, until as much time has passed since its count was first asked
- * for: a restart raises no alarm, and hides none for longer.
+ * The interval of a shard is learnt from its scrapes. A shard is missing after MISSED_INTERVALS intervals without a
+ * scrape. A shard that was never seen is unknown, not missing, until that much time has passed since the first scrape
+ * of its count: a restart raises no alarm, and hides none for longer.
  *
- * Data alone: no sockets, no log, no clock. All times are milliseconds of one clock that never goes back, not negative.
+ * Pure data: no sockets, no log, no clock. All times are non-negative milliseconds of one monotonic clock.
  */
 #include <scrapeshard/filter.h>
 
@@ -21,42 +21,42 @@
 #include <stdint.h>
 
 enum {
-    TRACKED_COUNTS = 4,          /* shard counts that are kept */
-    TRACKED_SHARDS = 128 * 1024, /* shards of all of them: 1 MiB */
-    TRACKED_SETS = 1024,         /* sets of shards that are kept of a count: 200 KiB */
+    TRACKED_COUNTS = 4,          /* shard counts tracked */
+    TRACKED_SHARDS = 128 * 1024, /* shards of all counts together: 1 MiB */
+    TRACKED_SETS = 1024,         /* sets of shards tracked per count: 200 KiB */
     TRACKED_FAMILIES = 10,
     MISSED_INTERVALS = 3,
-    IDLE_COUNT_MS = 15 * 60 * 1000, /* a count that nobody asked for so long is the first to make room */
+    IDLE_COUNT_MS = 15 * 60 * 1000, /* a count without a scrape for this long is evicted first */
 };
 
 #define NEVER_SCRAPED INT64_C(-1)
 
-/* A set of shards as a scraper asks for it. */
+/* A set of shards as a scraper requests it. */
 struct tracked_set {
-    char name[64];     /* "3", "0-15"; of one too long, the beginning and a hash */
-    uint32_t first, n; /* its first shard, and how many it has */
-    int64_t last;      /* the last scrape that went well, or NEVER_SCRAPED; of it: */
-    char peer[48];     /* who asked */
+    char name[64];     /* "3", "0-15"; a long one is shortened to its beginning and a hash */
+    uint32_t first, n; /* the first shard, and the number of shards */
+    int64_t last;      /* the last successful scrape, or NEVER_SCRAPED; of it: */
+    char peer[48];     /* the scraper */
     uint64_t series, bytes;
-    int64_t tried;       /* the last scrape */
-    const char *outcome; /* how that went, in a word; NULL: there was none */
+    int64_t tried;       /* the last scrape, successful or not */
+    const char *outcome; /* of the last scrape; NULL: there was none */
 };
 
 struct tracked_shard {
-    uint32_t last;     /* tenths of a second since the watch began, and 1; 0: never scraped */
-    uint32_t interval; /* milliseconds; 0: not learnt */
+    uint32_t last;     /* last scrape in 0.1 s ticks since the start, plus one; 0: never */
+    uint32_t interval; /* milliseconds; 0: not learnt yet */
 };
 
 struct tracked_count {
-    uint32_t count;             /* 0: this place is free */
-    int64_t first, tried, last; /* the first scrape, the last, and the last that went well, or NEVER_SCRAPED */
+    uint32_t count;             /* 0: this entry is free */
+    int64_t first, tried, last; /* the first scrape, the last, and the last successful one or NEVER_SCRAPED */
     uint64_t scrapes;
-    struct tracked_shard *shards; /* as many as count */
-    struct tracked_set *sets;     /* by first shard and name */
+    struct tracked_shard *shards; /* count of them */
+    struct tracked_set *sets;     /* sorted by first shard and name */
     size_t n_sets, capacity;
 };
 
-/* One of the largest; a longer name is cut. */
+/* One of the largest; a longer name is truncated. */
 struct tracked_family {
     char name[128];
     uint64_t series, bytes;
@@ -64,59 +64,59 @@ struct tracked_family {
 
 struct shard_tracker {
     int64_t began;
-    uint32_t assumed; /* the interval of a shard that has told none */
+    uint32_t assumed; /* the interval of a shard whose own is not learnt yet */
     struct tracked_count counts[TRACKED_COUNTS];
-    struct tracked_set whole; /* scrapes that name no shard and went well */
-    uint64_t counts_left_out, sets_left_out;
-    int64_t last; /* the last scrape of any kind that went well, or NEVER_SCRAPED */
+    struct tracked_set whole; /* successful scrapes that name no shard */
+    uint64_t counts_dropped, sets_dropped;
+    int64_t last; /* the last successful scrape of any kind, or NEVER_SCRAPED */
     struct tracked_failure {
-        int64_t when; /* NEVER_SCRAPED: none failed */
+        int64_t when; /* NEVER_SCRAPED: none has failed */
         const char *outcome;
         char reason[320], peer[48];
-    } by_service, by_others; /* the last scrape that failed by the service, and the last by anything else */
+    } by_upstream, by_other; /* the last failure because of the upstream, and the last for another reason */
     struct tracked_family families[TRACKED_FAMILIES];
     size_t n_families;
 };
 
-/* Begins; interval is assumed until the scrapes have told theirs. */
+/* interval is assumed until one is learnt. */
 void shard_tracker_init(struct shard_tracker *tracker, int64_t now, int64_t interval);
 
-/* Changes what is assumed. */
+/* Changes the assumed interval. */
 void shard_tracker_assume(struct shard_tracker *tracker, int64_t interval);
 
-/* A zeroed one is fine. */
+/* Zeroed is fine. */
 void shard_tracker_deinit(struct shard_tracker *tracker);
 
-/* A scrape that is over. */
+/* A finished scrape. */
 struct tracked_scrape {
-    const char *shard; /* the set, found right by ss_shards_parse(), or NULL for the whole body */
-    uint32_t count;    /* 0 likewise */
+    const char *shard; /* the set, validated by ss_shards_parse(), or NULL for the whole body */
+    uint32_t count;    /* 0 for the whole body */
     const char *peer;
-    bool ok, by_service;          /* if it failed: by the service's doing */
-    const char *outcome, *reason; /* the word is static */
-    uint64_t series, bytes;       /* of the answer */
+    bool ok, by_upstream;         /* by_upstream: it failed because of the upstream */
+    const char *outcome, *reason; /* outcome is static */
+    uint64_t series, bytes;       /* of the response */
 };
 
-/* Takes it in. True: it went well, and is the first of a shard, or of the whole body, that did. What does not fit, or
-   for which there is no memory, is left out and counted. */
+/* Records a scrape. True: it is the first successful one of a shard, or of the whole body. What there is no room or no
+   memory for is dropped and counted. */
 bool shard_tracker_record_scrape(struct shard_tracker *tracker, const struct tracked_scrape *scrape, int64_t now);
 
-/* Takes in the endpoint's largest families, the largest first; those behind TRACKED_FAMILIES are left away. */
+/* Records the endpoint's largest families, the largest first; those beyond TRACKED_FAMILIES are dropped. */
 void shard_tracker_record_families(struct shard_tracker *tracker, const struct ss_family_count *families, size_t n);
 
 /* The longest interval of a count's shards, in milliseconds. */
 uint32_t shard_tracker_interval(const struct shard_tracker *tracker, const struct tracked_count *count);
 
-/* Whether any shard of the count was scraped well within the last MISSED_INTERVALS intervals. */
+/* Whether any shard of the count was scraped successfully within the last MISSED_INTERVALS intervals. */
 bool shard_tracker_count_is_in_use(const struct shard_tracker *tracker, const struct tracked_count *count, int64_t now);
 
-/* Whether the count's shards should be there: it is in use, or none is and it was the last one. */
+/* Whether the count's shards are expected to be scraped: it is in use, or none is and it was the last one. */
 bool shard_tracker_count_is_expected(const struct shard_tracker *tracker, const struct tracked_count *count,
                                      int64_t now);
 
 enum shard_state { SHARD_PRESENT, SHARD_MISSING, SHARD_UNKNOWN };
 
-/* interval is shard_tracker_interval()'s. */
+/* interval is shard_tracker_interval(). */
 enum shard_state shard_tracker_state(const struct shard_tracker *tracker, const struct tracked_count *count,
                                      uint32_t shard, uint32_t interval, int64_t now);
 
@@ -128,7 +128,7 @@ struct shard_state_counts {
 struct shard_state_counts shard_tracker_count_states(const struct shard_tracker *tracker,
                                                      const struct tracked_count *count, int64_t now);
 
-/* Whether a set has had its last scrape and its first shard is scraped in another one by now. */
+/* Whether a set is no longer scraped, and its first shard is scraped in another set by now. */
 bool shard_tracker_set_is_past(const struct shard_tracker *tracker, const struct tracked_count *count,
                                const struct tracked_set *set, int64_t now);
 

@@ -2,10 +2,10 @@
 #include "summary.h"
 
 enum {
-    /* Lines of a kind in a minute. */
-    LINES = 10,
+    /* Lines of a kind per minute. */
+    LINES_MAX = 10,
     /* Each shard has one first scrape, and all of them come at once. */
-    LINES_FIRST = 100,
+    LINES_FIRST_MAX = 100,
 };
 
 void
@@ -23,8 +23,8 @@ summary_scrape(struct summary *s, bool ok, double seconds, uint64_t bytes_in, ui
 bool
 summary_admit(struct summary *s, size_t kind, uint64_t *suppressedp)
 {
-    unsigned most = kind == SUMMARY_FIRST ? LINES_FIRST : LINES;
-    if (s->of[kind].lines == most) {
+    unsigned max = kind == SUMMARY_FIRST ? LINES_FIRST_MAX : LINES_MAX;
+    if (s->of[kind].lines == max) {
         s->of[kind].suppressed++;
         s->suppressed++;
         return false;
@@ -36,7 +36,7 @@ summary_admit(struct summary *s, size_t kind, uint64_t *suppressedp)
 }
 
 void
-summary_begin(struct summary *s)
+summary_reset(struct summary *s)
 {
     s->scrapes = s->failures = s->bytes_in = s->bytes_out = s->suppressed = 0;
     s->seconds = s->slowest = 0;

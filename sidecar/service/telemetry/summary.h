@@ -2,9 +2,9 @@
 #ifndef SERVICE_SUMMARY_H
 #define SERVICE_SUMMARY_H
 /*
- * What the log says of an endpoint's scrapes besides debug: each failure, each recovery, the first scrape of a shard,
- * and once a minute how all of them went. Of each kind only so many lines a minute: what comes beyond is for debug, and
- * is counted.
+ * What the log says about an endpoint's scrapes above level debug: each failure, each recovery, the first scrape of
+ * each shard, and once a minute a summary. Each kind has a maximum of lines per minute; lines beyond it are logged at
+ * debug and counted.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,20 +12,20 @@
 
 enum {
     SUMMARY_SECONDS = 60,
-    SUMMARY_FAILURES = 32, /* kinds of failures: the outcomes of scrapes */
+    SUMMARY_FAILURES = 32, /* kinds of failure: the outcomes of scrapes */
 };
 
 enum summary_kind {
-    SUMMARY_FIRST = SUMMARY_FAILURES, /* the first good scrape of a shard */
+    SUMMARY_FIRST = SUMMARY_FAILURES, /* the first successful scrape of a shard */
     SUMMARY_RECOVERED,
-    SUMMARY_OUTGROWN, /* a body that there was no room to keep */
+    SUMMARY_OVER_BUDGET, /* a body that there was no room to cache */
     SUMMARY_KINDS
 };
 
-/* Zeroed is fine. */
+/* Zeroed is empty. */
 struct summary {
-    uint64_t failed; /* scrapes in a row that the endpoint, not its scraper, failed */
-    /* Of the minute: */
+    uint64_t failed; /* consecutive scrapes that failed because of the endpoint, not of its scraper */
+    /* Of this minute: */
     uint64_t scrapes, failures, bytes_in, bytes_out, suppressed;
     double seconds, slowest;
     struct {
@@ -34,14 +34,14 @@ struct summary {
     } of[SUMMARY_KINDS];
 };
 
-/* Takes in a scrape that is over. */
+/* Adds a finished scrape. */
 void summary_scrape(struct summary *summary, bool ok, double seconds, uint64_t bytes_in, uint64_t bytes_out);
 
-/* Whether a line of a kind (or of a failure, by its outcome) may still be written in this minute. If it may,
- *suppressedp says how many might not since the last one. */
+/* Whether another line of a kind (or of a failure, by its outcome) may be written in this minute. If so, *suppressedp
+   is the number of lines suppressed since the last one. */
 bool summary_admit(struct summary *summary, size_t kind, uint64_t *suppressedp);
 
-/* The minute is over. */
-void summary_begin(struct summary *summary);
+/* Starts the next minute. */
+void summary_reset(struct summary *summary);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telemetry.h"
 
-#include "service/config/config.h"
 #include "telemetry_rows.h"
 
 #include <errno.h>
@@ -10,9 +9,9 @@
 #include <time.h>
 
 enum {
-    /* Endpoints that are in no configuration any more and whose numbers are kept. */
-    LEFT_MAX = 64,
-    /* Milliseconds between two readings of two clocks that are no chance. */
+    /* Removed endpoints whose numbers are kept. */
+    REMOVED_MAX = 64,
+    /* A larger difference between two clocks, in milliseconds, means that one was set. */
     CLOCK_WAS_SET = 100,
 };
 
@@ -28,16 +27,16 @@ static const struct histogram_bound telemetry_bytes[] = {
 
 static const struct {
     const char *label;
-    size_t most;
+    size_t n;
 } sets[] = {
     {NULL, 0},
-#define WORDS(set, label) {label, WORDS_##set##_MAX},
+#define LABELS(set, label) {label, LABELS_##set##_MAX},
 #include "telemetry.def"
 };
 
 static const char *const errors[] = {
     NULL,
-#define UPSTREAM_ERROR(name, word) word,
+#define UPSTREAM_ERROR(name, label) label,
 #include "telemetry.def"
 };
 
@@ -61,12 +60,12 @@ static const struct telemetry_row rows[] = {
 #define PROGRAM(field) .offset = offsetof(struct telemetry, field)
 #define ENDPOINT(field) .of_endpoint = true, .offset = offsetof(struct telemetry_endpoint, field)
 #define COUNTER(field, name, help) {name, METRIC_COUNTER, help, PROGRAM(field)},
-#define COUNTER_BY(field, name, set, help) {name, METRIC_COUNTER, help, PROGRAM(field[0]), .words = WORDS_##set},
+#define COUNTER_BY(field, name, set, help) {name, METRIC_COUNTER, help, PROGRAM(field[0]), .labels = LABELS_##set},
 #define GAUGE(field, name, help) {name, METRIC_GAUGE, help, PROGRAM(field)},
-#define GAUGE_BY(field, name, set, help) {name, METRIC_GAUGE, help, PROGRAM(field[0]), .words = WORDS_##set},
+#define GAUGE_BY(field, name, set, help) {name, METRIC_GAUGE, help, PROGRAM(field[0]), .labels = LABELS_##set},
 #define ENDPOINT_COUNTER(field, name, help) {name, METRIC_COUNTER, help, ENDPOINT(field)},
 #define ENDPOINT_COUNTER_BY(field, name, set, help)                                                                    \
-    {name, METRIC_COUNTER, help, ENDPOINT(field[0]), .words = WORDS_##set},
+    {name, METRIC_COUNTER, help, ENDPOINT(field[0]), .labels = LABELS_##set},
 #define ENDPOINT_HISTOGRAM(field, name, of, help) {name, METRIC_HISTOGRAM, help, ENDPOINT(field), .bounds = of},
 #define COMPUTED(type, name, function, help) {name, METRIC_##type, help, .compute = function},
 #include "telemetry.def"
@@ -92,16 +91,16 @@ int64_t
 telemetry_wall(const struct telemetry *t, int64_t time)
 {
     int64_t then = t->wall - t->began, now = milliseconds(CLOCK_REALTIME) - telemetry_now();
-    /* Unless somebody has set the clock, a time is always told alike, to the millisecond. */
+    /* Unless the clock was set, a time always converts to the same millisecond. */
     return time + (llabs(now - then) < CLOCK_WAS_SET ? then : now);
 }
 
-/* Keeping. */
+/* Endpoints. */
 
 void
-telemetry_init(struct telemetry *t, const char *(*outcome_word)(size_t outcome))
+telemetry_init(struct telemetry *t, const char *(*outcome_label)(size_t outcome))
 {
-    *t = (struct telemetry){.outcome_label = outcome_word, .reload_successful = 1};
+    *t = (struct telemetry){.outcome_label = outcome_label, .reload_successful = 1};
     t->began = telemetry_now();
     t->wall = milliseconds(CLOCK_REALTIME);
     t->reload_time = (double)(t->wall / 1000);
@@ -121,6 +120,7 @@ telemetry_deinit(struct telemetry *t)
     for (size_t i = 0; i < t->n_endpoints; i++)
         endpoint_deinit(&t->endpoints[i]);
     free(t->endpoints);
+    free(t->certificates);
     *t = (struct telemetry){.outcome_label = NULL};
 }
 
@@ -144,28 +144,61 @@ add_endpoint(struct telemetry *t, const char *name)
         free(own);
         return -ENOMEM;
     }
-    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own, .left = 1};
+    endpoints[t->n_endpoints++] = (struct telemetry_endpoint){.name = own, .removed = 1};
     return 0;
 }
 
-/* Forgets the endpoint that left first, if too many have. */
+/* Forgets the endpoint that was removed first, if there are too many. */
 static void
-forget_left(struct telemetry *t)
+forget_removed(struct telemetry *t)
 {
     size_t n = 0, first = 0;
     for (size_t i = 0; i < t->n_endpoints; i++) {
-        n += t->endpoints[i].left > 0;
-        if (t->endpoints[i].left > t->endpoints[first].left)
+        n += t->endpoints[i].removed > 0;
+        if (t->endpoints[i].removed > t->endpoints[first].removed)
             first = i;
     }
-    if (n <= LEFT_MAX)
+    if (n <= REMOVED_MAX)
         return;
     endpoint_deinit(&t->endpoints[first]);
     memmove(&t->endpoints[first], &t->endpoints[first + 1], (--t->n_endpoints - first) * sizeof(*t->endpoints));
 }
 
-int
-telemetry_set_config(struct telemetry *t, const struct config *before, const struct config *config)
+static const struct telemetry_target *
+find_target(const struct telemetry_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (!strcmp(config->endpoints[i].name, name))
+            return &config->endpoints[i];
+    return NULL;
+}
+
+/* Copies certificates and their texts into one allocation; NULL: out of memory. */
+static struct telemetry_certificate *
+copy_certificates(const struct telemetry_certificate *from, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += sizeof(*from) + strlen(from[i].label) + strlen(from[i].name) + strlen(from[i].file) + 3;
+    struct telemetry_certificate *copy = malloc(size + 1);
+    if (!copy)
+        return NULL;
+    char *text = (char *)(copy + n);
+    for (size_t i = 0; i < n; i++) {
+        const char **const texts[] = {&copy[i].label, &copy[i].name, &copy[i].file};
+        copy[i] = from[i];
+        for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++) {
+            char *end = stpcpy(text, *texts[j]);
+            *texts[j] = text;
+            text = end + 1;
+        }
+    }
+    return copy;
+}
+
+/* Adds all endpoints that are not known yet, or none. */
+static int
+add_endpoints(struct telemetry *t, const struct telemetry_config *config)
 {
     size_t n_before = t->n_endpoints;
     int r = 0;
@@ -174,24 +207,35 @@ telemetry_set_config(struct telemetry *t, const struct config *before, const str
             r = add_endpoint(t, config->endpoints[i].name);
     while (r && t->n_endpoints > n_before)
         endpoint_deinit(&t->endpoints[--t->n_endpoints]);
-    if (r)
+    return r;
+}
+
+int
+telemetry_set_config(struct telemetry *t, const struct telemetry_config *config)
+{
+    struct telemetry_certificate *certificates = copy_certificates(config->certificates, config->n_certificates);
+    int r = certificates ? add_endpoints(t, config) : -ENOMEM;
+    if (r) {
+        free(certificates);
         return r;
+    }
     for (struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        const struct endpoint *was = before ? config_endpoint(before, e->name) : NULL;
-        const struct endpoint *there = config_endpoint(config, e->name);
-        /* Who scraped an endpoint before it left need not do so when it comes back. */
-        if (!there || e->left) {
+        const struct telemetry_target *target = find_target(config, e->name);
+        /* Scrapers of an endpoint that was removed are not expected when it comes back. */
+        if (!target || e->removed) {
             shard_tracker_deinit(&e->tracker);
             shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
         }
         shard_tracker_assume(&e->tracker, config->scrape_interval);
-        if (!was || !there || !config_keeps_endpoint(before, was, config, there))
-            e->distribution.when = 0; /* keys, rules and what is scraped may be others */
-        e->left = there ? 0 : e->left + 1;
+        if (!target || target->changed)
+            e->distribution.when = 0;
+        e->removed = target ? 0 : e->removed + 1;
     }
-    for (size_t n = t->n_endpoints; n > config->n_endpoints + LEFT_MAX; n--)
-        forget_left(t);
-    t->config = config;
+    for (size_t n = t->n_endpoints; n > config->n_endpoints + REMOVED_MAX; n--)
+        forget_removed(t);
+    free(t->certificates);
+    t->certificates = certificates;
+    t->n_certificates = config->n_certificates;
     return 0;
 }
 
@@ -205,7 +249,7 @@ record_in_tracker(const struct telemetry *t, struct telemetry_endpoint *e, const
         .count = s->shard_count,
         .peer = s->peer,
         .ok = s->ok,
-        .by_service = s->error != UPSTREAM_ERROR_NONE,
+        .by_upstream = s->error != UPSTREAM_ERROR_NONE,
         .outcome = t->outcome_label(s->outcome),
         .reason = s->reason,
         .series = s->counts.series_kept,
@@ -220,7 +264,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     struct telemetry_endpoint *e = find_endpoint(t, s->endpoint);
     if (!e)
         return false;
-    if (s->outcome < WORDS_OUTCOME_MAX)
+    if (s->outcome < LABELS_OUTCOME_MAX)
         e->scrapes[s->outcome]++;
     if (s->error)
         e->errors[s->error]++;
@@ -236,7 +280,7 @@ telemetry_scrape(struct telemetry *t, const struct telemetry_scrape *s)
     e->families_seen += s->shared ? 0 : s->counts.families_seen;
     e->families_kept += s->counts.families_kept;
     summary_scrape(&e->summary, s->ok, s->seconds, s->bytes_in, s->bytes_out);
-    return !s->unwatched && record_in_tracker(t, e, s);
+    return !s->untracked && record_in_tracker(t, e, s);
 }
 
 struct summary *
@@ -328,7 +372,7 @@ telemetry_set_snapshots(struct telemetry *t, size_t n, uint64_t bytes)
     t->snapshot_bytes = (double)bytes;
 }
 
-/* Showing. */
+/* Writing. */
 
 void
 telemetry_write_number(struct exposition *e, const struct telemetry_row *row, double value)
@@ -337,39 +381,39 @@ telemetry_write_number(struct exposition *e, const struct telemetry_row *row, do
     exposition_sample(e, row->name, NULL, 0, value);
 }
 
-/* The word of a number, NULL for one that is none. */
+/* The i-th label of a set; NULL: unused. */
 static const char *
-word_of(const struct telemetry *t, enum words words, size_t i)
+label_of(const struct telemetry *t, enum label_set labels, size_t i)
 {
-    switch (words) {
-    case WORDS_OUTCOME:
+    switch (labels) {
+    case LABELS_OUTCOME:
         return t->outcome_label(i);
-    case WORDS_ERROR:
+    case LABELS_ERROR:
         return errors[i];
-    case WORDS_LIMIT:
+    case LABELS_LIMIT:
         return limits[i];
-    case WORDS_RELOAD:
+    case LABELS_RELOAD:
         return reloads[i];
-    case WORDS_LISTENER:
+    case LABELS_LISTENER:
         return listeners[i];
-    case WORDS_SHARED:
+    case LABELS_SHARED:
         return shared_ends[i];
     default:
         return NULL;
     }
 }
 
-/* One of the numbers that a row keeps. */
+/* The i-th number of a row. */
 static double
 number(const struct telemetry_row *row, const void *field, size_t i)
 {
     return row->type == METRIC_GAUGE ? ((const double *)field)[i] : (double)((const uint64_t *)field)[i];
 }
 
-/* Writes what a row keeps in an object, which has the label before it, if any: one number, or one for each word. */
+/* Writes a stored row of an object, with the object's label, if any: one number, or one per label of the row's set. */
 static void
-write_kept(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t, const void *object,
-           const struct metric_label *label)
+write_stored(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t, const void *object,
+             const struct metric_label *label)
 {
     const void *field = (const char *)object + row->offset;
     struct metric_label both[3];
@@ -379,12 +423,12 @@ write_kept(struct exposition *e, const struct telemetry_row *row, const struct t
 
     if (row->type == METRIC_HISTOGRAM) {
         exposition_histogram(e, row->name, both, n, field, row->bounds);
-    } else if (row->words) {
-        for (size_t i = 0; i < sets[row->words].most; i++) {
-            const char *word = word_of(t, row->words, i);
-            if (!word)
+    } else if (row->labels) {
+        for (size_t i = 0; i < sets[row->labels].n; i++) {
+            const char *value = label_of(t, row->labels, i);
+            if (!value)
                 continue;
-            both[n] = (struct metric_label){sets[row->words].label, word};
+            both[n] = (struct metric_label){sets[row->labels].label, value};
             exposition_sample(e, row->name, both, n + 1, number(row, field, i));
         }
     } else {
@@ -401,9 +445,9 @@ write_row(struct exposition *e, const struct telemetry_row *row, const struct te
     }
     exposition_family(e, row->name, row->type, row->help);
     if (!row->of_endpoint)
-        write_kept(e, row, t, t, NULL);
+        write_stored(e, row, t, t, NULL);
     for (size_t i = 0; i < t->n_endpoints && row->of_endpoint; i++)
-        write_kept(e, row, t, &t->endpoints[i], &(struct metric_label){"endpoint", t->endpoints[i].name});
+        write_stored(e, row, t, &t->endpoints[i], &(struct metric_label){"endpoint", t->endpoints[i].name});
 }
 
 int

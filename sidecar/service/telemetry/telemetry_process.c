@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process as the system knows it, and what it is made of. What the system does not tell is left away. */
+/* The process as the system reports it, and its libraries. What the system does not report is omitted. */
 #include "telemetry_rows.h"
 
 #include <scrapeshard/version.h>
@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include <zlib.h>
 
 void
 telemetry_build_info(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
@@ -36,6 +37,7 @@ telemetry_build_info(struct exposition *e, const struct telemetry_row *row, cons
         {"xxhash", xxhash},
         {"isal", isal},
         {"pcre2", pcre2},
+        {"zlib", zlibVersion()},
     };
     exposition_family(e, row->name, row->type, row->help);
     exposition_sample(e, row->name, labels, sizeof(labels) / sizeof(labels[0]), 1);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SERVICE_TELEMETRY_ROWS_H
 #define SERVICE_TELEMETRY_ROWS_H
-/* The rows of telemetry.def. For telemetry*.c alone. */
+/* The rows of telemetry.def. Private to telemetry*.c. */
 #include "telemetry.h"
 
-/* The sets of words that tell the numbers of a row apart. */
-enum words {
-    WORDS_NONE,
-#define WORDS(set, label) WORDS_##set,
+/* The sets of labels that distinguish the numbers of a row. */
+enum label_set {
+    LABELS_NONE,
+#define LABELS(set, label) LABELS_##set,
 #include "telemetry.def"
 };
 
@@ -17,9 +17,9 @@ struct telemetry_row {
     const char *help;
     bool of_endpoint;
     size_t offset; /* in struct telemetry, or struct telemetry_endpoint */
-    enum words words;
+    enum label_set labels;
     const struct histogram_bound *bounds; /* of a histogram */
-    /* Writes the samples of a row that is nowhere kept; one that writes none is left away. NULL: it is kept. */
+    /* Writes a row that is not stored; it may write nothing. NULL: the row is stored. */
     void (*compute)(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t);
 };
 

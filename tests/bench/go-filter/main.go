@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A filter as one writes it in Go, of Debian's own packages, to be measured beside scrapeshard: it fetches the body,
+// A straightforward filter in Go, built from Debian's packages, for comparison with scrapeshard: it fetches the body,
 // parses it, hashes each family's name and writes those of one shard. Prints its port.
 //
 //	go-filter URL

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reserve of memory, by several threads at once: libcurl looks names up in threads of their own. */
+/* The memory reserve, used by several threads at once: libcurl looks up names in threads. */
 #include "service/base/alloc_reserve.h"
 
 #include <curl/curl.h>
@@ -20,9 +20,9 @@ enum { THREADS = 4, TURNS = 20000, HELD = 3 };
 
 static pthread_barrier_t barrier;
 static int names[THREADS];
-static void *volatile taken; /* lest the compiler leave out what nobody looks at */
+static void *volatile taken; /* so that the compiler does not optimise the allocation away */
 
-/* Takes all that malloc(3) has. */
+/* Allocates all that malloc(3) has. */
 static void
 exhaust(void)
 {
@@ -33,7 +33,7 @@ exhaust(void)
             ;
 }
 
-/* Takes of the reserve and gives back; tells what had something else in it. */
+/* Allocates from the reserve and frees again; returns how many blocks had the wrong content. */
 static void *
 work(void *ctx)
 {

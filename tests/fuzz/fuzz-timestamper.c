@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A body that gets timestamps: in pieces as whole; without them it is the body that came; it is as right, or as wrong,
- * as that, with as many series and families; and it needs no more of them. The first byte chooses the format, the
- * second how it is cut.
+ * Adds timestamps to a body: in pieces as whole; without them it is the original body; it is valid or invalid as that
+ * is, with as many series and families; and it needs no more timestamps. The first byte selects the format, the second
+ * how the body is cut.
  */
 #include "fuzz.h"
 
@@ -13,10 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { TIME_MS = 1500, MAX_LINE = 200, METRIC = 4, TIMESTAMP = 6 };
 
 /* What TIME_MS adds. */
-static const struct ss_span stamps[FORMATS] = {{" 1500", 5}, {" 1.500", 6}, {" 1500", 5}, {"\x30\xdc\x0b", 3}};
+static const struct ss_span timestamps[FORMATS] = {{" 1500", 5}, {" 1.500", 6}, {" 1500", 5}, {"\x30\xdc\x0b", 3}};
 
 static struct result
-stamp(struct ss_span body, size_t format, size_t max_line, unsigned seed)
+add_timestamps(struct ss_span body, size_t format, size_t max_line, unsigned seed)
 {
     struct result r = {.status = 0};
     struct ss_sink sink = {result_take, &r};
@@ -58,7 +58,7 @@ span_of(const struct result *r)
     return (struct ss_span){r->bytes, r->len};
 }
 
-/* Text without its stamps. */
+/* Text without its timestamps. */
 
 static bool
 begins_with(struct ss_span bytes, struct ss_span with)
@@ -67,11 +67,11 @@ begins_with(struct ss_span bytes, struct ss_span with)
 }
 
 static void
-require_text(struct ss_span in, struct ss_span out, struct ss_span stamp)
+require_text(struct ss_span in, struct ss_span out, struct ss_span timestamp)
 {
     while (out.len) {
-        /* Where the body has the same bytes itself, it does not matter which are left away. */
-        size_t added = begins_with(out, stamp) && !begins_with(in, stamp) ? stamp.len : 0;
+        /* If the body has the same bytes itself, it does not matter which are removed. */
+        size_t added = begins_with(out, timestamp) && !begins_with(in, timestamp) ? timestamp.len : 0;
         REQUIRE(added || (in.len && *in.ptr == *out.ptr));
         out.ptr += added ? added : 1;
         out.len -= added ? added : 1;
@@ -81,7 +81,7 @@ require_text(struct ss_span in, struct ss_span out, struct ss_span stamp)
     REQUIRE(!in.len);
 }
 
-/* Protobuf without them: read by a reader of its own. */
+/* Protobuf without them, read by an independent reader. */
 
 static bool
 read_varint(struct ss_span *in, uint64_t *out)
@@ -110,7 +110,7 @@ read_bytes(struct ss_span *in, uint64_t n, struct ss_span *out)
 
 struct field {
     uint64_t tag;
-    struct ss_span whole, value; /* the value of one with a length */
+    struct ss_span whole, value; /* value: of one with a length */
 };
 
 static bool
@@ -144,21 +144,21 @@ has_timestamp(struct ss_span metric)
     return false;
 }
 
-/* A field as it came, or a metric with a stamp behind all that it had. */
+/* A field unchanged, or a metric with a timestamp after its own fields. */
 static void
 require_field(const struct field *in, const struct field *out)
 {
-    struct ss_span stamp = stamps[PROTOBUF], rest = out->value;
+    struct ss_span timestamp = timestamps[PROTOBUF], rest = out->value;
     if (same_bytes(in->whole, out->whole))
         return;
     REQUIRE(in->tag == (METRIC << 3 | 2) && out->tag == in->tag && !has_timestamp(in->value));
     REQUIRE(begins_with(rest, in->value));
     rest.ptr += in->value.len;
     rest.len -= in->value.len;
-    REQUIRE(same_bytes(rest, stamp));
+    REQUIRE(same_bytes(rest, timestamp));
 }
 
-/* Of a body that is right. */
+/* For a valid body. */
 static void
 require_protobuf(struct ss_span in, struct ss_span out)
 {
@@ -177,16 +177,16 @@ require_protobuf(struct ss_span in, struct ss_span out)
     REQUIRE(!out.len);
 }
 
-/* Of a body that the stamp took to its end. */
+/* For a body that was processed to its end. */
 static void
-require_right(size_t format, struct ss_span body, struct ss_span timestamped, bool right)
+require_timestamped(size_t format, struct ss_span body, struct ss_span timestamped, bool valid)
 {
     if (format != PROTOBUF)
-        require_text(body, timestamped, stamps[format]);
-    else if (right)
+        require_text(body, timestamped, timestamps[format]);
+    else if (valid)
         require_protobuf(body, timestamped);
 
-    struct result again = stamp(timestamped, format, MAX_LINE + SS_TIMESTAMP_MAX_GROWTH, 0);
+    struct result again = add_timestamps(timestamped, format, MAX_LINE + SS_TIMESTAMP_MAX_GROWTH, 0);
     REQUIRE(!again.status && same_bytes(span_of(&again), timestamped));
     free(again.bytes);
 }
@@ -199,7 +199,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t format = data[0] % FORMATS;
     struct ss_span body = {(const char *)data + 2, size - 2};
     struct result before = filter(body, format, MAX_LINE);
-    struct result whole = stamp(body, format, MAX_LINE, 0), pieces = stamp(body, format, MAX_LINE, 1u + data[1]);
+    struct result whole = add_timestamps(body, format, MAX_LINE, 0),
+                  pieces = add_timestamps(body, format, MAX_LINE, 1u + data[1]);
 
     REQUIRE(whole.status == pieces.status);
     if (whole.status) {
@@ -210,7 +211,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(!before.status == !after.status);
         REQUIRE(before.status || (before.counts.series_seen == after.counts.series_seen &&
                                   before.counts.families_seen == after.counts.families_seen));
-        require_right(format, body, span_of(&whole), !before.status);
+        require_timestamped(format, body, span_of(&whole), !before.status);
     }
     free(whole.bytes);
     free(pieces.bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Families of protobuf whose metrics part: fields are read, and the family comes in frames. */
+/* Protobuf families that are split: their fields are read, and a large family is emitted in parts. */
 #include "protobuf.h"
 
 #include <scrapeshard/index.h>
@@ -39,11 +39,11 @@ splitting_end(struct splitting *s)
     ss_rules_free(s->rules);
 }
 
-/* A metric with one label, id=<id>, and a field that nobody knows, of size bytes. */
+/* A metric with one label, id=<id>, and an unknown field of size bytes. */
 static void
-put_series(struct parser *message, const char *id, size_t size)
+put_series(struct writer *message, const char *id, size_t size)
 {
-    struct parser pair = {NULL, 0}, metric = {NULL, 0};
+    struct writer pair = {NULL, 0}, metric = {NULL, 0};
     char *filler = calloc(size, 1);
     put_field(&pair, 1, SPAN("id"));
     put_field(&pair, 2, (struct ss_span){id, strlen(id)});
@@ -56,10 +56,10 @@ put_series(struct parser *message, const char *id, size_t size)
 }
 
 static void
-check_too_long(struct parser *message, size_t max_line)
+check_too_long(struct writer *message, size_t max_line)
 {
     struct splitting s = split_all();
-    struct parser b = {NULL, 0};
+    struct writer b = {NULL, 0};
     put_message(&b, message);
     for (int i = 0; i < 3; i++) {
         struct question q = {.content_type = PROTOBUF,
@@ -75,12 +75,12 @@ check_too_long(struct parser *message, size_t max_line)
     splitting_end(&s);
 }
 
-/* What is held of a family that parts is bounded, and the bound is the same however the body is cut. */
+/* What is held of a split family is bounded, and the bound does not depend on how the body is cut. */
 static void
-test_frames_are_bounded(void **state)
+test_family_memory_is_bounded(void **state)
 {
     (void)state;
-    struct parser m = {NULL, 0};
+    struct writer m = {NULL, 0};
     char id[16];
 
     put_field(&m, 1, SPAN("x"));
@@ -91,7 +91,7 @@ test_frames_are_bounded(void **state)
     put_series(&m, "large", 150000);
     check_too_long(&m, 100000);
 
-    /* What every frame says again is no less. */
+    /* What every part repeats counts as well. */
     put_field(&m, 1, SPAN("x"));
     for (int i = 0; i < 30; i++) {
         char help[4000] = "";
@@ -102,9 +102,9 @@ test_frames_are_bounded(void **state)
     check_too_long(&m, 100000);
 }
 
-/* Feeds a body in two pieces, or whole. Its outcome has no more than its result, its bytes and why it failed. */
+/* Feeds a body in two pieces, or whole. Only result, bytes and error of the outcome are set. */
 static struct outcome
-feed_cut(struct ss_span body, size_t cut, const char *shard, struct ss_sharding *sharding)
+feed_in_two(struct ss_span body, size_t cut, const char *shard, struct ss_sharding *sharding)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct ss_shards_error error;
@@ -130,14 +130,14 @@ feed_cut(struct ss_span body, size_t cut, const char *shard, struct ss_sharding 
     return o;
 }
 
-/* A large family may say its name again; the half of it that a feed ends in is not its name. */
+/* A large family may repeat its name; half of it at the end of a feed is not its name. */
 static void
-test_a_name_that_is_cut_in_a_frame(void **state)
+test_a_name_cut_by_a_feed(void **state)
 {
     (void)state;
     enum { SERIES = 60 };
     struct splitting s = split_all();
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
     put_field(&m, 1, SPAN("the_name_of_all"));
@@ -148,8 +148,8 @@ test_a_name_that_is_cut_in_a_frame(void **state)
     put_field(&m, 1, SPAN("the_name_of_all"));
     put_message(&b, &m);
     for (int i = 0; i < 3; i++) {
-        struct outcome whole = feed_cut(span(&b), 0, shard_names[i], s.sharding);
-        struct outcome cut = feed_cut(span(&b), b.len - 6, shard_names[i], s.sharding);
+        struct outcome whole = feed_in_two(span(&b), 0, shard_names[i], s.sharding);
+        struct outcome cut = feed_in_two(span(&b), b.len - 6, shard_names[i], s.sharding);
         assert_int_equal(whole.result, 0);
         assert_int_equal(cut.result, 0);
         for (int n = 0; n < SERIES; n++) {
@@ -164,25 +164,25 @@ test_a_name_that_is_cut_in_a_frame(void **state)
     splitting_end(&s);
 }
 
-/* Prometheus reads a family of histograms by its first metric: native, or classic. */
+/* Prometheus reads a family of histograms by its first metric: native or classic. */
 
 enum { COUNTER = 0, HISTOGRAM = 4, GAUGE_HISTOGRAM = 5 };
 
 static void
-put_double(struct parser *b, unsigned field, double value)
+put_double(struct writer *b, unsigned field, double value)
 {
     put_varint(b, field << 3 | 1);
-    put(b, &value, sizeof(value)); /* as on all machines that this runs on */
+    put(b, &value, sizeof(value)); /* little endian, as on all machines that run this */
 }
 
 static void
-put_bucket(struct parser *h)
+put_bucket(struct writer *h)
 {
     put_field(h, 3, SPAN("\x08\x05\x11\x00\x00\x00\x00\x00\x00\xf0\x3f")); /* 5 up to 1.0 */
 }
 
 static void
-put_classic(struct parser *h)
+put_classic(struct writer *h)
 {
     put_number(h, 1, 5);
     put_double(h, 2, 1.5);
@@ -192,26 +192,26 @@ put_classic(struct parser *h)
 }
 
 static void
-put_nothing(struct parser *h)
+put_nothing(struct writer *h)
 {
     (void)h;
 }
 
 static void
-put_zero_count(struct parser *h)
+put_zero_count(struct writer *h)
 {
     put_number(h, 7, 1ull << 63);
 }
 
 static void
-put_zero_threshold(struct parser *h)
+put_zero_threshold(struct writer *h)
 {
     put_bucket(h);
     put_double(h, 6, 1e-128);
 }
 
 static void
-put_native(struct parser *h)
+put_native(struct writer *h)
 {
     put_double(h, 6, 1e-128);
     put_field(h, 12, SPAN("\x08\x00\x10\x02"));
@@ -219,7 +219,7 @@ put_native(struct parser *h)
 }
 
 static void
-put_no_zero_bucket(struct parser *h)
+put_no_zero_bucket(struct writer *h)
 {
     put_double(h, 6, -1);
     put_unknown(h);
@@ -228,7 +228,7 @@ put_no_zero_bucket(struct parser *h)
 }
 
 static void
-put_packed_no_zero_bucket(struct parser *h)
+put_packed_no_zero_bucket(struct writer *h)
 {
     put_field(h, 12, SPAN(""));
     put_long_varint(h, 13 << 3 | 2, 9);
@@ -237,14 +237,14 @@ put_packed_no_zero_bucket(struct parser *h)
 }
 
 static void
-put_spans(struct parser *h)
+put_spans(struct writer *h)
 {
     put_field(h, 12, SPAN(""));
-    put_field(h, 13, SPAN("")); /* packed, and none */
+    put_field(h, 13, SPAN("")); /* packed and empty */
 }
 
 static void
-put_floats(struct parser *h)
+put_floats(struct writer *h)
 {
     put_double(h, 4, 5);
     put_field(h, 12, SPAN("\x08\x00\x10\x01"));
@@ -252,25 +252,25 @@ put_floats(struct parser *h)
 }
 
 static void
-put_packed_floats(struct parser *h)
+put_packed_floats(struct writer *h)
 {
     put_double(h, 4, 5);
     put_field(h, 9, SPAN("\x08\x00\x10\x01"));
     put_field(h, 11, SPAN("12345678"));
 }
 
-/* Of numbers the last one counts, and then it is a classic one. */
+/* Of numbers the last one counts, which makes it classic. */
 static void
-put_taken_back(struct parser *h)
+put_taken_back(struct writer *h)
 {
     put_zero_count(h);
     put_zero_threshold(h);
     put_classic(h);
 }
 
-/* Histograms, by what makes them native and to which Prometheus. */
+/* Histograms, by the versions of Prometheus to which they are native. */
 static const struct {
-    void (*put)(struct parser *h);
+    void (*put)(struct writer *h);
     int kind;
 } histograms[] = {
     {put_classic, 0},        {put_nothing, 0}, {put_taken_back, 0},     {put_zero_count, 1},
@@ -280,11 +280,11 @@ static const struct {
 
 enum { KINDS = sizeof(histograms) / sizeof(histograms[0]), CLASSIC = 0, NATIVE = 5 };
 
-/* A metric with the label id and a histogram, perhaps in three fields, which are one. */
+/* A metric with the label id and a histogram, perhaps in three fields, which are merged. */
 static void
-put_histogram(struct parser *message, int id, void (*put_parts)(struct parser *h), bool in_parts)
+put_histogram(struct writer *message, int id, void (*put_parts)(struct writer *h), bool in_parts)
 {
-    struct parser pair = {NULL, 0}, metric = {NULL, 0}, h = {NULL, 0};
+    struct writer pair = {NULL, 0}, metric = {NULL, 0}, h = {NULL, 0};
     char text[16];
     sprintf(text, "series-%d", id);
     put_field(&pair, 1, SPAN("id"));
@@ -303,7 +303,7 @@ put_histogram(struct parser *message, int id, void (*put_parts)(struct parser *h
     free(h.bytes);
 }
 
-/* How many of the three shards have a part of the body; one that has as much as the body has the body. */
+/* How many of the three shards have a part of the body; if one has as many bytes, it has the body. */
 static int
 count_holders(struct ss_span body, struct ss_sharding *sharding)
 {
@@ -344,19 +344,19 @@ by_id(void)
     return by_label(SPAN("id"), SS_HASH_XXH64, SS_PLACE_MODULO);
 }
 
-/* A family of one type: all metrics but the one at odd are of one kind. */
+/* A family of one type: all metrics except the one at odd are of one kind. */
 static void
 check_kinds(unsigned type, int kind, int odd_kind, int odd, bool together)
 {
     struct splitting split = split_all();
     struct ss_sharding *labels = by_id();
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
 
     put_field(&m, 1, SPAN("latency"));
-    put_number(&m, 3, 2); /* of two types the last one counts */
+    put_number(&m, 3, 2); /* the last of two types counts */
     for (int id = 0; id < 6; id++)
         put_histogram(&m, id, histograms[id == odd ? odd_kind : kind].put, id == 2);
-    put_number(&m, 3, (1ull << 32) + type); /* and of that, 32 bits */
+    put_number(&m, 3, (1ull << 32) + type); /* and of that the lower 32 bits */
     put_message(&b, &m);
     int by_split = count_holders(span(&b), split.sharding), by_labels = count_holders(span(&b), labels);
     if ((by_split == 1) != together || (by_labels == 1) != together)
@@ -377,28 +377,28 @@ test_mixed_histograms_stay_together(void **state)
             check_kinds(HISTOGRAM, kind, odd_kind, kind % 6, mixed);
         }
         check_kinds(GAUGE_HISTOGRAM, kind, CLASSIC, 5, histograms[kind].kind != 0);
-        check_kinds(COUNTER, kind, CLASSIC, 5, false); /* whose histograms nobody reads */
+        check_kinds(COUNTER, kind, CLASSIC, 5, false); /* whose histograms are not read */
     }
 }
 
-/* Where hashmod puts a series it has to be: a server that still drops by that itself would drop what was only kept
+/* A series must be where hashmod puts it: a server that still drops by hashmod would drop a family that was kept
    together. */
 static void
-test_hashmod_keeps_nothing_together(void **state)
+test_hashmod_is_refused(void **state)
 {
     (void)state;
     static const struct {
         struct ss_span label;
         enum ss_hash hash;
         enum ss_placement placement;
-        bool taken;
+        bool accepted;
     } cases[] = {
         {SPAN("id"), SS_HASH_MD5, SS_PLACE_MODULO, false},
         {SPAN("id"), SS_HASH_MD5, SS_PLACE_JUMP, true},
         {SPAN("id"), SS_HASH_XXH64, SS_PLACE_MODULO, true},
-        {SPAN("nobody"), SS_HASH_MD5, SS_PLACE_MODULO, true}, /* has it: they are in one shard in any case */
+        {SPAN("nobody"), SS_HASH_MD5, SS_PLACE_MODULO, true}, /* no series has it: all are in one shard anyway */
     };
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
 
     put_field(&m, 1, SPAN("latency"));
     put_number(&m, 3, HISTOGRAM);
@@ -407,7 +407,7 @@ test_hashmod_keeps_nothing_together(void **state)
     put_message(&b, &m);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct ss_sharding *sharding = by_label(cases[i].label, cases[i].hash, cases[i].placement);
-        for (int n = 0; n < 3 && !cases[i].taken; n++) {
+        for (int n = 0; n < 3 && !cases[i].accepted; n++) {
             struct question q = {.content_type = PROTOBUF, .shard = shard_names[n], .count = 3, .sharding = sharding};
             struct outcome o = feed_all_ways(span(&b), &q);
             assert_int_equal(o.result, SS_KEY_IMPOSSIBLE);
@@ -415,12 +415,12 @@ test_hashmod_keeps_nothing_together(void **state)
             assert_non_null(strstr(o.error.reason, "hash = xxh64"));
             outcome_free(&o);
         }
-        if (cases[i].taken)
+        if (cases[i].accepted)
             assert_int_equal(count_holders(span(&b), sharding), 1);
         ss_sharding_free(sharding);
     }
 
-    /* The shard of no value, as hashmod has it: 1 of 3. */
+    /* The shard of an empty value, according to hashmod: 1 of 3. */
     struct ss_sharding *sharding = by_label(SPAN("nobody"), SS_HASH_MD5, SS_PLACE_MODULO);
     struct question q = {.content_type = PROTOBUF, .shard = "1", .count = 3, .sharding = sharding};
     struct outcome o = feed_all_ways(span(&b), &q);
@@ -430,13 +430,13 @@ test_hashmod_keeps_nothing_together(void **state)
     free(b.bytes);
 }
 
-enum { LARGE = 20000, EARLY = 4000 }; /* metrics; so many of them are within 256 KiB */
+enum { LARGE = 20000, EARLY = 4000 }; /* metrics; the first EARLY of them are within 256 KiB */
 
-/* A large family, whose odd metric is the one of that number. */
+/* A large family with one metric of another kind, at odd. */
 static void
-put_large(struct parser *b, int odd, int kind, int odd_kind)
+put_large(struct writer *b, int odd, int kind, int odd_kind)
 {
-    struct parser m = {NULL, 0};
+    struct writer m = {NULL, 0};
     put_field(&m, 1, SPAN("latency"));
     put_number(&m, 3, HISTOGRAM);
     for (int id = 0; id < LARGE; id++)
@@ -444,22 +444,22 @@ put_large(struct parser *b, int odd, int kind, int odd_kind)
     put_message(b, &m);
 }
 
-/* Feeds a large body cut in some places. All ways have this result, and this in its reason. */
+/* Feeds a large body cut at some positions. All must have this result, and this text in the reason. */
 static void
-check_large(const struct parser *b, struct ss_sharding *sharding, int result, const char *reason)
+check_large(const struct writer *b, struct ss_sharding *sharding, int result, const char *reason)
 {
     const size_t cuts[] = {0, 1, 1000, 200 * 1024, 256 * 1024 - 1, 256 * 1024, 300 * 1024, b->len - 1};
     for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
-        struct outcome o = feed_cut(span(b), cuts[i], "1", sharding);
+        struct outcome o = feed_in_two(span(b), cuts[i], "1", sharding);
         if (o.result != result || (result && !strstr(o.error.reason, reason)))
             fail_msg("cut at %zu: result %d, %s", cuts[i], o.result, o.error.reason);
         outcome_free(&o);
     }
 }
 
-/* An index has all of a family, and so never refuses it. In how many shards it is: */
+/* An index holds whole families, so it never rejects one. Checks the number of shards that have it. */
 static void
-check_indexed(const struct parser *b, struct ss_sharding *sharding, int holders)
+check_indexed(const struct writer *b, struct ss_sharding *sharding, int holders)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct ss_index *index;
@@ -483,13 +483,13 @@ check_indexed(const struct parser *b, struct ss_sharding *sharding, int holders)
     ss_index_free(index);
 }
 
-/* Of a large family the beginning decides; what comes after it and is read in another way fails the body. */
+/* The start of a large family decides; if what follows disagrees, the body fails. */
 static void
 test_large_mixed_families(void **state)
 {
     (void)state;
     struct splitting s = split_all();
-    struct parser b = {NULL, 0};
+    struct writer b = {NULL, 0};
 
     put_large(&b, -1, CLASSIC, CLASSIC);
     assert_true(b.len > 3 * 256 * 1024);
@@ -505,17 +505,17 @@ test_large_mixed_families(void **state)
     splitting_end(&s);
 }
 
-/* A type that comes after metrics went out without it would make them of another type than they are in the whole. */
+/* A type after metrics that were emitted without it would change their type. */
 static void
-test_a_type_that_comes_late(void **state)
+test_late_type(void **state)
 {
     (void)state;
     static const struct {
         int first, last; /* -1: none */
-        bool taken;
+        bool accepted;
     } types[] = {{-1, 1, false}, {-1, 0, true}, {1, 1, true}, {1, 2, false}, {4, 5, false}};
     struct splitting s = split_all();
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -529,10 +529,10 @@ test_a_type_that_comes_late(void **state)
         put_number(&m, 3, (uint64_t)types[i].last);
         b.len = 0;
         put_message(&b, &m);
-        check_large(&b, s.sharding, types[i].taken ? 0 : SS_KEY_IMPOSSIBLE, "a type after metrics");
+        check_large(&b, s.sharding, types[i].accepted ? 0 : SS_KEY_IMPOSSIBLE, "a type after metrics");
         check_indexed(&b, s.sharding, 3);
     }
-    /* Without metrics before it, it is as good as at the beginning. */
+    /* Without metrics before it, it is as good as at the start. */
     char *help = calloc(600 * 1024, 1);
     put_field(&m, 1, SPAN("x"));
     put_field(&m, 2, (struct ss_span){help, 600 * 1024});
@@ -546,14 +546,14 @@ test_a_type_that_comes_late(void **state)
     splitting_end(&s);
 }
 
-/* What is wrong in a metric fails all shards where metrics are read, and what is only unknown none. */
+/* A malformed metric fails all shards where metrics are read; an unknown field fails none. */
 static void
 test_metrics_are_read(void **state)
 {
     (void)state;
     static const struct {
         struct ss_span fields;
-        bool right;
+        bool valid;
     } metrics[] = {
         {SPAN(""), true},
         {SPAN("\x4b\x0b\x00\x07\x12\x01x\x0c\x4c"), true},                /* groups, with a field 0 */
@@ -561,16 +561,16 @@ test_metrics_are_read(void **state)
         {SPAN("\x3a\x04\xc3\x02\xc4\x02"), true},                         /* a group in a histogram */
         {SPAN("\x0a\x04\x1b\x1c\x0a\x00"), true},                         /* a group in a label */
         {SPAN("\x8a\x80\x80\x80\x80\x80\x80\x80\x80\x00\x80\x00"), true}, /* an empty label in long varints */
-        {SPAN("\x4b\x0b\x4c"), false},                                    /* a group without an end */
+        {SPAN("\x4b\x0b\x4c"), false},                                    /* an unterminated group */
         {SPAN("\x4c"), false},                                            /* an end without a group */
         {SPAN("\x00\x01"), false},                                        /* field 0 */
         {SPAN("\x08\x01"), false},                                        /* a label that is a number */
-        {SPAN("\x0a\x02\x08\x01"), false},                                /* a label's name that is one */
-        {SPAN("\x0a\x02\x10\x01"), false},                                /* a label's value that is one */
-        {SPAN("\x12\x05x"), false},                                       /* cut */
+        {SPAN("\x0a\x02\x08\x01"), false},                                /* a label name that is a number */
+        {SPAN("\x0a\x02\x10\x01"), false},                                /* a label value that is a number */
+        {SPAN("\x12\x05x"), false},                                       /* truncated */
         {SPAN("\x15xxxx"), false},                                        /* a gauge of 4 bytes */
-        {SPAN("\x32\x00"), false},                                        /* a timestamp that is no number */
-        {SPAN("\x3a\x02\x30\x01"), false},                                /* a zero threshold that is no double */
+        {SPAN("\x32\x00"), false},                                        /* a timestamp of the wrong type */
+        {SPAN("\x3a\x02\x30\x01"), false},                                /* a zero threshold of the wrong type */
         {SPAN("\x3a\x02\x60\x01"), false},                                /* a span that is a number */
         {SPAN("\x3a\x05\x6dxxxx"), false},                                /* a delta of 4 bytes */
     };
@@ -578,7 +578,7 @@ test_metrics_are_read(void **state)
     struct ss_sharding *labels = by_id();
 
     for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
-        struct parser b = {NULL, 0}, m = {NULL, 0};
+        struct writer b = {NULL, 0}, m = {NULL, 0};
         put_field(&m, 1, SPAN("x"));
         put_number(&m, 3, HISTOGRAM);
         put_series(&m, "a", 5);
@@ -591,7 +591,7 @@ test_metrics_are_read(void **state)
                                  .count = 3,
                                  .sharding = n < 3 ? s.sharding : labels};
             struct outcome o = feed_all_ways(span(&b), &q);
-            if (o.result != (metrics[i].right ? 0 : SS_NO_EXPOSITION))
+            if (o.result != (metrics[i].valid ? 0 : SS_NO_EXPOSITION))
                 fail_msg("metric %zu, shard %d: result %d, %s", i, n, o.result, o.error.reason);
             outcome_free(&o);
         }
@@ -601,7 +601,7 @@ test_metrics_are_read(void **state)
     splitting_end(&s);
 }
 
-/* Bytes that are allocated; none where another allocator is in its place. */
+/* Allocated bytes; 0 if another allocator is in use. */
 static size_t
 allocated(void)
 {
@@ -609,24 +609,24 @@ allocated(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* A tenth more is room to grow, which nobody has touched. */
+/* A tenth more is untouched spare capacity. */
 static void
 check_memory(const struct ss_index *index, size_t before)
 {
-    size_t taken = allocated() - before, told = ss_index_memory(index);
-    if (taken > told / 10 * 11)
-        fail_msg("it takes %zu bytes, and tells %zu", taken, told);
+    size_t actual = allocated() - before, reported = ss_index_memory(index);
+    if (actual > reported / 10 * 11)
+        fail_msg("%zu bytes allocated, %zu reported", actual, reported);
 }
 
-/* An index holds a family that parts twice until it is whole, which is counted; and once when it is. */
+/* An index holds a split family twice until it is complete, which is counted; and once when it is. */
 static void
 test_memory_of_an_index(void **state)
 {
     (void)state;
-    enum { METRICS = 8000, PIECE = 64 * 1024 }; /* a little less than 8 MiB, so that there is little room to grow */
+    enum { METRICS = 8000, PIECE = 64 * 1024 }; /* a little less than 8 MiB, for little spare capacity */
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct splitting s = split_all();
-    struct parser b = {NULL, 0}, m = {NULL, 0};
+    struct writer b = {NULL, 0}, m = {NULL, 0};
     struct ss_index *index;
     char id[16];
 
@@ -658,14 +658,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frames_are_bounded),
-        cmocka_unit_test(test_a_name_that_is_cut_in_a_frame),
+        cmocka_unit_test(test_family_memory_is_bounded),
+        cmocka_unit_test(test_a_name_cut_by_a_feed),
         cmocka_unit_test(test_mixed_histograms_stay_together),
-        cmocka_unit_test(test_hashmod_keeps_nothing_together),
+        cmocka_unit_test(test_hashmod_is_refused),
         cmocka_unit_test(test_large_mixed_families),
-        cmocka_unit_test(test_a_type_that_comes_late),
+        cmocka_unit_test(test_late_type),
         cmocka_unit_test(test_metrics_are_read),
         cmocka_unit_test(test_memory_of_an_index),
     };
-    return cmocka_run_group_tests_name("frames", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("family-splitter", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Timestamps for samples that have none: what gets one, what does not, in pieces of every size. */
+/* Timestamps for samples without: what gets one, what does not, in pieces of every size. */
 #include "feed.h"
 
 #include <scrapeshard/timestamper.h>
@@ -20,9 +20,9 @@
 
 enum { MAX_LINE = 64 };
 
-/* Stamps a body in pieces of so many bytes. */
+/* Feeds a body in pieces of that many bytes. */
 static struct outcome
-stamp(int64_t time_ms, const char *content_type, struct ss_span body, size_t step)
+add_timestamps(int64_t time_ms, const char *content_type, struct ss_span body, size_t step)
 {
     struct outcome o = {.bytes = calloc(1, 1)};
     struct ss_sink sink = {outcome_take, &o};
@@ -46,7 +46,7 @@ static void
 check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct ss_span timestamped)
 {
     for (size_t step = 1; step <= body.len; step++) {
-        struct outcome o = stamp(time_ms, content_type, body, step);
+        struct outcome o = add_timestamps(time_ms, content_type, body, step);
         if (o.result || o.len != timestamped.len || memcmp(o.bytes, timestamped.ptr, o.len) != 0)
             fail_msg("\"%.*s\" in pieces of %zu: %d, \"%.*s\"", (int)body.len, body.ptr, step, o.result, (int)o.len,
                      o.bytes);
@@ -54,14 +54,14 @@ check_at(int64_t time_ms, const char *content_type, struct ss_span body, struct 
     }
 }
 
-/* By 1700000000.123, or in protobuf by 5. */
+/* With the time 1700000000.123, or in protobuf 5 ms. */
 static void
 check(const char *content_type, struct ss_span body, struct ss_span timestamped)
 {
     check_at(strcmp(content_type, PROTOBUF) ? 1700000000123 : 5, content_type, body, timestamped);
 }
 
-/* NULs after the last line are no line, however many they are. */
+/* NULs after the last line are not a line, however many they are. */
 static void
 test_padding(void **state)
 {
@@ -76,8 +76,8 @@ test_text(void **state)
     (void)state;
     static const char *const timestamped[] = {"up 1", "a{b=\"c\"} 1", " a {b = \"}\\\"\"} 1e3", "a{b=\"one\ntwo\"} NaN",
                                               "a +Inf"};
-    static const char *const left[] = {"up 1 17",        "# HELP up 1", "# a comment", "",    "up",
-                                       "a{b=\"c\"} 1 2", "a{b=\"c\"",   "{b=\"c\"} 1", "up x"};
+    static const char *const unchanged[] = {"up 1 17",        "# HELP up 1", "# a comment", "",    "up",
+                                            "a{b=\"c\"} 1 2", "a{b=\"c\"",   "{b=\"c\"} 1", "up x"};
     char before[MAX_LINE], after[2 * MAX_LINE];
 
     for (size_t i = 0; i < sizeof(timestamped) / sizeof(*timestamped); i++) {
@@ -85,12 +85,12 @@ test_text(void **state)
         int m = snprintf(after, sizeof(after), "%s 1700000000123\n", timestamped[i]);
         check(TEXT, (struct ss_span){before, (size_t)n}, (struct ss_span){after, (size_t)m});
     }
-    for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
-        struct ss_span line = {before, (size_t)snprintf(before, sizeof(before), "%s\n", left[i])};
+    for (size_t i = 0; i < sizeof(unchanged) / sizeof(*unchanged); i++) {
+        struct ss_span line = {before, (size_t)snprintf(before, sizeof(before), "%s\n", unchanged[i])};
         check(TEXT, line, line);
     }
     check(TEXT, SPAN("a 1 \t\r\nb 2\n# EOF\n"), SPAN("a 1 \t\r\nb 2 1700000000123\n# EOF\n"));
-    /* An end without a LF is for who reads on to judge. */
+    /* An end without LF is left to the next reader. */
     check(TEXT, SPAN("a 1\nb 2"), SPAN("a 1 1700000000123\nb 2 1700000000123"));
     check(TEXT, SPAN("a{b=\"c"), SPAN("a{b=\"c"));
 }
@@ -106,7 +106,7 @@ test_openmetrics(void **state)
     check(OM, SPAN("a {count:1,sum:2}\n"), SPAN("a {count:1,sum:2}\n"));
 }
 
-/* A gauge of 1, as a metric's fields. */
+/* A gauge of 1, as the fields of a metric. */
 #define GAUGE "\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"
 #define NAME                                                                                                           \
     "\x0a\x01"                                                                                                         \
@@ -119,7 +119,7 @@ test_protobuf(void **state)
     check(PROTOBUF, SPAN("\x12" NAME "\x18\x01\x22\x0b" GAUGE), SPAN("\x14" NAME "\x18\x01\x22\x0d" GAUGE "\x30\x05"));
     check(PROTOBUF, SPAN("\x1d" NAME "\x22\x0b" GAUGE "\x22\x0b" GAUGE "\x03" NAME),
           SPAN("\x21" NAME "\x22\x0d" GAUGE "\x30\x05\x22\x0d" GAUGE "\x30\x05\x03" NAME));
-    /* It has a timestamp; fields of other types are not metrics. */
+    /* It already has a timestamp; fields of other types are not metrics. */
     check(PROTOBUF, SPAN("\x12" NAME "\x22\x0d" GAUGE "\x30\x07"), SPAN("\x12" NAME "\x22\x0d" GAUGE "\x30\x07"));
     check(PROTOBUF,
           SPAN("\x08" NAME "\x25"
@@ -134,23 +134,23 @@ test_protobuf(void **state)
 }
 
 static void
-test_protobuf_that_is_none(void **state)
+test_malformed_protobuf(void **state)
 {
     (void)state;
     static const struct ss_span bodies[] = {
-        SPAN("\x05" NAME),                                         /* cut */
-        SPAN("\x80"),                                              /* in its length */
-        SPAN("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" NAME), /* no length */
+        SPAN("\x05" NAME),                                         /* truncated */
+        SPAN("\x80"),                                              /* truncated in its length */
+        SPAN("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" NAME), /* not a length */
         SPAN("\xff\xff\xff\xff\x7f" NAME),                         /* too long */
-        SPAN("\x05" NAME "\x0f\x01"),                              /* a type that is none */
-        SPAN("\x07" NAME "\x22\x02\x09\x01"),                      /* a metric that cannot be read */
+        SPAN("\x05" NAME "\x0f\x01"),                              /* an invalid wire type */
+        SPAN("\x07" NAME "\x22\x02\x09\x01"),                      /* a malformed metric */
         SPAN("\x05" NAME "\x22\x7f"),                              /* a field longer than its family */
     };
     for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++)
         check(PROTOBUF, bodies[i], bodies[i]);
 }
 
-/* By 1.5, as a varint dc 0b. */
+/* With the time 1.5, as a varint dc 0b. */
 static const struct {
     const char *content_type;
     struct ss_span before, after;
@@ -167,7 +167,7 @@ static const struct {
     {OM, SPAN("a 1\nb 1 2\nc{d=\" # {\"} 3 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF"),
      SPAN("a 1 1.500\nb 1 2\nc{d=\" # {\"} 3 1.500 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF")},
     {OM, SPAN("a 1 \nb  2\nc 3 #\n d 4\n# EOF\n"), SPAN("a 1 \nb  2\nc 3 #\n d 4\n# EOF\n")},
-    /* A family without metrics; one with a metric that has a time, and one that has not; an empty one. */
+    /* A family without metrics; one with a metric that has a timestamp and one that has none; an empty one. */
     {PROTOBUF,
      SPAN("\x03\x0a\x01"
           "a\x0d\x0a\x01"
@@ -175,7 +175,7 @@ static const struct {
      SPAN("\x03\x0a\x01"
           "a\x10\x0a\x01"
           "b\x22\x02\x30\x07\x22\x05\x12\x00\x30\xdc\x0b\x18\x01\x00")},
-    /* Wrong ones: a length and a field that are too long, one that is cut. */
+    /* Malformed: a length and a field that are too long, one that is truncated. */
     {PROTOBUF,
      SPAN("\x03\x0a\x01"
           "a\xff\xff\xff\xff\xff\x01\x0a\x00"),
@@ -210,7 +210,7 @@ test_line_limit(void **state)
         if (i >= 2)
             *line = '#';
         for (size_t step = 1; step <= len; step++) {
-            struct outcome o = stamp(1500, TEXT, (struct ss_span){line, len}, step);
+            struct outcome o = add_timestamps(1500, TEXT, (struct ss_span){line, len}, step);
             assert_int_equal(o.result, len > MAX_LINE ? SS_LINE_TOO_LONG : 0);
             outcome_free(&o);
         }
@@ -233,15 +233,14 @@ test_sink_error_travels(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct ss_timestamper *s;
         assert_int_equal(ss_timestamper_new(&s, types[i], 5, MAX_LINE), 0);
-        int r =
-            ss_timestamper_feed(s, SPAN("\n"), &sink); /* an empty line, or the beginning of a family of ten bytes */
+        int r = ss_timestamper_feed(s, SPAN("\n"), &sink); /* an empty line, or the start of a family of ten bytes */
         assert_int_equal(r ? r : ss_timestamper_end(s, &sink), -EPIPE);
         ss_timestamper_free(s);
     }
     ss_timestamper_free(NULL);
 }
 
-/* More than is handed on at once. */
+/* More than is passed on at once. */
 static void
 test_long_body(void **state)
 {
@@ -250,7 +249,7 @@ test_long_body(void **state)
     char *body = malloc(LINES * 4);
     for (size_t i = 0; i < LINES; i++)
         memcpy(body + 4 * i, "a 1\n", 4);
-    struct outcome o = stamp(1700000000123, TEXT, (struct ss_span){body, LINES * 4}, LINES * 4);
+    struct outcome o = add_timestamps(1700000000123, TEXT, (struct ss_span){body, LINES * 4}, LINES * 4);
     assert_int_equal(o.result, 0);
     assert_int_equal(o.len, LINES * strlen("a 1 1700000000123\n"));
     outcome_free(&o);
@@ -265,7 +264,7 @@ main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_openmetrics),
         cmocka_unit_test(test_protobuf),
-        cmocka_unit_test(test_protobuf_that_is_none),
+        cmocka_unit_test(test_malformed_protobuf),
         cmocka_unit_test(test_line_limit),
         cmocka_unit_test(test_sink_error_travels),
         cmocka_unit_test(test_long_body),
