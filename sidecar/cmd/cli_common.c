@@ -79,13 +79,16 @@ quote(const char *value)
     return quoted;
 }
 
-/* Whether one of the rules is of the action that a setting sets. */
+static const char *const added_actions[] = {"replicate", "colocate", "split"};
+enum { ADDED_ACTIONS = sizeof(added_actions) / sizeof(added_actions[0]) };
+
+/* Whether a setting is one of those to which rules are added. */
 static bool
-sets_one_of(const char *setting, const struct cli_rule *rules, size_t n)
+is_of_rules(const char *setting)
 {
     static const char section[] = "rules.";
-    for (size_t i = 0; i < n; i++)
-        if (!strncmp(setting, section, strlen(section)) && !strcmp(setting + strlen(section), rules[i].action))
+    for (size_t i = 0; i < ADDED_ACTIONS; i++)
+        if (!strncmp(setting, section, strlen(section)) && !strcmp(setting + strlen(section), added_actions[i]))
             return true;
     return false;
 }
@@ -125,28 +128,24 @@ free_added(struct config_flags *flags, size_t from)
 int
 cli_read_rules(const struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp)
 {
-    static const char *const actions[] = {"replicate", "colocate", "split"};
     const struct config *c = cli->config;
     struct config_flags flags = cli->settings;
 
-    /* Flags replace the rules of the file, so all rules of an action are given again. */
+    /* Flags replace the rules of the file, so all rules in force are given again. */
     flags.values = calloc(flags.n + c->replicate.n + c->colocate.n + c->split.n + n, sizeof(*flags.values));
     flags.n = 0;
     bool enough = flags.values;
     for (size_t i = 0; enough && i < cli->settings.n; i++)
-        if (!sets_one_of(cli->settings.values[i].setting, rules, n))
+        if (!is_of_rules(cli->settings.values[i].setting))
             flags.values[flags.n++] = cli->settings.values[i];
     size_t own = flags.n;
-    for (size_t a = 0; a < sizeof(actions) / sizeof(actions[0]); a++) {
-        const struct string_list *before = patterns_of(c, actions[a]);
-        bool more = false;
-        for (size_t i = 0; i < n; i++)
-            more |= !strcmp(rules[i].action, actions[a]);
-        for (size_t i = 0; enough && more && i < before->n; i++)
-            enough = add_value(&flags, actions[a], before->items[i]);
+    for (size_t a = 0; a < ADDED_ACTIONS; a++) {
+        const struct string_list *before = patterns_of(c, added_actions[a]);
+        for (size_t i = 0; enough && i < before->n; i++)
+            enough = add_value(&flags, added_actions[a], before->items[i]);
         for (size_t i = 0; enough && i < n; i++)
-            if (!strcmp(rules[i].action, actions[a]))
-                enough = add_value(&flags, actions[a], rules[i].pattern);
+            if (!strcmp(rules[i].action, added_actions[a]))
+                enough = add_value(&flags, added_actions[a], rules[i].pattern);
     }
     int status = EXIT_FAILED;
     if (enough)

@@ -75,8 +75,8 @@ struct cli_rule {
     const char *action, *pattern; /* "split" */
 };
 
-/* Reads the configuration again with n more rules. 0: *configp is the caller's. Else an exit status after printing the
-   error. */
+/* Reads the configuration in force again, with n more rules. 0: *configp is the caller's. Else an exit status after
+   printing the error. */
 int cli_read_rules(const struct cli *cli, const struct cli_rule *rules, size_t n, struct config **configp);
 
 /* The same for split rules. */

@@ -19,8 +19,9 @@ static const char usage[] =
     "\n"
     "Shows how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) is distributed over N\n"
     "shards: series, families and bytes per shard, the skew, the families that cause it, the split rules that\n"
-    "would reduce it, the balance of other shard counts, and what a change of the count would move. Exits 0; 1 if\n"
-    "the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
+    "would reduce it, the balance of other shard counts, and what a change of the count would move. With --rules,\n"
+    "the lines that make recording and alerting rules right are assumed, and nothing that they need whole is\n"
+    "split. Exits 0; 1 if the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
 
 enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
 
@@ -39,6 +40,22 @@ store_targets(void *target, const struct flag *flag, const char *value)
     if (!error && !*targets)
         error = "is not a number above 0";
     return error ? flags_refuse("--%s: \"%s\" %s", flag->name, value, error) : 0;
+}
+
+/* Adds a rule file; target is the rules. */
+static int
+store_rules(void *target, const struct flag *flag, const char *value)
+{
+    struct plan_rules *rules = target;
+    (void)flag;
+    const char **paths = realloc(rules->paths, (rules->n_paths + 1) * sizeof(*paths));
+    if (!paths) {
+        fputs("scrapeshard: out of memory for the flags\n", stderr);
+        return EXIT_FAILED;
+    }
+    rules->paths = paths;
+    rules->paths[rules->n_paths++] = value;
+    return 0;
 }
 
 /* Checks the flags that depend on each other, and sets defaults. */
@@ -128,10 +145,12 @@ plan_body(struct plan *p, const char *where)
     struct ss_index *index = NULL;
 
     int status = read_body(p, where, &settings, &index);
+    if (!status && p->rules.n_paths)
+        status = plan_rules_apply(p, &index);
     if (!status)
         status = make_plan(p, index);
     if (!status)
-        status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance);
+        status = split_advice_find(&p->advice, &p->cli, &p->distribution, &p->balance, &p->rules);
     if (!status && p->cli.json)
         plan_print_json(p);
     else if (!status)
@@ -152,6 +171,7 @@ cmd_plan(int argc, char **argv)
         {"to", "M", "show what a change from N to M shards moves (N+1)", cli_store_count, &plan.to},
         {"targets", "T", "show what T such targets cost N servers", store_targets, &plan.targets},
         {"interval", "DURATION", "scrape interval of these targets (60s)", cli_store_duration, &plan.interval},
+        {"rules", "FILE", "recording and alerting rules that have to stay right; repeatable", store_rules, &plan.rules},
         FLAGS_END,
     };
     int at = cli_read(&plan.cli, flags, argc, argv, usage), status;
@@ -166,6 +186,8 @@ cmd_plan(int argc, char **argv)
         status = output_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);
     split_advice_deinit(&plan.advice);
+    plan_rules_deinit(&plan.rules);
+    config_unref(plan.config_before);
     free(plan.loads);
     free(plan.url);
     cli_deinit(&plan.cli);

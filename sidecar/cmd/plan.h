@@ -5,6 +5,8 @@
 #include "cli_common.h"
 #include "service/base/balance.h"
 
+#include "promql/analysis.h"
+
 #include <scrapeshard/index.h>
 
 /* The distribution for any count: the body's parts, merged by family, route and hash. */
@@ -22,6 +24,9 @@ struct plan_distribution {
 
 /* For reading a body. content_type is borrowed. */
 struct ss_filter_settings plan_settings(const struct config *config, const char *content_type);
+
+/* A content type for reading a body in the same format again. Static. */
+const char *plan_content_type(const struct ss_index *index);
 
 /* 0 or -ENOMEM; to be freed with plan_distribution_deinit() in both cases. */
 int plan_distribution_init(struct plan_distribution *distribution, const struct ss_index *index,
@@ -51,6 +56,20 @@ size_t plan_distribution_largest(const struct plan_distribution *distribution, u
 uint64_t plan_distribution_moved(const struct plan_distribution *distribution, enum ss_placement placement,
                                  uint32_t from, uint32_t to);
 
+/* The recording and alerting rules that a plan knows. Zeroed is none. */
+struct plan_rules {
+    const char **paths;
+    size_t n_paths;
+    struct ruleset rules;
+    struct analysis *analysis; /* without the lines; NULL: there are no rules */
+    struct derivation *derivation;
+    struct config *config; /* with the lines that make rules right */
+    struct body_family *families;
+    size_t n_families, family_room;
+    uint64_t good, good_after; /* rules that are right or everywhere */
+    char *whole;               /* a colocate rule that keeps families whole for rules; NULL: none is needed */
+};
+
 /* Suggested split rules, and the balance measured with them. */
 struct split_advice {
     char *patterns[SPLIT_ADVICE_MAX];
@@ -58,6 +77,10 @@ struct split_advice {
     size_t families;
     bool needed; /* the skew is above SKEW_ACCEPTABLE */
     struct shard_balance balance;
+    size_t few; /* this many families already remove most of the skew; 0: it takes all of them */
+    struct shard_balance few_balance;
+    bool tried_all; /* everything was split that no rule needs whole */
+    struct shard_balance all_balance;
 };
 
 /* Above this skew by series, split rules are tried. */
@@ -68,8 +91,19 @@ struct split_advice {
  * status after printing the error; to be freed with split_advice_deinit() in both cases.
  */
 int split_advice_find(struct split_advice *advice, struct cli *cli, const struct plan_distribution *distribution,
-                      const struct shard_balance *before);
+                      const struct shard_balance *before, const struct plan_rules *rules);
 void split_advice_deinit(struct split_advice *advice);
+
+struct plan;
+
+/* plan_rules.c. Reads the rules, and the body again with the lines that make them right; *indexp and the configuration
+   are replaced. 0, or an exit status after printing the error. */
+int plan_rules_apply(struct plan *plan, struct ss_index **indexp);
+
+/* Whether a family may be split as far as the rules are concerned. */
+bool plan_rules_may_split(const struct plan_rules *rules, struct ss_span family);
+
+void plan_rules_deinit(struct plan_rules *rules);
 
 struct plan {
     struct cli cli;
@@ -87,6 +121,8 @@ struct plan {
     size_t n_largest;
     uint64_t moved[2]; /* by enum ss_placement */
     struct split_advice advice;
+    struct plan_rules rules;
+    struct config *config_before; /* without the lines of rules; NULL: there are none */
 };
 
 /* Load per second: of all servers, an average one, and the fullest. */

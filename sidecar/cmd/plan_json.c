@@ -2,6 +2,7 @@
 /* plan --json. */
 #include "plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -81,6 +82,56 @@ write_split_advice(struct json *j, const struct split_advice *a)
 }
 
 static void
+write_split_all(struct json *j, const struct plan *p)
+{
+    const struct split_advice *c = &p->advice;
+    if (c->few) {
+        json_open_object(j, "few_splits");
+        json_count(j, "families", c->few);
+        write_balance(j, "balance", &c->few_balance);
+        json_close_object(j);
+    } else {
+        json_null(j, "few_splits");
+    }
+    if (!c->tried_all) {
+        json_null(j, "split_all");
+        return;
+    }
+    json_open_object(j, "split_all");
+    if (p->rules.whole)
+        json_word(j, "colocate", p->rules.whole);
+    else
+        json_null(j, "colocate");
+    write_balance(j, "balance", &c->all_balance);
+    json_close_object(j);
+}
+
+static void
+write_rules(struct json *j, const struct plan *p)
+{
+    const struct plan_rules *r = &p->rules;
+    if (!r->n_paths) {
+        json_null(j, "rules");
+        return;
+    }
+    json_open_object(j, "rules");
+    json_count(j, "rules", r->rules.n);
+    json_count(j, "right", r->good);
+    json_count(j, "right_after", r->good_after);
+    json_open_array(j, "lines");
+    for (size_t i = 0; i < r->derivation->n_lines; i++) {
+        char *line = NULL;
+        if (asprintf(&line, "%s = %s", ss_action_name(r->derivation->lines[i].action), r->derivation->lines[i].value) <
+            0)
+            line = NULL;
+        json_word(j, NULL, line ? line : "");
+        free(line);
+    }
+    json_close_array(j);
+    json_close_object(j);
+}
+
+static void
 write_counts(struct json *j, const struct plan *p)
 {
     json_open_array(j, "counts");
@@ -143,6 +194,8 @@ plan_print_json(const struct plan *p)
     write_balance(j, "balance", &p->balance);
     write_largest_families(j, p);
     write_split_advice(j, &p->advice);
+    write_split_all(j, p);
+    write_rules(j, p);
     write_counts(j, p);
     write_move(j, p);
     write_fleet(j, p);

@@ -118,6 +118,43 @@ print_tried(const char *what, const struct shard_balance *b)
     printf("%-14s %9" PRIu64 " %9.2f %9.2f\n", what, b->most_series, b->by_series, b->by_bytes);
 }
 
+/* The balance with everything split, and its price. */
+static void
+print_all(const struct plan *p, const struct terminal *t)
+{
+    const struct split_advice *a = &p->advice;
+    if (!a->tried_all)
+        return;
+    if (!a->n)
+        printf("%s                 fullest by series  by bytes%s\n", terminal_colour(t, COLOUR_DIM),
+               terminal_colour(t, COLOUR_NONE));
+    print_tried("split = .*", &a->all_balance);
+    if (p->rules.whole)
+        printf("split = .* keeps whole what rules need, with:\n    colocate = %s\n", p->rules.whole);
+    else if (!p->rules.n_paths)
+        puts("With split = .* every sum or join of a family needs all servers; --rules=FILE keeps rules right.");
+}
+
+/* The lines that rules need; the whole report assumes them. */
+static void
+print_rules(const struct plan *p, const struct terminal *t)
+{
+    const struct plan_rules *r = &p->rules;
+    char heading[120];
+
+    if (!r->n_paths)
+        return;
+    snprintf(heading, sizeof(heading), "%" PRIu64 " of %zu rules are right.%s", r->good, r->rules.n,
+             r->derivation->n_lines ? " This report assumes these lines:" : "");
+    print_heading(t, heading);
+    if (!r->derivation->n_lines)
+        return;
+    puts("    [rules]");
+    for (size_t i = 0; i < r->derivation->n_lines; i++)
+        printf("    %s = %s\n", ss_action_name(r->derivation->lines[i].action), r->derivation->lines[i].value);
+    printf("They make %" PRIu64 " right; see scrapeshard rules.\n", r->good_after);
+}
+
 static void
 print_split_advice(const struct plan *p, const struct terminal *t)
 {
@@ -126,6 +163,7 @@ print_split_advice(const struct plan *p, const struct terminal *t)
         return;
     if (!a->n) {
         print_heading(t, "Splitting families would not reduce the skew; using fewer shards would.");
+        print_all(p, t);
         return;
     }
     print_heading(t, "Splitting the largest families reduces the skew:");
@@ -136,6 +174,12 @@ print_split_advice(const struct plan *p, const struct terminal *t)
            terminal_colour(t, COLOUR_NONE));
     print_tried("as configured", &p->balance);
     print_tried("with the rules", &a->balance);
+    if (a->few) {
+        char what[40];
+        snprintf(what, sizeof(what), "the first %zu", a->few);
+        print_tried(what, &a->few_balance);
+    }
+    print_all(p, t);
 }
 
 static void
@@ -206,6 +250,7 @@ plan_print(const struct plan *p)
     print_chart(p, &t);
     if (p->n_largest)
         print_largest_families(p, &t);
+    print_rules(p, &t);
     print_split_advice(p, &t);
     print_counts(p, &t);
     print_move(p, &t);

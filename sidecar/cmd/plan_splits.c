@@ -17,12 +17,15 @@ enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 /* Splitting more families must reduce the skew by more than this factor. */
 #define MIN_IMPROVEMENT 1.05
 
+/* A few families remove most of the skew if they remove this part of it. */
+#define MOST_OF_IT 0.75
+
 /* Lines of a configuration file are limited; from this length on a further pattern is started. */
 enum { PATTERN_WRAP = 120 };
 
 /* The families with the most series under one hash, which only splitting can separate. */
 static size_t
-find_hot_families(const struct plan_distribution *f, struct family_load *out)
+find_hot_families(const struct plan_distribution *f, const struct plan_rules *rules, struct family_load *out)
 {
     size_t found = 0;
     for (size_t i = 0; i < f->n;) {
@@ -33,7 +36,7 @@ find_hot_families(const struct plan_distribution *f, struct family_load *out)
         size_t at = found;
         while (at && out[at - 1].series < hottest.series)
             at--;
-        if (hottest.series < 2 || at == SPLIT_ADVICE_MAX)
+        if (hottest.series < 2 || at == SPLIT_ADVICE_MAX || !plan_rules_may_split(rules, hottest.family))
             continue;
         found += found < SPLIT_ADVICE_MAX;
         memmove(out + at + 1, out + at, (found - 1 - at) * sizeof(*out));
@@ -78,9 +81,8 @@ write_patterns(struct split_advice *a, const struct family_load *hot_families, s
     return 0;
 }
 
-/* A content type for reading a body in the same format again. */
-static const char *
-content_type_of(const struct ss_index *index)
+const char *
+plan_content_type(const struct ss_index *index)
 {
     const char *format = ss_index_format(index);
     return !strcmp(format, "openmetrics") ? "application/openmetrics-text"
@@ -90,9 +92,9 @@ content_type_of(const struct ss_index *index)
 
 /* Reads the body again with the rules and measures the balance. */
 static int
-measure(struct split_advice *a, const struct plan_distribution *f, const struct config *config, uint32_t count)
+measure(struct shard_balance *balance, const struct plan_distribution *f, const struct config *config, uint32_t count)
 {
-    struct ss_filter_settings settings = plan_settings(config, content_type_of(f->index));
+    struct ss_filter_settings settings = plan_settings(config, plan_content_type(f->index));
     char why[SOURCE_REASON] = "out of memory";
     struct ss_index *index = NULL;
     struct plan_distribution distribution = {.parts = NULL};
@@ -105,7 +107,7 @@ measure(struct split_advice *a, const struct plan_distribution *f, const struct 
     if (status)
         fprintf(stderr, "scrapeshard: cannot try a split rule: %s\n", why);
     else
-        a->balance = balance_of(loads, count);
+        *balance = balance_of(loads, count);
     plan_distribution_deinit(&distribution);
     ss_index_free(index);
     free(loads);
@@ -126,25 +128,41 @@ try_split(struct split_advice *a, struct cli *cli, const struct plan_distributio
     else
         status = cli_read_split(cli, a->patterns, a->n, &config);
     if (!status)
-        status = measure(a, f, config, cli->count);
+        status = measure(&a->balance, f, config, cli->count);
     config_unref(config);
     return status;
 }
 
-int
-split_advice_find(struct split_advice *a, struct cli *cli, const struct plan_distribution *f,
-                  const struct shard_balance *before)
+/* Splits everything that no rule needs whole. */
+static int
+try_all(struct split_advice *a, const struct cli *cli, const struct plan_distribution *f,
+        const struct plan_rules *rules)
+{
+    const struct cli_rule lines[] = {{"split", ".*"}, {"colocate", rules->whole}};
+    struct config *config = NULL;
+
+    int status = cli_read_rules(cli, lines, rules->whole ? 2 : 1, &config);
+    if (!status)
+        status = measure(&a->all_balance, f, config, cli->count);
+    a->tried_all = !status;
+    config_unref(config);
+    return status;
+}
+
+/* Tries one step after the other. after gets the balance of each of the *triedp steps. */
+static int
+try_steps(struct split_advice *a, struct cli *cli, const struct plan_distribution *f,
+          const struct family_load *hot_families, size_t max, struct shard_balance *after, size_t *triedp)
 {
     struct progress progress = progress_start("split rules tried");
-    struct family_load hot_families[SPLIT_ADVICE_MAX + 1];
     struct split_advice tried;
+    size_t n = 0, i = 0;
     int status = 0;
 
-    *a = (struct split_advice){.needed = before->by_series > SKEW_ACCEPTABLE, .balance = *before};
-    size_t max = a->needed ? find_hot_families(f, hot_families) : 0, n = 0;
-    for (size_t i = 0; i < STEPS && n < max && !status && a->balance.by_series > SKEW_ACCEPTABLE; i++) {
+    for (; i < STEPS && n < max && !status && a->balance.by_series > SKEW_ACCEPTABLE; i++) {
         n = steps[i] < max ? steps[i] : max;
         status = try_split(&tried, cli, f, hot_families, n);
+        after[i] = tried.balance;
         if (status || tried.balance.by_series * MIN_IMPROVEMENT >= a->balance.by_series) {
             split_advice_deinit(&tried);
         } else {
@@ -154,7 +172,39 @@ split_advice_find(struct split_advice *a, struct cli *cli, const struct plan_dis
         progress_update(&progress, i + 1, STEPS);
     }
     progress_end(&progress);
+    *triedp = i;
     return status;
+}
+
+/* Finds the first step that removes most of the skew. */
+static void
+find_few(struct split_advice *a, const struct shard_balance *before, const struct shard_balance *after, size_t n)
+{
+    double enough = a->balance.by_series + (before->by_series - a->balance.by_series) * (1 - MOST_OF_IT);
+    for (size_t i = 0; i < n && steps[i] < a->families; i++)
+        if (after[i].by_series <= enough) {
+            a->few = steps[i];
+            a->few_balance = after[i];
+            return;
+        }
+}
+
+int
+split_advice_find(struct split_advice *a, struct cli *cli, const struct plan_distribution *f,
+                  const struct shard_balance *before, const struct plan_rules *rules)
+{
+    struct family_load hot_families[SPLIT_ADVICE_MAX + 1];
+    struct shard_balance after[STEPS];
+    size_t tried;
+
+    *a = (struct split_advice){.needed = before->by_series > SKEW_ACCEPTABLE, .balance = *before};
+    if (!a->needed)
+        return 0;
+    size_t max = find_hot_families(f, rules, hot_families);
+    int status = try_steps(a, cli, f, hot_families, max, after, &tried);
+    if (!status)
+        find_few(a, before, after, tried);
+    return status ? status : try_all(a, cli, f, rules);
 }
 
 void

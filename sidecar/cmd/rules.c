@@ -3,10 +3,8 @@
 #include "rules.h"
 
 #include "cmd.h"
-#include "escape.h"
 #include "output.h"
 
-#include "core/base/buffer.h"
 #include "promql/limits.h"
 
 #include <errno.h>
@@ -35,63 +33,6 @@ store_body(void *target, const struct flag *flag, const char *value)
     run->body_names = names;
     run->body_names[run->n_bodies++] = value;
     return 0;
-}
-
-/* Rule files. */
-
-/* Reads a file up to one byte more than a rule file may have. 0 or a positive errno value. */
-static int
-read_file(const char *path, struct buffer *bytes)
-{
-    FILE *in = strcmp(path, "-") != 0 ? fopen(path, "rb") : stdin;
-    int error = in ? 0 : errno;
-
-    while (!error && bytes->len <= LIMIT_FILE) {
-        if (buffer_reserve(bytes, 64 * 1024)) {
-            error = ENOMEM;
-            break;
-        }
-        size_t n = fread(bytes->ptr + bytes->len, 1, 64 * 1024, in);
-        bytes->len += n;
-        if (n)
-            continue;
-        error = ferror(in) ? errno : 0;
-        break;
-    }
-    if (in && in != stdin)
-        fclose(in);
-    return error;
-}
-
-/* Says what is wrong with a rule file. */
-static void
-tell_error(const char *path, const struct promql_error *e)
-{
-    fputs("scrapeshard: ", stderr);
-    print_escaped(stderr, (struct ss_span){path, strlen(path)});
-    fprintf(stderr, ":%u:%u: ", e->line, e->column);
-    print_escaped(stderr, (struct ss_span){e->reason, strlen(e->reason)});
-    putc('\n', stderr);
-}
-
-static int
-read_rules(struct rules_run *run, const char *path)
-{
-    struct buffer bytes = {NULL, 0, 0};
-    struct promql_error error;
-
-    int r = read_file(path, &bytes);
-    if (r) {
-        cli_fail(path, strerror(r));
-    } else {
-        r = ruleset_add_file(&run->rules, path, buffer_span(&bytes), &error);
-        if (r > 0)
-            tell_error(path, &error);
-        else if (r)
-            cli_fail(path, strerror(-r));
-    }
-    buffer_deinit(&bytes);
-    return r ? EXIT_UNREAD : 0;
 }
 
 /* The analysis. */
@@ -157,7 +98,7 @@ run_all(struct rules_run *run, char **paths, int n)
 {
     int status = rules_read_bodies(run);
     for (int i = 0; i < n; i++)
-        status |= read_rules(run, paths[i]);
+        status |= rules_read_file(&run->rules, paths[i]);
     if (!status)
         status = analyse(run, run->cli.config, &run->before);
     if (status)

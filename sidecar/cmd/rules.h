@@ -35,6 +35,9 @@ struct rules_run {
     struct derivation *derivation;
 };
 
+/* rules_file.c: reads a rule file; - is standard input. 0 or EXIT_UNREAD, after saying why. */
+int rules_read_file(struct ruleset *rules, const char *path);
+
 /* rules_body.c: reads the bodies. 0 or an exit status, after saying why. */
 int rules_read_bodies(struct rules_run *run);
 

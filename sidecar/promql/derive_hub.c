@@ -28,7 +28,7 @@ is_too_large(const struct deriving *d, uint32_t root)
 
     if (d->grouping.size[root] < 3)
         return false;
-    if (!a->settings.has_body || count < 2)
+    if (!a->settings.n_families || count < 2)
         return d->grouping.size[root] > LIMIT_GROUP;
     for (size_t i = 0; i < a->settings.n_families; i++)
         all += a->settings.families[i].series;

@@ -167,6 +167,19 @@ def test_explain_rules(sidecar, service, rule, series, said):
     assert rule.split("=")[0] in found
 
 
+def test_a_group_is_shown_together(sidecar, service):
+    """All lines of the name, and no other."""
+    s = sidecar(service.url, *(f"--set=rules.colocate={rule}" for rule in
+                               ("g: a_.*", "gh: b", "g: <c>|d", "(x):(.*)", "x: y")))
+    def said(series):
+        body = s.admin(f"/?series={series}&shard_count=5")[2].decode()
+        return re.search(r'<dl class="facts" id="answer">(.*?)</dl>', body, re.S)[1]
+    for series in "a_1", "d":
+        assert "<dt>Together with</dt><dd><code>a_.*</code>, <code>&lt;c&gt;|d</code></dd>" in said(series)
+    assert "<dt>Together with</dt><dd><code>b</code></dd>" in said("b")
+    assert "Together" not in said("x:1") and "Together" not in said("up")
+
+
 @pytest.mark.parametrize("query, said", [
     ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
     ("?series=up", "is not a number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),

@@ -345,6 +345,72 @@ def test_output_that_cannot_be_written_fails(args):
     assert done.returncode == 1 and b"standard output: No space left" in done.stderr
 
 
+# Rules that have to stay right.
+
+
+def rule_file(path, **rules):
+    path.write_text(json.dumps({"groups": [{"name": "g", "rules": [{"alert": n, "expr": e} for n, e in rules.items()]}]}))
+    return path
+
+
+def uneven(**families):
+    return "".join(f'{name}{{i="{i}"}} 1\n' for name, n in families.items() for i in range(n))
+
+
+def test_what_rules_need_is_not_split(tmp_path):
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    body.write_text(uneven(giant=2000, whole=800, other_a=10, other_b=10, **{f"f{i}": 15 for i in range(60)}))
+    rule_file(file, Sum="sum(whole) > 1", One="giant > 1", Pair="other_a / other_b")
+    without, p = plan(8, body), plan(8, f"--rules={file}", body)
+    line = "colocate = other: other_a|other_b"
+    assert without["suggested_split"]["split"] == ["giant|whole"] and without["rules"] is None
+    assert p["rules"] == {"rules": 3, "right": 2, "lines": [line], "right_after": 3}
+    assert p["suggested_split"]["split"] == ["giant"]
+    assert without["split_all"]["colocate"] is None and p["split_all"]["colocate"] == "(whole)"
+    # All numbers are those of the configuration with the lines.
+    force = ["--set=rules.colocate=other: other_a|other_b"]
+    assert p["balance"] == plan(8, *force, body)["balance"]
+    assert p["suggested_split"]["balance"] == plan(8, *force, "--set=rules.split=giant", body)["balance"]
+    assert p["split_all"]["balance"] == plan(8, *force, "--set=rules.colocate=(whole)", "--set=rules.split=.*", body)["balance"]
+    assert without["split_all"]["balance"] == plan(8, "--set=rules.split=.*", body)["balance"]
+    assert without["split_all"]["balance"]["skew_series"] < 1.2
+    out = run("plan", "--shard-count=8", f"--rules={file}", body)[1]
+    assert f"2 of 3 rules are right. This report assumes these lines:\n    [rules]\n    {line}\n" in out
+    assert "colocate = (whole)" in out
+
+
+def test_with_split_everywhere_rules_are_right(tmp_path):
+    """By what rules says: parts of an alert over one family are harmless."""
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    body.write_text(uneven(giant=2000, whole=800, a=9, b=9))
+    rule_file(file, Sum="sum(whole) > 1", One="giant > 1", Pair="a / b")
+    p = plan(8, f"--rules={file}", body)
+    force = [f"--set=rules.{line.replace(' = ', '=', 1)}" for line in
+             [*p["rules"]["lines"], f"colocate = {p['split_all']['colocate']}", "split = .*"]]
+    said = json.loads(run("rules", "--json", *force, file)[1])
+    assert {r["name"]: r["verdict"] for r in said["rules"]} == {"Sum": "right", "One": "in parts", "Pair": "right"}
+    assert said["lines"] == [] and said["ruler"] == []
+
+
+def test_a_few_giants_cure_most(tmp_path):
+    body = tmp_path / "body"
+    body.write_text(uneven(giant=4000, **{f"f{i}": 200 for i in range(20)}))
+    p = plan(8, body)
+    if p["suggested_split"]["families"] > 1:
+        assert p["few_splits"]["families"] < p["suggested_split"]["families"]
+        few = p["few_splits"]["balance"]["skew_series"]
+        assert p["suggested_split"]["balance"]["skew_series"] < few < p["balance"]["skew_series"]
+        assert "the first 1 " in run("plan", "--shard-count=8", body)[1]
+    assert p["few_splits"], p["suggested_split"]
+
+
+def test_rules_that_cannot_be_read(tmp_path):
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    body.write_text("a 1\n")
+    status, out, err = run("plan", "--shard-count=8", f"--rules={rule_file(file, A='sum(')}", body)
+    assert (status, out) == (1, "") and f"{file}:1:" in err
+
+
 RULES = (ROOT / "contrib/docs/rules.md").read_text()
 TOOLS = (ROOT / "contrib/docs/tools.md").read_text()
 

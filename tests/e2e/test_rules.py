@@ -92,6 +92,15 @@ def test_the_lines_hold(oracle, config):
     assert {r["name"] for r in wrong} <= {"etcdMembersDown", "etcdHighNumberOfLeaderChanges", "InfoInhibitor"}
 
 
+def test_the_example_of_groups():
+    """contrib/prometheus has the lines for the rules of the node exporter's mixin."""
+    example = ROOT / "contrib/prometheus/groups.ini"
+    files = ["mixins/node-exporter.alerts.yaml", "mixins/node-exporter.rules.yaml"]
+    lines = [line for line in example.read_text().splitlines() if line.startswith(("colocate", "replicate"))]
+    assert lines == rules(*files, cwd=RULES)[1]["lines"]
+    assert rules(f"--config.file={example}", *files, cwd=RULES)[0] == 0
+
+
 def test_no_more_than_two_tenths_of_a_second_for_all_rules():
     """Generously, for the machine may be busy: it takes some hundredths."""
     files = sorted(glob.glob(str(RULES / "*/*.yaml")))

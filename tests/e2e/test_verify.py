@@ -72,7 +72,8 @@ CRAFTED = ["text-mixed-0of3", "utf8-list", "openmetrics-0of2", "cr", "protobuf-n
 SHARDINGS = ["", "[sharding]\nkey = labels\nsource_labels = __name__, id\nhash = md5\n",
              "[sharding]\nkey = labels\nsource_labels = id, code, cpu, job\n",
              "[sharding]\nkey = declared\nplacement = jump\nshard_param = s\nshard_count_param = n\n",
-             "[rules]\nsplit = .*\n", "[rules]\nreplicate = go_.*|process_.*\ndrop = .*a.*\ncolocate = ([a-z]+)_.*\n"]
+             "[rules]\nsplit = .*\n", "[rules]\nreplicate = go_.*|process_.*\ndrop = .*a.*\ncolocate = ([a-z]+)_.*\n",
+             "[rules]\ncolocate = g-1: go_.*|process_c.*\ncolocate = g-1: http_.*|process_r.*\n"]
 
 
 @pytest.mark.parametrize("name", CAPTURED + CRAFTED)
@@ -90,6 +91,18 @@ def test_bodies_through_a_real_sidecar(sidecar, upstream, config, name, sharding
         if not sharding:
             assert v["samples_before"] == v["samples_in_shards"] > 0
             assert passes(count, url) == v
+
+
+def test_that_groups_meet_is_proved(sidecar, upstream, config):
+    """Against a sidecar that does not know the group, its families are misplaced."""
+    service = upstream(answering(answer(b"aa 1\nbb 1\ncc 1\ndd 1\n", TEXT)))
+    plain = config(f"[endpoint a]\nupstream = {service.url}\n")
+    s = sidecar(config=plain)
+    url = f"http://127.0.0.1:{s.port}/metrics"
+    assert right(7, url, f"--config.file={plain}")
+    grouped = config(f"[endpoint a]\nupstream = {service.url}\n[rules]\ncolocate = g: aa|bb|cc|dd\n")
+    status, out, _ = run("verify", "--shard-count=7", f"--config.file={grouped}", url)
+    assert status == 1 and "misplaced" in out
 
 
 RULED = b"""# HELP build_info a

@@ -32,6 +32,28 @@ write_span(const struct view *v, const char *name, struct ss_span span)
     free(text);
 }
 
+/* Of a colocate rule that names its key: all families of that name, which are together. */
+static void
+write_group(const struct view *v, const struct ss_explanation *x)
+{
+    const struct string_list *rules = &v->page->config->colocate;
+    const char *colon = x->pattern.len ? memchr(x->pattern.ptr, ':', x->pattern.len) : NULL;
+    bool first = true;
+
+    if (!colon || strcmp(x->action, "colocate") != 0 || x->key.len != (size_t)(colon - x->pattern.ptr) ||
+        memcmp(x->key.ptr, x->pattern.ptr, x->key.len) != 0)
+        return;
+    for (size_t i = 0; i < rules->n; i++) {
+        const char *rule = rules->items[i];
+        if (strncmp(rule, x->pattern.ptr, x->key.len + 1) != 0)
+            continue;
+        fputs(first ? "<dt>Together with</dt><dd>" : ", ", v->out);
+        HTML(v->out, "<code>{}</code>", rule + x->key.len + 1 + strspn(rule + x->key.len + 1, " \t"));
+        first = false;
+    }
+    fputs(first ? "" : "</dd>\n", v->out);
+}
+
 static void
 write_rule(const struct view *v, const struct ss_explanation *x)
 {
@@ -68,6 +90,7 @@ write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t
         HTML(v->out, "<dt>Hash</dt><dd><code>{}</code></dd>\n", html_hash(x->hash).text);
     }
     write_rule(v, x);
+    write_group(v, x);
     if (!in_none && !in_all)
         write_states(v, shard, count);
     fputs("</dl>\n", v->out);
