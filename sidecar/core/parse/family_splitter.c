@@ -64,7 +64,7 @@ read_kind(const struct family_splitter *f, struct key_resolver *resolver, struct
 
 /* Checks a field after the start of the family. */
 static int
-read_late(struct family_splitter *f, struct key_resolver *resolver, const struct wire_field *field)
+check_late(struct family_splitter *f, struct key_resolver *resolver, const struct wire_field *field)
 {
     if (field->number == FIELD_TYPE) {
         if (f->has_metric && type_of(field) != f->type)
@@ -179,7 +179,7 @@ emit(const struct records *out, struct ss_span bytes, uint32_t flags)
 
 /* Starts a part with the length of the message, or with the repeated fields. */
 static int
-begin_family(struct family_splitter *f, struct wire *wire, const struct records *out)
+start_part(struct family_splitter *f, struct wire *wire, const struct records *out)
 {
     struct ss_span length = {wire->p, 0}, repeated = {f->repeated.ptr, f->repeated.len};
     if (!f->started) {
@@ -228,7 +228,7 @@ emit_field(struct family_splitter *f, struct key_resolver *resolver, const struc
     if (field->bytes.len > f->max_field)
         return too_long(resolver, "a field");
     f->emitted += field->bytes.len;
-    int r = f->emitted > f->start_bytes ? read_late(f, resolver, field) : 0;
+    int r = f->emitted > f->start_bytes ? check_late(f, resolver, field) : 0;
     if (r)
         return r;
     if (field->number == FIELD_METRIC)
@@ -240,19 +240,19 @@ emit_field(struct family_splitter *f, struct key_resolver *resolver, const struc
 
 int
 family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, const struct route *route,
-                     struct ss_span name, struct ss_span bytes, bool last, const struct records *out, size_t *takenp)
+                     struct ss_span name, struct ss_span bytes, bool last, const struct records *out, size_t *consumedp)
 {
     struct wire wire = wire_of(bytes);
     struct wire_field field;
-    int r = begin_family(f, &wire, out);
+    int r = start_part(f, &wire, out);
     struct ss_span fields = {wire.p, 0};
 
     while (!r && wire_next(&wire, &field)) {
         r = emit_field(f, resolver, route, name, &field, out);
         fields.len += field.bytes.len;
     }
-    *takenp = (size_t)(fields.ptr - bytes.ptr) + fields.len;
-    if (!r && bytes.len - *takenp > f->max_field)
+    *consumedp = (size_t)(fields.ptr - bytes.ptr) + fields.len;
+    if (!r && bytes.len - *consumedp > f->max_field)
         r = too_long(resolver, "a field");
     if (!r)
         r = emit(out, (struct ss_span){fields.ptr + fields.len, 0}, RECORD_FAMILY_END);

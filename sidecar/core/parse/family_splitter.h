@@ -40,14 +40,14 @@ int family_splitter_start(struct family_splitter *splitter, struct key_resolver 
 
 /*
  * Emits the complete fields of bytes as a part. bytes continue where those of the call before ended; the first start
- * with the length of the message. last: they reach the end of the message. *takenp is the length of the complete
+ * with the length of the message. last: they reach the end of the message. *consumedp is the length of the complete
  * fields.
  *
  * 0; a condition, with resolver->reason; or what the records return.
  */
 int family_splitter_emit(struct family_splitter *splitter, struct key_resolver *resolver, const struct route *route,
                          struct ss_span name, struct ss_span bytes, bool last, const struct records *out,
-                         size_t *takenp);
+                         size_t *consumedp);
 
 /* The family is complete: ready for the next. */
 void family_splitter_end(struct family_splitter *splitter);

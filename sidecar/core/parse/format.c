@@ -6,14 +6,14 @@
 
 #define TEXT(kind, name)                                                                                               \
     {                                                                                                                  \
-        kind, name, text_begin, text_feed, text_end, text_ends_whole, text_free                                        \
+        kind, name, text_new, text_feed, text_end, text_ends_whole, text_free                                          \
     }
 
 static const struct format formats[] = {
     [FORMAT_TEXT] = TEXT(FORMAT_TEXT, "text"),
     [FORMAT_GUESS] = TEXT(FORMAT_GUESS, "text"),
     [FORMAT_OPENMETRICS] = TEXT(FORMAT_OPENMETRICS, "openmetrics"),
-    [FORMAT_PROTOBUF] = {FORMAT_PROTOBUF, "protobuf", protobuf_begin, protobuf_feed, protobuf_end, protobuf_ends_whole,
+    [FORMAT_PROTOBUF] = {FORMAT_PROTOBUF, "protobuf", protobuf_new, protobuf_feed, protobuf_end, protobuf_ends_whole,
                          protobuf_free},
 };
 

@@ -34,7 +34,7 @@ struct format_settings {
 struct format {
     enum format_kind kind;
     const char *name;
-    int (*begin)(void **statep, enum format_kind kind, const struct format_settings *settings);
+    int (*new)(void **statep, enum format_kind kind, const struct format_settings *settings);
     int (*feed)(void *state, struct ss_span in, const struct records *out);
     int (*end)(void *state, const struct records *out);
     bool (*ends_whole)(const void *state);
@@ -46,14 +46,14 @@ struct format {
 const struct format *format_of(const char *content_type);
 
 /* The functions in the table: text.c. */
-int text_begin(void **statep, enum format_kind kind, const struct format_settings *settings);
+int text_new(void **statep, enum format_kind kind, const struct format_settings *settings);
 int text_feed(void *state, struct ss_span in, const struct records *out);
 int text_end(void *state, const struct records *out);
 bool text_ends_whole(const void *state);
 void text_free(void *state);
 
 /* protobuf.c. */
-int protobuf_begin(void **statep, enum format_kind kind, const struct format_settings *settings);
+int protobuf_new(void **statep, enum format_kind kind, const struct format_settings *settings);
 int protobuf_feed(void *state, struct ss_span in, const struct records *out);
 int protobuf_end(void *state, const struct records *out);
 bool protobuf_ends_whole(const void *state);

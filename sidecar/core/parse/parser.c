@@ -19,9 +19,8 @@ parser_init(struct parser *p, const struct ss_filter_settings *settings, bool wh
     if (!r)
         r = key_resolver_init(&p->resolver, &own, p->format->kind == FORMAT_OPENMETRICS);
     if (!r)
-        r = p->format->begin(
-            &p->state, p->format->kind,
-            &(struct format_settings){own.max_line, &p->resolver, &p->error, whole_families, &p->held});
+        r = p->format->new (&p->state, p->format->kind,
+                            &(struct format_settings){own.max_line, &p->resolver, &p->error, whole_families, &p->held});
     return r;
 }
 

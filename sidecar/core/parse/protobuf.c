@@ -113,7 +113,7 @@ take_varint(struct protobuf *p)
 
 /* Starts to skip the value of a field, or to read it if it is the name. */
 static int
-begin_value(struct protobuf *p, uint64_t len)
+start_value(struct protobuf *p, uint64_t len)
 {
     if (len > p->left)
         return fail(p, SS_NO_EXPOSITION, "a field longer than its message");
@@ -159,9 +159,9 @@ take_tag(struct protobuf *p)
         p->part = PART_BYTES_LENGTH;
         return 0;
     case WIRE_64BIT:
-        return begin_value(p, 8);
+        return start_value(p, 8);
     case WIRE_32BIT:
-        return begin_value(p, 4);
+        return start_value(p, 4);
     case WIRE_GROUP:
         p->depth++;
         return 0;
@@ -253,7 +253,7 @@ read_fields(struct protobuf *p, const char **at, const char *end)
             r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
-                r = begin_value(p, take_varint(p));
+                r = start_value(p, take_varint(p));
             if (!r && done && !p->value_left)
                 r = read_value(p, at, end);
             break;
@@ -317,7 +317,7 @@ emit_family_window(struct protobuf *p, bool last)
     /* The name that determined the route; another one may be incomplete. */
     const struct buffer *name = p->size > SMALL ? &p->first_name : &p->name;
     struct ss_span decided = {name->ptr, name->len};
-    size_t taken = 0;
+    size_t consumed = 0;
     bool together = false;
     int r = 0;
     if (!p->splitter.started)
@@ -329,13 +329,13 @@ emit_family_window(struct protobuf *p, bool last)
     }
     if (!r)
         r = key_resolver_failed(
-            p, family_splitter_emit(&p->splitter, p->resolver, &p->route, decided, held, last, p->out, &taken));
+            p, family_splitter_emit(&p->splitter, p->resolver, &p->route, decided, held, last, p->out, &consumed));
     if (r)
         return r;
-    if (last && taken != held.len)
+    if (last && consumed != held.len)
         return fail(p, SS_NO_EXPOSITION, "a field longer than its message");
-    memmove(p->held.ptr, held.ptr + taken, held.len - taken);
-    p->held.len -= taken;
+    memmove(p->held.ptr, held.ptr + consumed, held.len - consumed);
+    p->held.len -= consumed;
     p->next_window = p->held.len > CORE_MAX_FAMILY_WINDOW / 2 ? 2 * p->held.len : CORE_MAX_FAMILY_WINDOW;
     return 0;
 }
@@ -373,7 +373,7 @@ end_message(struct protobuf *p, struct ss_span bytes)
 }
 
 static int
-begin_message(struct protobuf *p)
+start_message(struct protobuf *p)
 {
     uint64_t size = take_varint(p);
     if (size > INT32_MAX)
@@ -406,7 +406,7 @@ read_message(struct protobuf *p, const char **at, const char *end)
     if (p->part == PART_LENGTH) {
         r = read_varint(p, at, end, LENGTH_BYTES, &done);
         if (!r && done)
-            r = begin_message(p);
+            r = start_message(p);
         if (r)
             return r;
         if (!done)
@@ -494,7 +494,7 @@ protobuf_free(void *state)
 }
 
 int
-protobuf_begin(void **statep, enum format_kind kind, const struct format_settings *settings)
+protobuf_new(void **statep, enum format_kind kind, const struct format_settings *settings)
 {
     struct protobuf *p = calloc(1, sizeof(*p));
     (void)kind;

@@ -315,7 +315,7 @@ text_free(void *state)
 }
 
 int
-text_begin(void **statep, enum format_kind kind, const struct format_settings *settings)
+text_new(void **statep, enum format_kind kind, const struct format_settings *settings)
 {
     struct text *t = malloc(sizeof(*t));
     if (!t)

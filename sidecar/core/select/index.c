@@ -42,7 +42,7 @@ static int
 take_record(void *ctx, const struct record *record)
 {
     struct ss_index *x = ctx;
-    size_t begin = x->end;
+    size_t start = x->end;
     if (!parser_count(&x->parser, record))
         return 0;
     x->end += record->bytes.len;
@@ -59,7 +59,7 @@ take_record(void *ctx, const struct record *record)
         x->capacity = capacity;
     }
     x->entries[x->n++] =
-        (struct entry){begin, record->hash, record->series, record->flags, record->family, record->meta};
+        (struct entry){start, record->hash, record->series, record->flags, record->family, record->meta};
     return 0;
 }
 

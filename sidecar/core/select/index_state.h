@@ -8,7 +8,7 @@
 
 /* A record, or several adjacent ones with the same route. */
 struct entry {
-    size_t begin; /* in the body; it ends where the next starts */
+    size_t start; /* in the body; it ends where the next starts */
     uint64_t hash, series;
     uint32_t flags, family, meta;
 };
@@ -25,8 +25,8 @@ struct ss_index {
 static inline struct ss_span
 entry_bytes(const struct ss_index *x, size_t i)
 {
-    size_t begin = x->entries[i].begin, end = i + 1 < x->n ? x->entries[i + 1].begin : x->end;
-    return (struct ss_span){x->bytes.ptr + begin, end - begin};
+    size_t start = x->entries[i].start, end = i + 1 < x->n ? x->entries[i + 1].start : x->end;
+    return (struct ss_span){x->bytes.ptr + start, end - start};
 }
 
 #endif

@@ -197,7 +197,7 @@ family_of(struct selection *s, uint32_t number)
 
 /* A family other than that of the last record. A numbered one counts once, however often it reappears. */
 static int
-begin_family(struct selection *s, const struct record *record)
+start_family(struct selection *s, const struct record *record)
 {
     unsigned char *known = record->family ? family_of(s, record->family) : NULL;
     if (record->family && !known)
@@ -219,7 +219,7 @@ count_families(struct selection *s, const struct record *record, bool wanted)
         return 0;
     if (family != s->last_family) {
         s->last_family = family;
-        r = begin_family(s, record);
+        r = start_family(s, record);
     }
     if (r || !wanted || s->family_counted)
         return r;

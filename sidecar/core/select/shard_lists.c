@@ -110,7 +110,7 @@ put_items(struct shard_lists *l, const struct ss_index *x, uint32_t *runs)
 static int
 build_lists(struct shard_lists *l, const struct ss_index *x, uint32_t count)
 {
-    uint32_t *runs = calloc(x->parser.resolver.families.names.n + 1, sizeof(*runs)), *last_shard = NULL, begin = 0;
+    uint32_t *runs = calloc(x->parser.resolver.families.names.n + 1, sizeof(*runs)), *last_shard = NULL, start = 0;
     l->items = malloc(l->n * sizeof(*l->items));
     if (!runs || !l->items) {
         free(runs);
@@ -118,8 +118,8 @@ build_lists(struct shard_lists *l, const struct ss_index *x, uint32_t count)
     }
     for (uint32_t shard = 0; shard < count; shard++) {
         uint32_t n = l->ends[shard];
-        l->ends[shard] = begin;
-        begin += n;
+        l->ends[shard] = start;
+        start += n;
     }
     l->count = count;
     put_items(l, x, runs);
