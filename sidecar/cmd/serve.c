@@ -107,6 +107,15 @@ on_libevent_message(int severity, const char *message)
     LOG_AT(log_of_libevent, levels[severity & 3], "libevent", log_text("reason", message));
 }
 
+/* libevent ends the process after an error that it cannot report otherwise; the lines that wait are written first. */
+static void
+on_libevent_fatal(int error)
+{
+    (void)error;
+    log_writer_free(log_of_libevent->writer, LOG_END_MIN);
+    exit(EXIT_FAILED);
+}
+
 static int
 start_log(struct program *p)
 {
@@ -115,6 +124,7 @@ start_log(struct program *p)
         log_error(&p->log, "startup failed", log_text("failed", "log"), log_text("reason", strerror(-r)));
     log_of_libevent = &p->log;
     event_set_log_callback(on_libevent_message);
+    event_set_fatal_callback(on_libevent_fatal);
     return r;
 }
 

@@ -138,7 +138,7 @@ def test_check(memory, config, valid, mode):
 # The sidecar.
 
 
-FAILURE = re.compile(rb"^(?:ts=\S+ level=error msg=\".*|scrapeshard: .*|\[err\] .*|/\S+: .*)\n", re.M)
+FAILURE = re.compile(rb"^(?:ts=\S+ level=error msg=.*|scrapeshard: .*|\[err\] .*|/\S+: .*)\n", re.M)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -899,7 +899,6 @@ OM_TIMESTAMPED = [
     (b"a 1\n", b"a 1 @\n"), (b"a 1 1.5\n", b"a 1 1.5\n"), (b'a{x="1"} 1 # {t="}"} 2 3\n', b'a{x="1"} 1 @ # {t="}"} 2 3\n'),
     (b'a_total 1 7 # {} 2\n', b'a_total 1 7 # {} 2\n'), (b'a{x=" # {"} 1\n', b'a{x=" # {"} 1 @\n'),
     (b'# HELP a 1\n', b'# HELP a 1\n'), (b"h {count:1,sum:2}\n", b"h {count:1,sum:2}\n"),
-    (b'# UNIT "a\n# EOF\n" s\n', b'# UNIT "a\n# EOF\n" s\n'),
 ]
 
 
