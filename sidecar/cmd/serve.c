@@ -16,6 +16,7 @@
 #include "service/base/peer.h"
 #include "service/base/sandbox.h"
 #include "service/base/systemd.h"
+#include "service/config/upstream_url.h"
 #include "service/http/http.h"
 #include "service/http/listen.h"
 #include "service/telemetry/rejection_log.h"
@@ -478,6 +479,16 @@ run(struct program *p)
     return p->drain_timed_out ? EXIT_DRAIN_TIMEOUT : EXIT_SUCCESS;
 }
 
+/* It may be a URL that was meant for a flag. */
+static int
+refuse_command(const char *word)
+{
+    char *shown = url_shown(word);
+    int status = flags_refuse("unknown command %s", shown ? shown : "");
+    free(shown);
+    return status;
+}
+
 int
 cmd_serve(int argc, char **argv)
 {
@@ -502,7 +513,7 @@ cmd_serve(int argc, char **argv)
     if (at < 0)
         status = -at;
     else if (at < argc)
-        status = flags_refuse("unknown command %s", argv[at]);
+        status = refuse_command(argv[at]);
     else
         status = run(&p);
 

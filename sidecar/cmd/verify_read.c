@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct reader {
+struct body_reader {
     struct observations *observations;
     enum role role;
     uint32_t shard;
@@ -60,7 +60,7 @@ item_of(struct observations *o, const struct identity *identity, bool *newp)
 }
 
 static void
-count(const struct reader *r, struct item *item)
+count(const struct body_reader *r, struct item *item)
 {
     switch (r->role) {
     case ROLE_BEFORE:
@@ -80,7 +80,7 @@ count(const struct reader *r, struct item *item)
 
 /* Adds the series of the identity; name is its name. */
 static int
-take_series(struct reader *r, struct ss_span name)
+take_series(struct body_reader *r, struct ss_span name)
 {
     struct observations *o = r->observations;
     bool new;
@@ -98,7 +98,7 @@ take_series(struct reader *r, struct ss_span name)
 
 /* Adds metadata of a kind for a name; type is the value of TYPE, or empty. */
 static int
-take_meta(struct reader *r, char kind, struct ss_span name, struct ss_span type)
+take_meta(struct body_reader *r, char kind, struct ss_span name, struct ss_span type)
 {
     struct observations *o = r->observations;
     bool new;
@@ -124,7 +124,7 @@ take_meta(struct reader *r, char kind, struct ss_span name, struct ss_span type)
 /* Text. */
 
 static int
-read_sample(struct reader *r, struct ss_span line)
+read_sample(struct body_reader *r, struct ss_span line)
 {
     struct sample sample;
     r->error = sample_read(line, r->openmetrics, &sample);
@@ -147,7 +147,7 @@ read_sample(struct reader *r, struct ss_span line)
 }
 
 static int
-read_comment(struct reader *r, struct ss_span line)
+read_comment(struct body_reader *r, struct ss_span line)
 {
     struct comment comment;
     r->error = comment_read(line, r->openmetrics, &comment);
@@ -161,7 +161,7 @@ read_comment(struct reader *r, struct ss_span line)
 }
 
 static int
-read_line(struct reader *r, struct ss_span line)
+read_line(struct body_reader *r, struct ss_span line)
 {
     size_t blanks = 0;
     while (blanks < line.len && (line.ptr[blanks] == ' ' || line.ptr[blanks] == '\t'))
@@ -175,7 +175,7 @@ read_line(struct reader *r, struct ss_span line)
 
 /* *linep: the line that failed. */
 static int
-read_text(struct reader *r, struct ss_span left, uint64_t *linep)
+read_text(struct body_reader *r, struct ss_span left, uint64_t *linep)
 {
     int error = 0;
     for (*linep = 0; left.len && !error;) {
@@ -195,7 +195,7 @@ read_text(struct reader *r, struct ss_span left, uint64_t *linep)
 enum { FIELD_NAME = 1, FIELD_METRIC = 4 };
 
 static int
-read_metric(struct reader *r, struct ss_span name, struct ss_span metric)
+read_metric(struct body_reader *r, struct ss_span name, struct ss_span metric)
 {
     struct label_pairs pairs = {wire_of(metric)};
     struct label label;
@@ -212,7 +212,7 @@ read_metric(struct reader *r, struct ss_span name, struct ss_span metric)
 }
 
 static int
-read_family(struct reader *r, struct ss_span message)
+read_family(struct body_reader *r, struct ss_span message)
 {
     struct wire names = wire_of(message), metrics = wire_of(message);
     struct ss_span name = {"", 0};
@@ -231,7 +231,7 @@ read_family(struct reader *r, struct ss_span message)
 }
 
 static int
-read_protobuf(struct reader *r, struct ss_span body, uint64_t *messagep)
+read_protobuf(struct body_reader *r, struct ss_span body, uint64_t *messagep)
 {
     struct wire wire = wire_of(body);
     int error = 0;
@@ -250,7 +250,8 @@ int
 observations_read(struct observations *o, struct ss_span body, const char *format, enum role role, uint32_t shard,
                   char *why)
 {
-    struct reader r = {.observations = o, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
+    struct body_reader r = {
+        .observations = o, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
     uint64_t at;
 
     o->is_protobuf = !strcmp(format, "protobuf");

@@ -238,7 +238,7 @@ start_fetch_when_slot_free(struct scrape *s)
 {
     int r = reply_watch_hangup(s->reply);
     if (!r)
-        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.service, &s->endpoint_slot.peer,
+        r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.server, &s->endpoint_slot.peer,
                          on_slot, s);
     return r == EAGAIN ? 0 : r ? r : start_fetch(s);
 }

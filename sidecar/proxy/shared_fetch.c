@@ -276,7 +276,7 @@ shared_fetch_join(struct shared_fetch *x, struct fetch_waiter *waiter, const str
     if (x->fetch && !r)
         return;
     if (!r)
-        r = slot_acquire(x->context->upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.service, peer,
+        r = slot_acquire(x->context->upstream_slots, &waiter->upstream_slot, x->snapshot->endpoint->url.server, peer,
                          on_slot, waiter);
     if (!r)
         on_slot(waiter);

@@ -137,6 +137,11 @@ def test_exit_status(files, status, line, said):
     assert not err or status, err
 
 
+def test_a_url_in_the_place_of_a_command_keeps_its_secrets():
+    status, _, err = run("http://me:s3cret@127.0.0.1/m?token=s3cret")
+    assert status == 2 and "unknown command http://" in err and "s3cret" not in err and "me:" not in err
+
+
 ENDPOINTS = [
     # flags, besides --upstream.url; the endpoints by their names, and their timeouts
     ([], {"default": "10s"}),

@@ -20,7 +20,7 @@ enum {
 };
 
 /* The histogram of a metric; several fields are merged: lists are concatenated, of numbers the last one counts. */
-struct histogram {
+struct metric_histogram {
     unsigned kind; /* by its lists */
     uint64_t zero_count;
     double zero_threshold;
@@ -37,7 +37,7 @@ double_of(const struct wire_field *field)
 
 /* A list of numbers, each in its own field, or packed, and then perhaps empty. False: wrong type. */
 static bool
-add_list(struct histogram *h, const struct wire_field *field, enum wire_type unpacked, unsigned kind)
+add_list(struct metric_histogram *h, const struct wire_field *field, enum wire_type unpacked, unsigned kind)
 {
     if (field->type == unpacked || (field->type == WIRE_BYTES && field->value.len))
         h->kind |= kind;
@@ -45,7 +45,7 @@ add_list(struct histogram *h, const struct wire_field *field, enum wire_type unp
 }
 
 static bool
-read_field(struct histogram *h, const struct wire_field *field)
+read_field(struct metric_histogram *h, const struct wire_field *field)
 {
     switch (field->number) {
     case FIELD_ZERO_THRESHOLD:
@@ -74,7 +74,7 @@ read_field(struct histogram *h, const struct wire_field *field)
 }
 
 static bool
-read_histogram(struct histogram *h, struct ss_span bytes)
+read_histogram(struct metric_histogram *h, struct ss_span bytes)
 {
     struct wire wire = wire_of(bytes);
     struct wire_field field;
@@ -89,7 +89,7 @@ metric_kind(struct ss_span metric, unsigned *kindp)
 {
     struct wire wire = wire_of(metric);
     struct wire_field field;
-    struct histogram h = {0, 0, 0};
+    struct metric_histogram h = {0, 0, 0};
 
     while (wire_next(&wire, &field)) {
         if (field.number == FIELD_HISTOGRAM && (field.type != WIRE_BYTES || !read_histogram(&h, field.value)))

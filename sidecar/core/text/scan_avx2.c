@@ -15,18 +15,18 @@ load(const char *p)
 }
 
 /* A block is two vectors. */
-struct block {
+struct scan_block {
     __m256i low, high;
 };
 
-AVX2 static inline struct block
+AVX2 static inline struct scan_block
 load_block(const char *p)
 {
-    return (struct block){load(p), load(p + VECTOR)};
+    return (struct scan_block){load(p), load(p + VECTOR)};
 }
 
 AVX2 static inline uint64_t
-equals(struct block block, char c)
+equals(struct scan_block block, char c)
 {
     __m256i want = _mm256_set1_epi8(c);
     uint32_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(block.low, want));
@@ -36,7 +36,7 @@ equals(struct block block, char c)
 
 /* Whether there is a backslash in either. */
 AVX2 static inline bool
-are_slashed(struct block first, struct block second)
+are_slashed(struct scan_block first, struct scan_block second)
 {
     __m256i slash = _mm256_set1_epi8('\\');
     __m256i low = _mm256_or_si256(_mm256_cmpeq_epi8(first.low, slash), _mm256_cmpeq_epi8(second.low, slash));
@@ -52,7 +52,7 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
     size_t n = 0, i = 0;
 
     for (; in.len - i >= 2 * BLOCK; i += 2 * BLOCK) {
-        struct block first = load_block(in.ptr + i), second = load_block(in.ptr + i + BLOCK);
+        struct scan_block first = load_block(in.ptr + i), second = load_block(in.ptr + i + BLOCK);
         uint64_t first_quotes = equals(first, '"'), second_quotes = equals(second, '"');
 
         drop_escaped(&first_quotes, &second_quotes, equals(first, '\\'), equals(second, '\\'),
@@ -65,7 +65,7 @@ avx2_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
         size_t len = in.len - i;
         char bytes[BLOCK] = {0};
         memcpy(bytes, in.ptr + i, len < BLOCK ? len : BLOCK);
-        struct block last = load_block(bytes);
+        struct scan_block last = load_block(bytes);
         n += write_last(ends + n, equals(last, '\n'), equals(last, '"'), equals(last, '\\'), len, (uint32_t)i, &carry);
     }
     *carryp = carry;

@@ -38,12 +38,12 @@ equals(const struct block64 *bytes, char c)
     return bits(vceqq_u8(bytes->a, want), vceqq_u8(bytes->b, want), vceqq_u8(bytes->c, want), vceqq_u8(bytes->d, want));
 }
 
-struct block {
+struct scan_block {
     uint64_t ends;    /* LFs outside quotes */
     uint64_t escaped; /* bytes after an odd run of backslashes */
 };
 
-static inline struct block
+static inline struct scan_block
 read_block(const char *p, struct scan_carry *carry)
 {
     struct block64 bytes = load64(p);
@@ -59,7 +59,7 @@ read_block(const char *p, struct scan_carry *carry)
     inside ^= 0 - carry->quoted;
     carry->quoted = inside >> 63;
     carry->inside_lf |= lfs & inside;
-    return (struct block){lfs & ~inside, escaped};
+    return (struct scan_block){lfs & ~inside, escaped};
 }
 
 static inline size_t
@@ -83,7 +83,7 @@ neon_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
         /* Bytes after the last ones must not be read. */
         char bytes[BLOCK] = {0};
         memcpy(bytes, in.ptr + i, in.len - i);
-        struct block block = read_block(bytes, &carry);
+        struct scan_block block = read_block(bytes, &carry);
         n += write_ends(ends + n, block.ends, (uint32_t)i);
         carry.escaped = block.escaped >> (in.len - i) & 1;
     }

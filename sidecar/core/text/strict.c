@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* A position in a record. */
-struct reader {
+struct strict_reader {
     const char *p, *end;
     bool openmetrics;
     bool named; /* the metric's name has been read */
@@ -29,21 +29,21 @@ static const char no_name[] = "quotes that span lines, expected a metric name",
                   bad_string[] = "quotes that span lines, around bytes that the scraper rejects";
 
 static char
-peek(const struct reader *r)
+peek(const struct strict_reader *r)
 {
     return r->p < r->end ? *r->p : '\n';
 }
 
 /* Skips blanks where they are allowed: in text everywhere. */
 static void
-skip_blanks(struct reader *r)
+skip_blanks(struct strict_reader *r)
 {
     while (!r->openmetrics && (peek(r) == ' ' || peek(r) == '\t'))
         r->p++;
 }
 
 static bool
-skip(struct reader *r, char c)
+skip(struct strict_reader *r, char c)
 {
     return r->p < r->end && *r->p == c && r->p++;
 }
@@ -95,7 +95,7 @@ is_string(const struct name *string, enum strings kind)
 
 /* Reads a quoted string. */
 static const char *
-read_string(struct reader *r, enum strings kind, bool lf_allowed)
+read_string(struct strict_reader *r, enum strings kind, bool lf_allowed)
 {
     struct name string;
     const char *after = quoted_read(r->p, r->end, &string);
@@ -109,7 +109,7 @@ read_string(struct reader *r, enum strings kind, bool lf_allowed)
 
 /* Reads an unquoted label name: a metric's without the colons. */
 static bool
-read_label_name(struct reader *r)
+read_label_name(struct strict_reader *r)
 {
     const char *start = r->p;
     r->p = name_end(start, r->end);
@@ -119,7 +119,7 @@ read_label_name(struct reader *r)
 /* Parses labels up to and including the closing brace; the reader is after the opening one. A quoted string that is
    not a label's name is the metric's; an exemplar has none. */
 static const char *
-read_labels(struct reader *r, bool exemplar)
+read_labels(struct strict_reader *r, bool exemplar)
 {
     for (;;) {
         skip_blanks(r);
@@ -150,7 +150,7 @@ read_labels(struct reader *r, bool exemplar)
 
 /* Reads up to a blank or the end of the record. */
 static struct ss_span
-read_word(struct reader *r)
+read_word(struct strict_reader *r)
 {
     const char *start = r->p;
     while (r->p < r->end && *r->p != '\n' && *r->p != ' ' && (r->openmetrics || *r->p != '\t'))
@@ -189,14 +189,14 @@ is_milliseconds(struct ss_span word)
 }
 
 static bool
-is_at_exemplar(const struct reader *r)
+is_at_exemplar(const struct strict_reader *r)
 {
     return r->end - r->p >= 4 && !memcmp(r->p, " # {", 4);
 }
 
 /* The rest of a line of text after the value: perhaps a timestamp. */
 static const char *
-read_text_end(struct reader *r)
+read_text_end(struct strict_reader *r)
 {
     skip_blanks(r);
     if (peek(r) != '\n' && !is_milliseconds(read_word(r)))
@@ -207,7 +207,7 @@ read_text_end(struct reader *r)
 
 /* The same in OpenMetrics: a timestamp and an exemplar, which may have one too. */
 static const char *
-read_openmetrics_end(struct reader *r)
+read_openmetrics_end(struct strict_reader *r)
 {
     if (!is_at_exemplar(r) && skip(r, ' ') && !is_number(read_word(r), true))
         return no_time;
@@ -238,7 +238,7 @@ end_of(struct ss_span record, bool openmetrics)
 const char *
 strict_sample(struct ss_span record, bool openmetrics)
 {
-    struct reader r = {record.ptr, end_of(record, openmetrics), openmetrics, false};
+    struct strict_reader r = {record.ptr, end_of(record, openmetrics), openmetrics, false};
 
     r.p = name_end(r.p, r.end);
     r.named = r.p > record.ptr;

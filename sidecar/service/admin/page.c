@@ -30,7 +30,7 @@ page_security_policy(char *policy, size_t size)
 /* The endpoint. */
 
 static void
-write_health(const struct view *v, const struct shard_tracker *tracker)
+write_health(const struct page_view *v, const struct shard_tracker *tracker)
 {
     if (tracker->by_upstream.when > tracker->last)
         page_print_state(v, "bad", "upstream failing");
@@ -42,7 +42,7 @@ write_health(const struct view *v, const struct shard_tracker *tracker)
 }
 
 static void
-write_failure(const struct view *v, const char *what, const struct tracked_failure *f)
+write_failure(const struct page_view *v, const char *what, const struct tracked_failure *f)
 {
     if (f->when == NEVER_SCRAPED)
         return;
@@ -53,7 +53,7 @@ write_failure(const struct view *v, const char *what, const struct tracked_failu
 }
 
 static void
-write_whole(const struct view *v, const struct tracked_set *whole)
+write_whole(const struct page_view *v, const struct tracked_set *whole)
 {
     if (whole->last == NEVER_SCRAPED)
         return;
@@ -64,7 +64,7 @@ write_whole(const struct view *v, const struct tracked_set *whole)
 }
 
 static void
-write_facts(const struct view *v, const struct telemetry_endpoint *e, const struct endpoint *endpoint)
+write_facts(const struct page_view *v, const struct telemetry_endpoint *e, const struct endpoint *endpoint)
 {
     const struct shard_tracker *tracker = &e->tracker;
     uint64_t failed = 0;
@@ -87,7 +87,7 @@ write_facts(const struct view *v, const struct telemetry_endpoint *e, const stru
 }
 
 static void
-write_families(const struct view *v, const struct shard_tracker *tracker, size_t id)
+write_families(const struct page_view *v, const struct shard_tracker *tracker, size_t id)
 {
     if (!tracker->n_families)
         return;
@@ -108,7 +108,7 @@ write_families(const struct view *v, const struct shard_tracker *tracker, size_t
 }
 
 static void
-write_endpoint(const struct view *v, const struct telemetry_endpoint *e, size_t id)
+write_endpoint(const struct page_view *v, const struct telemetry_endpoint *e, size_t id)
 {
     const struct endpoint *endpoint = config_endpoint(v->page->config, e->name);
     char anchor[32];
@@ -127,7 +127,7 @@ write_endpoint(const struct view *v, const struct telemetry_endpoint *e, size_t 
 /* The page. */
 
 static void
-write_head(const struct view *v)
+write_head(const struct page_view *v)
 {
     const struct telemetry *t = v->page->telemetry;
     char host[256] = "";
@@ -162,7 +162,7 @@ write_head(const struct view *v)
 int
 page_write(const struct shard_page *page, char **textp, size_t *lenp)
 {
-    struct view v = {open_memstream(textp, lenp), page, telemetry_now()};
+    struct page_view v = {open_memstream(textp, lenp), page, telemetry_now()};
     if (!v.out)
         return -ENOMEM;
     write_head(&v);

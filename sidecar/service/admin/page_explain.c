@@ -8,7 +8,7 @@
 
 /* Whether the shard is scraped, at each endpoint where it is expected. */
 static void
-write_states(const struct view *v, uint32_t shard, uint32_t count)
+write_states(const struct page_view *v, uint32_t shard, uint32_t count)
 {
     static const char *const states[] = {"is scraped", "is missing", "has not been seen yet"};
     const struct telemetry *t = v->page->telemetry;
@@ -25,7 +25,7 @@ write_states(const struct view *v, uint32_t shard, uint32_t count)
 
 /* Writes a term and a span. */
 static void
-write_span(const struct view *v, const char *name, struct ss_span span)
+write_span(const struct page_view *v, const char *name, struct ss_span span)
 {
     char *text = span.len ? strndup(span.ptr, span.len) : NULL;
     HTML(v->out, "<dt>{}</dt><dd><code>{}</code></dd>\n", name, text ? text : "");
@@ -34,7 +34,7 @@ write_span(const struct view *v, const char *name, struct ss_span span)
 
 /* Of a colocate rule that names its key: all families of that name, which are together. */
 static void
-write_group(const struct view *v, const struct ss_explanation *x)
+write_group(const struct page_view *v, const struct ss_explanation *x)
 {
     const struct string_list *rules = &v->page->config->colocate;
     const char *colon = x->pattern.len ? memchr(x->pattern.ptr, ':', x->pattern.len) : NULL;
@@ -55,7 +55,7 @@ write_group(const struct view *v, const struct ss_explanation *x)
 }
 
 static void
-write_rule(const struct view *v, const struct ss_explanation *x)
+write_rule(const struct page_view *v, const struct ss_explanation *x)
 {
     if (!x->pattern.len) {
         HTML(v->out, "<dt>Rule</dt><dd>{}</dd>\n", x->action ? "no keep rule matches" : "no rule applies");
@@ -68,7 +68,7 @@ write_rule(const struct view *v, const struct ss_explanation *x)
 
 /* The result for a valid series. */
 static void
-write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t count)
+write_explanation(const struct page_view *v, const struct ss_explanation *x, uint32_t count)
 {
     bool in_none = x->action && (!strcmp(x->action, "drop") || !strcmp(x->action, "keep"));
     bool in_all = x->action && !strcmp(x->action, "replicate");
@@ -98,7 +98,7 @@ write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t
 
 /* The result of the form; count 0: *error says what is wrong with the count. */
 static void
-write_result(const struct view *v, uint32_t count, const struct ss_shards_error *error)
+write_result(const struct page_view *v, uint32_t count, const struct ss_shards_error *error)
 {
     const char *series = v->page->series;
     struct ss_explanation explanation = {.reason = ""};
@@ -115,7 +115,7 @@ write_result(const struct view *v, uint32_t count, const struct ss_shards_error 
 }
 
 void
-page_explain(const struct view *v)
+page_explain(const struct page_view *v)
 {
     struct ss_shards_error error;
     struct html_number filled;

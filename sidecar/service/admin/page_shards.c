@@ -18,14 +18,14 @@ struct sums {
 };
 
 static bool
-is_shown(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+is_shown(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
          const struct tracked_set *set)
 {
     return !shard_tracker_set_is_past(tracker, c, set, v->now);
 }
 
 static struct sums
-sum(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c)
+sum(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c)
 {
     struct sums s = {.interval = shard_tracker_interval(tracker, c)};
     for (const struct tracked_set *set = c->sets; set < c->sets + c->n_sets; set++) {
@@ -44,7 +44,7 @@ sum(const struct view *v, const struct shard_tracker *tracker, const struct trac
 
 /* Lists the shards in a state: "3, 17-20". */
 static void
-write_shards_in(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+write_shards_in(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
                 enum shard_state state)
 {
     uint32_t interval = shard_tracker_interval(tracker, c), ranges = 0;
@@ -61,13 +61,13 @@ write_shards_in(const struct view *v, const struct shard_tracker *tracker, const
 }
 
 static void
-write_tile(const struct view *v, const char *name, const char *value, const char *kind)
+write_tile(const struct page_view *v, const char *name, const char *value, const char *kind)
 {
     HTML(v->out, "<div><dt>{}</dt><dd class=\"{}\">{}</dd></div>\n", name, kind, value);
 }
 
 static void
-write_tiles(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+write_tiles(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
             const struct sums *s)
 {
     struct shard_state_counts states = shard_tracker_count_states(tracker, c, v->now);
@@ -98,7 +98,7 @@ write_tiles(const struct view *v, const struct shard_tracker *tracker, const str
 
 /* Whether a set's first shard is missing. */
 static bool
-is_missing(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+is_missing(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
            const struct sums *s, const struct tracked_set *set)
 {
     return shard_tracker_state(tracker, c, set->first, s->interval, v->now) == SHARD_MISSING;
@@ -106,7 +106,7 @@ is_missing(const struct view *v, const struct shard_tracker *tracker, const stru
 
 /* All sets side by side, with their mean, to show skew at a glance. */
 static void
-write_chart(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+write_chart(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
             const struct sums *s)
 {
     size_t at = 0;
@@ -133,7 +133,7 @@ write_chart(const struct view *v, const struct shard_tracker *tracker, const str
 }
 
 static void
-write_row(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+write_row(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
           const struct tracked_set *set, const struct sums *s, const char *anchor)
 {
     bool missing = is_missing(v, tracker, c, s, set), scraped = set->last != NEVER_SCRAPED;
@@ -154,7 +154,7 @@ write_row(const struct view *v, const struct shard_tracker *tracker, const struc
 }
 
 static void
-write_table(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
+write_table(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c,
             const struct sums *s, const char *anchor)
 {
     char count[16];
@@ -175,7 +175,7 @@ write_table(const struct view *v, const struct shard_tracker *tracker, const str
 }
 
 static void
-write_count(const struct view *v, const struct shard_tracker *tracker, const struct tracked_count *c, size_t id)
+write_count(const struct page_view *v, const struct shard_tracker *tracker, const struct tracked_count *c, size_t id)
 {
     struct sums s = sum(v, tracker, c);
     char anchor[48], count[16];
@@ -198,7 +198,7 @@ write_count(const struct view *v, const struct shard_tracker *tracker, const str
 }
 
 void
-page_shards(const struct view *v, const struct telemetry_endpoint *e, size_t id)
+page_shards(const struct page_view *v, const struct telemetry_endpoint *e, size_t id)
 {
     const struct shard_tracker *tracker = &e->tracker;
     int in_use = 0, live = 0;

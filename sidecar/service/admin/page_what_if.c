@@ -12,14 +12,14 @@ enum {
 };
 
 static const struct ss_sharding *
-sharding_of(const struct view *v)
+sharding_of(const struct page_view *v)
 {
     return v->page->config->sharding;
 }
 
 /* The loads of count shards, the caller's to free; NULL: out of memory. */
 static struct shard_load *
-loads_of(const struct view *v, const struct distribution *d, uint32_t count)
+loads_of(const struct page_view *v, const struct distribution *d, uint32_t count)
 {
     struct shard_load *loads = calloc(count, sizeof(*loads));
     if (loads)
@@ -30,7 +30,7 @@ loads_of(const struct view *v, const struct distribution *d, uint32_t count)
 /* Nearby counts. */
 
 static void
-write_count(const struct view *v, const struct distribution *d, uint32_t count, uint32_t base, double skew)
+write_count(const struct page_view *v, const struct distribution *d, uint32_t count, uint32_t base, double skew)
 {
     struct shard_load *loads = loads_of(v, d, count);
     if (!loads)
@@ -48,7 +48,7 @@ write_count(const struct view *v, const struct distribution *d, uint32_t count, 
 }
 
 static void
-write_counts(const struct view *v, const struct distribution *d, uint32_t base, double skew)
+write_counts(const struct page_view *v, const struct distribution *d, uint32_t base, double skew)
 {
     const uint32_t counts[] = {base - 1, base, base + 1, base > 1 ? 2 * base : 0};
     HTML(v->out,
@@ -80,7 +80,7 @@ compare_loads(const void *a, const void *b)
 }
 
 static void
-write_rows(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
+write_rows(const struct page_view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
     struct numbered_load *rows = calloc(b->count, sizeof(*rows));
     if (!rows)
@@ -100,7 +100,7 @@ write_rows(const struct view *v, const struct shard_load *loads, const struct sh
 }
 
 static void
-write_shards(const struct view *v, const struct shard_load *loads, const struct shard_balance *b)
+write_shards(const struct page_view *v, const struct shard_load *loads, const struct shard_balance *b)
 {
     HTML(v->out,
          "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"distribution-all\"><table "
@@ -117,7 +117,7 @@ write_shards(const struct view *v, const struct shard_load *loads, const struct 
 
 /* What the numbers do not include. */
 static void
-write_gaps(const struct view *v, const struct distribution *d)
+write_gaps(const struct page_view *v, const struct distribution *d)
 {
     if (d->split)
         HTML(v->out,
@@ -132,7 +132,7 @@ write_gaps(const struct view *v, const struct distribution *d)
 }
 
 static void
-write_distribution(const struct view *v, const struct telemetry_endpoint *e, uint32_t count)
+write_distribution(const struct page_view *v, const struct telemetry_endpoint *e, uint32_t count)
 {
     const struct distribution *d = &e->distribution;
     HTML(v->out, "<div id=\"distribution\">\n<p>Endpoint {}, from its response ", e->name);
@@ -157,7 +157,7 @@ write_distribution(const struct view *v, const struct telemetry_endpoint *e, uin
 
 /* The requested endpoint, or the first; NULL: there is none of that name. */
 static const struct telemetry_endpoint *
-find_endpoint(const struct view *v)
+find_endpoint(const struct page_view *v)
 {
     const struct telemetry *t = v->page->telemetry;
     for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++)
@@ -167,7 +167,7 @@ find_endpoint(const struct view *v)
 }
 
 static void
-write_result(const struct view *v, uint32_t count, const struct ss_shards_error *error)
+write_result(const struct page_view *v, uint32_t count, const struct ss_shards_error *error)
 {
     const struct telemetry_endpoint *e = find_endpoint(v);
     if (!count)
@@ -185,7 +185,7 @@ write_result(const struct view *v, uint32_t count, const struct ss_shards_error 
 
 /* The endpoint to choose, if there are several. */
 static void
-write_choice(const struct view *v)
+write_choice(const struct page_view *v)
 {
     const struct telemetry *t = v->page->telemetry;
     if (v->page->config->n_endpoints < 2)
@@ -198,7 +198,7 @@ write_choice(const struct view *v)
 }
 
 void
-page_what_if(const struct view *v)
+page_what_if(const struct page_view *v)
 {
     struct ss_shards_error error;
     struct html_number filled;

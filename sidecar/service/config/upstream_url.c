@@ -115,11 +115,11 @@ read_http(struct upstream_url *url, char *text, const char **reasonp)
         return EINVAL;
     if (text)
         code = parse(&u, text, &url->tls);
-    if (!code && !(url->service = authority_of(u, CURLU_DEFAULT_PORT)))
+    if (!code && !(url->server = authority_of(u, CURLU_DEFAULT_PORT)))
         code = CURLUE_OUT_OF_MEMORY;
-    else if (!code && !strcmp(strrchr(url->service, ':'), ":0"))
+    else if (!code && !strcmp(strrchr(url->server, ':'), ":0"))
         code = CURLUE_BAD_PORT_NUMBER;
-    for (char *p = url->service; p && *p; p++)
+    for (char *p = url->server; p && *p; p++)
         *p = (char)tolower((unsigned char)*p);
     curl_url_cleanup(u);
     *reasonp = code ? reason_for(code) : NULL;
@@ -141,10 +141,10 @@ read_unix(struct upstream_url *url, const char *text, const char **reasonp)
     if (asprintf(&http, "http://localhost%s", text + len + 1) < 0)
         http = NULL;
     int r = read_http(url, http, reasonp);
-    free(url->service);
-    url->service = r ? NULL : strndup(text, len);
+    free(url->server);
+    url->server = r ? NULL : strndup(text, len);
     url->socket = r ? NULL : strndup(text, len);
-    return r ? r : url->service && url->socket ? 0 : -ENOMEM;
+    return r ? r : url->server && url->socket ? 0 : -ENOMEM;
 }
 
 int
@@ -172,7 +172,7 @@ url_set_server_name(struct upstream_url *url, const char *name)
         code = curl_url_set(u, CURLUPART_HOST, name, 0);
     if (!code)
         code = curl_url_get(u, CURLUPART_URL, &renamed, 0);
-    if (!code && asprintf(&connect_to, "%s%s:%s", name, strrchr(url->service, ':'), url->service) < 0)
+    if (!code && asprintf(&connect_to, "%s%s:%s", name, strrchr(url->server, ':'), url->server) < 0)
         connect_to = NULL;
     if (!code && connect_to && (copy = strdup(renamed)) != NULL) {
         free(url->url);
@@ -253,7 +253,7 @@ url_deinit(struct upstream_url *url)
 {
     free(url->url);
     free(url->socket);
-    free(url->service);
+    free(url->server);
     free(url->shown);
     free(url->connect_to);
     free(url->host);

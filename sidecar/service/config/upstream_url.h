@@ -9,11 +9,11 @@
 #include <stddef.h>
 
 struct upstream_url {
-    bool tls;      /* https */
-    char *url;     /* for libcurl; the host of a unix socket is localhost */
-    char *socket;  /* path of the unix socket, or NULL */
-    char *service; /* host, in lower case, and port; or the socket */
-    char *shown;   /* for messages: as written, without the query, which may be a secret */
+    bool tls;     /* https */
+    char *url;    /* for libcurl; the host of a unix socket is localhost */
+    char *socket; /* path of the unix socket, or NULL */
+    char *server; /* host, in lower case, and port; or the socket */
+    char *shown;  /* for messages: as written, without the query, which may be a secret */
     /* After url_set_server_name(), otherwise NULL: the mapping from url's host to the real one, for CURLOPT_CONNECT_TO,
        and the Host header. */
     char *connect_to, *host;
