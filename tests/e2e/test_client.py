@@ -951,7 +951,7 @@ def test_timeout_header(client, upstream, endpoint, header, least, most):
     s, c = client(upstream(silent).url, "--set", f"endpoint.default.timeout={endpoint}")
     headers = [f"X-Prometheus-Scrape-Timeout-Seconds: {header}"] if header else []
     (status, _, body), seconds = timed(lambda: c.scrape(headers=headers))
-    assert status == 504 and b"did not answer within" in body
+    assert status == 504 and b"did not respond within" in body
     assert seconds > least - 0.01
     assert SLOW > 1 or seconds < most
     c.send("/nowhere")

@@ -13,7 +13,7 @@ import pytest
 from conftest import BINARY, SLOW, answer, answering, run, wait_until
 from test_client import Watched
 
-COMMANDS = ("serve", "check", "split", "plan", "verify", "explain")
+COMMANDS = ("serve", "check", "split", "plan", "verify", "explain", "rules")
 FILES = {
     "good.ini": "[endpoint app]\nupstream = http://127.0.0.1:1/metrics\n",
     "bad.ini": "[endpoint app]\nupstreem = http://127.0.0.1:1/metrics\n",
