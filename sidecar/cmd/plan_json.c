@@ -2,7 +2,6 @@
 /* plan --json. */
 #include "plan.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -119,14 +118,8 @@ write_rules(struct json *j, const struct plan *p)
     json_count(j, "right", r->good);
     json_count(j, "right_after", r->good_after);
     json_open_array(j, "lines");
-    for (size_t i = 0; i < r->derivation->n_lines; i++) {
-        char *line = NULL;
-        if (asprintf(&line, "%s = %s", ss_action_name(r->derivation->lines[i].action), r->derivation->lines[i].value) <
-            0)
-            line = NULL;
-        json_word(j, NULL, line ? line : "");
-        free(line);
-    }
+    for (size_t i = 0; i < r->derivation->n_lines; i++)
+        json_word(j, NULL, r->derivation->lines[i].text);
     json_close_array(j);
     json_close_object(j);
 }

@@ -151,7 +151,7 @@ print_rules(const struct plan *p, const struct terminal *t)
         return;
     puts("    [rules]");
     for (size_t i = 0; i < r->derivation->n_lines; i++)
-        printf("    %s = %s\n", ss_action_name(r->derivation->lines[i].action), r->derivation->lines[i].value);
+        printf("    %s\n", r->derivation->lines[i].text);
     printf("They make %" PRIu64 " right; see scrapeshard rules.\n", r->good_after);
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes a family of the body in; without memory n_families is not what it should be, but no rule is judged by it. */
+/* Takes a family of the body in. Without one, only its series are not known. */
 static void
 take_family(void *ctx, const struct ss_family_count *family)
 {
@@ -107,7 +107,7 @@ write_whole(struct plan_rules *r)
         }
     }
     fputs(written ? ")" : "", out);
-    if (fclose(out))
+    if (fclose(out) || !r->whole)
         return -ENOMEM;
     if (!written) {
         free(r->whole);

@@ -58,11 +58,10 @@ analyse(struct rules_run *run, const struct config *config, struct rules_state *
                                                .shard_count = run->cli.count};
     state->config = config;
     int r = analysis_new(&state->analysis, &run->rules, &settings);
-    if (!r) {
-        analysis_totals(state->analysis, state->totals);
-        r = rules_weigh(run, state);
-    }
-    return r ? fail(r) : 0;
+    if (r)
+        return fail(r);
+    analysis_totals(state->analysis, state->totals);
+    return rules_weigh(run, state);
 }
 
 /* Reads the configuration again, with the lines, and evaluates all rules under it. */

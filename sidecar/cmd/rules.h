@@ -29,6 +29,7 @@ struct rules_run {
     size_t n_bodies;
     struct body_family *families; /* of all bodies; names are borrowed from the indexes */
     size_t n_families, family_room;
+    bool out_of_memory;
     struct ruleset rules;
     struct rules_state before, after;
     struct config *config_after; /* with the lines; NULL: there are none */
@@ -41,7 +42,7 @@ int rules_read_file(struct ruleset *rules, const char *path);
 /* rules_body.c: reads the bodies. 0 or an exit status, after saying why. */
 int rules_read_bodies(struct rules_run *run);
 
-/* What the bodies make of the shards. 0 or -ENOMEM. */
+/* What the bodies make of the shards. 0 or EXIT_UNREAD, after saying why. */
 int rules_weigh(struct rules_run *run, struct rules_state *state);
 
 /* Whether families of a group are in different bodies. */

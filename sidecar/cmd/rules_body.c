@@ -15,7 +15,7 @@
 static const char accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                              "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/* Takes a family of a body in. Without memory there is one less than there should be, which is seen after. */
+/* Takes a family of a body in. */
 static void
 take_family(void *ctx, const struct ss_family_count *family)
 {
@@ -23,8 +23,10 @@ take_family(void *ctx, const struct ss_family_count *family)
     if (run->n_families == run->family_room) {
         size_t room = 2 * run->family_room + 64;
         struct body_family *families = realloc(run->families, room * sizeof(*families));
-        if (!families)
+        if (!families) {
+            run->out_of_memory = true;
             return;
+        }
         run->families = families;
         run->family_room = room;
     }
@@ -79,6 +81,10 @@ rules_read_bodies(struct rules_run *run)
             return status;
         ss_index_families(b->index, take_family, run);
     }
+    if (run->out_of_memory) {
+        cli_fail(run->body_names[0], strerror(ENOMEM));
+        return EXIT_UNREAD;
+    }
     /* The index tells them in no order. */
     if (run->n_families)
         qsort(run->families, run->n_families, sizeof(*run->families), order_families);
@@ -107,46 +113,39 @@ add_loads(const struct rules_run *run, const struct config *config, const struct
     return r;
 }
 
-/* The body as the configuration distributes it. */
+/* The body as the configuration distributes it. 0 or an exit status, after saying why. */
 static int
-read_again(const struct rules_run *run, const struct config *config, const struct ss_index *index,
-           struct ss_index **againp)
+read_again(const struct config *config, const struct rules_body *body, struct ss_index **againp)
 {
-    const char *format = ss_index_format(index);
-    struct ss_filter_settings settings =
-        plan_settings(config, !strcmp(format, "openmetrics") ? "application/openmetrics-text"
-                              : !strcmp(format, "protobuf")  ? "application/vnd.google.protobuf"
-                                                             : "text/plain");
+    struct ss_filter_settings settings = plan_settings(config, plan_content_type(body->index));
     char why[SOURCE_REASON];
-    (void)run;
-    return source_read_bytes(againp, ss_index_body(index), &settings, why) ? -EBADMSG : 0;
+    return source_read_bytes(againp, ss_index_body(body->index), &settings, why) ? cli_fail("the body", why) : 0;
 }
 
 int
 rules_weigh(struct rules_run *run, struct rules_state *state)
 {
-    struct shard_load *loads;
-    int r = 0;
+    bool same = state->config == run->cli.config;
+    int status = 0;
 
     if (!run->n_bodies || !run->cli.count)
         return 0;
-    loads = calloc(run->cli.count, sizeof(*loads));
-    if (!loads)
-        return -ENOMEM;
-    for (size_t i = 0; !r && i < run->n_bodies; i++) {
+    struct shard_load *loads = calloc(run->cli.count, sizeof(*loads));
+    if (!loads) {
+        cli_fail("the body", strerror(ENOMEM));
+        return EXIT_UNREAD;
+    }
+    for (size_t i = 0; !status && i < run->n_bodies; i++) {
         struct ss_index *again = NULL;
-        bool same = state->config == run->cli.config;
-        r = same ? 0 : read_again(run, state->config, run->bodies[i].index, &again);
-        if (!r)
-            r = add_loads(run, state->config, same ? run->bodies[i].index : again, loads);
+        status = same ? 0 : read_again(state->config, &run->bodies[i], &again);
+        if (!status && add_loads(run, state->config, same ? run->bodies[i].index : again, loads))
+            status = cli_fail("the body", strerror(ENOMEM));
         ss_index_free(again);
     }
-    if (!r) {
-        state->balance = balance_of(loads, run->cli.count);
-        state->has_balance = true;
-    }
+    state->balance = balance_of(loads, run->cli.count);
+    state->has_balance = true;
     free(loads);
-    return r;
+    return status ? EXIT_UNREAD : 0;
 }
 
 /* Bodies of families. */

@@ -4,7 +4,6 @@
 
 #include "core/base/buffer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -60,13 +59,8 @@ static void
 write_lines(struct json *j, const struct derivation *d)
 {
     json_open_array(j, "lines");
-    for (size_t i = 0; i < d->n_lines; i++) {
-        char *line = NULL;
-        if (asprintf(&line, "%s = %s", ss_action_name(d->lines[i].action), d->lines[i].value) < 0)
-            line = NULL;
-        json_word(j, NULL, line ? line : "");
-        free(line);
-    }
+    for (size_t i = 0; i < d->n_lines; i++)
+        json_word(j, NULL, d->lines[i].text);
     json_close_array(j);
 }
 

@@ -164,7 +164,7 @@ print_lines(const struct rules_run *run, const struct terminal *t)
     print_heading(t, heading);
     puts("    [rules]");
     for (size_t i = 0; i < d->n_lines; i++)
-        printf("    %s = %s\n", ss_action_name(d->lines[i].action), d->lines[i].value);
+        printf("    %s\n", d->lines[i].text);
     fputs("With these lines: ", stdout);
     print_totals(&run->after);
     putchar('\n');

@@ -150,6 +150,8 @@ analysis_new(struct analysis **analysisp, const struct ruleset *rules, const str
         r = judge_by_chance(a);
     if (!r)
         r = find_possibilities(a);
+    if (!r && a->out_of_memory)
+        r = -ENOMEM;
     if (r)
         analysis_free(a);
     else

@@ -99,6 +99,7 @@ void analysis_free(struct analysis *analysis);
 struct rule_line {
     enum ss_action action; /* colocate or replicate */
     const char *value;     /* "node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes" */
+    const char *text;      /* "colocate = node_filesystem: ..." */
 };
 
 /* Families that meet on one server: they have a key of their own. */

@@ -57,8 +57,9 @@ struct analysis {
     size_t recorded_room, alerts_room;
     struct value_memo *memo; /* of rules, by their order */
     uint64_t generation;
-    uint64_t steps; /* of all evaluations, bounded */
-    size_t n_needs; /* of all rules together, likewise */
+    uint64_t steps;     /* of all evaluations, bounded */
+    size_t n_needs;     /* of all rules together, likewise */
+    bool out_of_memory; /* some values are not what they should be */
 };
 
 /* families.c: the number of a key, and of a metric's family; what is not there is added. 0 or a negative errno value.

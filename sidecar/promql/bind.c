@@ -101,62 +101,65 @@ bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
 /* The matchers of the name that are not =. */
 struct name_patterns {
     const struct matcher *matchers[8];
-    struct pcre2_real_code_8 *codes[8];
+    struct pattern *patterns[8];
     size_t n;
 };
 
-static bool
+/* 1, 0 or -ENOMEM. */
+static int
 matches_name(const struct name_patterns *p, struct ss_span name)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct matcher *m = p->matchers[i];
-        bool same = p->codes[i] ? pattern_has(p->codes[i], name) : spans_equal(m->value, name);
-        if (same != (m->op == TOKEN_ASSIGN || m->op == TOKEN_MATCH))
-            return false;
+        int same = p->patterns[i] ? pattern_matches(p->patterns[i], name) : spans_equal(m->value, name);
+        if (same < 0 || same != (m->op == TOKEN_ASSIGN || m->op == TOKEN_MATCH))
+            return same < 0 ? same : 0;
     }
-    return true;
+    return 1;
 }
 
-/* Whether a family has a metric of a name that matches. */
-static bool
+/* Whether a family has a metric of a name that matches: 1, 0 or -ENOMEM. */
+static int
 matches_family(const struct name_patterns *p, struct ss_span family)
 {
     static const char *const suffixes[] = {"", "_total", "_bucket", "_sum", "_count", "_info", "_created"};
     char name[300];
+    int r = 0;
 
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+    for (size_t i = 0; !r && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         size_t len = strlen(suffixes[i]);
         if (family.len + len > sizeof(name))
             continue;
         memcpy(name, family.ptr, family.len);
         memcpy(name + family.len, suffixes[i], len);
-        if (matches_name(p, (struct ss_span){name, family.len + len}))
-            return true;
+        r = matches_name(p, (struct ss_span){name, family.len + len});
     }
-    return false;
+    return r;
 }
 
 static int
 bind_matching(struct analysis *a, const struct name_patterns *p, struct binding *b)
 {
     int r = 0;
-    for (size_t i = 0; !r && i < a->settings.n_families; i++) {
+    for (size_t i = 0; r >= 0 && i < a->settings.n_families; i++) {
         struct ss_span name = a->settings.families[i].name;
         uint32_t family;
-        if (!matches_family(p, name))
+        r = matches_family(p, name);
+        if (r > 0)
+            r = analysis_family(a, name, &family);
+        else
             continue;
-        r = analysis_family(a, name, &family);
         if (!r)
             r = append(a, &b->families, &b->n_families, family);
     }
-    for (uint32_t number = 1; !r && number <= a->recorded.n; number++) {
+    for (uint32_t number = 1; r >= 0 && number <= a->recorded.n; number++) {
         const struct rule_list *list = &a->recorded_by[number];
-        if (!matches_name(p, a->recorded.items[number].name))
-            continue;
-        for (size_t i = 0; !r && i < list->n; i++)
-            r = append(a, &b->producers, &b->n_producers, list->items[i]);
+        r = matches_name(p, a->recorded.items[number].name);
+        for (size_t i = 0; r > 0 && i < list->n; i++)
+            if (append(a, &b->producers, &b->n_producers, list->items[i]))
+                r = -ENOMEM;
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 static int
@@ -170,19 +173,21 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
                              .why = "it selects series without a metric's name; which families these are tells a body"};
         return 0;
     }
-    for (size_t i = 0; i < s->n_matchers; i++) {
+    int r = 0;
+    for (size_t i = 0; !r && i < s->n_matchers; i++) {
         const struct matcher *m = &s->matchers[i];
+        char reason[160];
         if (!spans_equal(m->label, span_of("__name__")) || patterns.n == 8)
             continue;
-        bool regex = m->op == TOKEN_MATCH || m->op == TOKEN_NOT_MATCH;
-        patterns.codes[patterns.n] = regex ? pattern_new(m->value) : NULL;
+        if (m->op == TOKEN_MATCH || m->op == TOKEN_NOT_MATCH)
+            r = pattern_new(&patterns.patterns[patterns.n], m->value, reason, sizeof(reason));
         patterns.matchers[patterns.n++] = m;
     }
     b->is_several = true;
-    int r = bind_matching(a, &patterns, b);
+    if (!r)
+        r = bind_matching(a, &patterns, b);
     for (size_t i = 0; i < patterns.n; i++)
-        if (patterns.codes[i])
-            pattern_free(patterns.codes[i]);
+        pattern_free(patterns.patterns[i]);
     return r;
 }
 

@@ -103,6 +103,7 @@ cover(const struct view *view, uint32_t rule, const struct node *n, struct cover
     bool enough = evaluation_may_go_on(e);
 
     *c = (struct cover){.folds = enough ? calloc(servers, sizeof(*c->folds)) : NULL, .all = true};
+    e->analysis->out_of_memory |= enough && !c->folds;
     if (!c->folds) {
         for (size_t i = 0; i < servers; i++)
             values[i] = VALUE_UNKNOWN;
@@ -130,6 +131,8 @@ view_covers(const struct view *view, uint32_t rule, const struct node *n)
     struct cover c = {.covers = false};
     if (values)
         cover(view, rule, n, &c, values);
+    else
+        view->evaluation->analysis->out_of_memory = true;
     free(values);
     return c.covers;
 }

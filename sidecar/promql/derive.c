@@ -291,6 +291,8 @@ derivation_new(struct derivation **derivationp, struct analysis *analysis)
     if (!r)
         r = judge_after(&d, &o->derivation);
     deriving_deinit(&d);
+    if (!r && analysis->out_of_memory)
+        r = -ENOMEM;
     if (r)
         derivation_free(&o->derivation);
     else

@@ -30,10 +30,13 @@ add_line(struct lines *l, enum ss_action action, const char *text, size_t len)
         l->items = items;
         l->capacity = room;
     }
-    struct ss_span copy = arena_copy(l->deriving->arena, (struct ss_span){text, len + 1});
-    if (!copy.ptr)
+    const char *name = ss_action_name(action);
+    size_t before = strlen(name) + strlen(" = ");
+    char *line = arena_alloc(l->deriving->arena, before + len + 1);
+    if (!line)
         return -ENOMEM;
-    l->items[l->n++] = (struct rule_line){action, copy.ptr};
+    snprintf(line, before + len + 1, "%s = %s", name, text);
+    l->items[l->n++] = (struct rule_line){action, line + before, line};
     return 0;
 }
 
@@ -70,7 +73,7 @@ write_families(struct lines *l, enum ss_action action, const char *prefix, const
             write_name(out, a->families[families[i++]].name);
             fflush(out);
         }
-        r = fclose(out) ? -ENOMEM : add_line(l, action, text, len);
+        r = fclose(out) || !text ? -ENOMEM : add_line(l, action, text, len);
         free(text);
     }
     return r;

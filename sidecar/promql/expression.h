@@ -12,6 +12,7 @@ enum value_type { TYPE_SCALAR, TYPE_VECTOR, TYPE_MATRIX, TYPE_STRING };
 struct matcher {
     struct ss_span label, value; /* unquoted */
     enum token_kind op;          /* TOKEN_ASSIGN, TOKEN_NEQ, TOKEN_MATCH, TOKEN_NOT_MATCH */
+    bool takes_empty;            /* series without the label pass */
 };
 
 struct selector {

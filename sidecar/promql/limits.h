@@ -19,10 +19,10 @@ enum {
     /* How deep a tree is; a chain such as a or b or c... is as deep as it is long. */
     LIMIT_TREE_DEPTH = 2000,
     /* How deep evaluation recurses, through the rules that record what others read. */
-    LIMIT_EVALUATION = 4000,
+    LIMIT_EVALUATION = 2500,
     /* Parts of expressions that are evaluated for one verdict, and for all: seconds. 900 rules take a million. */
     LIMIT_STEPS = 20 * 1000 * 1000,
-    LIMIT_ALL_STEPS = 200 * 1000 * 1000,
+    LIMIT_ALL_STEPS = 100 * 1000 * 1000,
     /* The same to say why; beyond that nothing is said. */
     LIMIT_WHY_STEPS = 100 * 1000,
     /* Families that rules need, through all that they read, each rule's counted by itself. */

@@ -89,20 +89,40 @@ set_name(struct parser *p, struct selector *s, struct ss_span name, struct ss_sp
     return true;
 }
 
+/* Compiles a matcher's pattern, to see that it is one, and whether it lets series without the label through. 0, or the
+   parser has the error. */
+static int
+check_pattern(struct parser *p, struct matcher *m, struct ss_span at)
+{
+    char reason[160];
+    struct pattern *pattern;
+
+    int r = pattern_new(&pattern, m->value, reason, sizeof(reason));
+    if (r > 0)
+        parser_refuse(p, at, "expected a regular expression: %s", reason);
+    if (!r) {
+        r = pattern_matches(pattern, (struct ss_span){"", 0});
+        pattern_free(pattern);
+        m->takes_empty = (r > 0) == (m->op == TOKEN_MATCH);
+        r = r < 0 ? r : 0;
+    }
+    if (r < 0)
+        p->result = r;
+    return r;
+}
+
 static bool
 parse_matcher(struct parser *p, struct selector *s, struct ss_span label, bool outside)
 {
     struct token op = parser_take(p), value = p->token;
     struct matcher *m = &s->matchers[s->n_matchers];
-    char reason[160];
 
     *m = (struct matcher){.label = label, .op = op.kind};
     if (!parse_string(p, &m->value))
         return false;
-    if ((op.kind == TOKEN_MATCH || op.kind == TOKEN_NOT_MATCH) && pattern_check(m->value, reason, sizeof(reason))) {
-        parser_refuse(p, value.text, "expected a regular expression: %s", reason);
+    m->takes_empty = !m->value.len == (op.kind == TOKEN_ASSIGN);
+    if ((op.kind == TOKEN_MATCH || op.kind == TOKEN_NOT_MATCH) && check_pattern(p, m, value.text))
         return false;
-    }
     s->n_matchers++;
     if (!is_text(label, "__name__"))
         return true;
@@ -149,20 +169,11 @@ parse_matchers(struct parser *p, struct selector *s, bool outside)
     return parser_take_a(p, TOKEN_RIGHT_BRACE, "`,` or `}`");
 }
 
-/* Whether a matcher lets series without the label through. */
-static bool
-matches_empty(const struct matcher *m)
-{
-    bool regex = m->op == TOKEN_MATCH || m->op == TOKEN_NOT_MATCH;
-    bool empty = regex ? pattern_matches(m->value, (struct ss_span){"", 0}) : !m->value.len;
-    return empty == (m->op == TOKEN_ASSIGN || m->op == TOKEN_MATCH);
-}
-
 static bool
 selects_something(const struct selector *s)
 {
     for (size_t i = 0; i < s->n_matchers; i++)
-        if (!matches_empty(&s->matchers[i]))
+        if (!s->matchers[i].takes_empty)
             return true;
     return false;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pattern.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -9,66 +11,67 @@
 /* Names and label values match in some hundred steps. */
 enum { MATCH_LIMIT = 100 * 1000 };
 
-static pcre2_code *
-compile(struct ss_span pattern, char *reason, size_t size)
+struct pattern {
+    pcre2_code *code;
+    pcre2_match_context *context;
+    pcre2_match_data *data;
+};
+
+static int
+compile(struct pattern *p, struct ss_span text, char *reason, size_t size)
 {
     const uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF |
                              PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE;
     PCRE2_SIZE offset;
     int code;
-    pcre2_code *compiled =
-        pcre2_compile((PCRE2_SPTR)(pattern.len ? pattern.ptr : ""), pattern.len, options, &code, &offset, NULL);
-    if (compiled || !size)
-        return compiled;
+
+    p->code = pcre2_compile((PCRE2_SPTR)(text.len ? text.ptr : ""), text.len, options, &code, &offset, NULL);
+    if (p->code)
+        return 0;
+    if (code == PCRE2_ERROR_HEAP_FAILED)
+        return -ENOMEM;
     pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, size);
     size_t len = strlen(reason);
     snprintf(reason + len, size - len, " (at byte %zu)", (size_t)offset + 1);
-    return NULL;
+    return EINVAL;
 }
 
-bool
-pattern_check(struct ss_span pattern, char *reason, size_t size)
+int
+pattern_new(struct pattern **patternp, struct ss_span text, char *reason, size_t size)
 {
-    pcre2_code *code = compile(pattern, reason, size);
-    pcre2_code_free(code);
-    return !code;
-}
-
-pcre2_code *
-pattern_new(struct ss_span pattern)
-{
-    return compile(pattern, NULL, 0);
-}
-
-bool
-pattern_has(const pcre2_code *code, struct ss_span text)
-{
-    pcre2_match_context *context = pcre2_match_context_create(NULL);
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    bool has = false;
-
-    if (context && data) {
-        pcre2_set_match_limit(context, MATCH_LIMIT);
-        pcre2_set_depth_limit(context, MATCH_LIMIT);
-        /* One pair is enough: 0 says that there were more. */
-        has = pcre2_match(code, (PCRE2_SPTR)(text.len ? text.ptr : ""), text.len, 0, 0, data, context) >= 0;
+    struct pattern *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    int r = compile(p, text, reason, size);
+    p->context = pcre2_match_context_create(NULL);
+    p->data = pcre2_match_data_create(1, NULL);
+    if (!r && (!p->context || !p->data))
+        r = -ENOMEM;
+    if (r) {
+        pattern_free(p);
+        return r;
     }
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
-    return has;
+    pcre2_set_match_limit(p->context, MATCH_LIMIT);
+    pcre2_set_depth_limit(p->context, MATCH_LIMIT);
+    *patternp = p;
+    return 0;
+}
+
+int
+pattern_matches(const struct pattern *p, struct ss_span text)
+{
+    /* One pair of offsets is enough: 0 says that there were more. A pattern that exceeds the limits does not match. */
+    int r = pcre2_match(p->code, (PCRE2_SPTR)(text.len ? text.ptr : ""), text.len, 0, 0, p->data, p->context);
+    return r == PCRE2_ERROR_NOMEMORY ? -ENOMEM : r >= 0;
 }
 
 void
-pattern_free(pcre2_code *code)
+pattern_free(struct pattern *p)
 {
-    pcre2_code_free(code);
-}
-
-bool
-pattern_matches(struct ss_span pattern, struct ss_span text)
-{
-    pcre2_code *code = pattern_new(pattern);
-    bool matches = code && pattern_has(code, text);
-    pcre2_code_free(code);
-    return matches;
+    if (!p)
+        return;
+    pcre2_code_free(p->code);
+    pcre2_match_context_free(p->context);
+    pcre2_match_data_free(p->data);
+    free(p);
 }

@@ -4,19 +4,15 @@
 /* Regular expressions of matchers, anchored at both ends. */
 #include <scrapeshard/span.h>
 
-#include <stdbool.h>
+struct pattern;
 
-/* Whether the pattern is none: reason, of size bytes, says why. */
-bool pattern_check(struct ss_span pattern, char *reason, size_t size);
+/* 0: *patternp is the caller's; EINVAL (positive): reason, of size bytes, says why it is none; -ENOMEM. */
+int pattern_new(struct pattern **patternp, struct ss_span text, char *reason, size_t size);
 
-struct pcre2_real_code_8;
+/* Whether it matches: 1, 0, or -ENOMEM. */
+int pattern_matches(const struct pattern *pattern, struct ss_span text);
 
-/* Compiled, to be freed with pattern_free(); NULL if it is none, or there is no memory. */
-struct pcre2_real_code_8 *pattern_new(struct ss_span pattern);
-bool pattern_has(const struct pcre2_real_code_8 *code, struct ss_span text);
-void pattern_free(struct pcre2_real_code_8 *code);
-
-/* For one text. */
-bool pattern_matches(struct ss_span pattern, struct ss_span text);
+/* NULL is fine. */
+void pattern_free(struct pattern *pattern);
 
 #endif

@@ -319,7 +319,7 @@ explain_rule(struct analysis *a, uint32_t rule, const uint32_t *places, enum rul
             print_good(out, a, result, places, verdict);
         else
             print_why(out, &view, rule, verdict);
-        r = fclose(out) ? -ENOMEM : 0;
+        r = fclose(out) || !text ? -ENOMEM : 0;
     }
     struct ss_span copy =
         out && !r ? arena_copy(&a->arena, (struct ss_span){text, len + 1}) : (struct ss_span){NULL, 0};

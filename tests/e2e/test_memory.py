@@ -135,6 +135,24 @@ def test_check(memory, config, valid, mode):
     failing_in_turn(memory, ["check", path], MODES[mode], check)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_rules(memory, tmp_path, mode):
+    """It says what it says with enough memory, or that there is not enough."""
+    rules, body = tmp_path / "rules.yml", tmp_path / "body"
+    rules.write_text("groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'a{x=~\"b.*\"} / b'}\n"
+                     "  - {record: r, expr: 'sum({__name__=~\"a|c\"} or d)'}\n  - {alert: B, expr: r > 1, annotations: "
+                     "{x: '{{ query \"e\" }}'}}\n")
+    body.write_text("a 1\nb 1\nc 1\nd 1\ne 1\n")
+    argv = ["rules", "--json", "--shard-count=3", f"--body={body}", str(rules)]
+    untouched = subprocess.run([BINARY, *argv], capture_output=True, timeout=60)
+    assert untouched.returncode == 1 and b"colocate" in untouched.stdout
+
+    def check(done, what):
+        assert (done.returncode, done.stdout, done.stderr) == (1, untouched.stdout, b"") or \
+            (done.returncode == 3 and b"emory" in done.stderr), what
+    failing_in_turn(memory, argv, MODES[mode], check)
+
+
 # The sidecar.
 
 

@@ -386,7 +386,7 @@ static void
 test_rules_that_read_each_other(void **state)
 {
     (void)state;
-    enum { RULES = 1600 };
+    enum { RULES = 900 };
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
