@@ -129,16 +129,16 @@ int servers_of(struct analysis *analysis, uint32_t rule, const uint32_t *places,
 void servers_deinit(struct servers *servers);
 
 /* A rule on all of these servers. */
-struct view {
+struct server_view {
     struct evaluation *evaluation;
     const struct servers *servers;
 };
 
 /* The value of an expression of the rule on one of them. */
-enum value view_value(const struct view *view, uint32_t rule, const struct node *node, size_t server);
+enum value view_value(const struct server_view *view, uint32_t rule, const struct node *node, size_t server);
 
 /* Whether what the servers have of an expression is the whole together. */
-bool view_covers(const struct view *view, uint32_t rule, const struct node *node);
+bool view_covers(const struct server_view *view, uint32_t rule, const struct node *node);
 
 /* verdict.c. count: how many servers there are; 0: any. 0 or -ENOMEM. */
 int judge_rule(struct analysis *analysis, uint32_t rule, const uint32_t *places, uint32_t count,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum value
-view_value(const struct view *view, uint32_t rule, const struct node *n, size_t server)
+view_value(const struct server_view *view, uint32_t rule, const struct node *n, size_t server)
 {
     evaluation_move(view->evaluation, view->servers->items[server]);
     return evaluate(view->evaluation, rule, n);
@@ -20,7 +20,7 @@ is_whole(enum value v)
 
 /* Of a selector that is whole on no server. */
 static bool
-covers_binding(const struct view *view, const struct binding *b)
+covers_binding(const struct server_view *view, const struct binding *b)
 {
     const struct analysis *a = view->evaluation->analysis;
     for (size_t i = 0; i < b->n_families; i++)
@@ -40,11 +40,12 @@ struct cover {
     bool covers;        /* and the part itself */
 };
 
-static void cover(const struct view *view, uint32_t rule, const struct node *n, struct cover *c, enum value *values);
+static void cover(const struct server_view *view, uint32_t rule, const struct node *n, struct cover *c,
+                  enum value *values);
 
 /* Whether the other side is whole on each server that has something of this one. */
 static bool
-is_met(const struct view *view, const struct cover *c, bool swapped)
+is_met(const struct server_view *view, const struct cover *c, bool swapped)
 {
     for (size_t i = 0; i < view->servers->n; i++) {
         enum value side = swapped ? c->folds[i].second : c->folds[i].first;
@@ -56,7 +57,7 @@ is_met(const struct view *view, const struct cover *c, bool swapped)
 }
 
 static bool
-covers_node(const struct view *view, uint32_t rule, const struct node *n, const struct cover *c)
+covers_node(const struct server_view *view, uint32_t rule, const struct node *n, const struct cover *c)
 {
     switch (n->kind) {
     case NODE_SELECTOR:
@@ -78,7 +79,7 @@ covers_node(const struct view *view, uint32_t rule, const struct node *n, const 
 
 /* Takes an argument in on all servers. */
 static void
-cover_argument(const struct view *view, uint32_t rule, const struct node *n, uint32_t number, struct cover *c,
+cover_argument(const struct server_view *view, uint32_t rule, const struct node *n, uint32_t number, struct cover *c,
                enum value *values)
 {
     const struct node *arg = n->args[number];
@@ -96,7 +97,7 @@ cover_argument(const struct view *view, uint32_t rule, const struct node *n, uin
 /* Finds out what the servers have of a part of an expression: values, by server, and whether that is the whole. All is
    unknown where there is no memory, or too much to do. */
 static void
-cover(const struct view *view, uint32_t rule, const struct node *n, struct cover *c, enum value *values)
+cover(const struct server_view *view, uint32_t rule, const struct node *n, struct cover *c, enum value *values)
 {
     struct evaluation *e = view->evaluation;
     size_t servers = view->servers->n;
@@ -125,7 +126,7 @@ cover(const struct view *view, uint32_t rule, const struct node *n, struct cover
 }
 
 bool
-view_covers(const struct view *view, uint32_t rule, const struct node *n)
+view_covers(const struct server_view *view, uint32_t rule, const struct node *n)
 {
     enum value *values = calloc(view->servers->n, sizeof(*values));
     struct cover c = {.covers = false};

@@ -19,7 +19,7 @@ enum { STRENGTH_OR = 1, STRENGTH_AND, STRENGTH_COMPARISON, STRENGTH_SUM, STRENGT
 /* Errors. */
 
 void
-parser_refuse(struct parser *p, struct ss_span at, const char *format, ...)
+parser_refuse(struct promql_parser *p, struct ss_span at, const char *format, ...)
 {
     va_list args;
     if (p->result)
@@ -32,7 +32,7 @@ parser_refuse(struct parser *p, struct ss_span at, const char *format, ...)
 }
 
 void
-parser_expected(struct parser *p, const char *what)
+parser_expected(struct promql_parser *p, const char *what)
 {
     char name[TOKEN_NAME];
     if (p->token.kind == TOKEN_ERROR)
@@ -44,7 +44,7 @@ parser_expected(struct parser *p, const char *what)
 /* Tokens. */
 
 struct token
-parser_take(struct parser *p)
+parser_take(struct promql_parser *p)
 {
     struct token taken = p->token;
     p->token = lexer_next(&p->lexer);
@@ -52,7 +52,7 @@ parser_take(struct parser *p)
 }
 
 bool
-parser_take_a(struct parser *p, enum token_kind kind, const char *what)
+parser_take_a(struct promql_parser *p, enum token_kind kind, const char *what)
 {
     if (p->token.kind != kind) {
         parser_expected(p, what);
@@ -65,7 +65,7 @@ parser_take_a(struct parser *p, enum token_kind kind, const char *what)
 /* Memory. */
 
 void *
-parser_alloc(struct parser *p, size_t size)
+parser_alloc(struct promql_parser *p, size_t size)
 {
     void *memory = arena_alloc(p->arena, size ? size : 1);
     if (memory)
@@ -76,7 +76,7 @@ parser_alloc(struct parser *p, size_t size)
 }
 
 void *
-parser_grow(struct parser *p, void *items, size_t n, size_t *capacity, size_t size)
+parser_grow(struct promql_parser *p, void *items, size_t n, size_t *capacity, size_t size)
 {
     if (n < *capacity)
         return items;
@@ -91,7 +91,7 @@ parser_grow(struct parser *p, void *items, size_t n, size_t *capacity, size_t si
 }
 
 struct node *
-node_new(struct parser *p, enum node_kind kind, enum value_type type, struct ss_span text, size_t n)
+node_new(struct promql_parser *p, enum node_kind kind, enum value_type type, struct ss_span text, size_t n)
 {
     if (++p->nodes > LIMIT_NODES) {
         parser_refuse(p, text, "the expression has more than %d parts", LIMIT_NODES);
@@ -108,7 +108,7 @@ node_new(struct parser *p, enum node_kind kind, enum value_type type, struct ss_
 }
 
 struct node *
-node_finish(struct parser *p, struct node *node)
+node_finish(struct promql_parser *p, struct node *node)
 {
     node->depth = 1;
     for (uint32_t i = 0; i < node->n_args; i++)
@@ -154,7 +154,7 @@ strength_of(enum token_kind op)
 }
 
 static struct node *
-parse_number(struct parser *p)
+parse_number(struct promql_parser *p)
 {
     struct token token = parser_take(p);
     double value;
@@ -174,7 +174,7 @@ parse_number(struct parser *p)
 }
 
 static struct node *
-parse_literal(struct parser *p)
+parse_literal(struct promql_parser *p)
 {
     struct ss_span value, text = p->token.text;
     if (!parse_string(p, &value))
@@ -184,7 +184,7 @@ parse_literal(struct parser *p)
 }
 
 static struct node *
-parse_paren(struct parser *p)
+parse_paren(struct promql_parser *p)
 {
     struct token open = parser_take(p);
     struct node *inner = parse_expression(p, 0);
@@ -199,7 +199,7 @@ parse_paren(struct parser *p)
 
 /* What comes after a word decides what it is. */
 static struct node *
-parse_word(struct parser *p)
+parse_word(struct promql_parser *p)
 {
     struct lexer ahead = p->lexer;
     enum token_kind next = lexer_next(&ahead).kind, kind = p->token.kind;
@@ -212,7 +212,7 @@ parse_word(struct parser *p)
 }
 
 static struct node *
-parse_operand(struct parser *p)
+parse_operand(struct promql_parser *p)
 {
     switch (p->token.kind) {
     case TOKEN_NUMBER:
@@ -242,7 +242,7 @@ parse_operand(struct parser *p)
 
 /* A sign, which binds less than ^ does. */
 static struct node *
-parse_sign(struct parser *p)
+parse_sign(struct promql_parser *p)
 {
     struct token sign = parser_take(p);
     struct node *operand = parse_expression(p, STRENGTH_POWER);
@@ -261,7 +261,7 @@ parse_sign(struct parser *p)
 }
 
 static struct node *
-parse_operators(struct parser *p, struct node *left, int strength)
+parse_operators(struct promql_parser *p, struct node *left, int strength)
 {
     for (int own; left && (own = strength_of(p->token.kind)) != 0 && own >= strength;) {
         struct modifiers modifiers = {.returns_bool = false};
@@ -275,7 +275,7 @@ parse_operators(struct parser *p, struct node *left, int strength)
 }
 
 struct node *
-parse_expression(struct parser *p, int strength)
+parse_expression(struct promql_parser *p, int strength)
 {
     struct node *left;
 
@@ -313,7 +313,7 @@ find_line(struct ss_span text, struct promql_error *error)
 int
 expression_parse(struct expression *e, struct arena *arena, struct ss_span text, struct promql_error *error)
 {
-    struct parser p = {.lexer = {.text = text}, .arena = arena, .error = error};
+    struct promql_parser p = {.lexer = {.text = text}, .arena = arena, .error = error};
 
     *e = (struct expression){.text = text};
     if (text.len > LIMIT_EXPRESSION) {

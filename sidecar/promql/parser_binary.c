@@ -8,7 +8,7 @@
 
 /* fill(0), fill_left(0) and fill_right(0). */
 static bool
-parse_fills(struct parser *p, struct modifiers *m)
+parse_fills(struct promql_parser *p, struct modifiers *m)
 {
     while (p->token.kind >= TOKEN_FILL && p->token.kind <= TOKEN_FILL_RIGHT) {
         struct lexer ahead = p->lexer;
@@ -27,7 +27,7 @@ parse_fills(struct parser *p, struct modifiers *m)
 }
 
 bool
-parse_modifiers(struct parser *p, struct modifiers *m)
+parse_modifiers(struct promql_parser *p, struct modifiers *m)
 {
     if (p->token.kind == TOKEN_BOOL) {
         m->returns_bool = true;
@@ -56,7 +56,7 @@ is_in(const struct label_list *list, struct ss_span label)
 }
 
 static void
-check_matching(struct parser *p, const struct modifiers *m, struct ss_span op, bool vectors, bool set)
+check_matching(struct promql_parser *p, const struct modifiers *m, struct ss_span op, bool vectors, bool set)
 {
     if (!vectors) {
         if (m->on_labels.n)
@@ -79,7 +79,7 @@ check_matching(struct parser *p, const struct modifiers *m, struct ss_span op, b
 }
 
 static void
-check_operands(struct parser *p, const struct token *op, const struct modifiers *m, const struct node *left,
+check_operands(struct promql_parser *p, const struct token *op, const struct modifiers *m, const struct node *left,
                const struct node *right)
 {
     bool comparison = token_is_comparison(op->kind), set = token_is_set_operator(op->kind);
@@ -103,7 +103,7 @@ check_operands(struct parser *p, const struct token *op, const struct modifiers 
 }
 
 struct node *
-node_binary(struct parser *p, struct token op, const struct modifiers *m, struct node *left, struct node *right)
+node_binary(struct promql_parser *p, struct token op, const struct modifiers *m, struct node *left, struct node *right)
 {
     check_operands(p, &op, m, left, right);
     if (p->result)

@@ -17,7 +17,7 @@ is_text(struct ss_span span, const char *text)
 }
 
 bool
-parse_string(struct parser *p, struct ss_span *out)
+parse_string(struct promql_parser *p, struct ss_span *out)
 {
     const char *reason;
 
@@ -38,7 +38,7 @@ parse_string(struct parser *p, struct ss_span *out)
 /* Labels. */
 
 static bool
-parse_label(struct parser *p, struct ss_span *out)
+parse_label(struct promql_parser *p, struct ss_span *out)
 {
     enum token_kind kind = p->token.kind;
 
@@ -55,7 +55,7 @@ parse_label(struct parser *p, struct ss_span *out)
 }
 
 bool
-parse_labels(struct parser *p, struct label_list *list)
+parse_labels(struct promql_parser *p, struct label_list *list)
 {
     if (!parser_take_a(p, TOKEN_LEFT_PAREN, "`(` and labels"))
         return false;
@@ -77,7 +77,7 @@ parse_labels(struct parser *p, struct label_list *list)
 
 /* Takes a name that stands in the braces. */
 static bool
-set_name(struct parser *p, struct selector *s, struct ss_span name, struct ss_span at)
+set_name(struct promql_parser *p, struct selector *s, struct ss_span name, struct ss_span at)
 {
     if (s->name.ptr) {
         parser_refuse(p, at, "the metric's name is there twice: %.*s and %.*s",
@@ -92,7 +92,7 @@ set_name(struct parser *p, struct selector *s, struct ss_span name, struct ss_sp
 /* Compiles a matcher's pattern, to see that it is one, and whether it lets series without the label through. 0, or the
    parser has the error. */
 static int
-check_pattern(struct parser *p, struct matcher *m, struct ss_span at)
+check_pattern(struct promql_parser *p, struct matcher *m, struct ss_span at)
 {
     char reason[160];
     struct pattern *pattern;
@@ -112,7 +112,7 @@ check_pattern(struct parser *p, struct matcher *m, struct ss_span at)
 }
 
 static bool
-parse_matcher(struct parser *p, struct selector *s, struct ss_span label, bool outside)
+parse_matcher(struct promql_parser *p, struct selector *s, struct ss_span label, bool outside)
 {
     struct token op = parser_take(p), value = p->token;
     struct matcher *m = &s->matchers[s->n_matchers];
@@ -136,7 +136,7 @@ parse_matcher(struct parser *p, struct selector *s, struct ss_span label, bool o
 }
 
 static bool
-parse_matchers(struct parser *p, struct selector *s, bool outside)
+parse_matchers(struct promql_parser *p, struct selector *s, bool outside)
 {
     size_t capacity = 0;
 
@@ -179,7 +179,7 @@ selects_something(const struct selector *s)
 }
 
 struct node *
-parse_selector(struct parser *p)
+parse_selector(struct promql_parser *p)
 {
     struct token first = p->token;
     struct selector *s = parser_alloc(p, sizeof(*s));
@@ -214,7 +214,7 @@ struct arguments {
 };
 
 static bool
-parse_arguments(struct parser *p, struct arguments *a)
+parse_arguments(struct promql_parser *p, struct arguments *a)
 {
     if (!parser_take_a(p, TOKEN_LEFT_PAREN, "`(`"))
         return false;
@@ -233,7 +233,7 @@ parse_arguments(struct parser *p, struct arguments *a)
 }
 
 static bool
-check_type(struct parser *p, const struct node *argument, enum value_type type, struct ss_span of)
+check_type(struct promql_parser *p, const struct node *argument, enum value_type type, struct ss_span of)
 {
     if (argument->type == type)
         return true;
@@ -243,7 +243,7 @@ check_type(struct parser *p, const struct node *argument, enum value_type type, 
 }
 
 static bool
-check_count(struct parser *p, size_t n, size_t least, size_t most, struct ss_span of)
+check_count(struct promql_parser *p, size_t n, size_t least, size_t most, struct ss_span of)
 {
     if (n >= least && n <= most)
         return true;
@@ -260,7 +260,7 @@ check_count(struct parser *p, size_t n, size_t least, size_t most, struct ss_spa
 }
 
 struct node *
-parse_call(struct parser *p)
+parse_call(struct promql_parser *p)
 {
     struct token name = parser_take(p);
     const struct function *f = function_find(name.text);
@@ -295,7 +295,7 @@ parse_call(struct parser *p)
 
 /* by and without, before or after the body. */
 static bool
-parse_grouping(struct parser *p, bool *found)
+parse_grouping(struct promql_parser *p, bool *found)
 {
     struct label_list labels = {NULL, 0, 0};
     *found = p->token.kind == TOKEN_BY || p->token.kind == TOKEN_WITHOUT;
@@ -306,7 +306,7 @@ parse_grouping(struct parser *p, bool *found)
 }
 
 struct node *
-parse_aggregate(struct parser *p)
+parse_aggregate(struct promql_parser *p)
 {
     struct token op = parser_take(p);
     struct arguments a = {NULL, 0, 0};

@@ -14,10 +14,10 @@ struct duration {
     bool is_literal, is_zero;
 };
 
-static bool parse_terms(struct parser *p, struct duration *out);
+static bool parse_terms(struct promql_parser *p, struct duration *out);
 
 static bool
-parse_literal_duration(struct parser *p, struct duration *out)
+parse_literal_duration(struct promql_parser *p, struct duration *out)
 {
     struct token token = parser_take(p);
     const char *wrong;
@@ -42,7 +42,7 @@ parse_literal_duration(struct parser *p, struct duration *out)
 
 /* step(), range(), min() and max() of durations. */
 static bool
-parse_duration_call(struct parser *p)
+parse_duration_call(struct promql_parser *p)
 {
     enum token_kind kind = parser_take(p).kind;
     struct duration argument;
@@ -58,7 +58,7 @@ parse_duration_call(struct parser *p)
 }
 
 static bool
-parse_term(struct parser *p, struct duration *out)
+parse_term(struct promql_parser *p, struct duration *out)
 {
     *out = (struct duration){false, false};
     switch (p->token.kind) {
@@ -82,7 +82,7 @@ parse_term(struct parser *p, struct duration *out)
 
 /* Terms with operators between them. How strongly these bind makes no difference here. */
 static bool
-parse_terms(struct parser *p, struct duration *out)
+parse_terms(struct promql_parser *p, struct duration *out)
 {
     if (++p->nesting > LIMIT_NESTING) {
         parser_refuse(p, p->token.text, "the duration nests deeper than %d levels", LIMIT_NESTING);
@@ -109,7 +109,7 @@ parse_terms(struct parser *p, struct duration *out)
 
 /* A duration in brackets, above 0. */
 static bool
-parse_span(struct parser *p)
+parse_span(struct promql_parser *p)
 {
     struct token first = p->token;
     struct duration duration;
@@ -126,7 +126,7 @@ parse_span(struct parser *p)
 /* Ranges. */
 
 static struct node *
-make_range(struct parser *p, struct node *node, struct ss_span at)
+make_range(struct promql_parser *p, struct node *node, struct ss_span at)
 {
     if (node->kind != NODE_SELECTOR || node->type != TYPE_VECTOR)
         parser_refuse(p, at, "expected a selector before a range; of %s a subquery such as [1h:1m] can be made",
@@ -140,7 +140,7 @@ make_range(struct parser *p, struct node *node, struct ss_span at)
 }
 
 static struct node *
-make_subquery(struct parser *p, struct node *inner, struct ss_span at)
+make_subquery(struct promql_parser *p, struct node *inner, struct ss_span at)
 {
     if (inner->type != TYPE_VECTOR) {
         parser_refuse(p, at, "expected an instant vector before a subquery, got %s", type_name(inner->type));
@@ -154,7 +154,7 @@ make_subquery(struct parser *p, struct node *inner, struct ss_span at)
 }
 
 static struct node *
-parse_brackets(struct parser *p, struct node *node)
+parse_brackets(struct promql_parser *p, struct node *node)
 {
     struct token open = parser_take(p);
     bool subquery = false;
@@ -175,7 +175,7 @@ parse_brackets(struct parser *p, struct node *node)
 /* offset and @. */
 
 static bool
-may_have_modifier(struct parser *p, const struct node *node, struct ss_span at, bool given)
+may_have_modifier(struct promql_parser *p, const struct node *node, struct ss_span at, bool given)
 {
     if (node->kind != NODE_SELECTOR && node->kind != NODE_SUBQUERY)
         parser_refuse(p, at, "expected a selector or a subquery before %.*s", (int)at.len, at.ptr);
@@ -185,7 +185,7 @@ may_have_modifier(struct parser *p, const struct node *node, struct ss_span at, 
 }
 
 static bool
-parse_offset(struct parser *p, struct node *node)
+parse_offset(struct promql_parser *p, struct node *node)
 {
     struct token word = parser_take(p);
     struct duration duration;
@@ -203,7 +203,7 @@ parse_offset(struct parser *p, struct node *node)
 }
 
 static bool
-parse_time(struct parser *p, struct node *node)
+parse_time(struct promql_parser *p, struct node *node)
 {
     struct token sign = parser_take(p);
 
@@ -232,7 +232,7 @@ parse_time(struct parser *p, struct node *node)
 
 /* Of a selector: what it takes for the values between scrapes. */
 static bool
-parse_smoothing(struct parser *p, struct node *node)
+parse_smoothing(struct promql_parser *p, struct node *node)
 {
     struct token word = parser_take(p);
     p->later = "smoothed and anchored";
@@ -243,7 +243,7 @@ parse_smoothing(struct parser *p, struct node *node)
 }
 
 struct node *
-parse_suffixes(struct parser *p, struct node *node)
+parse_suffixes(struct promql_parser *p, struct node *node)
 {
     while (node && !p->result) {
         switch (p->token.kind) {

@@ -8,12 +8,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct cursor {
+struct template_cursor {
     const char *p, *end;
 };
 
 static bool
-is_at(const struct cursor *c, const char *word)
+is_at(const struct template_cursor *c, const char *word)
 {
     size_t len = strlen(word);
     return (size_t)(c->end - c->p) >= len && !memcmp(c->p, word, len);
@@ -26,7 +26,7 @@ is_word(char c)
 }
 
 static void
-skip_blanks(struct cursor *c)
+skip_blanks(struct template_cursor *c)
 {
     while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
         c->p++;
@@ -34,7 +34,7 @@ skip_blanks(struct cursor *c)
 
 /* A string of Go with its quotes, or an empty span. */
 static struct ss_span
-take_string(struct cursor *c)
+take_string(struct template_cursor *c)
 {
     const char *start = c->p;
     char quote = c->p < c->end ? *c->p : 0;
@@ -81,7 +81,7 @@ add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
 
 /* Reads what `query` is given: a string, or what printf makes of one, whose verbs stand in the values of labels. */
 static int
-read_query(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
+read_query(struct ruleset *rules, struct prom_rule *rule, struct template_cursor *c)
 {
     skip_blanks(c);
     if (c->p < c->end && *c->p == '(') {
@@ -97,7 +97,7 @@ read_query(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
 
 /* Goes through one action, from after {{ on. */
 static int
-read_action(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
+read_action(struct ruleset *rules, struct prom_rule *rule, struct template_cursor *c)
 {
     static const char word[] = "query";
     int r = 0;
@@ -122,7 +122,7 @@ read_action(struct ruleset *rules, struct prom_rule *rule, struct cursor *c)
 int
 ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_span text)
 {
-    struct cursor c = {text.ptr, text.ptr + text.len};
+    struct template_cursor c = {text.ptr, text.ptr + text.len};
     int r = 0;
 
     while (!r && (c.p = memmem(c.p, (size_t)(c.end - c.p), "{{", 2)) != NULL) {
@@ -153,7 +153,7 @@ is_of_helm(struct ss_span line)
 static bool
 starts_with_action(struct ss_span line)
 {
-    struct cursor c = {line.ptr, line.ptr + line.len};
+    struct template_cursor c = {line.ptr, line.ptr + line.len};
     skip_blanks(&c);
     return is_at(&c, "{{");
 }

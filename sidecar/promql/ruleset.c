@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct reader {
+struct rule_reader {
     struct ruleset *rules;
     struct ss_span name, bytes; /* of the file; the name is copied */
     struct promql_error *error;
@@ -22,7 +22,7 @@ struct reader {
 enum { LIST_DEPTH = 8 };
 
 static int __attribute__((format(printf, 3, 4)))
-refuse(struct reader *r, const struct yaml_value *at, const char *format, ...)
+refuse(struct rule_reader *r, const struct yaml_value *at, const char *format, ...)
 {
     va_list args;
     *r->error = (struct promql_error){.line = at->line, .column = at->column};
@@ -41,7 +41,7 @@ kind_name(const struct yaml_value *v)
 
 /* A value of one kind; NULL where there is none, or it is null. */
 static int
-find(struct reader *r, const struct yaml_value *mapping, const char *key, enum yaml_kind kind,
+find(struct rule_reader *r, const struct yaml_value *mapping, const char *key, enum yaml_kind kind,
      const struct yaml_value **valuep)
 {
     static const char *const names[] = {"a value", "a list", "a mapping"};
@@ -61,7 +61,7 @@ find(struct reader *r, const struct yaml_value *mapping, const char *key, enum y
 /* Rules. */
 
 static int
-read_expression(struct reader *r, const struct yaml_value *value, struct expression *out)
+read_expression(struct rule_reader *r, const struct yaml_value *value, struct expression *out)
 {
     struct arena *arena = &r->rules->arena;
     struct ss_span text = arena_copy(arena, value->text);
@@ -75,7 +75,7 @@ read_expression(struct reader *r, const struct yaml_value *value, struct express
 }
 
 static int
-read_templates(struct reader *r, const struct yaml_value *rule, const char *key, struct prom_rule *out)
+read_templates(struct rule_reader *r, const struct yaml_value *rule, const char *key, struct prom_rule *out)
 {
     const struct yaml_value *texts;
     int result = find(r, rule, key, YAML_MAPPING, &texts);
@@ -91,7 +91,7 @@ read_templates(struct reader *r, const struct yaml_value *rule, const char *key,
 
 /* The name of a rule: that of its alert or of what it records. */
 static int
-read_name(struct reader *r, const struct yaml_value *rule, struct prom_rule *out)
+read_name(struct rule_reader *r, const struct yaml_value *rule, struct prom_rule *out)
 {
     const struct yaml_value *record, *alert;
     int result = find(r, rule, "record", YAML_SCALAR, &record);
@@ -128,7 +128,7 @@ add_rule(struct ruleset *rules, const struct prom_rule *rule)
 }
 
 static int
-read_rule(struct reader *r, const struct yaml_value *value, struct ss_span group)
+read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span group)
 {
     struct prom_rule rule = {.file = r->name, .group = group, .line = value->line};
     const struct yaml_value *expr;
@@ -157,7 +157,7 @@ read_rule(struct reader *r, const struct yaml_value *value, struct ss_span group
 /* Groups. */
 
 static int
-read_group(struct reader *r, const struct yaml_value *group)
+read_group(struct rule_reader *r, const struct yaml_value *group)
 {
     const struct yaml_value *name, *rules;
 
@@ -178,7 +178,7 @@ read_group(struct reader *r, const struct yaml_value *group)
 }
 
 static int
-read_groups(struct reader *r, const struct yaml_value *mapping)
+read_groups(struct rule_reader *r, const struct yaml_value *mapping)
 {
     const struct yaml_value *groups;
     int result = find(r, mapping, "groups", YAML_SEQUENCE, &groups);
@@ -195,10 +195,10 @@ is(const struct yaml_value *v, const char *text)
     return v && spans_equal(v->text, (struct ss_span){text, strlen(text)});
 }
 
-static int read_object(struct reader *r, const struct yaml_value *object, unsigned depth);
+static int read_object(struct rule_reader *r, const struct yaml_value *object, unsigned depth);
 
 static int
-read_items(struct reader *r, const struct yaml_value *items, unsigned depth)
+read_items(struct rule_reader *r, const struct yaml_value *items, unsigned depth)
 {
     int result = 0;
     if (depth == LIST_DEPTH)
@@ -210,7 +210,7 @@ read_items(struct reader *r, const struct yaml_value *items, unsigned depth)
 
 /* An object of Kubernetes, or what a rule file is by itself. */
 static int
-read_object(struct reader *r, const struct yaml_value *object, unsigned depth)
+read_object(struct rule_reader *r, const struct yaml_value *object, unsigned depth)
 {
     const struct yaml_value *kind, *spec = NULL, *items = NULL;
 
@@ -238,7 +238,7 @@ read_object(struct reader *r, const struct yaml_value *object, unsigned depth)
 }
 
 static int
-read_documents(struct reader *r)
+read_documents(struct rule_reader *r)
 {
     const struct yaml_value *root = NULL;
     struct yaml_file *file = NULL;
@@ -257,7 +257,7 @@ read_documents(struct reader *r)
 int
 ruleset_add_file(struct ruleset *rules, const char *name, struct ss_span bytes, struct promql_error *error)
 {
-    struct reader r = {.rules = rules, .bytes = bytes, .error = error};
+    struct rule_reader r = {.rules = rules, .bytes = bytes, .error = error};
 
     if (bytes.len > LIMIT_FILE) {
         *error = (struct promql_error){.line = 1, .column = 1};

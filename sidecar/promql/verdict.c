@@ -57,7 +57,7 @@ servers_deinit(struct servers *s)
 static enum rule_verdict
 judge_parts(struct evaluation *e, const struct servers *s, uint32_t rule)
 {
-    struct view view = {e, s};
+    struct server_view view = {e, s};
     return view_covers(&view, rule, e->analysis->rules->items[rule].expression.root) ? RULE_IN_PARTS : RULE_SILENT;
 }
 

@@ -15,10 +15,10 @@ struct culprit {
 };
 
 /* What makes a part of an expression a suspect. */
-typedef bool suspicion(const struct view *view, uint32_t rule, const struct node *node);
+typedef bool suspicion(const struct server_view *view, uint32_t rule, const struct node *node);
 
 static bool
-has_value(const struct view *view, uint32_t rule, const struct node *n, enum value value)
+has_value(const struct server_view *view, uint32_t rule, const struct node *n, enum value value)
 {
     for (size_t i = 0; i < view->servers->n; i++)
         if (view_value(view, rule, n, i) == value)
@@ -27,38 +27,38 @@ has_value(const struct view *view, uint32_t rule, const struct node *n, enum val
 }
 
 static bool
-is_uncovered(const struct view *view, uint32_t rule, const struct node *n)
+is_uncovered(const struct server_view *view, uint32_t rule, const struct node *n)
 {
     return n->type != TYPE_SCALAR && n->type != TYPE_STRING && !view_covers(view, rule, n);
 }
 
 static bool
-is_wrong(const struct view *view, uint32_t rule, const struct node *n)
+is_wrong(const struct server_view *view, uint32_t rule, const struct node *n)
 {
     return has_value(view, rule, n, VALUE_WRONG) || has_value(view, rule, n, VALUE_NAN);
 }
 
 static bool
-is_part(const struct view *view, uint32_t rule, const struct node *n)
+is_part(const struct server_view *view, uint32_t rule, const struct node *n)
 {
     return has_value(view, rule, n, VALUE_PART);
 }
 
 static bool
-is_unknown(const struct view *view, uint32_t rule, const struct node *n)
+is_unknown(const struct server_view *view, uint32_t rule, const struct node *n)
 {
     return has_value(view, rule, n, VALUE_UNKNOWN);
 }
 
 static const struct binding *
-binding_of(const struct view *view, const struct culprit *c)
+binding_of(const struct server_view *view, const struct culprit *c)
 {
     return &view->evaluation->analysis->states[c->rule].bindings[c->node->selector->number];
 }
 
 /* Goes one step down to a suspect: an argument, or a rule that records what a selector reads. */
 static bool
-descend(const struct view *view, struct culprit *c, suspicion *suspects)
+descend(const struct server_view *view, struct culprit *c, suspicion *suspects)
 {
     const struct analysis *a = view->evaluation->analysis;
     if (c->node->kind == NODE_SELECTOR) {
@@ -82,7 +82,7 @@ descend(const struct view *view, struct culprit *c, suspicion *suspects)
 
 /* The steps down are bounded: what reads itself is a suspect at every turn. */
 static struct culprit
-find_culprit(const struct view *view, uint32_t rule, suspicion *suspects)
+find_culprit(const struct server_view *view, uint32_t rule, suspicion *suspects)
 {
     struct culprit c = {rule, view->evaluation->analysis->rules->items[rule].expression.root};
     for (int steps = 0; steps < 200 && descend(view, &c, suspects); steps++)
@@ -113,7 +113,7 @@ print_name(FILE *out, const struct node *n)
 
 /* The rule that spreads a family over all servers, or takes it from all. */
 static void
-print_spread(FILE *out, const struct view *view, const struct node *n, const struct needed_family *f)
+print_spread(FILE *out, const struct server_view *view, const struct node *n, const struct needed_family *f)
 {
     (void)view;
     print_name(out, n);
@@ -125,7 +125,7 @@ print_spread(FILE *out, const struct view *view, const struct node *n, const str
 
 /* The family of a selector in the expression that is at this place, or NULL. */
 static const struct needed_family *
-family_at(const struct view *view, uint32_t rule, const struct node *n, uint32_t place, const struct node **at)
+family_at(const struct server_view *view, uint32_t rule, const struct node *n, uint32_t place, const struct node **at)
 {
     const struct evaluation *e = view->evaluation;
     if (n->kind == NODE_SELECTOR) {
@@ -142,7 +142,7 @@ family_at(const struct view *view, uint32_t rule, const struct node *n, uint32_t
 }
 
 static void
-print_silent(FILE *out, const struct view *view, const struct culprit *c)
+print_silent(FILE *out, const struct server_view *view, const struct culprit *c)
 {
     const struct node *n = c->node, *at;
     const struct needed_family *dropped = family_at(view, c->rule, n, PLACE_NONE, &at);
@@ -189,7 +189,7 @@ print_wrong_call(FILE *out, const struct node *n)
 }
 
 static void
-print_wrong(FILE *out, const struct view *view, const struct culprit *c)
+print_wrong(FILE *out, const struct server_view *view, const struct culprit *c)
 {
     const struct node *n = c->node, *at = NULL;
 
@@ -217,7 +217,7 @@ print_wrong(FILE *out, const struct view *view, const struct culprit *c)
 }
 
 static void
-print_parts(FILE *out, const struct view *view, const struct culprit *c)
+print_parts(FILE *out, const struct server_view *view, const struct culprit *c)
 {
     const struct node *at = NULL;
     const struct needed_family *split = family_at(view, c->rule, c->node, PLACE_SPLIT, &at);
@@ -234,7 +234,7 @@ print_parts(FILE *out, const struct view *view, const struct culprit *c)
 }
 
 static void
-print_unknown(FILE *out, const struct view *view, const struct culprit *c)
+print_unknown(FILE *out, const struct server_view *view, const struct culprit *c)
 {
     const struct node *n = c->node;
     const char *why = n->kind == NODE_SELECTOR ? binding_of(view, c)->why : NULL;
@@ -276,11 +276,11 @@ print_good(FILE *out, const struct analysis *a, const struct rule_result *r, con
 }
 
 static void
-print_why(FILE *out, const struct view *view, uint32_t rule, enum rule_verdict verdict)
+print_why(FILE *out, const struct server_view *view, uint32_t rule, enum rule_verdict verdict)
 {
     static const struct {
         suspicion *suspects;
-        void (*print)(FILE *out, const struct view *view, const struct culprit *culprit);
+        void (*print)(FILE *out, const struct server_view *view, const struct culprit *culprit);
     } ways[RULE_VERDICTS] = {
         [RULE_SILENT] = {is_uncovered, print_silent},     [RULE_FALSE] = {is_wrong, print_wrong},
         [RULE_FALSE_ELSEWHERE] = {is_wrong, print_wrong}, [RULE_IN_PARTS] = {is_part, print_parts},
@@ -310,7 +310,7 @@ explain_rule(struct analysis *a, uint32_t rule, const uint32_t *places, enum rul
     int r = servers_of(a, rule, places, 0, &servers);
     if (r)
         return r;
-    struct view view = {&e, &servers};
+    struct server_view view = {&e, &servers};
     FILE *out = open_memstream(&text, &len);
     if (out) {
         if (result->is_missing)

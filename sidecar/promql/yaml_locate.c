@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-struct walk {
+struct yaml_walk {
     const char *p, *end;
     uint32_t line, column;
 };
 
 /* The length of a line's end as libyaml sees it, or 0. */
 static size_t
-break_len(const struct walk *w)
+break_len(const struct yaml_walk *w)
 {
     size_t left = (size_t)(w->end - w->p);
     if (!left)
@@ -30,7 +30,7 @@ break_len(const struct walk *w)
 
 /* One byte on, or one line's end. */
 static void
-step(struct walk *w)
+step(struct yaml_walk *w)
 {
     size_t len = break_len(w);
     if (len) {
@@ -45,13 +45,13 @@ step(struct walk *w)
 }
 
 static bool
-is_blank(const struct walk *w)
+is_blank(const struct yaml_walk *w)
 {
     return w->p < w->end && (*w->p == ' ' || *w->p == '\t');
 }
 
 static void
-skip_to_line(struct walk *w, uint32_t line)
+skip_to_line(struct yaml_walk *w, uint32_t line)
 {
     while (w->p < w->end && w->line < line)
         step(w);
@@ -59,7 +59,7 @@ skip_to_line(struct walk *w, uint32_t line)
 
 /* Goes to the first byte of the value: after an anchor or tag, the quote, or the line with | or >. */
 static void
-skip_to_value(struct walk *w, const struct yaml_value *v)
+skip_to_value(struct yaml_walk *w, const struct yaml_value *v)
 {
     while (w->p < w->end && w->line == v->line && w->column < v->column)
         step(w);
@@ -77,7 +77,7 @@ skip_to_value(struct walk *w, const struct yaml_value *v)
 
 /* Passes an escape of a double-quoted scalar; how many bytes of the value it means. */
 static size_t
-pass_escape(struct walk *w, unsigned char meant)
+pass_escape(struct yaml_walk *w, unsigned char meant)
 {
     step(w);
     if (w->p == w->end)
@@ -98,7 +98,7 @@ pass_escape(struct walk *w, unsigned char meant)
 
 /* Passes what stands for one byte or more of the value; returns how many. */
 static size_t
-pass(struct walk *w, const struct yaml_value *v, unsigned char meant)
+pass(struct yaml_walk *w, const struct yaml_value *v, unsigned char meant)
 {
     bool gap = meant == ' ' || meant == '\n';
 
@@ -130,7 +130,7 @@ pass(struct walk *w, const struct yaml_value *v, unsigned char meant)
 void
 yaml_locate(struct ss_span file, const struct yaml_value *v, size_t offset, struct promql_error *error)
 {
-    struct walk w = {file.ptr, file.ptr + file.len, 1, 1};
+    struct yaml_walk w = {file.ptr, file.ptr + file.len, 1, 1};
 
     if (file.len >= 3 && !memcmp(file.ptr, "\xef\xbb\xbf", 3))
         w.p += 3;
