@@ -212,7 +212,7 @@ main(int argc, char **argv)
         {.name = "N=80, 16 KiB", .run = filter_body, .count = 80, .feed = FEED},
         {.name = "N=8, 16 KiB", .run = filter_body, .count = 8, .feed = FEED},
         {.name = "N=1, 16 KiB", .run = filter_body, .count = 1, .feed = FEED},
-        {.name = "census", .run = filter_body, .count = 80, .feed = FEED, .count_families = true},
+        {.name = "families", .run = filter_body, .count = 80, .feed = FEED, .count_families = true},
         {.name = "md5", .run = filter_body, .count = 80, .feed = FEED, .hash = SS_HASH_MD5},
         {.name = "rules", .run = filter_body, .count = 80, .feed = FEED, .rules = 10},
         {.name = "declared", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_DECLARED},
