@@ -101,6 +101,8 @@ on_tls_context(CURL *easy, void *tls, void *ctx)
 {
     struct fetch *f = ctx;
     (void)easy;
+    /* libcurl 8.14, unlike 7.88, leaves it to OpenSSL to fail on an end without a close_notify; the watch decides. */
+    SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     if (upstream_tls_apply(f->tls_files, tls) ||
         (!f->allow_missing_close_notify && close_notify_watch(&f->close_notify, tls)))
         return CURLE_OUT_OF_MEMORY;
