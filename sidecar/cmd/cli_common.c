@@ -6,6 +6,7 @@
 #include "http_client.h"
 
 #include "service/access/secrets.h"
+#include "service/access/tls.h"
 #include "service/config/config_value.h"
 #include "service/config/upstream_url.h"
 
@@ -183,12 +184,31 @@ cli_fail(const char *name, const char *why)
     return EXIT_FAILED;
 }
 
+/* Reads the TLS files, once. 0, or an exit status after printing the error. */
+static int
+read_tls_files(struct cli *cli)
+{
+    const struct cli_http *http = &cli->http;
+    /* The key may be in the certificate's file. */
+    const struct tls_settings files = {http->tls_certificate, http->tls_key ? http->tls_key : http->tls_certificate,
+                                       http->tls_ca, false};
+    const char *names[] = {
+        [TLS_CERTIFICATE] = files.certificate, [TLS_KEY] = files.key, [TLS_CLIENT_CA] = files.client_ca};
+    struct tls_error error;
+    if (cli->tls || (!files.certificate && !files.client_ca))
+        return 0;
+    return tls_client_new(&cli->tls, &files, &error) ? cli_fail(names[error.part], error.reason) : 0;
+}
+
 int
 cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, const char *default_accept)
 {
     const struct cli_http *http = &cli->http;
     const char *file = http->authorization_file, *error;
 
+    int status = read_tls_files(cli);
+    if (status)
+        return status;
     if (file && !cli->authorization && secret_read_line(&cli->authorization, file, &error))
         return cli_fail(file, error);
     struct http_client_settings settings = {
@@ -196,7 +216,7 @@ cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, con
         .accept = http->accept ? http->accept : default_accept,
         .authorization = cli->authorization,
         .timeout = http->timeout ? http->timeout : TIMEOUT_DEFAULT,
-        .tls = {http->tls_ca, http->tls_certificate, http->tls_key, http->tls_insecure, false},
+        .tls = {cli->tls, http->tls_insecure, false},
     };
     int r = http_client_new(clientp, &settings, &error);
     if (!r)
@@ -250,6 +270,7 @@ cli_deinit(struct cli *cli)
 {
     config_unref(cli->config);
     secret_free(cli->authorization);
+    SSL_CTX_free(cli->tls);
     settings_deinit(&cli->settings);
     libevent_global_shutdown();
 }

@@ -5,6 +5,7 @@
 #include "json.h"
 #include "settings.h"
 
+#include <openssl/types.h>
 #include <stdint.h>
 
 /* Flags of a command that sends requests. */
@@ -22,6 +23,7 @@ struct cli {
     struct cli_http http;
     struct config *config;
     char *authorization; /* read from its file */
+    SSL_CTX *tls;        /* from the TLS files; NULL: none */
     bool count_is_optional;
 };
 

@@ -83,12 +83,12 @@ read_reason(struct http_client *c, struct ss_span bytes)
 }
 
 static enum fetch_action
-on_body(void *ctx, struct ss_span bytes)
+on_body(void *ctx, struct ss_span *bytes)
 {
     struct http_client *c = ctx;
     if (c->response->status != 200)
-        return read_reason(c, bytes);
-    c->result = c->sink->take(c->sink->ctx, &bytes, 1);
+        return read_reason(c, *bytes);
+    c->result = c->sink->take(c->sink->ctx, bytes, 1);
     return c->result ? FETCH_ABORT : FETCH_CONTINUE;
 }
 
@@ -102,7 +102,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
         return;
     if (c->response->status != 200 && c->reason_len)
         c->result = EIO;
-    else if (result != FETCH_WHOLE && result != FETCH_CLOSED) {
+    else if (result != FETCH_COMPLETE && result != FETCH_CLOSED) {
         snprintf(c->response->reason, sizeof(c->response->reason), "%s", reason);
         c->result = EIO;
     }

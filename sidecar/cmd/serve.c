@@ -36,8 +36,9 @@ static const char usage[] =
     "scrapeshard [serve] --config.file=FILE [flags]\n"
     "scrapeshard COMMAND --help\n"
     "\n"
-    "Runs in front of an upstream's metrics endpoint and answers each scrape with the families of the shards that\n"
-    "it requests: GET /metrics?shard=3&shard_count=80. Flags override the file. SIGHUP reloads the configuration,\n"
+    "Runs in front of an upstream's metrics endpoint and responds to each scrape with the families of the shards\n"
+    "that it requests: GET /metrics?shard=3&shard_count=80. Flags override the file. SIGHUP reloads the "
+    "configuration,\n"
     "SIGTERM drains in-flight scrapes. Exits 0; 1 if startup fails; 2 if the command line is invalid; 3 if scrapes\n"
     "were aborted when web.grace expired.\n"
     "\n"
@@ -111,13 +112,23 @@ start_log(struct program *p)
 {
     int r = log_writer_new(&p->log.writer);
     if (r)
-        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
+        log_error(&p->log, "startup failed", log_text("failed", "log"), log_text("reason", strerror(-r)));
     log_of_libevent = &p->log;
     event_set_log_callback(on_libevent_message);
     return r;
 }
 
-/* Nobody may read the log any more, so the last lines get limited time. */
+/* After the sandbox, which would not bind a thread that is there already. Until then lines are kept. */
+static int
+start_log_thread(struct program *p)
+{
+    int r = log_writer_start(p->log.writer);
+    if (r)
+        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
+    return r;
+}
+
+/* Does not wait long for the last lines: perhaps nobody reads the log any more. */
 static void
 end_log(struct program *p, int64_t grace)
 {
@@ -444,6 +455,8 @@ run(struct program *p)
     if (start_log(p) || start(p))
         return EXIT_FAILED;
     drop_privileges(p);
+    if (start_log_thread(p))
+        return EXIT_FAILED;
     watch_files(p);
     systemd_notify("READY=1");
     if (event_base_dispatch(p->base) < 0) {

@@ -21,7 +21,7 @@ struct reading {
 };
 
 static int
-begin(struct reading *r)
+ensure_index(struct reading *r)
 {
     if (r->response && *r->response->content_type)
         r->settings.content_type = r->response->content_type;
@@ -32,7 +32,7 @@ static int
 take(void *ctx, const struct ss_span *spans, size_t n)
 {
     struct reading *r = ctx;
-    int error = begin(r);
+    int error = ensure_index(r);
     for (size_t i = 0; i < n && !error; i++) {
         error = ss_index_feed(r->index, spans[i]);
         r->bytes += spans[i].len;
@@ -48,7 +48,7 @@ end(struct reading *r, int error, const char *reason, struct ss_index **indexp, 
 {
     progress_end(&r->progress);
     if (!error)
-        error = begin(r);
+        error = ensure_index(r);
     if (!error)
         error = r->condition = ss_index_end(r->index);
     if (!error && r->response && r->response->by_close && r->bytes && !ss_index_ends_whole(r->index)) {

@@ -195,7 +195,7 @@ run_round(struct verify *v, struct http_client *shards, struct http_client *unsh
     return EXIT_FAILED;
 }
 
-/* Runs rounds until violations and churn are told apart. */
+/* Runs rounds until it is clear what is a violation and what is churn. */
 static int
 run_rounds(struct verify *v, struct http_client *shards, struct http_client *unsharded)
 {

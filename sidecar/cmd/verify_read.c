@@ -5,7 +5,7 @@
 #include "source.h"
 #include "verify.h"
 
-#include "core/protobuf/wire.h"
+#include "core/protobuf/label_pairs.h"
 #include "core/text/line_splitter.h"
 #include "core/text/sample.h"
 

@@ -103,9 +103,9 @@ print_families(const struct verify *v, const char *what, uint64_t series, const 
 }
 
 static const char churn_warning[] =
-    "many series come and go between two scrapes. An upstream that answers each client by what that client has seen\n"
-    "before takes all servers for one client, the sidecar. Use max_age, or a URL parameter for each server\n"
-    "(README, \"Services that answer each client differently\").\n";
+    "many series come and go between two scrapes. If the upstream's response depends on what the client has seen\n"
+    "before, it treats all servers as one client, the sidecar. Use max_age, or a URL parameter for each server\n"
+    "(contrib/docs/snapshots.md, \"Services that answer each client differently\").\n";
 
 static void
 print_churn_warning(const struct verify_result *result, const struct terminal *t)
@@ -126,7 +126,7 @@ verify_print(const struct verify *v)
     printf("samples: %" PRIu64 " in the unsharded body, %" PRIu64 " when fetched again, %" PRIu64 " in the shards\n",
            o->series[ROLE_BEFORE], o->series[ROLE_AFTER], o->series[ROLE_SHARD]);
     if (v->rounds > 1)
-        printf("rounds: %u, to tell violations from churn\n", v->rounds);
+        printf("rounds: %u, to separate violations from churn\n", v->rounds);
     if (result->churn)
         printf("churn: %" PRIu64 " series came or went\n", result->churn);
     print_families(v, "in every shard", result->replicated, result->replicated_families);

@@ -5,9 +5,9 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
-/* Between watch and context, of which either may go first. The context owns it. */
+/* Between watch and context, either of which may be freed first. The context owns it. */
 struct close_notify_link {
-    struct close_notify *watch; /* NULL: it is gone */
+    struct close_notify *watch; /* NULL: none any more */
 };
 
 static void
@@ -20,7 +20,7 @@ free_link(void *parent, void *data, CRYPTO_EX_DATA *ex, int index, long argl, vo
     free(link);
 }
 
-/* Where a context has its link; below 0 for want of memory. */
+/* The index of a context's link; negative: out of memory. */
 static int
 link_index(void)
 {
@@ -41,7 +41,7 @@ on_info(const SSL *ssl, int what, int alert)
 int
 close_notify_watch(struct close_notify *watch, SSL_CTX *ctx)
 {
-    close_notify_leave(watch);
+    close_notify_unwatch(watch);
     struct close_notify_link *link = calloc(1, sizeof(*link));
     if (!link || link_index() < 0 || !SSL_CTX_set_ex_data(ctx, link_index(), link)) {
         free(link);
@@ -55,7 +55,7 @@ close_notify_watch(struct close_notify *watch, SSL_CTX *ctx)
 }
 
 void
-close_notify_leave(struct close_notify *watch)
+close_notify_unwatch(struct close_notify *watch)
 {
     if (watch->link)
         watch->link->watch = NULL;

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #ifndef CURLU_PUNYCODE
-#define CURLU_PUNYCODE 0 /* then a host that is not ASCII fails: libcurl looks for it by another name */
+#define CURLU_PUNYCODE 0 /* without it a host that is not ASCII fails: libcurl looks it up by another name */
 #endif
 
 static bool
@@ -19,19 +19,19 @@ ends_with(const char *text, const char *end)
     return len >= n && !strcasecmp(text + len - n, end);
 }
 
-/* Whether libcurl knows a host's addresses by itself. */
+/* Whether libcurl knows a host's addresses itself. */
 static bool
-is_known(const char *host)
+needs_no_lookup(const char *host)
 {
     unsigned char address[sizeof(struct in6_addr)];
     return *host == '[' || inet_pton(AF_INET, host, address) == 1 || !strcasecmp(host, "localhost") ||
            ends_with(host, ".localhost");
 }
 
-/* Takes host and port of a URL, in libcurl's form, unless it needs no looking up. What is no URL for libcurl fails
-   later, with its reason. */
+/* Sets host and port of a URL, in libcurl's form, unless they need no lookup. What libcurl does not take for a URL
+   fails later, with its reason. */
 static int
-take_host(struct destination *d, const char *url, bool *known)
+set_host(struct destination *d, const char *url, bool *known)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL;
@@ -42,7 +42,7 @@ take_host(struct destination *d, const char *url, bool *known)
     if (!r)
         r = curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
     if (!r)
-        *known = is_known(host);
+        *known = needs_no_lookup(host);
     if (!r && !*known) {
         d->host = strdup(host);
         d->port = strdup(port);
@@ -57,7 +57,7 @@ take_host(struct destination *d, const char *url, bool *known)
 
 /* libcurl is about to look the host up. */
 static int
-addresses_needed(void *resolver, void *reserved, void *ctx)
+on_lookup_needed(void *resolver, void *reserved, void *ctx)
 {
     struct destination *d = ctx;
     (void)resolver, (void)reserved;
@@ -76,22 +76,22 @@ destination_init(struct destination *d, CURL *easy, const char *url, const char 
         if (asprintf(&other, "https://%s/", host) < 0)
             return -ENOMEM;
     }
-    int r = take_host(d, other ? other : url, &known);
+    int r = set_host(d, other ? other : url, &known);
     free(other);
     if (!r && !known &&
-        (curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, addresses_needed) ||
+        (curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup_needed) ||
          curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, d)))
         r = -ENOMEM;
     return r;
 }
 
 bool
-destination_is_unknown(const struct destination *d)
+destination_needs_lookup(const struct destination *d)
 {
     return d->host && d->unknown && !d->found;
 }
 
-/* Gives libcurl the addresses, to remember for as long as any (the plus). */
+/* Puts the addresses into libcurl's cache; the plus makes them expire. */
 static bool
 give_addresses(struct destination *d, const char *addresses)
 {
@@ -118,11 +118,11 @@ destination_look_up(struct destination *d, struct resolver *resolver)
 {
     d->lookup.answered = on_answered;
     d->lookup.ctx = d;
-    return resolver_ask(resolver, d->host, &d->lookup);
+    return resolver_look_up(resolver, d->host, &d->lookup);
 }
 
 bool
-destination_waits(const struct destination *d)
+destination_is_resolving(const struct destination *d)
 {
     return d->lookup.name;
 }
@@ -130,7 +130,7 @@ destination_waits(const struct destination *d)
 void
 destination_deinit(struct destination *d)
 {
-    lookup_leave(&d->lookup);
+    lookup_cancel(&d->lookup);
     curl_slist_free_all(d->addresses);
     free(d->host);
     free(d->port);

@@ -4,10 +4,9 @@
 /*
  * Where a transfer connects to: the host that libcurl would look up, and its addresses.
  *
- * libcurl is never to look a name up by itself (resolver.h says why). It says when it needs to: for a new connection,
- * if it does not remember the name's addresses, which it does for a minute. The transfer then ends, and begins again
- * when the addresses have been found. So a connection that is kept needs no DNS. Numeric addresses and localhost never
- * do.
+ * libcurl must not look up names itself (resolver.h says why). It reports when it needs to: for a new connection, if
+ * its cache, which holds addresses for a minute, does not have the name. The transfer then ends, and starts again when
+ * the addresses are known. So a kept connection needs no DNS. Numeric addresses and localhost never do.
  */
 #include "resolver.h"
 
@@ -16,7 +15,7 @@
 
 struct destination {
     CURL *easy;
-    char *host, *port; /* NULL: no name is looked up */
+    char *host, *port; /* NULL: needs no lookup */
     struct lookup lookup;
     struct curl_slist *addresses; /* CURLOPT_RESOLVE's */
     bool unknown, found;
@@ -24,19 +23,17 @@ struct destination {
     void *ctx;
 };
 
-/* Watches over a transfer of this URL that is not begun; connect_to is CURLOPT_CONNECT_TO's value or NULL. ready() is
-   called at the end of what destination_look_up() begins: the transfer may begin again if there are addresses. 0 or
-   -ENOMEM; to be given to destination_deinit() either way. */
+/* For a transfer of this URL that has not started; connect_to is CURLOPT_CONNECT_TO's value or NULL. 0 or -ENOMEM; in
+   both cases the caller calls destination_deinit(). */
 int destination_init(struct destination *d, CURL *easy, const char *url, const char *connect_to);
 
-/* Whether the transfer has ended because its host's addresses are not known, and have not been looked up for it. */
-bool destination_is_unknown(const struct destination *d);
+/* Whether the transfer ended because its host's addresses are not known, and were not looked up for it yet. */
+bool destination_needs_lookup(const struct destination *d);
 
-/* As resolver_ask(). */
+/* As resolver_look_up(). ready() is called when it ends; if there are addresses, the transfer may start again. */
 int destination_look_up(struct destination *d, struct resolver *resolver);
 
-/* Whether it waits for addresses. */
-bool destination_waits(const struct destination *d);
+bool destination_is_resolving(const struct destination *d);
 
 /* After the transfer. A zeroed one is fine. */
 void destination_deinit(struct destination *d);

@@ -2,16 +2,17 @@
 #ifndef PROXY_FETCH_H
 #define PROXY_FETCH_H
 /*
- * One answer of a service, fetched over a connection that may have been used before.
+ * One response of an upstream, fetched over a connection that may be reused.
  *
- * A fetch tells its story through fetch_events: head once, body any number of times, end once; or, cancelled by
- * fetch_free(), nothing any more.
+ * A fetch reports through fetch_events: head once, body any number of times, end once. After fetch_free() it reports
+ * nothing.
  *
- * A redirect within the same scheme, host and port is followed, and its listener does not hear of it; any other fails
- * the fetch. So no status of a head is 3xx.
+ * A redirect within the same scheme, host and port is followed without the listener seeing it; any other fails the
+ * fetch. So head() never gets a 3xx status.
  */
 #include <scrapeshard/span.h>
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,77 +20,76 @@ struct evkeyvalq;
 struct fetch;
 struct upstream;
 
-/* How a listener wants the fetch to go on. */
+/* A listener's verdict. */
 enum fetch_action {
     FETCH_CONTINUE,
-    FETCH_PAUSE, /* body only: the same bytes come again after fetch_resume() */
+    FETCH_PAUSE, /* body only: until fetch_resume() */
     FETCH_ABORT, /* end follows, with FETCH_FAILED */
 };
 
 /* How far a fetch is. */
 enum fetch_progress {
-    FETCH_WAITS,    /* it is not its turn; it need not have begun */
-    FETCH_RESOLVES, /* the addresses of its host are not known yet */
-    FETCH_CONNECTS, /* it has no connection yet */
-    FETCH_ASKED,    /* the service has the request */
+    FETCH_QUEUED,       /* not started */
+    FETCH_RESOLVING,    /* waits for the addresses of its host */
+    FETCH_CONNECTING,   /* has no connection yet */
+    FETCH_REQUEST_SENT, /* waits for the response */
 };
 
 /* How a fetch ended. */
 enum fetch_result {
-    FETCH_WHOLE,       /* its length or its last chunk proves it */
-    FETCH_CLOSED,      /* the connection was closed behind it; that proves nothing */
-    FETCH_FAILED,      /* it, and those behind it, fail the fetch; reason tells why */
-    FETCH_REDIRECTED,  /* it redirects, and not to where we follow */
+    FETCH_COMPLETE,    /* its length or its last chunk proves it */
+    FETCH_CLOSED,      /* the connection was closed after it, which proves nothing */
+    FETCH_FAILED,      /* this and all that follow are failures, with a reason */
+    FETCH_REDIRECTED,  /* a redirect that we do not follow */
     FETCH_UNREACHABLE, /* there was no connection */
-    FETCH_BROKEN,      /* the connection ended too early */
-    FETCH_NO_MEMORY,   /* there was none for it */
+    FETCH_TRUNCATED,   /* the connection ended too early */
+    FETCH_NO_MEMORY,
 };
 
 struct fetch_events {
-    /* A final status and its headers, borrowed until the fetch's end. */
+    /* A final status and its headers, borrowed until the fetch ends. */
     enum fetch_action (*head)(void *ctx, int status, const struct evkeyvalq *headers);
-    enum fetch_action (*body)(void *ctx, struct ss_span bytes);
-    /* The fetch may be freed in there, and nowhere earlier among these. reason is borrowed for the call. */
+    /* Takes bytes from the front of *bytes: all of them, unless it pauses or aborts. After a pause it is called with
+       the rest, even if that is empty. */
+    enum fetch_action (*body)(void *ctx, struct ss_span *bytes);
+    /* The only one of these in which the fetch may be freed. reason is borrowed for the call. */
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
 };
 
-/* How a service is asked over TLS: files by their names, NULL: none. */
 struct fetch_tls {
-    const char *ca;                /* NULL: the system's */
-    const char *certificate, *key; /* to show to the service */
-    bool insecure;                 /* whoever answers is believed */
-    bool any_end;                  /* a connection that ends without a close_notify has ended, too, and was not cut */
+    SSL_CTX *files;                  /* from tls_client_new(); NULL: the system's authorities, no client certificate */
+    bool insecure;                   /* do not verify the upstream's certificate */
+    bool allow_missing_close_notify; /* do not take a connection that ends without one for truncated */
 };
 
 struct fetch_request {
     const char *url;
-    const char *socket;            /* file of a unix socket, or NULL */
+    const char *socket;            /* path of a unix socket, or NULL */
     const char *connect_to, *host; /* CURLOPT_CONNECT_TO's value and the Host header, if not the URL's; or NULL */
     struct fetch_tls tls;
-    int64_t keepalive;               /* milliseconds that the connection is kept without a request; 0: it is closed */
-    bool gzip;                       /* ask for gzip, not for the plain body */
+    int64_t keepalive;               /* milliseconds for which an idle connection is kept; 0: it is closed */
+    bool gzip;                       /* request gzip, not identity */
     const struct evkeyvalq *headers; /* sent as they are, besides Host and Accept-Encoding */
 };
 
-/* Begins a GET. 0: *fetchp is the caller's; its events come from the event loop, never from in here. -ENOMEM. */
+/* Starts a GET. 0: *fetchp is the caller's; its events come from the event loop, never from in here. -ENOMEM. */
 int fetch_new(struct fetch **fetchp, struct upstream *upstream, const struct fetch_request *request,
               const struct fetch_events *events, void *ctx);
 
-/* How libcurl's debug text begins where bytes stand after a body's length, or after its last chunk. */
-#define FETCH_SAYS_EXCESS "Excess found"
-#define FETCH_SAYS_STRAY "Leftovers after chunking"
+/* How libcurl's debug text begins when bytes follow a body's length, or its last chunk. */
+#define LIBCURL_EXTRA_BODY "Excess found"
+#define LIBCURL_TRAILING_BYTES "Leftovers after chunking"
 
 /* For upstream_new(). */
 extern const struct upstream_hooks fetch_hooks;
 
-/* NULL, one that has not begun, is fine. */
+/* NULL: FETCH_QUEUED. */
 enum fetch_progress fetch_progress(const struct fetch *fetch);
 
-/* Goes on after FETCH_PAUSE; body() may be called from in here. False: it was stopped in there, or part of the body is
-   lost for want of memory; the fetch is to be freed, and tells no end. */
-bool fetch_resume(struct fetch *fetch);
+/* Continues after FETCH_PAUSE; body() may be called from in here. If that fails, end() follows. */
+void fetch_resume(struct fetch *fetch);
 
-/* Ends the fetch, its connection too if the answer was not at its end. Not from head() or body(). NULL is fine. */
+/* Cancels the fetch; closes its connection unless the response is complete. Not from head() or body(). NULL is fine. */
 void fetch_free(struct fetch *fetch);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gzip.h"
 
+#include "service/base/http_list.h"
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     /* For the output of one call; bodies shrink to about a ninth, so 64 KiB fit. */
@@ -15,38 +16,18 @@ enum {
 
 /* Accept-Encoding. */
 
-/* The weight after a coding ("; q=0.5") in thousandths; 1000 without one, -1 if it is invalid. */
-static int
-weight(const char *params, size_t len)
-{
-    const char *end = params + len;
-    while (params < end && (*params == ';' || *params == ' ' || *params == '\t'))
-        params++;
-    if (params == end)
-        return 1000;
-    if (end - params < 3 || (*params | 0x20) != 'q' || params[1] != '=')
-        return -1;
-    char *after;
-    double q = strtod(params + 2, &after);
-    while (after < end && (*after == ' ' || *after == '\t'))
-        after++;
-    return after == end && q >= 0 && q <= 1 ? (int)(q * 1000) : -1;
-}
-
 bool
 gzip_accepted(const char *accept)
 {
+    struct http_list_element e;
     int gzip = -1, any = -1;
 
-    while (accept && *accept) {
-        accept += strspn(accept, ", \t");
-        size_t part = strcspn(accept, ","), name = strcspn(accept, ",; \t");
-        int q = weight(accept + name, part - name);
-        if ((name == 4 && !strncasecmp(accept, "gzip", 4)) || (name == 6 && !strncasecmp(accept, "x-gzip", 6)))
+    while (http_list_next(&accept, &e)) {
+        int q = http_list_weight(&e);
+        if (http_list_equals(e.name, "gzip") || http_list_equals(e.name, "x-gzip"))
             gzip = q > gzip ? q : gzip;
-        else if (name == 1 && *accept == '*')
+        else if (http_list_equals(e.name, "*"))
             any = q;
-        accept += part;
     }
     return gzip >= 0 ? gzip > 0 : any > 0;
 }

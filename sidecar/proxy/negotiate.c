@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
+#include "service/base/http_list.h"
 #include "service/config/config.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-/* RFC 9110, 7.6.1: these concern one connection; and so do those that Connection names. */
+/* RFC 9110, 7.6.1: these, and those that Connection names, concern one connection. */
 static const char *const hop_by_hop[] = {
     "Connection",
     "Keep-Alive",
@@ -27,13 +28,13 @@ static const char *const hop_by_hop[] = {
     NULL,
 };
 
-/* What the service must not hear: it would send a part, nothing, or an encoded body. A scrape has no body either. */
-static const char *const not_for_service[] = {
+/* With these the upstream would send part of a body, none, or an encoded one. A scrape has no body either. */
+static const char *const not_for_upstream[] = {
     "Host",     "Accept-Encoding", "Content-Length",    "Content-Encoding",    "Content-Type", "Expect", "Range",
     "If-Match", "If-None-Match",   "If-Modified-Since", "If-Unmodified-Since", "If-Range",     NULL,
 };
 
-/* What no longer holds for a part of the body, or is said anew. */
+/* These do not hold for part of the body, or are set again. */
 static const char *const not_for_scraper[] = {
     "Content-Length",
     "Content-Encoding",
@@ -50,7 +51,7 @@ static const char *const not_for_scraper[] = {
     NULL,
 };
 
-/* IANA's registry of content codings (2026-11), without those that we undo. */
+/* IANA's registry of content codings (2026-11), without those that we decode. */
 static const char *const other_codings[] = {
     "aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd", NULL,
 };
@@ -64,28 +65,13 @@ is_among(const char *name, const char *const *names)
     return false;
 }
 
-/* Whether a header's value, a comma-separated list, has a name in it. */
-static bool
-list_has(const char *list, const char *name)
-{
-    size_t len = strlen(name);
-    while (*list) {
-        list += strspn(list, ", \t");
-        size_t n = strcspn(list, ", \t");
-        if (n == len && !strncasecmp(list, name, len))
-            return true;
-        list += n;
-    }
-    return false;
-}
-
-/* Whether a Connection header makes this one concern the connection alone. */
+/* Whether a Connection header names this one. */
 static bool
 is_of_connection(const struct evkeyvalq *headers, const char *name)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, headers, next)
-        if (!strcasecmp(h->key, "Connection") && list_has(h->value, name))
+        if (!strcasecmp(h->key, "Connection") && http_list_has(h->value, name))
             return true;
     return false;
 }
@@ -109,49 +95,24 @@ has_control(const char *value)
     return false;
 }
 
-/* Where the element of a list ends that begins at p: at a comma outside quotes, or the list's end. */
-static const char *
-element_end(const char *p)
-{
-    for (bool quoted = false; *p && (quoted || *p != ','); p++) {
-        quoted ^= *p == '"';
-        if (quoted && *p == '\\' && p[1])
-            p++;
-    }
-    return p;
-}
-
-/* Whether an element of Accept is about protobuf, whatever its parameters. */
-static bool
-is_protobuf(const char *element, const char *end)
-{
-    static const char type[] = "application/vnd.google.protobuf";
-    while (element < end && strchr(" \t", *element))
-        element++;
-    size_t n = strcspn(element, "; \t,");
-    return n == sizeof(type) - 1 && !strncasecmp(element, type, n);
-}
-
-/* Takes protobuf out of Accept, which is only made shorter. Whether anything is left. */
+/* Removes protobuf, whatever its parameters, from Accept in place. Whether anything is left. */
 static bool
 drop_protobuf(char *accept)
 {
+    const char *list = accept;
     char *out = accept;
+    struct http_list_element e;
     bool dropped = false, first = true;
-    for (const char *p = accept, *end;; p = end + 1) {
-        end = element_end(p);
-        if (is_protobuf(p, end)) {
+    while (http_list_next(&list, &e)) {
+        if (http_list_equals(e.name, "application/vnd.google.protobuf")) {
             dropped = true;
-        } else {
-            if (!first)
-                *out++ = ',';
-            first = false;
-            size_t n = (size_t)(end - p);
-            memmove(out, p, n);
-            out += n;
+            continue;
         }
-        if (!*end)
-            break;
+        if (!first)
+            *out++ = ',';
+        first = false;
+        memmove(out, e.raw.ptr, e.raw.len);
+        out += e.raw.len;
     }
     *out = 0;
     return !dropped || accept[strspn(accept, ", \t")];
@@ -174,11 +135,11 @@ negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool proto
     const struct evkeyval *h;
     TAILQ_FOREACH (h, from, next) {
         if (!is_token(h->key) || has_control(h->value)) {
-            snprintf(error->reason, sizeof(error->reason),
-                     "the header \"%.40s\" has characters that no header may have", is_token(h->key) ? h->key : "");
+            snprintf(error->reason, sizeof(error->reason), "the header \"%.40s\" contains invalid characters",
+                     is_token(h->key) ? h->key : "");
             return EINVAL;
         }
-        if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_service) || is_of_connection(from, h->key))
+        if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_upstream) || is_of_connection(from, h->key))
             continue;
         bool whole = protobuf || strcasecmp(h->key, "Accept") != 0;
         if (whole ? evhttp_add_header(to, h->key, h->value) : add_accept(to, h->key, h->value))
@@ -202,11 +163,11 @@ negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to)
 }
 
 void
-negotiate_vary(struct evkeyvalq *headers)
+negotiate_add_vary(struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, headers, next)
-        if (!strcasecmp(h->key, "Vary") && (list_has(h->value, "Accept-Encoding") || list_has(h->value, "*")))
+        if (!strcasecmp(h->key, "Vary") && (http_list_has(h->value, "Accept-Encoding") || http_list_has(h->value, "*")))
             return;
     evhttp_add_header(headers, "Vary", "Accept-Encoding");
 }
@@ -232,19 +193,12 @@ negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp
     return 0;
 }
 
-/* Whether an element of a list is one of these names. */
 static bool
-element_is_among(const char *element, const char *end, const char *const *names)
+is_coding_among(struct ss_span coding, const char *const *names)
 {
-    while (element < end && strchr(" \t", *element))
-        element++;
-    while (element < end && strchr(" \t", end[-1]))
-        end--;
-    size_t len = (size_t)(end - element);
-    for (; *names; names++)
-        if (strlen(*names) == len && !strncasecmp(*names, element, len))
-            return true;
-    return false;
+    while (*names && !http_list_equals(coding, *names))
+        names++;
+    return *names;
 }
 
 enum coding
@@ -252,32 +206,30 @@ negotiate_coding(const char *list)
 {
     static const char *const gzip[] = {"gzip", "x-gzip", NULL};
     enum coding coding = CODING_NONE;
-    for (const char *p = list ? list : "", *end;; p = end + 1) {
-        end = element_end(p);
-        bool is_gzip = element_is_among(p, end, gzip);
-        if (element_is_among(p, end, other_codings) || (is_gzip && coding == CODING_GZIP))
+    struct http_list_element e;
+    while (http_list_next(&list, &e)) {
+        bool is_gzip = is_coding_among(e.value, gzip);
+        if (is_coding_among(e.value, other_codings) || (is_gzip && coding == CODING_GZIP))
             return CODING_OTHER;
         if (is_gzip)
             coding = CODING_GZIP;
-        if (!*end)
-            return coding;
     }
+    return coding;
 }
 
 static const char timeout_header[] = "X-Prometheus-Scrape-Timeout-Seconds";
 
 enum {
-    /* No scraper waits longer for us; a peer that says so is not to hold its place for days. */
+    /* No scraper waits longer; a peer that claims to must not hold its slot for days. */
     TIMEOUT_MAX = 60 * 60 * 1000,
     OFFSET_MAX = 500,
-    SERVICE_OFFSET_MAX = 100,
+    UPSTREAM_OFFSET_MAX = 100,
 };
 
-/* A tenth of a time, but not more than this. */
 static double
-tenth(double ms, double most)
+tenth(double ms, double max)
 {
-    return ms / 10 < most ? ms / 10 : most;
+    return ms / 10 < max ? ms / 10 : max;
 }
 
 int
@@ -291,7 +243,7 @@ negotiate_timeout(const char *header, const struct endpoint *endpoint, struct ti
 
     char *end;
     double seconds = strtod(header, &end);
-    /* strtod() takes more than a decimal number; a scraper's timeout is nothing else. */
+    /* strtod() takes more than decimal numbers. */
     if (!*header || *end || strspn(header, "0123456789.") != strlen(header) || !(seconds > 0)) {
         snprintf(error->reason, sizeof(error->reason), "%s: expected a number of seconds above 0, got \"%.40s\"",
                  timeout_header, header);
@@ -306,7 +258,7 @@ negotiate_timeout(const char *header, const struct endpoint *endpoint, struct ti
 }
 
 int
-negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
+negotiate_set_timeout(struct evkeyvalq *headers, int64_t left_ms)
 {
     char seconds[32];
     double ms = left_ms > 1 ? (double)left_ms : 1;
@@ -314,7 +266,7 @@ negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms)
         return 0;
     while (!evhttp_remove_header(headers, timeout_header))
         ;
-    ms -= tenth(ms, SERVICE_OFFSET_MAX);
+    ms -= tenth(ms, UPSTREAM_OFFSET_MAX);
     snprintf(seconds, sizeof(seconds), "%.3f", (ms < 1 ? 1 : ms) / 1000);
     return evhttp_add_header(headers, timeout_header, seconds) ? -ENOMEM : 0;
 }

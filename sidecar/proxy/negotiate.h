@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_NEGOTIATE_H
 #define PROXY_NEGOTIATE_H
-/* Which headers travel, in both directions, and how long a scrape may take. */
+/* Which headers are forwarded, in both directions, and how long a scrape may take. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,35 +13,33 @@ struct negotiate_error {
 };
 
 /*
- * Copies the headers of a scrape that are for the service: all that concern neither this connection nor this body's
- * encoding. Accept and the others go as they came, character by character, repeated ones too; but unless protobuf may
- * be answered, Accept does not offer it, and one that offers nothing else is left away.
+ * Copies the headers of a scrape that are for the upstream: all but those of this connection and of this body's
+ * encoding. They are forwarded byte for byte, repeated ones too; but without protobuf, Accept does not offer it, and is
+ * dropped if it offers nothing else.
  *
- * 0; EINVAL (positive) for a header that cannot be passed on safely; -ENOMEM.
+ * 0; EINVAL (positive): a header cannot be forwarded safely; -ENOMEM.
  */
 int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error);
 
-/* Copies the headers of the service's answer that still hold for a part of its body. 0 or -ENOMEM. */
+/* Copies the headers of the upstream's response that hold for part of its body too. 0 or -ENOMEM. */
 int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);
 
-/* Says in Vary that Accept-Encoding decides over an answer, unless it says so already. */
-void negotiate_vary(struct evkeyvalq *headers);
+/* Adds Vary: Accept-Encoding, unless it is there. */
+void negotiate_add_vary(struct evkeyvalq *headers);
 
-/*
- * The values of all headers of a name as one list, separated by ", ": RFC 9110, 5.3 says that they are one. *joinedp is
- * the caller's to free, NULL if there is none. 0 or -ENOMEM.
- */
+/* The values of all headers of a name as one list, joined by ", " (RFC 9110, 5.3). *joinedp is the caller's to free,
+   NULL if there is none. 0 or -ENOMEM. */
 int negotiate_join(const struct evkeyvalq *headers, const char *name, char **joinedp);
 
 /* How a body is encoded. */
 enum coding {
     CODING_NONE,
     CODING_GZIP,
-    CODING_OTHER, /* by what we cannot undo: another coding, or gzip twice */
+    CODING_OTHER, /* we cannot decode it: another coding, or gzip twice */
 };
 
 /*
- * What a list of Content-Encoding says, joined, NULL if there is none. Only codings that exist count: services write
+ * The coding that a joined Content-Encoding names; NULL: there is none. Only registered codings count: upstreams write
  * all kinds of words there (a charset, a media type), and Prometheus, which looks for "gzip" alone, reads their bodies
  * as they are.
  */
@@ -50,23 +48,21 @@ enum coding negotiate_coding(const char *list);
 /* How long something may take. */
 struct time_limit {
     int64_t ms;
-    char by[96]; /* the setting or header that says so */
+    char by[96]; /* the setting or header that sets it */
 };
 
 /*
- * How long a scrape may take. Where the scraper names its timeout, that decides: X-Prometheus-Scrape-Timeout-Seconds
- * (NULL: not there) less a tenth, half a second at the most, so that the scraper hears our reason and not its own
- * timeout. The endpoint's timeout is for other scrapers, and the most if it was set. 0, or EINVAL (positive) for what
- * is not a time.
+ * How long a scrape may take: the scraper's X-Prometheus-Scrape-Timeout-Seconds (NULL: not there) less a tenth, at most
+ * 0.5 s, so that the scraper gets our reason before its own timeout. The endpoint's timeout is for scrapers without
+ * that header; if it was set, it is also the maximum. 0, or EINVAL (positive): not a number of seconds.
  */
 int negotiate_timeout(const char *header, const struct endpoint *endpoint, struct time_limit *limit,
                       struct negotiate_error *error);
 
 /*
- * Tells the service, where the scraper has told us, how much time it has: what is left of ours less a tenth, 0.1 s at
- * the most, for what we do with its response. So the last word of an exporter that answers when its time is over comes
- * in time. 0 or -ENOMEM.
+ * Replaces the scraper's timeout header, if there is one, by the upstream's: what is left of ours less a tenth, at most
+ * 0.1 s, for processing its response. So an exporter that responds at its deadline responds in time. 0 or -ENOMEM.
  */
-int negotiate_tell_timeout(struct evkeyvalq *headers, int64_t left_ms);
+int negotiate_set_timeout(struct evkeyvalq *headers, int64_t left_ms);
 
 #endif

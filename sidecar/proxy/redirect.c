@@ -11,7 +11,7 @@
 #include <strings.h>
 
 bool
-redirect_status(int status)
+redirect_is_status(int status)
 {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -22,7 +22,7 @@ from_curl(CURLUcode code)
     return code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : code ? EINVAL : 0;
 }
 
-/* 0: both URLs have the same of this part. EXDEV: they do not. -ENOMEM. */
+/* 0: this part of both URLs is the same. EXDEV: it differs. -ENOMEM. */
 static int
 compare_part(CURLU *a, CURLU *b, CURLUPart part)
 {
@@ -58,7 +58,7 @@ copy_part(CURLU *to, CURLU *from, CURLUPart part)
     return from_curl(code);
 }
 
-/* Sets a handle to the URL as the service knows it, by its Host header. */
+/* Sets a handle to the URL as the upstream sees it, by its Host header. */
 static int
 set_as_named(CURLU *named, const char *url, const char *host)
 {
@@ -73,7 +73,7 @@ set_as_named(CURLU *named, const char *url, const char *host)
     return r;
 }
 
-/* Of the target, only path and query are taken: it is the same service, so it stays as it was reached. */
+/* Takes only path and query from the target: it is the same upstream, reached in the same way. */
 static int
 take_target(char **targetp, CURLU *url, CURLU *to)
 {
@@ -98,7 +98,7 @@ resolve(char **targetp, CURLU *from, CURLU *named, CURLU *to, const char *locati
     static const CURLUPart same[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
     static const CURLUPart none[] = {CURLUPART_USER, CURLUPART_PASSWORD};
     int r = 0;
-    if (*location != '#') /* else it is the same URL; libcurl 7.88 would cut the path's last part off */
+    if (*location != '#') /* else it is the same URL; libcurl 7.88 would drop the path's last segment */
         r = from_curl(curl_url_set(to, CURLUPART_URL, location, CURLU_URLENCODE | CURLU_NON_SUPPORT_SCHEME));
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]) && !r; i++)
         r = compare_part(named, to, same[i]);

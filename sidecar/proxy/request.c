@@ -73,13 +73,6 @@ request_url(const struct request *r, const struct endpoint *endpoint)
     return url_with_query(&endpoint->url, r->params.query);
 }
 
-/* A file's name, or NULL if the setting has the value for none. */
-static const char *
-file_or_null(const char *setting, const char *none)
-{
-    return strcmp(setting, none) ? setting : NULL;
-}
-
 struct fetch_request
 request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *headers)
 {
@@ -88,8 +81,7 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
         .socket = e->url.socket,
         .connect_to = e->url.connect_to,
         .host = e->url.host,
-        .tls = {file_or_null(e->tls_ca, "system"), file_or_null(e->tls_certificate, "off"),
-                file_or_null(e->tls_key, "off"), e->tls_insecure, !e->strict_close},
+        .tls = {e->tls, e->tls_insecure, !e->strict_close},
         .keepalive = e->upstream_keepalive,
         .gzip = e->upstream_encoding == ENCODING_GZIP,
         .headers = headers,

@@ -16,37 +16,37 @@
 #include <unistd.h>
 
 enum {
-    /* After so long somebody who asks for the name gets a thread of his own: DNS may have come back meanwhile, and the
-       C library is slow to find out. It is its own time for one question to one server (resolv.conf(5), timeout). */
-    PATIENCE_SECONDS = 5,
+    /* After this a lookup gets another thread: DNS may be back, and the C library is slow to notice. This is its own
+       timeout for one query to one server (resolv.conf(5)). */
+    RETRY_SECONDS = 5,
 };
 
 /* A thread's work. The thread owns it until it is posted. */
 struct job {
     struct job *next;
     struct mailbox *mailbox;
-    struct resolver_name *name; /* the loop's; no thread looks at it */
-    char *addresses;            /* NULL: none */
-    int error;                  /* getaddrinfo()'s, or EAI_MEMORY */
+    struct resolver_name *name; /* for the loop only */
+    char *addresses;
+    int error; /* getaddrinfo()'s, or EAI_MEMORY */
     char host[];
 };
 
-/* Where threads and loop meet. The last of them to go frees it: threads outlive the resolver. */
+/* Between the threads and the loop. The last user frees it: threads may outlive the resolver. */
 struct mailbox {
     pthread_mutex_t mutex; /* guards the rest */
     unsigned users;
     bool closed;
-    int wake; /* an eventfd, the loop's */
+    int wake; /* the loop's eventfd */
     struct job *done;
 };
 
-/* A name that is looked up. An answer ends it: who asks from then on asks again. */
+/* A name that is being looked up. After an answer the next lookup queries DNS again. */
 struct resolver_name {
     TAILQ_ENTRY(resolver_name) next;
     TAILQ_HEAD(, lookup) waiting;
     unsigned threads;
     bool ended;
-    time_t asked; /* when the last of the threads was started, by the monotonic clock */
+    time_t started; /* of the last thread, by the monotonic clock */
     char host[];
 };
 
@@ -64,7 +64,7 @@ free_job(struct job *job)
     free(job);
 }
 
-/* Takes the mutex along. */
+/* With the mutex held; unlocks it. */
 static void
 leave_mailbox(struct mailbox *m)
 {
@@ -78,7 +78,7 @@ leave_mailbox(struct mailbox *m)
 
 /* The thread. */
 
-/* As text, for that is what libcurl takes. One that needs an interface to be named (fe80::1%eth0) it does not. */
+/* As text for libcurl, which does not take one with an interface (fe80::1%eth0). */
 static int
 write_addresses(char **addresses, const struct addrinfo *found)
 {
@@ -106,7 +106,7 @@ has_ipv6(void)
 }
 
 static void *
-work(void *ctx)
+run_lookup(void *ctx)
 {
     struct job *job = ctx;
     struct mailbox *m = job->mailbox;
@@ -126,14 +126,14 @@ work(void *ctx)
         job->next = m->done;
         m->done = job;
         if (write(m->wake, &one, sizeof(one)) < 0) {
-            /* It cannot fail: the counter is never full. */
+            /* It cannot fail: the counter never overflows. */
         }
     }
     leave_mailbox(m);
     return NULL;
 }
 
-/* Signals are for the event loop. */
+/* Only the event loop's thread handles signals. */
 static int
 start_thread(struct job *job)
 {
@@ -145,7 +145,7 @@ start_thread(struct job *job)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&thread, &attributes, work, job);
+    int r = pthread_create(&thread, &attributes, run_lookup, job);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return -r;
@@ -162,7 +162,7 @@ now(void)
 }
 
 static int
-start(struct resolver *r, struct resolver_name *name)
+start_lookup_thread(struct resolver *r, struct resolver_name *name)
 {
     struct mailbox *m = r->mailbox;
     if (r->threads >= RESOLVER_THREADS)
@@ -186,12 +186,12 @@ start(struct resolver *r, struct resolver_name *name)
     }
     r->threads++;
     name->threads++;
-    name->asked = now();
+    name->started = now();
     return 0;
 }
 
 static void
-free_if_over(struct resolver *r, struct resolver_name *name)
+free_if_done(struct resolver *r, struct resolver_name *name)
 {
     if (!name->ended || name->threads)
         return;
@@ -200,23 +200,23 @@ free_if_over(struct resolver *r, struct resolver_name *name)
 }
 
 static void
-tell(struct resolver *r, const struct job *job)
+notify_lookups(struct resolver *r, const struct job *job)
 {
     struct resolver_name *name = job->name;
     struct lookup *lookup;
     const struct resolver_answer answer = {
         .addresses = job->error ? NULL : job->addresses,
-        .reason = job->error == EAI_SYSTEM ? "the system failed" : gai_strerror(job->error),
+        .reason = job->error == EAI_SYSTEM ? "system error" : gai_strerror(job->error),
         .no_memory = job->error == EAI_MEMORY,
     };
     name->ended = true;
     while ((lookup = TAILQ_FIRST(&name->waiting)) != NULL) {
-        lookup_leave(lookup);
+        lookup_cancel(lookup);
         lookup->answered(lookup->ctx, &answer);
     }
     name->threads--;
     r->threads--;
-    free_if_over(r, name);
+    free_if_done(r, name);
 }
 
 static void
@@ -233,14 +233,14 @@ on_woken(evutil_socket_t fd, short what, void *ctx)
     pthread_mutex_unlock(&r->mailbox->mutex);
     while (job) {
         struct job *next = job->next;
-        tell(r, job);
+        notify_lookups(r, job);
         free_job(job);
         job = next;
     }
 }
 
 static struct resolver_name *
-find(struct resolver *r, const char *host)
+find_or_add_name(struct resolver *r, const char *host)
 {
     struct resolver_name *name;
     TAILQ_FOREACH (name, &r->names, next)
@@ -257,17 +257,17 @@ find(struct resolver *r, const char *host)
 }
 
 int
-resolver_ask(struct resolver *r, const char *host, struct lookup *lookup)
+resolver_look_up(struct resolver *r, const char *host, struct lookup *lookup)
 {
-    struct resolver_name *name = find(r, host);
+    struct resolver_name *name = find_or_add_name(r, host);
     int error = 0;
     if (!name)
         return -ENOMEM;
-    if (!name->threads || (name->threads < RESOLVER_THREADS_PER_NAME && now() - name->asked >= PATIENCE_SECONDS))
-        error = start(r, name);
+    if (!name->threads || (name->threads < RESOLVER_THREADS_PER_NAME && now() - name->started >= RETRY_SECONDS))
+        error = start_lookup_thread(r, name);
     if (error && !name->threads) {
         name->ended = true;
-        free_if_over(r, name);
+        free_if_done(r, name);
         return error;
     }
     lookup->name = name;
@@ -276,7 +276,7 @@ resolver_ask(struct resolver *r, const char *host, struct lookup *lookup)
 }
 
 void
-lookup_leave(struct lookup *lookup)
+lookup_cancel(struct lookup *lookup)
 {
     if (lookup->name)
         TAILQ_REMOVE(&lookup->name->waiting, lookup, next);
@@ -319,7 +319,7 @@ resolver_new(struct resolver **resolverp, struct event_base *base)
     return error;
 }
 
-/* What threads still work on is freed by them, or goes with the process. */
+/* Jobs that still run are freed by their threads, or when the process ends. */
 static void
 close_mailbox(struct mailbox *m)
 {

@@ -2,14 +2,14 @@
 #ifndef PROXY_RESOLVER_H
 #define PROXY_RESOLVER_H
 /*
- * Finds the addresses of host names without ever holding the event loop, however long DNS takes.
+ * Looks up the addresses of host names without ever blocking the event loop, however long DNS takes.
  *
- * The C library looks a name up, as it does for every other program of the Pod: hosts file, search list, TCP after a
- * truncated answer, resolv.conf when it changes. It blocks, so it does that in threads, and nobody waits for a thread:
- * not who gives a lookup up, and not the end of the program. What libcurl does by itself is nearly that, but it joins
- * its thread when a transfer is taken out, and with CURLOPT_QUICK_EXIT any number of threads may be left behind.
+ * The C library does it, as for every other program in the Pod: hosts file, search list, TCP after a truncated
+ * response, resolv.conf when it changes. It blocks, so it runs in threads, and nothing ever joins a thread: neither a
+ * cancelled lookup nor the end of the program. libcurl's own resolver is similar, but joins its thread when a transfer
+ * is removed; with CURLOPT_QUICK_EXIT it may leave any number of threads running.
  *
- * Who asks for a name that is being looked up waits with the others. So threads that DNS keeps are bounded, by names
+ * Lookups of one name share a thread. So the threads that wait for DNS are bounded, per name
  * (RESOLVER_THREADS_PER_NAME) and in all (RESOLVER_THREADS).
  */
 #include <stdbool.h>
@@ -20,23 +20,23 @@ struct resolver;
 struct resolver_name;
 
 enum {
-    /* A name that DNS does not answer for must not keep all the others from being looked up. */
+    /* One name that DNS does not answer for must not block all others. */
     RESOLVER_THREADS = 32,
     RESOLVER_THREADS_PER_NAME = 4,
 };
 
 struct resolver_answer {
-    /* As in "127.0.0.1,::1", in the order in which they are to be tried; NULL: there are none. */
+    /* As in "127.0.0.1,::1", in the order to try them; NULL: the lookup failed. */
     const char *addresses;
-    const char *reason; /* if there are none */
-    bool no_memory;     /* if that is it */
+    const char *reason; /* of the failure */
+    bool no_memory;     /* it failed because memory ran out */
 };
 
-/* Who waits for a name. A zeroed one waits for none. */
+/* One that waits for a name's addresses; zeroed: for none. */
 struct lookup {
     TAILQ_ENTRY(lookup) next;
     struct resolver_name *name;
-    /* It waits no more. The answer is borrowed for the call; the lookup may be used again in there, or go. */
+    /* The answer is borrowed for the call; the lookup may be reused or freed in here. */
     void (*answered)(void *ctx, const struct resolver_answer *answer);
     void *ctx;
 };
@@ -44,16 +44,14 @@ struct lookup {
 /* 0: *resolverp is the caller's. Or a negative errno value. */
 int resolver_new(struct resolver **resolverp, struct event_base *base);
 
-/* After the last lookup was left or answered. NULL is fine. */
+/* After the last lookup was cancelled or answered. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
-/*
- * Looks a host name up. 0: the lookup waits, and is answered from the event loop. EBUSY (positive): all threads wait
- * for DNS, none of them for this name. -EAGAIN: there is no thread to do it. -ENOMEM.
- */
-int resolver_ask(struct resolver *resolver, const char *host, struct lookup *lookup);
+/* 0: the lookup waits, and is answered from the event loop. EBUSY (positive): all threads wait for DNS, none of them
+   for this name. -EAGAIN: no thread could be started. -ENOMEM. */
+int resolver_look_up(struct resolver *resolver, const char *host, struct lookup *lookup);
 
-/* Waits no more; one that does not is fine. */
-void lookup_leave(struct lookup *lookup);
+/* One that does not wait is fine. */
+void lookup_cancel(struct lookup *lookup);
 
 #endif

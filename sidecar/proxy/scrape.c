@@ -69,7 +69,7 @@ static void finish_response(struct scrape *s);
 static void reply_from_snapshot(struct scrape *s);
 
 static enum fetch_action on_head(void *ctx, int status, const struct evkeyvalq *headers);
-static enum fetch_action on_body(void *ctx, struct ss_span bytes);
+static enum fetch_action on_body(void *ctx, struct ss_span *bytes);
 static void on_end(void *ctx, enum fetch_result result, const char *reason);
 static const struct fetch_events fetch_events = {on_head, on_body, on_end};
 
@@ -100,7 +100,7 @@ fail_busy(struct scrape *s)
 {
     struct failure failure;
     rejection_report(s->proxy->rejections, LIMIT_IN_FLIGHT, s->peer, NULL);
-    failure_set(&failure, OUTCOME_BUSY,
+    failure_set(&failure, FAILURE_BUSY,
                 "endpoint %s: too many scrapes in flight (max_in_flight = %" PRIu64 "), retry later", s->endpoint->name,
                 s->endpoint->max_in_flight);
     scrape_fail(s, &failure);
@@ -110,7 +110,7 @@ static void
 fail_out_of_descriptors(struct scrape *s)
 {
     struct failure failure;
-    failure_set(&failure, OUTCOME_NO_MEMORY, "out of file descriptors");
+    failure_set(&failure, FAILURE_NO_MEMORY, "out of file descriptors");
     scrape_fail(s, &failure);
 }
 
@@ -148,7 +148,7 @@ scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struc
     }
     if (r > 0) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_BAD_REQUEST, "%s", reason);
+        failure_set(&failure, FAILURE_BAD_REQUEST, "%s", reason);
         scrape_fail(s, &failure);
     } else if (r == -EMFILE) {
         fail_out_of_descriptors(s);
@@ -216,7 +216,7 @@ static int
 start_fetch(struct scrape *s)
 {
     char *url = request_url(&s->request, s->endpoint);
-    int r = url ? negotiate_tell_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
+    int r = url ? negotiate_set_timeout(&s->request.headers, scrape_time_left(s)) : -ENOMEM;
     struct fetch_request request = request_for(s->endpoint, url, &s->request.headers);
     if (!r)
         r = fetch_new(&s->fetch, s->proxy->upstream, &request, &fetch_events, s);
@@ -277,18 +277,19 @@ is_full(const struct scrape *s)
     return s->sending && staged(s) >= CHUNK_BYTES;
 }
 
-/* After a pause libcurl delivers the same bytes again: those already used are skipped. */
 static enum fetch_action
-on_body(void *ctx, struct ss_span bytes)
+on_body(void *ctx, struct ss_span *bytes)
 {
     struct scrape *s = ctx;
-    size_t skip = s->used < bytes.len ? s->used : bytes.len;
-    struct ss_span in = {bytes.ptr + skip, bytes.len - skip};
-    bool more = false;
+    bool more = true;
 
-    s->paused = is_full(s);
-    while (!s->paused) {
-        int r = body_filter_feed(s->body, &in, &more);
+    while (more) {
+        size_t len = bytes->len;
+        s->paused = is_full(s);
+        if (s->paused)
+            return FETCH_PAUSE;
+        int r = body_filter_feed(s->body, bytes, &more);
+        s->bytes_in += len - bytes->len;
         if (r) {
             fail_body(s, r);
             return FETCH_ABORT;
@@ -296,15 +297,8 @@ on_body(void *ctx, struct ss_span bytes)
         flush_staged(s);
         if (s->stage != STAGE_HOLDING && s->stage != STAGE_STREAMING)
             return FETCH_ABORT;
-        s->paused = more && is_full(s);
-        if (!more) {
-            s->used -= skip;
-            s->bytes_in += bytes.len;
-            return FETCH_CONTINUE;
-        }
     }
-    s->used += (size_t)(in.ptr - bytes.ptr) - skip;
-    return FETCH_PAUSE;
+    return FETCH_CONTINUE;
 }
 
 static void
@@ -342,7 +336,7 @@ add_encoding_headers(struct scrape *s, bool gzip)
 {
     uint64_t failures = alloc_failures();
     if (s->config->compression == COMPRESSION_AUTO && s->failure.outcome != OUTCOME_PASSED_ON)
-        negotiate_vary(reply_headers(s->reply));
+        negotiate_add_vary(reply_headers(s->reply));
     if (gzip)
         evhttp_add_header(reply_headers(s->reply), "Content-Encoding", "gzip");
     return alloc_failures() == failures;
@@ -363,7 +357,7 @@ flush_staged(struct scrape *s)
     if (s->stage == STAGE_HOLDING) {
         if (!reply_can_abort(s->reply)) {
             struct failure failure;
-            failure_set(&failure, OUTCOME_BAD_REQUEST,
+            failure_set(&failure, FAILURE_BAD_REQUEST,
                         "a response of more than %d bytes needs HTTP/1.1 on a unix socket", HOLD_BYTES);
             scrape_fail(s, &failure);
             return;
@@ -387,11 +381,7 @@ on_drained(void *ctx)
     flush_staged(s);
     if (s->paused) {
         s->paused = false;
-        /* On failure on_end is not called; unless we stopped it, part of the body was lost, so fail the scrape. */
-        if (!fetch_resume(s->fetch) && s->stage != STAGE_OVER)
-            scrape_fail_out_of_memory(s);
-        if (s->stage == STAGE_OVER)
-            scrape_release_upstream(s);
+        fetch_resume(s->fetch);
     }
     scrape_finish_if_done(s);
 }
@@ -444,7 +434,8 @@ reply_from_snapshot(struct scrape *s)
         reply_send_whole(s->reply, s->status, s->head_only ? NULL : part.body, s->bytes_out);
     } else if (r == ERANGE) {
         struct failure failure;
-        failure_set(&failure, OUTCOME_TOO_LARGE, "endpoint %s: the body has too much metadata", s->endpoint->name);
+        failure_set(&failure, FAILURE_METADATA_TOO_LARGE, "endpoint %s: the body has too much metadata",
+                    s->endpoint->name);
         scrape_fail(s, &failure);
     } else {
         scrape_fail_out_of_memory(s);

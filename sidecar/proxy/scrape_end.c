@@ -143,10 +143,8 @@ scrape_on_deadline(evutil_socket_t fd, short what, void *ctx)
         failure_of_timeout(&failure, s->endpoint,
                            s->user.waits ? snapshot_progress(&s->user) : fetch_progress(s->fetch), &s->request.timeout);
     } else {
-        failure_set(&failure, OUTCOME_TIMEOUT, "endpoint %s: the scraper did not read the response in time",
+        failure_set(&failure, FAILURE_SLOW_READER, "endpoint %s: the scraper did not read the response in time",
                     s->endpoint->name);
-        failure.error = UPSTREAM_ERROR_NONE;
-        failure.limit = LIMIT_SLOW_READER;
     }
     if (s->stage != STAGE_OVER)
         scrape_fail(s, &failure);

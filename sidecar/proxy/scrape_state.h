@@ -40,7 +40,6 @@ struct scrape {
     struct snapshot_user user; /* with max_age */
     struct event *deadline;
     struct body_filter *body; /* NULL before the header, and with a snapshot */
-    size_t used;              /* bytes of the current piece that the body took before a pause */
     enum stage stage;
     bool sending; /* a chunk was sent and has not drained */
     bool paused;

@@ -133,14 +133,14 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 }
 
 static enum fetch_action
-on_body(void *ctx, struct ss_span bytes)
+on_body(void *ctx, struct ss_span *bytes)
 {
     struct shared_fetch *x = ctx;
     bool more = true;
 
-    x->snapshot->bytes_in += bytes.len;
+    x->snapshot->bytes_in += bytes->len;
     while (more) {
-        int r = body_index_feed(x->body, &bytes, &more);
+        int r = body_index_feed(x->body, bytes, &more);
         if (r) {
             failure_of_body(&x->snapshot->failure, x->snapshot->endpoint, r, body_index_reason(x->body));
             return FETCH_ABORT;
@@ -200,7 +200,7 @@ start_fetch(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
-    int r = negotiate_tell_timeout(&x->headers, time_left(x));
+    int r = negotiate_set_timeout(&x->headers, time_left(x));
     return r ? r : fetch_new(&x->fetch, x->context->upstream, &request, &fetch_events, x);
 }
 

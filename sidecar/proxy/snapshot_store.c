@@ -245,7 +245,7 @@ snapshot_release(struct snapshot_user *user)
 enum fetch_progress
 snapshot_progress(const struct snapshot_user *user)
 {
-    return user->entry && user->entry->fetch ? shared_fetch_progress(user->entry->fetch) : FETCH_ASKED;
+    return user->entry && user->entry->fetch ? shared_fetch_progress(user->entry->fetch) : FETCH_REQUEST_SENT;
 }
 
 /* The store. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libcurl's multi interface on libevent's loop. libcurl says which sockets to watch (watch_socket) and when to wake it
- * (set_timer); the loop tells it what happened (on_socket, on_timer); what has ended is collected after each turn.
+ * (set_timer); the loop reports what happened (on_socket, on_timer); ended transfers are collected after each call.
  */
 #include "upstream.h"
 
@@ -19,23 +19,22 @@
 #include <unistd.h>
 
 enum {
-    /* Idle connections kept, of all services. libcurl's own bound follows the transfers in flight, and closes what the
-       next burst of scrapes would use again. */
+    /* Idle connections, to all upstreams. libcurl's default follows the transfers in flight, and closes what the next
+       burst of scrapes would reuse. */
     KEPT_CONNECTIONS = 256,
 };
 
 /*
- * A connection's socket, from its beginning to its end. Between the end of one answer and the next request nothing may
- * come over it. libcurl does not look, and tells the end of an answer late, or not at all if it came at once; so that
- * is found out here, when the next request is about to be sent, the transfer is collected or the socket closed,
- * whatever comes first.
+ * A connection's socket. Nothing may arrive on it between the end of one response and the next request. libcurl does
+ * not check, and reports the end of a response late, or not at all if it came at once; so it is checked here, when the
+ * next request is about to be sent, the transfer is collected or the socket closed, whichever comes first.
  */
 struct connection_socket {
     curl_socket_t fd;
-    void *owner;    /* of the transfer that was the last to use it and has not been told that it is free; or NULL */
-    int local_port; /* 0: no request has gone over it */
+    void *owner;    /* of the last transfer that used it, until released() was called; or NULL */
+    int local_port; /* 0: no request was sent over it */
     int64_t keepalive;
-    int64_t closes; /* while it is idle: when it is shut, by now() */
+    int64_t closes; /* while it is idle: when it is shut down, by now() */
 };
 
 struct sockets {
@@ -46,12 +45,12 @@ struct sockets {
 struct upstream {
     struct event_base *base;
     struct event *timer, *idle;
-    bool early; /* there was no memory to wait for the timer */
+    bool early; /* out of memory to arm the timer */
     CURLM *multi;
     struct resolver *resolver;
     struct upstream_hooks hooks;
     struct sockets sockets;
-    uint64_t opened; /* connections */
+    uint64_t opened;
 };
 
 static bool
@@ -71,31 +70,40 @@ sockets_add(struct sockets *s, curl_socket_t fd)
 
 /* Idle connections. */
 
-enum unasked
-upstream_unasked(const char *bytes, size_t len)
+enum unsolicited
+unsolicited_kind(const char *bytes, size_t len)
 {
     size_t blank = 0;
     while (blank < len && (bytes[blank] == '\r' || bytes[blank] == '\n'))
         blank++;
-    return blank < len ? UNASKED_MORE : len ? UNASKED_BLANK : UNASKED_NONE;
+    return blank < len ? UNSOLICITED_DATA : len ? UNSOLICITED_BLANK : UNSOLICITED_NONE;
 }
 
-enum unasked
+enum unsolicited
 upstream_drain_unsolicited(curl_socket_t fd)
 {
     char bytes[4096];
-    enum unasked unasked = UNASKED_NONE;
+    enum unsolicited unsolicited = UNSOLICITED_NONE;
     ssize_t n;
     while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
-        enum unasked more = upstream_unasked(bytes, (size_t)n);
-        unasked = more > unasked ? more : unasked;
+        enum unsolicited more = unsolicited_kind(bytes, (size_t)n);
+        unsolicited = more > unsolicited ? more : unsolicited;
     }
-    if (unasked)
+    if (unsolicited)
         shutdown(fd, SHUT_RDWR);
-    return unasked;
+    return unsolicited;
 }
 
-/* The port of a TCP socket's name; 0 for any other. It stands at the same place in both kinds of addresses. */
+enum unsolicited
+upstream_drain_owner(const struct upstream *u, const void *owner)
+{
+    for (size_t i = 0; i < u->sockets.n; i++)
+        if (u->sockets.items[i].owner == owner)
+            return upstream_drain_unsolicited(u->sockets.items[i].fd);
+    return UNSOLICITED_NONE;
+}
+
+/* A TCP socket's port, which is at the same offset in both kinds of addresses; 0 for other sockets. */
 static int
 port_of(const struct sockaddr_storage *name)
 {
@@ -114,20 +122,21 @@ local_port(const struct connection_socket *s)
     return port_of(&name);
 }
 
-/* A local port may be used for connections to several peers. */
+/* The local port alone is not enough: connections to several peers may share it. */
 static bool
-is_connection(const struct connection_socket *s, const struct tcp_tuple *ends)
+is_connection(const struct connection_socket *s, const struct tcp_tuple *tuple)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
     char ip[INET6_ADDRSTRLEN];
     const void *address = &((struct sockaddr_in *)&peer)->sin_addr;
 
-    if (local_port(s) != ends->local_port || getpeername(s->fd, (struct sockaddr *)&peer, &len))
+    if (local_port(s) != tuple->local_port || getpeername(s->fd, (struct sockaddr *)&peer, &len))
         return false;
     if (peer.ss_family == AF_INET6)
         address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
-    return port_of(&peer) == ends->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) && !strcmp(ip, ends->ip);
+    return port_of(&peer) == tuple->port && inet_ntop(peer.ss_family, address, ip, sizeof(ip)) &&
+           !strcmp(ip, tuple->ip);
 }
 
 static bool
@@ -144,9 +153,9 @@ now(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Wakes on_idle() when the first of the idle connections is to be shut. */
+/* Wakes on_idle() when the first idle connection expires. */
 static void
-await_idle(struct upstream *u)
+arm_idle_timer(struct upstream *u)
 {
     int64_t first = INT64_MAX, time = now();
     for (size_t i = 0; i < u->sockets.n; i++)
@@ -158,14 +167,13 @@ await_idle(struct upstream *u)
     }
     int64_t ms = first > time ? first - time : 0;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    /* Without memory for it a connection is kept for longer, until another is idle, or libcurl finds it too old. */
+    /* If that fails, connections stay open until another becomes idle, or libcurl finds them too old. */
     (void)event_add(u->idle, &tv);
 }
 
 /*
- * A service with few workers gives one of them to a connection, for as long as it is open: so one that was idle for
- * long enough is shut. (CURLOPT_MAXAGE_CONN only keeps libcurl from using it again.) libcurl closes it when it looks
- * for one the next time.
+ * An upstream with few workers gives one to each open connection: so a connection that was idle for long enough is shut
+ * down. (CURLOPT_MAXAGE_CONN only keeps libcurl from reusing it.) libcurl closes it when it next looks for one.
  */
 static void
 on_idle(evutil_socket_t fd, short what, void *ctx)
@@ -180,35 +188,35 @@ on_idle(evutil_socket_t fd, short what, void *ctx)
         shutdown(s->fd, SHUT_RDWR);
         s->closes = INT64_MAX;
     }
-    await_idle(u);
+    arm_idle_timer(u);
 }
 
-/* The owner needs the socket no more; told: he is to hear of it. */
+/* notify: call released(). */
 static void
-release_socket(struct upstream *u, struct connection_socket *s, bool told)
+release_socket(struct upstream *u, struct connection_socket *s, bool notify)
 {
     void *owner = s->owner;
     if (!owner)
         return;
     s->owner = NULL;
     s->closes = now() + s->keepalive;
-    if (told)
+    if (notify)
         u->hooks.released(owner, s->fd);
 }
 
-/* An owner goes, and uses no socket any more; told: he is to hear of those that are free by that. */
 static void
-release_sockets_of(struct upstream *u, void *owner, bool told)
+release_sockets_of(struct upstream *u, void *owner, bool notify)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
         if (s->owner == owner)
-            release_socket(u, s, told);
+            release_socket(u, s, notify);
     }
-    await_idle(u);
+    arm_idle_timer(u);
 }
 
-/* Who speaks unasked does so on other connections too, of which libcurl tries but a few. */
+/* An upstream that sends unsolicited data probably does so on its other idle connections; libcurl retries only a few.
+ */
 static void
 drain_idle_sockets(struct upstream *u)
 {
@@ -218,18 +226,18 @@ drain_idle_sockets(struct upstream *u)
 }
 
 bool
-upstream_use(struct upstream *u, void *owner, const struct tcp_tuple *ends, int64_t keepalive)
+upstream_use_connection(struct upstream *u, void *owner, const struct tcp_tuple *tuple, int64_t keepalive)
 {
     for (size_t i = 0; i < u->sockets.n; i++) {
         struct connection_socket *s = &u->sockets.items[i];
-        if (!is_connection(s, ends))
+        if (!is_connection(s, tuple))
             continue;
-        /* On one that is shut the request fails at once, and libcurl takes another. */
+        /* On a connection that is shut down the request fails at once, and libcurl takes another. */
         if (is_idle(s) && upstream_drain_unsolicited(s->fd))
             drain_idle_sockets(u);
         release_socket(u, s, true);
         s->owner = owner;
-        s->local_port = ends->local_port;
+        s->local_port = tuple->local_port;
         s->keepalive = keepalive;
         return true;
     }
@@ -262,7 +270,7 @@ on_socket(evutil_socket_t fd, short what, void *ctx)
     collect_ended(u);
 }
 
-/* libcurl takes an error of this for one of all transfers. So without memory to wait for the time it is now. */
+/* libcurl fails all transfers if this fails. So when the timer cannot be armed, it fires now. */
 static int
 set_timer(CURLM *multi, long ms, void *ctx)
 {
@@ -287,7 +295,7 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     u->early = false;
     curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    /* Of a time that is the same as before libcurl says nothing. */
+    /* libcurl does not report a timeout that is unchanged. */
     if (early && !u->early && !curl_multi_timeout(u->multi, &ms))
         set_timer(u->multi, ms, u);
     collect_ended(u);
@@ -401,6 +409,12 @@ struct resolver *
 upstream_resolver(struct upstream *u)
 {
     return u->resolver;
+}
+
+struct event_base *
+upstream_base(const struct upstream *u)
+{
+    return u->base;
 }
 
 uint64_t

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
-/* The services' connections, kept and used again, on one event loop. What is fetched over them is fetch.h's. */
+/* The connections to all upstreams, kept alive and reused, on one event loop. fetch.h has what is fetched over them. */
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,62 +10,66 @@ struct event_base;
 struct resolver;
 struct upstream;
 
-/* What the owner of a transfer, its CURLOPT_PRIVATE, is told. */
+/* Called with the owner of a transfer, its CURLOPT_PRIVATE. fetch.h has the only implementation; as hooks they keep
+   connections independent of what is fetched over them. */
 struct upstream_hooks {
-    /* The transfer is over, and needs this socket no more: what there is to be read stands behind its answer. Before
+    /* The transfer is over and has released this socket: bytes to be read there follow its response. Called before
        ended(). */
     void (*released)(void *owner, curl_socket_t fd);
-    /* The transfer has ended; it may be taken out and freed in there. */
+    /* The transfer has ended; it may be removed and freed in here. */
     void (*ended)(void *owner, CURLcode code);
 };
 
 /* 0: *upstreamp is the caller's. Or a negative errno value. */
 int upstream_new(struct upstream **upstreamp, struct event_base *base, const struct upstream_hooks *hooks);
 
-/* After its last transfer was taken out. NULL is fine. */
+/* After its last transfer was removed. NULL is fine. */
 void upstream_free(struct upstream *upstream);
 
-/* Begins a transfer; what comes of it comes from the event loop. 0 or -ENOMEM. */
+/* Starts a transfer; its callbacks come from the event loop. 0 or -ENOMEM. */
 int upstream_add(struct upstream *upstream, CURL *easy);
 
-/* Takes a transfer out; its connection is kept only if it is at its end. */
+/* Removes a transfer; its connection is kept only if it has ended. */
 void upstream_remove(struct upstream *upstream, CURL *easy);
 
-/* What finds the addresses of its services. */
+/* Looks up the addresses of the upstreams. */
 struct resolver *upstream_resolver(struct upstream *upstream);
 
-/* How many connections were opened, by transfers that were taken out. */
+struct event_base *upstream_base(const struct upstream *upstream);
+
+/* How many connections were opened, by transfers that were removed. */
 uint64_t upstream_opened(const struct upstream *upstream);
 
-/* Bytes that a service sent and nobody asked for. */
-enum unasked {
-    UNASKED_NONE,
-    UNASKED_BLANK, /* CR and LF alone */
-    UNASKED_MORE,
+/* Bytes that an upstream sent without a request. */
+enum unsolicited {
+    UNSOLICITED_NONE,
+    UNSOLICITED_BLANK, /* CR and LF alone */
+    UNSOLICITED_DATA,
 };
 
-/* What kind these bytes are. */
-enum unasked upstream_unasked(const char *bytes, size_t len);
+enum unsolicited unsolicited_kind(const char *bytes, size_t len);
 
 /*
- * Reads away what came over a connection without TLS that nobody has asked anything on, and answers what there was.
+ * Reads and drops what has arrived on an idle connection without TLS; returns what it was.
  *
- * libcurl takes a connection for alive that has bytes to be read, and those bytes for the answer to the next request.
- * But they are a lie about the last answer's length, or worse: such a connection is made one that libcurl takes for
- * dead.
+ * libcurl takes a connection with unread bytes for alive, and those bytes for the response to the next request. They
+ * show that the last response had a wrong length, or worse: such a connection is shut down, so that libcurl takes it
+ * for dead.
  */
-enum unasked upstream_drain_unsolicited(curl_socket_t fd);
+enum unsolicited upstream_drain_unsolicited(curl_socket_t fd);
 
-/* What tells a TCP connection from others. */
+/* The same for the connection of a transfer whose response has been read. */
+enum unsolicited upstream_drain_owner(const struct upstream *upstream, const void *owner);
+
+/* Identifies a TCP connection. */
 struct tcp_tuple {
     const char *ip;
     int port, local_port;
 };
 
-/* A request of an owner is about to be sent over this connection, which is closed when it then has had no request for
-   keepalive milliseconds. False: its socket is not known, so that it cannot be looked after and must not be used again.
- */
-bool upstream_use(struct upstream *upstream, void *owner, const struct tcp_tuple *ends, int64_t keepalive);
+/* An owner is about to send a request over this connection, which is closed after keepalive idle milliseconds. False:
+   its socket is not known, so it cannot be inspected and must not be reused. */
+bool upstream_use_connection(struct upstream *upstream, void *owner, const struct tcp_tuple *tuple, int64_t keepalive);
 
 /* For CURLOPT_SOCKOPTFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the upstream as their data. */
 int upstream_open_socket(void *upstream, curl_socket_t fd, curlsocktype purpose);

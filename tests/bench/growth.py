@@ -33,7 +33,7 @@ class Growth:
     def add(self, amount, body, rounds):
         self.points.append((amount, body.stat().st_size, *measure_body(body, rounds)))
 
-    def tell(self, report):
+    def print_tables(self, report):
         for column, name in ((2, "core"), (3, "scrape"), (4, "raw recv")):
             what = f"the {name}, N=80" if column < 4 else f"{name} of the whole body"
             report.table(f"growth {self.section} {name}", f"{self.title}: {what}",
@@ -56,5 +56,5 @@ def bench_growth(report, directory, rounds, most_series):
     for n in LABELS:
         labels.add(n, write_body(path, "--series", FEW, "--labels", n), rounds)
     for growth in (series, families, length, labels):
-        growth.tell(report)
+        growth.print_tables(report)
     return [series, families, length, labels]

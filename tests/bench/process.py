@@ -15,13 +15,13 @@ SLOW = 10 * 1000 * 1000  # bytes a second
 SETTLED = 5               # seconds until all that a scrape put off is done: memory is given back to the system once
 
 
-def ask(connection, target=SHARD):
+def scrape(connection, target=SHARD):
     """One scrape over a kept-alive connection."""
     connection.request("GET", target)
-    answer = connection.getresponse()
-    answer.read()
-    if answer.status != 200:
-        raise SystemExit(f"a scrape got status {answer.status}")
+    response = connection.getresponse()
+    response.read()
+    if response.status != 200:
+        raise SystemExit(f"a scrape got status {response.status}")
 
 
 def bench_start(report, body, rounds):
@@ -32,7 +32,7 @@ def bench_start(report, body, rounds):
             before = time.monotonic()
             with start_sidecar(service.port) as sidecar:
                 connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=10)
-                ask(connection)
+                scrape(connection)
                 wall.append(time.monotonic() - before)
                 cpu.append(sidecar.cpu())
                 connection.close()
@@ -54,7 +54,7 @@ def bench_idle(report, body, seconds):
         time.sleep(SETTLED)
         figures["before the first scrape"] = wake_ups(sidecar, seconds)
         connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=10)
-        ask(connection)
+        scrape(connection)
         time.sleep(SETTLED)
         figures["with connections kept"] = wake_ups(sidecar, seconds)
         connection.close()

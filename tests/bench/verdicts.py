@@ -78,7 +78,7 @@ def growth_targets(report):
         yield f"{name}: cost of a series, from 10,000 of them up, dearest beside cheapest", spread, "<=", 1.5, "x"
 
 
-def judge(measured, sign, target):
+def verdict_of(measured, sign, target):
     held = [value >= target if sign == ">=" else value <= target for value in measured]
     return {(True, True): "held", (True, False): "held by the minima only", (False, True): "held by the medians only",
             (False, False): "NOT held"}[tuple(held)]
@@ -91,7 +91,7 @@ def make_verdicts(report):
         for what, measured, sign, target, unit in targets(report):
             if measured:
                 rows.append((what, *(f"{value:.2f} {unit}" for value in measured), f"{sign} {target} {unit}",
-                             judge(measured, sign, target)))
+                             verdict_of(measured, sign, target)))
             else:
                 rows.append((what, "", "", f"{sign} {target} {unit}", NOT_MEASURED))
     return rows

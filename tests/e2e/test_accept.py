@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service is asked for where the key cannot be honoured in protobuf: anything but that."""
+"""Protobuf is not requested where the key cannot be honoured in it."""
 import http.client
 
 import pytest
@@ -41,9 +41,9 @@ FIT = [], ["sharding.key=declared"], ["sharding.key=labels", "sharding.source_la
 
 
 @pytest.fixture
-def asked(upstream, sidecar):
-    """asked(settings, *accepts) scrapes with these Accept headers and tells with which ones the service was asked."""
-    def ask(settings, *accepts):
+def forwarded(upstream, sidecar):
+    """forwarded(settings, *accepts) scrapes with these Accept headers and returns those that the upstream got."""
+    def scrape(settings, *accepts):
         service = upstream(answering(answer(b"up 1\n", TEXT)))
         connection = http.client.HTTPConnection(
             "127.0.0.1", sidecar(service.url, *(f"--set={setting}" for setting in settings)).port)
@@ -59,24 +59,24 @@ def asked(upstream, sidecar):
             got.append([line.split(": ", 1)[1].strip(" ") for line in head if line.lower().startswith("accept:")])
         connection.close()
         return got
-    return ask
+    return scrape
 
 
 @pytest.mark.parametrize("settings", UNFIT, ids=" ".join)
-def test_protobuf_is_not_asked_for(asked, settings):
+def test_protobuf_is_not_offered(forwarded, settings):
     offered = [[accept] if accept else [] for accept, _ in ACCEPTS.values()]
     wanted = [[accept.strip(" ")] if accept else [] for _, accept in ACCEPTS.values()]
-    assert asked(settings, *offered) == wanted
+    assert forwarded(settings, *offered) == wanted
 
 
 @pytest.mark.parametrize("settings", FIT, ids=" ".join)
-def test_accept_goes_as_it_came(asked, settings):
+def test_accept_is_unchanged(forwarded, settings):
     offered = [[accept] if accept else [] for accept, _ in ACCEPTS.values()]
-    assert asked(settings, *offered) == [[accept.strip(" ") for accept in lines] for lines in offered]
+    assert forwarded(settings, *offered) == [[accept.strip(" ") for accept in lines] for lines in offered]
 
 
-def test_each_of_several_headers(asked):
-    assert asked(UNFIT[0], [f"{PROTO},{OM1}", PROTO, TEXT0]) == [[OM1, TEXT0]]
+def test_each_of_several_headers(forwarded):
+    assert forwarded(UNFIT[0], [f"{PROTO},{OM1}", PROTO, TEXT0]) == [[OM1, TEXT0]]
 
 
 @pytest.mark.parametrize("settings", UNFIT, ids=" ".join)

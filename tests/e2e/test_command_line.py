@@ -158,8 +158,8 @@ def test_endpoint_of_the_upstream_flag(sidecar, upstream, settings, endpoints, f
     flags = [f"--set={setting}" for setting in settings]
     s = sidecar(None, *([f"--upstream.url={url}", *flags] if first else [*flags, f"--upstream.url={url}"]))
     assert s.get()[2] == b"up 1\n"
-    told = s.admin("/-/config")[2].decode()
-    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?(?:; )?timeout = (.*)", told)) == endpoints
+    printed = s.admin("/-/config")[2].decode()
+    assert dict(re.findall(r"\[endpoint (.*)\]\n(?:.+\n)*?(?:; )?timeout = (.*)", printed)) == endpoints
     assert set(re.findall(r'scrapeshard_scrapes_total\{endpoint="([^"]*)"', s.admin("/metrics")[2].decode())) == set(endpoints)
 
 

@@ -110,8 +110,8 @@ def zsh(folder):
 @pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
 def offers(request, folder, zsh):
     """offers(line): what a shell would replace the line's last word by; flags without =."""
-    ask = {"bash": lambda line: bash(line, folder), "zsh": zsh.offers, "fish": lambda line: fish(line, folder)}
-    return lambda line: {offer.removesuffix("=") for offer in ask[request.param](line)}
+    shells = {"bash": lambda line: bash(line, folder), "zsh": zsh.offers, "fish": lambda line: fish(line, folder)}
+    return lambda line: {offer.removesuffix("=") for offer in shells[request.param](line)}
 
 
 def test_commands(offers):
@@ -154,7 +154,7 @@ def test_they_read_the_help_of_the_program(offers, tmp_path):
     program = tmp_path / "scrapeshard"
     program.write_text("""#!/bin/sh
         case "$*" in
-        --help) printf 'scrapeshard\\n\\n  juggle   as jugglers do\\n\\n  --balls=N      so many\\n' ;;
+        --help) printf 'scrapeshard\\n\\n  juggle   juggle balls\\n\\n  --balls=N      number of balls\\n' ;;
         'juggle --help') printf 'scrapeshard juggle FILE\\n\\n  --high     [high]: up\\n' ;;
         esac""")
     program.chmod(0o755)
@@ -170,7 +170,7 @@ def test_zsh_completes(zsh):
         zsh.type("scrapeshard spl\t--shard-c\t3 --shard=\x01print -r -- ")
 
 
-@pytest.mark.skipif("build/" not in BINARY, reason="what is installed is built whole, once")
+@pytest.mark.skipif("build/" not in BINARY, reason="the ordinary build is installed, once")
 def test_installed_where_the_shells_look(tmp_path):
     """In Debian's folders; the package puts zsh's into vendor-completions."""
     good("meson", "install", "-C", HERE.parent, "--no-rebuild", "--destdir", tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a scrape may take: who decides that, what the service is told of it, and what comes in the last moment."""
+"""How long a scrape may take: what sets it, what the upstream gets as its timeout, and what comes at the last moment."""
 import concurrent.futures
 import json
 import re
@@ -18,7 +18,7 @@ BODY = b"# TYPE up gauge\nup 1\n"
 HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
-def told(head):
+def timeout_of(head):
     """The timeout in a request's head; None if there is none."""
     found = re.search(rb"\r\n%s: ([0-9.]+)\r\n" % HEADER.encode(), head)
     return found and float(found[1])
@@ -37,7 +37,7 @@ def timed(function):
     return result, time.monotonic() - start
 
 
-# What the service is told.
+# The upstream's timeout.
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
@@ -46,22 +46,22 @@ def timed(function):
     ("0.001", None, 0.001), ("30", None, 29.4), ("30", "5s", 4.9), ("30", "500ms", 0.45), ("3", "5s", 2.6),
     ("999999999999999999999", "5s", 4.9), (None, None, None), (None, "5s", None),
 ])
-def test_the_service_is_told_what_is_left(upstream, sidecar, header, timeout, expected, max_age):
-    """Less a tenth, half a second at the most, so that the scraper hears our reason; and of that less a tenth, 0.1 s at the
-    most, so that the service's last word comes before."""
+def test_upstream_gets_what_is_left(upstream, sidecar, header, timeout, expected, max_age):
+    """Less a tenth, at most 0.5 s, so that the scraper gets our reason; and that less a tenth, at most 0.1 s, so that the
+    upstream's response comes before."""
     u = upstream(answering(answer(BODY)))
     flags = [f"--set=endpoint.default.max_age={max_age}"] + ([f"--set=endpoint.default.timeout={timeout}"] if timeout else [])
     s = sidecar(u.url, *flags)
     assert s.get(headers={HEADER: header} if header else {})[0] in ([200] if header != "0.001" else [200, 504])
     if header == "0.001" and not u.requests:
-        return  # it was over before the service was asked
+        return  # it was over before the request was sent
     if expected is None:
-        assert told(u.requests[0]) is None
+        assert timeout_of(u.requests[0]) is None
     else:
-        assert expected - 0.05 * SLOW - 0.1 * expected * (SLOW - 1) <= told(u.requests[0]) <= expected + 0.0005
+        assert expected - 0.05 * SLOW - 0.1 * expected * (SLOW - 1) <= timeout_of(u.requests[0]) <= expected + 0.0005
 
 
-def test_waiting_for_a_turn_is_taken_off(upstream, sidecar):
+def test_waiting_for_a_slot_is_subtracted(upstream, sidecar):
     gate = threading.Event()
 
     def serve(u, connection):
@@ -72,16 +72,16 @@ def test_waiting_for_a_turn_is_taken_off(upstream, sidecar):
     s = sidecar(u.url, "--set=web.max_upstream_connections=1")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(s.get, headers={HEADER: "20"})
-        wait_until(lambda: len(u.requests) == 1, "the service is not asked")
+        wait_until(lambda: len(u.requests) == 1, "the upstream gets no request")
         begun = time.monotonic()
         second = pool.submit(s.get, headers={HEADER: "20"})
         wait_until(lambda: time.monotonic() > begun + 0.5, "time stands still")
         gate.set()
         assert [f.result()[0] for f in (first, second)] == [200, 200]
-    assert 18.5 - SLOW < told(u.requests[1]) < 18.95
+    assert 18.5 - SLOW < timeout_of(u.requests[1]) < 18.95
 
 
-# Who decides.
+# What sets it.
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
@@ -95,14 +95,14 @@ def test_reason_names_what_ended_the_scrape(upstream, sidecar, header, timeout, 
     s = sidecar(upstream(silent).url, f"--set=endpoint.default.max_age={max_age}",
                 *([f"--set=endpoint.default.timeout={timeout}"] if timeout else []))
     (status, _, body), took = timed(lambda: s.get(headers={HEADER: header} if header else {}))
-    assert status == 504 and re.search(r"endpoint default: the service did not answer " + reason, body.decode()), body
+    assert status == 504 and re.search(r"endpoint default: the upstream did not respond " + reason, body.decode()), body
     assert took > seconds - 0.01
     assert SLOW > 1 or took < seconds + 2
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
 @pytest.mark.parametrize("way", ["flag", "file"])
-def test_timeout_that_is_set_is_the_most(upstream, sidecar, config, way, max_age):
+def test_timeout_that_is_set_is_the_maximum(upstream, sidecar, config, way, max_age):
     u = upstream(silent)
     setting = f"max_age = {max_age}\ntimeout = 300ms\n" if way == "file" else f"max_age = {max_age}\n"
     s = sidecar(*([] if way == "file" else [None, "--set=endpoint.app.timeout=300ms"]),
@@ -112,8 +112,8 @@ def test_timeout_that_is_set_is_the_most(upstream, sidecar, config, way, max_age
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
-def test_timeout_that_is_not_set_is_no_most(upstream, sidecar, max_age):
-    """A service of 12 s under scrape_timeout: 20s, two of them at once."""
+def test_default_timeout_is_not_a_maximum(upstream, sidecar, max_age):
+    """An upstream that takes 12 s, under scrape_timeout: 20s, two scrapes at once."""
     def serve(u, connection):
         while u.read_request(connection):
             time.sleep(12)
@@ -124,11 +124,11 @@ def test_timeout_that_is_not_set_is_no_most(upstream, sidecar, max_age):
         assert sorted(f.result()[::2] for f in scrapes) == [(200, b""), (200, BODY)]
 
 
-# Snapshots: those who wait for the same body have different times.
+# Snapshots: scrapes that wait for the same body have different timeouts.
 
 
-def test_shared_fetch_has_the_longest_time_of_those_who_wait(upstream, sidecar):
-    """The first has little; who joins has more, and gets the body. No one can make it last for ever."""
+def test_shared_fetch_has_the_longest_timeout_of_its_waiters(upstream, sidecar):
+    """The first has little; one that joins has more, and gets the body."""
     go_on = threading.Event()
 
     def serve(u, connection):
@@ -139,7 +139,7 @@ def test_shared_fetch_has_the_longest_time_of_those_who_wait(upstream, sidecar):
     s = sidecar(u.url, "--set=endpoint.default.max_age=1h")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         hasty = pool.submit(s.get, headers={HEADER: str(1 * SLOW)})
-        wait_until(lambda: len(u.requests) == 1, "the service is not asked")
+        wait_until(lambda: len(u.requests) == 1, "the upstream gets no request")
         patient = pool.submit(s.get, headers={HEADER: str(20 * SLOW)})
         assert hasty.result()[0] == 504
         go_on.set()
@@ -147,8 +147,8 @@ def test_shared_fetch_has_the_longest_time_of_those_who_wait(upstream, sidecar):
     assert len(u.requests) == 1
 
 
-def test_shared_fetch_is_not_kept_alive_by_those_who_join(upstream, sidecar):
-    """A service that hangs is asked again, though somebody always waits."""
+def test_shared_fetch_is_not_kept_alive_by_joining(upstream, sidecar):
+    """An upstream that hangs gets another request, though some scrape always waits."""
     u = upstream(silent)
     s = sidecar(u.url, "--set=endpoint.default.max_age=1h")
     over = threading.Event()
@@ -173,7 +173,7 @@ def test_shared_fetch_is_not_kept_alive_by_those_who_join(upstream, sidecar):
 @pytest.mark.parametrize("size", [1, 20000], ids=["held", "streamed"])
 @pytest.mark.parametrize("max_age", ["0s", "1ms"])
 def test_body_that_comes_just_before_the_deadline(upstream, sidecar, size, max_age):
-    """It goes out, or the service was too late; it is never the scraper who did not read."""
+    """It is sent, or the upstream was too late; it is never the scraper that did not read."""
     body = b"".join(b'a{b="%d"} 1\n' % i for i in range(size))
     limit = 0.3 * SLOW
 
@@ -193,14 +193,14 @@ def test_body_that_comes_just_before_the_deadline(upstream, sidecar, size, max_a
             whole += result == body
     assert whole, "every one came too late"
     assert not s.find("did not read")
-    assert s.count("msg=scrape .*outcome=ok") == whole
+    wait_until(lambda: s.count("msg=scrape .*outcome=ok") == whole, "the log does not say so")
 
 
 def scraped(s, path):
-    """The body; None for a scrape that was told to have failed, or broke."""
+    """The body; None for a scrape that failed or broke."""
     try:
         status, _, body = s.get(path)
-        assert status == 200 or (status == 504 and b"the service did not answer" in body), body
+        assert status == 200 or (status == 504 and b"the upstream did not respond" in body), body
         return body if status == 200 else None
     except Exception as error:
         if isinstance(error, AssertionError):
@@ -208,8 +208,8 @@ def scraped(s, path):
         return None
 
 
-def test_whole_body_is_not_kept_for_ever(upstream, sidecar):
-    """For a scraper that does not read there is an end all the same."""
+def test_complete_body_is_not_kept_for_ever(upstream, sidecar):
+    """The deadline holds for a scraper that does not read, too."""
     body = b"".join(b'a{b="%0100d"} 1\n' % i for i in range(60000))
     s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.timeout={1000 * SLOW:.0f}ms",
                 "--set=endpoint.default.max_age=1h")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS that does not answer, answers late, or says that there is no such name: nothing but the scrapes that need it waits
-for it. Test, sidecar, services and name server have a network of their own."""
+"""DNS that does not answer, answers late, or has no such name: only scrapes that need it wait for it. Test, sidecar,
+upstreams and name server run in their own network namespace."""
 import concurrent.futures
 import http.client
 import os
@@ -29,7 +29,7 @@ SEARCHED = [f"silent.app{domain}" for domain in
 
 @pytest.fixture
 def lonely():
-    """Moves the test, its threads and its children into a network of their own."""
+    """Moves the test, its threads and its children into their own network namespace."""
     name, before = f"scrapeshard-{os.getpid()}-dns", f"/proc/{os.getpid()}/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
     try:
         for command in (["ip", "netns", "add", name], ["ip", "-n", name, "link", "set", "lo", "up"]):
@@ -59,7 +59,7 @@ def name_server(lonely):
 
 @pytest.fixture
 def resolving(tmp_path):
-    """resolving(more) is a command's prefix under which resolv.conf names the test's server, and says more."""
+    """resolving(more) is a command's prefix under which resolv.conf names the test's server, and contains more."""
     def prefix(more=""):
         conf = tmp_path / "resolv.conf"
         conf.write_text(f"nameserver 127.0.0.1\n{more}")
@@ -83,7 +83,7 @@ def start(sidecar, config, resolving, upstream):
 
 
 class Probe:
-    """Asks for /-/healthy every 50 ms, as the kubelet does every few seconds, and for the endpoint that needs no DNS."""
+    """Requests /-/healthy every 50 ms, as the kubelet does every few seconds, and the endpoint that needs no DNS."""
 
     def __init__(self, sidecar):
         self.sidecar, self.over = sidecar, threading.Event()
@@ -118,8 +118,8 @@ def threads(sidecar):
 
 
 @pytest.mark.parametrize("more", ["", KUBERNETES], ids=["", "search list"])
-def test_silence_holds_nobody_else(start, name_server, more):
-    """The scrape ends by its own timeout, and says why; the process ends while the C library still waits for DNS."""
+def test_silence_delays_no_other_scrape(start, name_server, more):
+    """The scrape ends at its own timeout, with a reason; the process ends while the C library still waits for DNS."""
     server = name_server(silent=SEARCHED)
     s = start(["silent.app"], more, "timeout = 1s\n")
     with Probe(s), concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -132,7 +132,7 @@ def test_silence_holds_nobody_else(start, name_server, more):
 
 
 def test_grace_holds(start, name_server):
-    """SIGTERM with scrapes in flight that wait for a name: they are broken off after web.grace."""
+    """SIGTERM with scrapes in flight that wait for a name: they are aborted after web.grace."""
     name_server(silent=["silent.app"])
     s = start(["silent.app"], settings="timeout = 60s\n[web]\ngrace = 500ms\n")
     own = threads(s)
@@ -145,11 +145,11 @@ def test_grace_holds(start, name_server):
         assert time.monotonic() - before < 2 * SLOW
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             scrape.result()
-    s.process.returncode = 0  # as is right here
+    s.process.returncode = 0  # as expected
 
 
 def test_threads_are_bounded(start, name_server):
-    """However many scrapes give a name up, and however many names there are."""
+    """However many scrapes give up on a name, and however many names there are."""
     hosts = ["silent.app", *(f"silent{i}.app" for i in range(40))]
     name_server(silent=hosts)
     s = start(hosts, settings="timeout = 50ms\n")
@@ -160,13 +160,13 @@ def test_threads_are_bounded(start, name_server):
         assert threads(s) <= own + 4
         answers = list(pool.map(s.get, [f"/{host}" for host in hosts]))
         assert {status for status, _, _ in answers} == {502, 504}
-        assert any(b"all threads" in body for _, _, body in answers)
+        assert any(b"all lookup threads" in body for _, _, body in answers)
         assert threads(s) == own + 32
     assert SLOW > 1 or s.memory() < before + 8 * 1024 * 1024
 
 
 def test_a_late_answer_serves_all_who_wait(start, name_server):
-    """One lookup for all scrapes of a name, remembered for the next ones."""
+    """One lookup for all scrapes of a name, cached for the next ones."""
     server = name_server({"late.app": "127.0.0.1"}, delay=3)
     s = start(["late.app"])
     with Probe(s), concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -187,7 +187,7 @@ def test_a_kept_connection_needs_no_dns(start, name_server, upstream):
 
 
 def test_a_dead_connection_is_looked_up_again(start, name_server):
-    """By the way of a name: the request that a dead connection swallowed is sent again over a new one."""
+    """A request that was lost on a dead connection is sent again over a new one, for a host name too."""
     server = name_server({"good.app": "127.0.0.1"})
     s = start(["good.app"])
 
@@ -211,7 +211,7 @@ def test_no_such_name(start, name_server):
 
 @pytest.mark.parametrize("host", ["good.app", "GOOD.app", "good.app."])
 def test_search_list(start, name_server, host):
-    """A name is found in the domain that it is in; one with a dot at its end is searched for nowhere."""
+    """A name is found through the search list; one that ends in a dot is not searched for."""
     name = "good.app" if host.endswith(".") else "good.app.svc.cluster.local"
     server = name_server({name: "127.0.0.1"})
     s = start([host], KUBERNETES)
@@ -221,7 +221,7 @@ def test_search_list(start, name_server, host):
 
 
 def test_server_name(name_server, resolving, sidecar, upstream, tmp_path):
-    """Where the certificate has another name, the URL's host is looked up all the same."""
+    """With tls_server_name, still the URL's host is looked up."""
     server = name_server({"good.app": "127.0.0.1"})
     ca = Authority(tmp_path, "dns")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -238,7 +238,7 @@ def test_server_name(name_server, resolving, sidecar, upstream, tmp_path):
 
 
 def test_truncated_answer(start, name_server):
-    """DNS says that its answer is too long for UDP: it comes over TCP."""
+    """An answer that is too long for UDP comes over TCP."""
     name_server({"large.app": "127.0.0.1"}, truncated=["large.app"])
     s = start(["large.app"])
     assert s.get("/large.app")[0] == 200
@@ -253,7 +253,7 @@ def test_localhost_needs_no_dns(start, name_server):
 
 
 def test_comes_back(start, name_server):
-    """What DNS did not answer is asked again when it can be answered."""
+    """A lookup that failed is repeated."""
     server = name_server({"late.app": "127.0.0.1"}, silent=["late.app"])
     s = start(["late.app"], settings="timeout = 200ms\n")
     assert s.get("/late.app")[0] == 504
@@ -279,8 +279,7 @@ def test_commands(name_server, resolving, command):
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer has a malloc of its own")
 @pytest.mark.parametrize("mode", MODES)
 def test_without_memory(start, name_server, memory, mode):
-    """A lookup of whose allocations another fails for each name: the scrape fails or is right, and the next is
-    right."""
+    """For each name another allocation of the lookup fails: the scrape fails or is complete, and the next is complete."""
     hosts = [f"h{n}.app" for n in range(150)]
     name_server(dict.fromkeys(hosts, "127.0.0.1"))
     s = start(hosts, env=memory.environment)

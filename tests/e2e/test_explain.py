@@ -165,7 +165,7 @@ def test_help_names_every_command():
         assert run(command, "--help")[0] == 0
 
 
-def test_readme_shows_the_output_of_explain():
-    readme = (ROOT / "contrib/docs/rules.md").read_text()
-    command, shown = re.search(r"^ {4}\$ scrapeshard (explain .*)\n((?: {4}.*\n|\n)*)", readme, re.M).groups()
+def test_documentation_shows_the_output_of_explain():
+    text = (ROOT / "contrib/docs/rules.md").read_text()
+    command, shown = re.search(r"^ {4}\$ scrapeshard (explain .*)\n((?: {4}.*\n|\n)*)", text, re.M).groups()
     assert run(*shlex.split(command)) == (0, re.sub("^ {4}", "", shown, flags=re.M).rstrip("\n") + "\n", "")

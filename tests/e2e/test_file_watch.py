@@ -14,7 +14,7 @@ import pytest
 from conftest import BINARY, SLOW, answer, answering, stands_still, wait_until
 from pki import Authority, openssl
 from steer import Steer
-from test_security import ask, basic, bearer, trusting
+from test_security import ask, basic, bearer, https_service, serving, trusting
 from test_telemetry import promtool
 
 BODY = b"# TYPE up gauge\nup 1\n"
@@ -198,7 +198,7 @@ def test_expiry_is_that_of_the_chain(sidecar, service, config, ca, tmp_path):
     which = ("listener", "web", f"{secret.folder}/tls.crt")
     assert expires(short) < expires(pem) and of_metric(s) == {which: expires(short)}
     secret.write(tls_crt=pem.read_bytes(), tls_key=key.read_bytes())
-    wait_until(lambda: of_metric(s) == {which: expires(pem)}, "the renewed one is not told of")
+    wait_until(lambda: of_metric(s) == {which: expires(pem)}, "the metric keeps the old expiry")
 
 
 def test_without_certificates_there_is_no_expiry(sidecar, service, config):
@@ -429,3 +429,30 @@ def test_idle_loop_does_not_turn(sidecar, service, config, tmp_path):
     before = steer.turns()
     time.sleep(2)
     assert steer.turns() == before
+
+
+# The files of an upstream.
+
+
+@pytest.mark.parametrize("name, content", [("tls_crt", b"junk"), ("tls_key", b"junk"), ("ca_crt", b"junk"),
+                                           ("tls_key", "another"), ("ca_crt", b"")], ids=str)
+def test_bad_renewed_file_of_an_upstream_changes_nothing(sidecar, upstream, config, ca, tmp_path, name, content):
+    """The reload is refused, with a reason, and scrapes go on with the files that were read before."""
+    u, peers = https_service(upstream, serving(ca.issue("of-upstream", "IP:127.0.0.1"), ca))
+    files = {**pair(ca, "client-1"), "ca_crt": ca.pem.read_bytes()}
+    secret = Mounted(tmp_path / "tls", **files)
+    s = sidecar(config=config(text(u, f"tls_ca = {secret.folder}/ca.crt", f"tls_certificate = {secret.folder}/tls.crt",
+                                   f"tls_key = {secret.folder}/tls.key")))
+
+    def scraped_by():
+        status, _, body = s.get()
+        assert (status, body) == (200, BODY), body
+        return peers[-1]["subject"][0][0][1]
+    assert scraped_by() == "client-1"
+    bad = ca.issue("another")[1].read_bytes() if content == "another" else content
+    secret.write(**{**files, name: bad})
+    s.wait_line(f"reload failed.*tls_.*{secret.folder}/{name.replace('_', '.')}: ")
+    assert [scraped_by() for _ in range(3)] == ["client-1"] * 3
+    secret.write(**{**files, **pair(ca, "client-2")})
+    s.wait_line("msg=reloaded")
+    assert scraped_by() == "client-2"

@@ -608,7 +608,7 @@ def test_bomb(upstream, sidecar, unit, accept):
     with Peak(s) as peak:
         responses = [Transfer(s, path, *accept) for path in (target(0, 2), target(1, 2), "/metrics")]
         failed = [got for got in responses if got.status == 502]
-        assert failed and all(re.search(b"max_body|max_line|no exposition", got.body) for got in failed)
+        assert failed and all(re.search(b"max_body|max_line|not a valid exposition", got.body) for got in failed)
         # In the shard that has the bomb, the response had started.
         assert all(not got.whole for got in responses if got.status != 502)
     assert peak.bytes < 8 * MIB
@@ -669,7 +669,7 @@ def test_slow_reader_of_what_was_small(upstream, sidecar, accept):
 MUCH = b"".join(b'requests_total{path="/shop/%08d"} 1\n' % i for i in range(400000))
 LATE_FAULTS = {
     "max_body": (member(MUCH, level=9), "larger than max_body"),
-    "no exposition": (member(MUCH + b"<html>\n", level=9), "no exposition"),
+    "no exposition": (member(MUCH + b"<html>\n", level=9), "not a valid exposition"),
     "wrong sum": (member(MUCH, level=9, crc=1), "incorrect data check"),
     "garbage after": (member(MUCH, level=9) + b"garbage garbage", "incorrect header check"),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a connection to a service is kept, and what that means to a service that has a worker for each."""
+"""How long a connection to an upstream is kept, and what that means to an upstream with one worker per connection."""
 import contextlib
 import http.client
 import http.server
@@ -55,7 +55,7 @@ def port(request):
 
 
 def other_client(port, timeout):
-    """What another client of the service gets, whose patience has an end."""
+    """What another client of the upstream gets within a timeout."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics", headers={"Connection": "close"})
@@ -71,7 +71,7 @@ def test_another_client_is_served(sidecar, port, keepalive):
 
 
 def test_a_kept_connection_keeps_the_worker(sidecar, port):
-    """Or the test above proves nothing."""
+    """Otherwise the test above would prove nothing."""
     s = sidecar(f"http://127.0.0.1:{port}/metrics", "--set=endpoint.default.upstream_keepalive=on")
     assert s.get()[2] == BODY
     with pytest.raises(TimeoutError):
@@ -101,7 +101,7 @@ def test_kept_until_then(sidecar, upstream, keepalive):
 
 
 def test_closed_after_the_last_request(sidecar, upstream):
-    """The time begins again with each request; then nobody has to come to end it."""
+    """The time restarts with each request, and ends without another one."""
     closed = []
 
     def serve(upstream, connection):
@@ -122,7 +122,7 @@ def test_closed_after_the_last_request(sidecar, upstream):
 
 
 def test_of_several_services(sidecar, upstream, config):
-    """Each has its own time, whichever is first."""
+    """Each has its own time, in any order."""
     us, closed = [], []
 
     def serve(upstream, connection):
@@ -140,5 +140,5 @@ def test_of_several_services(sidecar, upstream, config):
 
 
 def test_bad_value(config):
-    status, _, told = run("check", config("[endpoint a]\nupstream = http://127.0.0.1:1/m\nupstream_keepalive = true\n"))
-    assert status == 1 and "expected on, off or a duration" in told, told
+    status, _, out = run("check", config("[endpoint a]\nupstream = http://127.0.0.1:1/m\nupstream_keepalive = true\n"))
+    assert status == 1 and "expected on, off or a duration" in out, out

@@ -123,7 +123,7 @@ def test_upstream_connections(sidecar, upstream, max_age):
     t = scrape_in_thread(s, "/metrics?first", got)
     wait_until(lambda: gated.asked == 1, "the scrape does not reach the upstream")
     status, _, body = s.get("/metrics?second", {"X-Prometheus-Scrape-Timeout-Seconds": str(SLOW)})
-    assert status == 504 and b"there was no connection to the service within " in body
+    assert status == 504 and b"could not connect to the upstream within " in body
     gated.go_on.set()
     t.join(20 * SLOW)
     assert got[0][0] == 200
@@ -135,7 +135,7 @@ def test_whole_scrape(sidecar, upstream):
     gated = Gated()
     s = sidecar(upstream(gated).url, f"--set=endpoint.default.timeout={soon(0.3)}")
     status, _, body = s.get()
-    assert status == 504 and b"the service did not answer within " in body
+    assert status == 504 and b"the upstream did not respond within " in body
     gated.go_on.set()
     wait_until(lambda: samples(s)["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", "timeout")] == 1,
                "the scrape is not counted")

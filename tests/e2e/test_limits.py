@@ -645,7 +645,7 @@ def test_scrapes_that_wait_for_a_connection(sidecar, upstream):
     first = Asking(s, "/metrics", "127.0.0.1")
     wait_until(lambda: gated.asked == 1, "the scrape does not reach the upstream")
     status, _, body = s.get(headers={"X-Prometheus-Scrape-Timeout-Seconds": str(SLOW)})
-    assert status == 504 and b"there was no connection to the service within " in body
+    assert status == 504 and b"could not connect to the upstream within " in body
     with s.connect() as leaving:
         leaving.sendall(b"GET /metrics?leaves HTTP/1.1\r\nHost: a\r\n\r\n")
         assert s.admin("/-/healthy")[0] == 200

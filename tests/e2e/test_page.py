@@ -156,7 +156,7 @@ def test_explain(sidecar, service, browser, series):
 
 
 @pytest.mark.parametrize("rule, series, said", [
-    ("drop=a.*", "abc", "none"), ("keep=a.*", "b", "none"), ("replicate=a.*", "abc", "all of 5"),
+    ("drop=a.*", "abc", "none"), ("keep=a.*", "b", "none"), ("replicate=a.*", "abc", "all 5"),
     ("colocate=([a-z]+)_.*", "abc_def", "abc"), ("colocate=abc(x?).*", "abc_def", "of 5"), ("split=abc", "abc", "of 5"),
 ])
 def test_explain_rules(sidecar, service, rule, series, said):

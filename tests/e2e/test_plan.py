@@ -285,7 +285,7 @@ CLOSE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
     (answering(answer(b"a 1\n", OPENMETRICS)), "the body ends without # EOF"),
     (closing(CLOSE, b"a 1\nb 12"), "the connection was closed in mid-body"),
     (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", b"a 1\n"), "46 bytes remaining"),
-    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two Content-Lengths that differ"),
+    (closing(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", b"a 1\n"), "two different Content-Lengths"),
     (closing(b"", b""), "Empty reply"),
 ])
 def test_url_without_a_body(upstream, serve, said):
@@ -415,8 +415,8 @@ RULES = (ROOT / "contrib/docs/rules.md").read_text()
 TOOLS = (ROOT / "contrib/docs/tools.md").read_text()
 
 
-def test_readme_shows_the_output_of_plan(tmp_path):
-    """The README shows plan for the body of the bench."""
+def test_documentation_shows_the_output_of_plan(tmp_path):
+    """rules.md shows plan for the body of the bench."""
     body = subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/body.py"], capture_output=True, check=True).stdout
     (tmp_path / "app.prom").write_bytes(body)
     status, out, _ = run("plan", "--shard-count=8", "--targets=3400", "--interval=60s", "app.prom", cwd=tmp_path)
@@ -427,7 +427,7 @@ def test_readme_shows_the_output_of_plan(tmp_path):
         assert part.strip("\n") in out
 
 
-def test_readme_names_the_keys_of_json():
+def test_documentation_names_the_keys_of_json():
     row = re.search(r"^\| plan \| (.*) \|$", TOOLS, re.M)[1]
 
     def keys(value):

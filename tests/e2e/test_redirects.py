@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service that redirects: what stays at its scheme, host and port is followed here, and no scraper ever sees a 3xx, for it
-would follow it past the sidecar and take the whole body for its shard."""
+"""An upstream that redirects: a redirect to the same scheme, host and port is followed, and no scraper ever sees a 3xx, since
+it would follow it past the sidecar and take the whole body for its shard."""
 import itertools
 import re
 
@@ -58,7 +58,7 @@ def assert_refused(s, pattern, where="/metrics"):
 @pytest.mark.parametrize("location", ["/metrics/", "metrics/", "http://{here}/metrics/", "HTTP://{here}/a/../metrics/",
                                       "//{here}/metrics/"])
 def test_redirect_to_the_same_service_is_followed(scene, status, location):
-    """Asked with the same headers, and nothing of the first response is kept; over one connection."""
+    """With the same request headers, over one connection; nothing of the first response is kept."""
     service, s = scene({"/metrics?a=b": redirect(location, status, extra=["Set-Cookie: a=b", "X-First: 1"])})
     asking = {"Accept": TEXT, "Authorization": "Bearer secret", "X-Scope-OrgID": "1", "User-Agent": "Prometheus/2.42.0"}
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_three_redirects_are_followed_and_no_more(scene):
 
 @pytest.mark.parametrize("hops", [["/metrics"], ["#top"], ["/1", "/metrics"], ["/1", "/2", "/1"], ["http://{here}/metrics"]],
                          ids=str)
-def test_loop_is_told(scene, hops):
+def test_loop_is_reported(scene, hops):
     paths = ["/metrics", *hops]
     service, s = scene({path: redirect(to) for path, to in itertools.pairwise(paths)})
     assert_refused(s, "loop")
@@ -122,7 +122,7 @@ def test_redirect_elsewhere_is_refused(scene, location, pattern, where):
 @pytest.mark.parametrize("status", ["300 Multiple Choices", "304 Not Modified", "305 Use Proxy", "306 Switch", "399 Odd",
                                     *FOLLOWED])
 def test_no_redirect_reaches_a_scraper(scene, status):
-    """What names nowhere to go, and what is no redirect to a scraper."""
+    """Redirects without a target, and statuses that a scraper would not follow."""
     follows = status in FOLLOWED
     for locations in ([], [""]) if follows else ([], ["/metrics/"]):
         service, s = scene({"/metrics": redirect(locations, status, b"")})
@@ -144,7 +144,7 @@ def test_redirect_under_max_age(scene, location, followed):
 
 @pytest.mark.parametrize("location", ["/metrics/", "http://localhost/metrics/"])
 def test_redirect_over_a_unix_socket(upstream, sidecar, tmp_path, location):
-    """The service is called localhost there; the same socket is asked again."""
+    """Its host is localhost there; the second request goes to the same socket."""
     service = Service(upstream, {"/metrics": redirect(location)}, path=str(tmp_path / "s"))
     s = sidecar(service.url)
     assert s.get()[::2] == (200, BODY)
@@ -168,7 +168,7 @@ def test_redirect_over_a_unix_socket(upstream, sidecar, tmp_path, location):
     b"HTTP/1.1 302 Found\r\nLocation: /metrics/\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + answer(b"smuggled 1\n"),
 ], ids=range(10))
 def test_body_of_a_redirect_means_nothing(scene, response):
-    """Whatever it is, it is neither the body nor the next response."""
+    """It is neither the scrape's body nor the next response."""
     service, s = scene({"/metrics": response})
     for _ in range(4):
         assert s.get()[::2] == (200, BODY)
@@ -198,7 +198,7 @@ def test_endless_body_of_a_redirect(upstream, sidecar):
     assert s.get()[::2] == (200, BODY)
 
 
-def test_what_is_followed_to_is_checked_as_always(scene):
+def test_redirected_response_is_checked_as_any(scene):
     service, s = scene({"/metrics": redirect("/metrics/")})
     for response, status in ((answer(b"no\n", status="404 Not Found"), 404), (answer(b"<html>\n"), 502),
                              (answer(BODY)[:-9] + b"", 504)):
@@ -207,7 +207,7 @@ def test_what_is_followed_to_is_checked_as_always(scene):
 
 
 def test_redirects_share_the_deadline(upstream, sidecar):
-    """Three of them do not make four times as much of it."""
+    """Three redirects do not multiply it by four."""
     def serve(u, connection):
         while head := u.read_request(connection):
             hop = int(head.split()[1][8:] or 0)

@@ -1221,6 +1221,33 @@ def test_https_service_that_is_not_believed(sidecar, upstream, ca, other_ca, ser
     assert not u.requests
 
 
+SYSTEM_CA = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def test_tls_ca_may_be_the_system_s_bundle(sidecar, upstream, ca, server, tmp_path):
+    """It is larger than a secret may be."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(SYSTEM_CA.read_bytes() + ca.pem.read_bytes())
+    assert bundle.stat().st_size > 64 * 1024
+    u, _ = https_service(upstream, serving(server))
+    assert sidecar(u.url, *of_endpoint(tls_ca=bundle)).get()[::2] == (200, BODY)
+    assert sidecar(u.url, *of_endpoint(tls_ca=SYSTEM_CA)).get()[0] == 502
+
+
+@pytest.mark.parametrize("tls_ca, status", [("system", 200), ("ca", 502)])
+def test_tls_ca_replaces_the_system_s_authorities(sidecar, upstream, ca, other_ca, tmp_path, tls_ca, status):
+    """The directory with hashes too, which libcurl of Debian reads besides any file."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "other.pem").write_bytes(other_ca.pem.read_bytes())
+    (folder / "ca-certificates.crt").write_bytes(other_ca.pem.read_bytes())
+    openssl("rehash", folder)
+    inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {folder} /etc/ssl/certs && exec "$@"', "sh"]
+    u, _ = https_service(upstream, serving(other_ca.issue("elsewhere", "IP:127.0.0.1")))
+    s = sidecar(u.url, *of_endpoint(tls_ca={"ca": ca.pem}.get(tls_ca, tls_ca)), prefix=inside)
+    assert s.get()[0] == status
+
+
 def test_https_service_with_a_name_of_its_own(sidecar, upstream, ca):
     """The name applies to the certificate and SNI; the Host header keeps the URL's host, as with Prometheus' server_name."""
     named = []

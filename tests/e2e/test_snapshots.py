@@ -359,7 +359,7 @@ def test_each_has_a_deadline_of_its_own(service, snapshots):
     patient = Scraping(s)
     waiting(s, 2)
     status, _, body = hasty.result()
-    assert (status, body) == (504, b"endpoint app: the service did not answer within 1.8 s "
+    assert (status, body) == (504, b"endpoint app: the upstream did not respond within 1.8 s "
                                    b"(X-Prometheus-Scrape-Timeout-Seconds 2 less 0.2 s)\n")
     service.go_on()
     assert patient.result()[2] == BODY
@@ -371,7 +371,7 @@ def test_deadline_of_the_fetch(service, snapshots):
     service.hold()
     results = [scrape.result() for scrape in [Scraping(s, target(i, 9)) for i in range(9)]]
     assert {(status, body) for status, _, body in results} == \
-        {(504, b"endpoint app: the service did not answer within 0.3 s (endpoint.app.timeout)\n")}
+        {(504, b"endpoint app: the upstream did not respond within 0.3 s (endpoint.app.timeout)\n")}
     assert kept(s) == 0
     wait_until(lambda: service.gone == len(service.heads), "the connections to the upstream stay open")
     service.go_on()
@@ -485,7 +485,7 @@ def test_upstream_slots(service, snapshots):
     other = send_request(s, "/metrics?i=2", "127.0.0.2")
     service.wait_requested(2)
     third = Scraping(s, "/metrics?i=3", {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"})
-    assert third.result()[0] == 504 and b"no connection to the service" in third.result()[2]
+    assert third.result()[0] == 504 and b"could not connect to the upstream" in third.result()[2]
     service.go_on()
     assert first.result()[2] == second.result()[2] == read_body(other, other.recv(300)) == BODY
     assert len(service.heads) == 2
@@ -597,7 +597,7 @@ def test_upstream_is_down(sidecar, config):
     s = sidecar(config=config(f"[endpoint app]\nupstream = http://127.0.0.1:{port}/\nmax_age = 1h\n"))
     for _ in range(2):
         status, _, body = s.get()
-        assert status == 502 and b"the service's answer failed" in body
+        assert status == 502 and b"the upstream's response failed" in body
     assert kept(s) == 0
 
 

@@ -365,7 +365,7 @@ def many(upstream):
     return upstream(answering(answer(BODY_OF_MANY)))
 
 
-def watched(sidecar, name, endpoint="default"):
+def tracked(sidecar, name, endpoint="default"):
     """{shard, or shard_count: value} of one of the tracker's metrics."""
     return {dict(k[1:]).get("shard") or dict(k[1:]).get("shard_count"): v for k, v in samples(sidecar).items()
             if k[0] == f"scrapeshard_{name}" and ("endpoint", endpoint) in k}
@@ -376,14 +376,14 @@ def test_last_scrape_of_each_shard(sidecar, many):
     begun = time.time()
     bodies = {str(i): s.get(target(i, 4))[2] for i in (0, 1, 3)}
     after(s, 3)
-    assert watched(s, "shard_bytes") == {i: len(body) for i, body in bodies.items()}
-    assert watched(s, "shard_series") == {i: body.count(b"\n") for i, body in bodies.items()}
-    last = watched(s, "shard_last_scrape_timestamp_seconds")
+    assert tracked(s, "shard_bytes") == {i: len(body) for i, body in bodies.items()}
+    assert tracked(s, "shard_series") == {i: body.count(b"\n") for i, body in bodies.items()}
+    last = tracked(s, "shard_last_scrape_timestamp_seconds")
     assert last.keys() == bodies.keys()
     assert all(begun - 1 <= when <= time.time() + 1 for when in last.values())
-    assert watched(s, "shards_unknown") == {"4": 1}
-    assert watched(s, "shards_missing") == {"4": 0}
-    assert watched(s, "shard_interval_seconds") == {"4": 60}
+    assert tracked(s, "shards_unknown") == {"4": 1}
+    assert tracked(s, "shards_missing") == {"4": 0}
+    assert tracked(s, "shard_interval_seconds") == {"4": 60}
     assert value(s, "shard_counts_in_use", endpoint="default") == 1
 
 
@@ -392,8 +392,8 @@ def test_a_set_of_shards_is_one_series(sidecar, many):
     s = sidecar(many.url)
     body = s.get("/metrics?shard=0-2%2C5&shard_count=6")[2]
     after(s, 1)
-    assert watched(s, "shard_bytes") == {"0-2,5": len(body)}
-    assert watched(s, "shards_unknown") == {"6": 2}
+    assert tracked(s, "shard_bytes") == {"0-2,5": len(body)}
+    assert tracked(s, "shards_unknown") == {"6": 2}
 
 
 def test_missing_shards(sidecar, many):
@@ -403,15 +403,15 @@ def test_missing_shards(sidecar, many):
     def scrape():
         for i in (0, 1, 3):
             assert s.get(target(i, 4))[0] == 200
-        return watched(s, "shards_missing")
+        return tracked(s, "shards_missing")
     assert scrape() == {"4": 0}
     wait_until(lambda: scrape() == {"4": 1}, "shard 2 is not missing")
-    assert watched(s, "shards_unknown") == {"4": 0}
-    wait_until(lambda: watched(s, "shards_missing") == {"4": 4}, "no shard is missing", 30)
+    assert tracked(s, "shards_unknown") == {"4": 0}
+    wait_until(lambda: tracked(s, "shards_missing") == {"4": 4}, "no shard is missing", 30)
     wait_until(lambda: value(s, "shard_counts_in_use", endpoint="default") == 0, "the count is in use for ever")
-    assert watched(s, "shard_series").keys() == {"0", "1", "3"}
+    assert tracked(s, "shard_series").keys() == {"0", "1", "3"}
     s.get(target(2, 4))
-    wait_until(lambda: watched(s, "shards_missing") == {"4": 3}, "shard 2 is missing still")
+    wait_until(lambda: tracked(s, "shards_missing") == {"4": 3}, "shard 2 is missing still")
 
 
 def test_a_failed_scrape_is_no_last_scrape(sidecar, upstream):
@@ -423,15 +423,15 @@ def test_a_failed_scrape_is_no_last_scrape(sidecar, upstream):
     s = sidecar(upstream(serve).url)
     assert s.get(target(0, 2))[0] == 200
     after(s, 1)
-    last = watched(s, "shard_last_scrape_timestamp_seconds")["0"]
-    series = watched(s, "shard_series")
+    last = tracked(s, "shard_last_scrape_timestamp_seconds")["0"]
+    series = tracked(s, "shard_series")
     bodies.append(b"<html>\n")
     for shard in (0, 1):
         assert s.get(target(shard, 2))[0] == 502
     after(s, 3)
-    assert watched(s, "shard_last_scrape_timestamp_seconds") == {"0": pytest.approx(last, abs=0.01)}
-    assert watched(s, "shard_series") == series
-    assert watched(s, "shards_unknown") == {"2": 1}
+    assert tracked(s, "shard_last_scrape_timestamp_seconds") == {"0": pytest.approx(last, abs=0.01)}
+    assert tracked(s, "shard_series") == series
+    assert tracked(s, "shards_unknown") == {"2": 1}
 
 
 def test_neither_head_nor_a_bad_request_is_a_scrape(sidecar, many):
@@ -440,7 +440,7 @@ def test_neither_head_nor_a_bad_request_is_a_scrape(sidecar, many):
     assert s.get(target(2, 2))[0] == 400
     assert s.get()[0] == 200
     after(s, 3)
-    assert not watched(s, "shard_series") and not watched(s, "shards_missing")
+    assert not tracked(s, "shard_series") and not tracked(s, "shards_missing")
 
 
 def test_two_counts_in_use(sidecar, many):
@@ -450,10 +450,10 @@ def test_two_counts_in_use(sidecar, many):
         assert s.get(target(shard, count))[0] == 200
     after(s, 3)
     assert value(s, "shard_counts_in_use", endpoint="default") == 2
-    assert watched(s, "shards_unknown") == {"80": 78, "81": 80}
+    assert tracked(s, "shards_unknown") == {"80": 78, "81": 80}
 
 
-def test_the_watch_is_bounded(sidecar, many):
+def test_tracking_is_bounded(sidecar, many):
     """Whatever shards and counts a stranger requests, memory and metrics stay small, and established scrapers stay."""
     s = sidecar(many.url)
     for i in range(3):
@@ -471,30 +471,30 @@ def test_the_watch_is_bounded(sidecar, many):
         scrape(f"{i}-65535", 65536)
     connection.close()
     found = after(s, 3 + 3000 + 1200)
-    assert watched(s, "shards_missing")["3"] == 0
+    assert tracked(s, "shards_missing")["3"] == 0
     assert len(found) < 300 + 3 * 4 * 1024
     assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shard_count") > 100
     assert value(s, "shard_tracking_overflow_total", endpoint="default", what="shards") > 100
     assert SLOW > 1 or s.memory() < memory + (4 << 20)
 
 
-def test_an_endpoint_that_left_is_watched_no_more(sidecar, many, tmp_path):
+def test_a_removed_endpoint_is_no_longer_tracked(sidecar, many, tmp_path):
     """A removed endpoint misses no shards; when it comes back, it starts without scrapers."""
     path = tmp_path / "scrapeshard.ini"
     path.write_text(config_text(("a", many.url)))
     s = sidecar(config=str(path))
     s.get(target(0, 2, "/a"))
     after(s, 1, "a")
-    assert watched(s, "shards_missing", "a") == {"2": 0}
+    assert tracked(s, "shards_missing", "a") == {"2": 0}
     path.write_text(config_text(("b", many.url)) + "[admin]\nscrape_interval = 20s\n")
     assert s.admin("/-/reload", "POST")[0] == 200
-    assert not watched(s, "shards_missing", "a")
+    assert not tracked(s, "shards_missing", "a")
     path.write_text(config_text(("a", many.url)) + "[admin]\nscrape_interval = 20s\n")
     assert s.admin("/-/reload", "POST")[0] == 200
-    assert not watched(s, "shards_missing", "a")
+    assert not tracked(s, "shards_missing", "a")
     s.get(target(0, 2, "/a"))
     after(s, 2, "a")
-    assert watched(s, "shard_interval_seconds", "a") == {"2": 20}
+    assert tracked(s, "shard_interval_seconds", "a") == {"2": 20}
 
 
 # The process, and a real Prometheus.

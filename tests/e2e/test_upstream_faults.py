@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Never a short success: services that lie, break off, hang or talk nonsense.
+"""Never a short success: upstreams that lie, break off, hang or talk nonsense.
 
-A small answer is held back until the service's body has come to its end, so that every fault is still a status with a
-reason. A large one has gone out in part when the fault comes, and can only be broken.
+A small response is held until the upstream's body is complete, so that every fault is still a status with a reason. Part
+of a large one was sent when the fault comes, and it can only be aborted.
 """
 import concurrent.futures
 import contextlib
@@ -27,7 +27,7 @@ BODY = SMALL + REST
 SHORT = ("--set", f"endpoint.default.timeout={800 * SLOW:.0f}ms")
 CHUNKED = "Transfer-Encoding: chunked"
 
-# Steps of a script that are no bytes.
+# Steps of a script other than bytes.
 
 
 def CLOSE(connection):
@@ -48,7 +48,7 @@ def HANG(connection):
 
 
 def drip(byte):
-    """A byte now and then, for ever: a timer that starts anew with every byte would never end it."""
+    """A byte now and then, for ever: a timer that restarts with every byte would never end it."""
     def step(connection):
         while True:
             connection.sendall(byte)
@@ -57,7 +57,7 @@ def drip(byte):
 
 
 def GATE(connection):
-    """Goes on when the scraper has seen the beginning; Stage plays it."""
+    """Waits until the scraper has seen the beginning; Stage opens it."""
 
 
 def head(*lines, content_type=TEXT, status="HTTP/1.1 200 OK"):
@@ -72,7 +72,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def with_length(first):
-    """The beginning of an answer that tells how long it is: first, and REST."""
+    """The beginning of a response with a Content-Length: first, and REST."""
     return head(f"Content-Length: {len(first + REST)}") + first
 
 
@@ -85,7 +85,7 @@ def by_close(first):
 
 
 class Stage:
-    """A sidecar before a service that plays a script for every request: bytes are sent, functions called."""
+    """A sidecar in front of an upstream that plays a script for every request: bytes are sent, functions called."""
 
     HEALTHY = [answer(BODY)]
 
@@ -106,7 +106,7 @@ class Stage:
                     connection.sendall(step)
 
     def play(self, script):
-        """The script of the requests to come, with its gate shut."""
+        """Sets the script of the next requests, with its gate shut."""
         self.script = script
         self.go_on.clear()
 
@@ -120,7 +120,7 @@ class Stage:
         self.passes(self.HEALTHY)
 
     def fails(self, script, reason, status=502, target="/metrics"):
-        """A status with one line of text that matches reason, and a service that is well again is scraped again."""
+        """A status with one line of text that matches reason; afterwards a healthy upstream is scraped again."""
         self.play(script)
         got_status, headers, body = self.sidecar.get(target)
         text = body.decode(errors="replace")
@@ -131,7 +131,7 @@ class Stage:
         self.recovers()
 
     def breaks(self, script):
-        """A 200 that began cannot be taken for a whole one, in HTTP/1.1 and 1.0."""
+        """A 200 that has started cannot be taken for a complete one, in HTTP/1.1 and 1.0."""
         self.play(script)
         connection = http.client.HTTPConnection("127.0.0.1", self.sidecar.port, timeout=30 * SLOW)
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
@@ -158,44 +158,44 @@ def stage(upstream, sidecar):
     return lambda *flags: Stage(upstream, sidecar, *flags)
 
 
-# In the body: every fault behind a small beginning that is held, and behind a large one that streams.
+# In the body: every fault after a small beginning that is held, and after a large one that streams.
 
 FAULTS = [
-    # name, framing, what follows the beginning, status of the small one, its reason
-    *((f"cut after {n} more bytes", with_length, [REST[:n], CLOSE], 502, "closed")
+    # name, framing, what follows the beginning, status of the small one, its reason (by libcurl 7.88 or 8.14)
+    *((f"cut after {n} more bytes", with_length, [REST[:n], CLOSE], 502, "closed|missing")
       for n in (0, 1, 9, 10, 16, 20, 23, 25, len(REST) - 1)),
     ("reset", with_length, [RESET], 502, "reset"),
     ("reset in a line", with_length, [REST[:12], RESET], 502, "reset"),
-    ("hang", with_length, [HANG], 504, "did not answer within"),
-    ("hang in a line", with_length, [REST[:12], HANG], 504, "did not answer within"),
-    ("drip", with_length, [drip(b"\n")], 504, "did not answer within"),
-    ("longer than told", with_length, [REST + b"more 1\n"], 502, "longer than its Content-Length"),
-    ("told length ends in a line", with_length, [b'last_seen{zone="abcdefghij"} 1234\n'], 502,
+    ("hang", with_length, [HANG], 504, "did not respond within"),
+    ("hang in a line", with_length, [REST[:12], HANG], 504, "did not respond within"),
+    ("drip", with_length, [drip(b"\n")], 504, "did not respond within"),
+    ("longer than its length", with_length, [REST + b"more 1\n"], 502, "longer than its Content-Length"),
+    ("length ends in a line", with_length, [b'last_seen{zone="abcdefghij"} 1234\n'], 502,
      "longer than its Content-Length"),
     ("no last chunk", in_chunks, [CLOSE], 502, "closed"),
-    ("no last chunk behind another", in_chunks, [chunk(REST), CLOSE], 502, "closed"),
+    ("no last chunk after another", in_chunks, [chunk(REST), CLOSE], 502, "closed"),
     ("no last chunk, reset", in_chunks, [RESET], 502, "reset"),
     ("cut in a chunk's size", in_chunks, [b"1", CLOSE], 502, "closed"),
-    ("cut behind a chunk's size", in_chunks, [b"1f\r\n", CLOSE], 502, "closed"),
+    ("cut after a chunk's size", in_chunks, [b"1f\r\n", CLOSE], 502, "closed"),
     ("cut in a chunk", in_chunks, [chunk(REST)[:12], CLOSE], 502, "closed"),
-    ("cut behind a chunk's bytes", in_chunks, [chunk(REST)[:-2], CLOSE], 502, "closed"),
+    ("cut after a chunk's bytes", in_chunks, [chunk(REST)[:-2], CLOSE], 502, "closed"),
     ("cut in the last chunk", in_chunks, [b"0", CLOSE], 502, "closed"),
     ("reset in a chunk", in_chunks, [chunk(REST)[:12], RESET], 502, "reset"),
-    ("hang in a chunk", in_chunks, [chunk(REST)[:12], HANG], 504, "did not answer within"),
-    ("hang before the last chunk", in_chunks, [HANG], 504, "did not answer within"),
-    ("drip of chunks", in_chunks, [drip(chunk(b"\n"))], 504, "did not answer within"),
-    ("chunk size that is none", in_chunks, [b"zz\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("hang in a chunk", in_chunks, [chunk(REST)[:12], HANG], 504, "did not respond within"),
+    ("hang before the last chunk", in_chunks, [HANG], 504, "did not respond within"),
+    ("drip of chunks", in_chunks, [drip(chunk(b"\n"))], 504, "did not respond within"),
+    ("invalid chunk size", in_chunks, [b"zz\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("negative chunk size", in_chunks, [b"-1\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("empty chunk size", in_chunks, [b"\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("chunk size beyond 64 bits", in_chunks, [b"fffffffffffffffff1\r\n" + REST + b"\r\n" + LAST_CHUNK], 502,
      "[Cc]hunk"),
-    ("chunk longer than told", in_chunks, [b"5\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
+    ("chunk longer than its size", in_chunks, [b"5\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("closed in a line", by_close, [REST[:23], CLOSE], 502, "strict_close"),
     ("closed before a line's end", by_close, [REST[:-1], CLOSE], 502, "strict_close"),
     ("closed in quotes", by_close, [b'a{b="c\n', CLOSE], 502, "strict_close|quotes"),
     ("reset at a line's end", by_close, [RESET], 502, "reset"),
-    ("hang without a length", by_close, [HANG], 504, "did not answer within"),
-    ("a page behind good lines", in_chunks, [chunk(b"<html>no</html>\n"), LAST_CHUNK], 502, "no exposition: line"),
+    ("hang without a length", by_close, [HANG], 504, "did not respond within"),
+    ("a page after good lines", in_chunks, [chunk(b"<html>no</html>\n"), LAST_CHUNK], 502, "not a valid exposition: line"),
 ]
 
 
@@ -216,7 +216,7 @@ def test_streaming(stage, framing, rest, status, reason):
 @pytest.mark.parametrize("ending", [CLOSE, RESET])
 @pytest.mark.parametrize("whole", [
     with_length(SMALL) + REST,
-    # What is missing behind the size of the last chunk proves nothing any more.
+    # After the size of the last chunk nothing that is missing matters.
     (in_chunks(SMALL) + chunk(REST) + LAST_CHUNK)[:-3],
 ], ids=["length", "chunked"])
 def test_cut_at_every_byte(stage, whole, ending):
@@ -235,36 +235,36 @@ HEADS = [
     # name, script, status, reason
     ("closed before the head", [CLOSE], 502, "(?i)empty reply"),
     ("reset before the head", [RESET], 502, "reset"),
-    ("hang before the head", [HANG], 504, "did not answer within"),
-    ("hang in the head", [b"HTTP/1.1 200 OK\r\nContent-", HANG], 504, "did not answer within"),
-    ("drip in the head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", drip(b"a")], 504, "did not answer within"),
-    ("drip of headers", [b"HTTP/1.1 200 OK\r\n", drip(b"X-Slow: a\r\n")], 504, "did not answer within"),
-    ("hang behind an early head", [b"HTTP/1.1 103 Early Hints\r\n\r\n", HANG], 504, "did not answer within"),
+    ("hang before the head", [HANG], 504, "did not respond within"),
+    ("hang in the head", [b"HTTP/1.1 200 OK\r\nContent-", HANG], 504, "did not respond within"),
+    ("drip in the head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", drip(b"a")], 504, "did not respond within"),
+    ("drip of headers", [b"HTTP/1.1 200 OK\r\n", drip(b"X-Slow: a\r\n")], 504, "did not respond within"),
+    ("hang after an early head", [b"HTTP/1.1 103 Early Hints\r\n\r\n", HANG], 504, "did not respond within"),
     ("early head alone", [b"HTTP/1.1 103 Early Hints\r\n\r\n", CLOSE], 502, "failed"),
     ("another protocol", [b"SSH-2.0-OpenSSH_9.2\r\n", CLOSE], 502, "HTTP/0.9|failed"),
     ("garbage", [bytes(range(1, 256)) * 20, CLOSE], 502, "failed"),
     ("garbage with NUL", [b"\0" * 1000, CLOSE], 502, "failed"),
     ("HTTP/0.9", [BODY, CLOSE], 502, "HTTP/0.9"),
     ("status that is no number", [b"HTTP/1.1 abc OK\r\nContent-Length: 5\r\n\r\nup 1\n", CLOSE], 502, "failed"),
-    ("status that is none", [answer(BODY, status="600 Odd")], 502, "status"),
-    ("another protocol from now on", [head("Upgrade: a", "Connection: upgrade", status="HTTP/1.1 101 Switching"), BODY],
+    ("invalid status", [answer(BODY, status="600 Odd")], 502, "status"),
+    ("switch to another protocol", [head("Upgrade: a", "Connection: upgrade", status="HTTP/1.1 101 Switching"), BODY],
      502, "another protocol"),
-    ("a head in the head", [head("Content-Length: 9", "HTTP/1.1 200 a: b") + BODY, CLOSE], 502, "a second head"),
+    ("a head in the head", [head("Content-Length: 9", "HTTP/1.1 200 a: b") + BODY, CLOSE], 502, "a second status line"),
     ("many headers", [head(*(f"X-Header-{i:04d}: {'x' * 80}" for i in range(700)), "Content-Length: 5") + b"up 1\n"],
      502, "64 KiB"),
     ("long header", [head("X-Long: " + "x" * 70000, "Content-Length: 5") + b"up 1\n"], 502, "64 KiB"),
-    ("header without an end", [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 3000000, CLOSE], 502, "(?i)head"),
-    ("lengths that differ", [head(f"Content-Length: {len(BODY)}", "Content-Length: 21") + BODY], 502, "differ"),
+    ("header without an end", [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 3000000, CLOSE], 502, "(?i)head|larger than allowed"),
+    ("lengths that differ", [head(f"Content-Length: {len(BODY)}", "Content-Length: 21") + BODY], 502, "different"),
     ("lengths that differ, shorter first", [head("Content-Length: 21", f"Content-Length: {len(BODY)}") + BODY], 502,
-     "differ"),
+     "different"),
     ("lengths in one header", [head(f"Content-Length: {len(BODY)}, {len(BODY)}") + BODY, CLOSE], 502,
      "(?i)content-length"),
     ("negative length", [head("Content-Length: -1") + BODY, CLOSE], 502, "(?i)content-length"),
     ("length that is no number", [head("Content-Length: 0x10") + BODY, CLOSE], 502, "(?i)content-length"),
-    ("length beyond 64 bits", [head("Content-Length: 99999999999999999999") + BODY[:-3], CLOSE], 502, "length|closed"),
+    ("length beyond 64 bits", [head("Content-Length: 99999999999999999999") + BODY[:-3], CLOSE], 502, "(?i)length|closed|missing"),
     ("length just beyond 64 bits", [head("Content-Length: 9223372036854775808") + BODY[:-3], CLOSE], 502,
-     "length|closed"),
-    ("length of 64 bits", [head("Content-Length: 9223372036854775807") + BODY[:-3], CLOSE], 502, "length|closed"),
+     "(?i)length|closed|missing"),
+    ("length of 64 bits", [head("Content-Length: 9223372036854775807") + BODY[:-3], CLOSE], 502, "(?i)length|closed|missing"),
     ("length and chunks", [head(f"Content-Length: {len(BODY)}", CHUNKED) + chunk(BODY) + LAST_CHUNK], 502, "both"),
     ("chunks and length", [head(CHUNKED, f"Content-Length: {len(BODY)}") + chunk(BODY) + LAST_CHUNK], 502, "both"),
     ("chunks of chunks", [head(CHUNKED, CHUNKED) + chunk(chunk(BODY) + LAST_CHUNK) + LAST_CHUNK], 502,
@@ -275,18 +275,18 @@ HEADS = [
      r'after "X-A: b" cannot be read'),
     ("header with a NUL", [head("X-A: b", "X-B: a\0b", f"Content-Length: {len(BODY)}") + BODY], 502,
      r'after "X-A: b" cannot be read'),
-    ("header with a bare CR", [head("X-Odd: a\rb", f"Content-Length: {len(BODY)}") + BODY], 502, '"X-Odd" cannot be read'),
+    ("header with a bare CR", [head("X-Odd: a\rb", f"Content-Length: {len(BODY)}") + BODY], 502, '"X-Odd" contains a CR'),
     ("folded before any header", [b"HTTP/1.1 200 OK\r\n X-A: b\r\nContent-Length: 5\r\n\r\nup 1\n"], 502,
-     '" X-A: b" cannot be read'),
+     '" ?X-A: b" (cannot be read|continues a header)'),
     ("folded Transfer-Encoding", [head("Transfer-Encoding:", " chunked") + chunk(BODY) + LAST_CHUNK, CLOSE], 502,
      '"Transfer-Encoding" is folded'),
     ("folded Transfer-Encoding, gzip before", [head("Transfer-Encoding: gzip,", "\tchunked") + chunk(BODY) + LAST_CHUNK,
                                                CLOSE], 502, "Transfer-Encoding"),
     ("folded Content-Length", [head("Content-Length: 2", f" {len(BODY) - 20}") + BODY, CLOSE], 502, "(?i)content-length"),
     ("folded value that looks like a head", [head("X-A: b", " HTTP/1.1 404 No", "HTTP/1.1 200 a: b")], 502,
-     "a second head"),
-    ("type that is none of ours", [answer(b"\0\1\2", "application/vnd.google.protobuf; proto=a; encoding=compact")],
-     502, "cannot be split|no exposition"),
+     "a second status line"),
+    ("unknown content type", [answer(b"\0\1\2", "application/vnd.google.protobuf; proto=a; encoding=compact")],
+     502, "cannot be split|not a valid exposition"),
 ]
 
 
@@ -299,7 +299,7 @@ def test_head(stage, script, status, reason):
 @pytest.mark.parametrize("pieces", [1, 2], ids=["in one piece", "in two pieces"])
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 def test_length_shorter_than_body(stage, cut, pieces, connection):
-    """Whether the body comes with the head or behind it, what stands behind the told length shows the lie."""
+    """Whether the body comes with the head or after it, bytes after the Content-Length show the lie."""
     first = head(f"Content-Length: {cut}", f"Connection: {connection}")
     script = [first + BODY] if pieces == 1 else [first, lambda _: time.sleep(0.05), BODY]
     stage().fails(script, "longer than its Content-Length")
@@ -314,9 +314,9 @@ MESSAGE = b"\x10\x0a\x01a\x22\x0b\x2a\x09\x09" + bytes(8)
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 @pytest.mark.parametrize("blank", [b"\r\n", b"\n", b"\r", b"\n\n\r\n" * 10])
 @pytest.mark.parametrize("body", [BODY, BODY[:-1], b"a 1\n" * 50000], ids=["lines", "no last newline", "large"])
-def test_blank_bytes_after_the_told_length(stage, body, blank, connection, pieces):
-    """They are no part of the body, and even if they were, they would hold no sample; the service is asked again over
-    another connection."""
+def test_blank_bytes_after_the_length(stage, body, blank, connection, pieces):
+    """They are not part of the body, and if they were, they would hold no sample; the next request goes over another
+    connection."""
     first = head(f"Content-Length: {len(body)}", f"Connection: {connection}") + body
     sent = threading.Semaphore(0)
 
@@ -333,20 +333,20 @@ def test_blank_bytes_after_the_told_length(stage, body, blank, connection, piece
 
 
 @pytest.mark.parametrize("more", [b"\r\n ", b"\n\t", b"\n\0", b"\r\n#", b"\nb 2\n", b"\r\n" * 5000 + b"b 2\n"])
-def test_blank_bytes_after_the_told_length_and_more(stage, more):
+def test_blank_bytes_after_the_length_and_more(stage, more):
     stage().fails([head(f"Content-Length: {len(BODY)}") + BODY + more], "longer than its Content-Length")
 
 
 @pytest.mark.parametrize("more", [b"\n", b"\r", b"\n\r"])
 def test_blank_bytes_after_protobuf_are_not_blank(stage, more):
-    """They may well be the beginning of another message, cut off."""
+    """They may be the beginning of another, truncated message."""
     s = stage()
     s.passes([answer(MESSAGE, PROTOBUF)], MESSAGE)
     s.fails([answer(MESSAGE, PROTOBUF) + more], "longer than its Content-Length")
 
 
-def test_kept_connection_with_excess_is_not_used_again(stage):
-    """What stands behind an answer is not the head of the next one."""
+def test_kept_connection_with_extra_body_is_not_reused(stage):
+    """Bytes after a response are not the head of the next one."""
     s = stage()
     s.recovers()
     before = s.upstream.connections
@@ -356,15 +356,15 @@ def test_kept_connection_with_excess_is_not_used_again(stage):
 
 @pytest.fixture(params=[False, True], ids=["later", "at once"])
 def steered(request, tmp_path):
-    """An environment: libcurl finds an answer later, or in the very call that sends the request."""
+    """An environment: libcurl finds the response later, or in the very call that sends the request."""
     steer = Steer(tmp_path / "steer")
     if request.param:
         steer.be_patient()
     return steer.environment
 
 
-def test_kept_connection_with_more_behind_the_last_chunk_is_not_used_again(upstream, sidecar, steered):
-    """The answer itself is proved by its last chunk; who sends more is not asked again on that connection."""
+def test_kept_connection_with_trailing_bytes_is_not_reused(upstream, sidecar, steered):
+    """The last chunk proves the response; but the connection, where more was sent, is not reused."""
     answers = [answer(BODY), head(CHUNKED) + chunk(BODY) + LAST_CHUNK + b"HTTP/1.1 200 OK\r\nContent-", answer(BODY)]
     u = upstream(answering(*answers))
     s = sidecar(u.url, env=steered)
@@ -374,8 +374,8 @@ def test_kept_connection_with_more_behind_the_last_chunk_is_not_used_again(upstr
 
 
 @pytest.mark.parametrize("uses", [1, 2, 3])
-def test_late_excess_is_not_the_next_answer(upstream, sidecar, steered, uses):
-    """Bytes that nobody asked for, on an idle connection, would make each scrape the answer to the one before."""
+def test_late_bytes_are_not_the_next_response(upstream, sidecar, steered, uses):
+    """With unsolicited bytes on an idle connection each scrape would get the response to the one before."""
     sent = threading.Event()
 
     def serve(u, connection):
@@ -398,8 +398,8 @@ def test_late_excess_is_not_the_next_answer(upstream, sidecar, steered, uses):
     assert u.connections == 2
 
 
-def test_excess_is_not_the_answer_of_the_next_in_the_queue(upstream, sidecar):
-    """A connection goes to a scrape that waited for one in the very turn in which the one before has ended."""
+def test_extra_body_is_not_the_response_of_the_next_in_the_queue(upstream, sidecar):
+    """A scrape that waited for a connection gets it in the very turn in which the one before has ended."""
     go_on = threading.Event()
 
     def serve(u, connection):
@@ -426,11 +426,11 @@ def test_excess_is_not_the_answer_of_the_next_in_the_queue(upstream, sidecar):
     assert {status for status, _ in answers} == {502}, answers
 
 
-# What is unusual and right.
+# Unusual and valid.
 
 GOOD = [
     ("lengths that agree", [head(f"Content-Length: {len(BODY)}", f"Content-Length: {len(BODY)}") + BODY]),
-    ("closed behind a line", [by_close(SMALL) + REST, CLOSE]),
+    ("closed after a line", [by_close(SMALL) + REST, CLOSE]),
     ("no Connection header, closed", [head() + BODY, CLOSE]),
     ("HTTP/1.0, closed", [head(status="HTTP/1.0 200 OK") + BODY, CLOSE]),
     ("HTTP/1.0 with a length", [head(f"Content-Length: {len(BODY)}", status="HTTP/1.0 200 OK") + BODY, CLOSE]),
@@ -460,7 +460,7 @@ def test_unusual_but_right(stage, script):
 
 
 def test_folded_header_is_one_line(stage):
-    """RFC 9112, 5.2: what was folded is joined by a blank."""
+    """RFC 9112, 5.2: folded lines are joined by a blank."""
     headers = stage().passes([head("X-Folded: a", "\t  b", " c  ", " ", "X-Empty:", " d", f"Content-Length: {len(BODY)}",
                                    content_type="text/plain;\r\n\tversion=0.0.4") + BODY])
     assert (headers["X-Folded"], headers["X-Empty"]) == ("a b c", "d")
@@ -477,7 +477,7 @@ def test_early_hints_are_not_headers(stage):
     assert "X-Early" not in headers
 
 
-# The end by close alone.
+# Delimited by close alone.
 
 MARKED = BODY.replace(b"last_seen", b"last_seen_total") + b"# EOF\n"
 
@@ -503,7 +503,7 @@ def test_closed_without_a_length(stage, body, content_type, good, strict):
         s.passes(script, body)
         s.recovers()
     else:
-        s.fails(script, "strict_close|# EOF|quotes|exposition")
+        s.fails(script, "strict_close|# EOF|quotes|not a valid exposition")
 
 
 def test_openmetrics_without_end_fails_with_a_length(stage):
@@ -513,7 +513,7 @@ def test_openmetrics_without_end_fails_with_a_length(stage):
         s.fails([answer(MARKED[:-6], OPENMETRICS)], "# EOF", target=f"/metrics?shard={shard}&shard_count=4")
 
 
-# Nobody there.
+# Unreachable.
 
 
 @pytest.mark.parametrize("url, reason", [
@@ -522,7 +522,7 @@ def test_openmetrics_without_end_fails_with_a_length(stage):
     ("unix:/nowhere/at.all:/metrics", "(?i)connect"),
 ], ids=["connection refused", "name does not resolve", "no such socket"])
 def test_nobody_there(sidecar, url, reason):
-    """A label of more than 63 letters resolves nowhere, without asking anybody."""
+    """A label of more than 63 letters fails to resolve without a query."""
     s = sidecar(url.format(port=free_port(), label="x" * 70))
     for _ in range(2):
         status, _, body = s.get()
@@ -530,7 +530,7 @@ def test_nobody_there(sidecar, url, reason):
 
 
 def test_socket_that_vanishes(sidecar, upstream, tmp_path):
-    """The service's socket file goes, and comes again; so it does when the service's listener alone goes."""
+    """The upstream's socket file goes, and comes back; or only its listener goes."""
     path = tmp_path / "s"
     u = upstream(answering(answer(BODY)), path=str(path))
     s = sidecar(u.url)
@@ -586,7 +586,7 @@ def test_max_body_streaming(stage):
 
 
 def test_max_body_counts_what_is_not_kept(stage):
-    """A shard that keeps nothing is no way around it."""
+    """A shard that keeps nothing does not bypass it."""
     s = stage("--set", "endpoint.default.max_body=1MiB")
     for shard in range(4):
         target = f"/metrics?shard={shard}&shard_count=4"
@@ -598,14 +598,14 @@ def test_max_body_counts_what_is_not_kept(stage):
     wait_until(lambda: s.sidecar.count("outcome=too_large") == 4, "not every shard's outcome is too_large")
 
 
-def test_fault_behind_a_pause(upstream, sidecar):
-    """Found when a fetch that was paused for a slow reader goes on: its end is the scrape's, not the deadline."""
+def test_fault_after_a_pause(upstream, sidecar):
+    """Found when a fetch that was paused for a slow reader resumes: that ends the scrape, not the deadline."""
     u = upstream(answering(in_chunks(LARGE) + chunk(b"bad{\n") + LAST_CHUNK))
     s = sidecar(u.url, "--set", "endpoint.default.timeout=8s")
     for i in range(20):
         with s.connect() as raw:
             raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-            wait_until(lambda: len(u.requests) == i + 1, "the service is not asked")
+            wait_until(lambda: len(u.requests) == i + 1, "the upstream gets no request")
             try:
                 while raw.recv(65536):
                     pass
@@ -627,7 +627,7 @@ def test_max_line(stage):
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
 def test_gzip_unasked(stage, encoding):
-    """It is decoded, and what is wrong with it fails the scrape; Accept-Encoding had asked for identity."""
+    """It is decoded, and if that fails, so does the scrape; the request had Accept-Encoding: identity."""
     s = stage()
     body, extra = gzip.compress(BODY), [f"Content-Encoding: {encoding}"]
     headers = s.passes([answer(body, extra=extra)])
@@ -636,7 +636,7 @@ def test_gzip_unasked(stage, encoding):
         s.fails([answer(bad, extra=extra)], ".")
 
 
-# What names no coding, for Prometheus as for us: it looks for "gzip" alone.
+# Not codings, for Prometheus as for us: it looks for "gzip" alone.
 NO_CODINGS = ["", "identity", "utf-8", "UTF-8", "none", "8bit", "text/plain; version=0.0.4", "charset=utf-8",
               "identity, identity", "identity,", "zebra", "gzipped", "gzip;q=1", "br0", "x-br", "*"]
 
@@ -644,11 +644,11 @@ NO_CODINGS = ["", "identity", "utf-8", "UTF-8", "none", "8bit", "text/plain; ver
 @pytest.mark.parametrize("target", ["/metrics", "/metrics?shard=0&shard_count=1"], ids=["whole", "shard"])
 @pytest.mark.parametrize("encoding", NO_CODINGS)
 def test_content_encoding_that_names_no_coding(stage, encoding, target):
-    """The body is plain, and checked as such."""
+    """The body is plain, and is checked as such."""
     s, extra = stage(), [f"Content-Encoding: {encoding}"]
     assert "Content-Encoding" not in s.passes([answer(BODY, extra=extra)], target=target)
     assert s.sidecar.get(headers={"Accept-Encoding": "gzip"})[0] == 200
-    s.fails([answer(gzip.compress(BODY, mtime=0), extra=extra)], "no exposition|inside quotes", target=target)
+    s.fails([answer(gzip.compress(BODY, mtime=0), extra=extra)], "not a valid exposition|inside quotes", target=target)
 
 
 @pytest.mark.parametrize("encodings", [["gzip, identity"], ["identity , X-GZIP"], ["identity", "gzip"], ["gzip", ""],
@@ -666,18 +666,18 @@ def test_gzip_among_other_words(stage, encodings):
     (["x-gzip", "gzip"], "x-gzip, gzip"),
 ], ids=str)
 def test_coding_that_cannot_be_undone(stage, encodings, named):
-    """Even where the body would be plain: who names a coding is believed."""
+    """Even if the body is plain: a coding that is named is believed."""
     s = stage()
     s.fails([answer(BODY, extra=[f"Content-Encoding: {encoding}" for encoding in encodings])], f'encoded as ".*{named}')
     wait_until(lambda: s.sidecar.find("outcome=upstream_failed"), "no line of log")
 
 
-# Connections that are kept.
+# Kept connections.
 
 
 @pytest.mark.parametrize("ending", [CLOSE, RESET])
 def test_kept_connection_ends_at_the_next_request(upstream, sidecar, ending):
-    """The scraper sees nothing of it: the request goes over a new connection."""
+    """The scraper does not notice: the request goes over a new connection."""
     def serve(u, connection):
         if u.read_request(connection):
             connection.sendall(answer(BODY))
@@ -698,7 +698,7 @@ def test_kept_connection_ends_while_idle(upstream, sidecar, ending):
         n = u.connections
         u.read_request(connection)
         connection.sendall(answer(BODY))
-        # A reset must not overtake the answer.
+        # A reset must not overtake the response.
         wait_until(lambda: s.count("msg=scrape") == n, "no line of log")
         try:
             with connection:
@@ -714,7 +714,7 @@ def test_kept_connection_ends_while_idle(upstream, sidecar, ending):
 
 
 def test_kept_connection_breaks_in_mid_answer(upstream, sidecar):
-    """Where bytes came back it is no stale connection any more: the scrape fails, and is not tried twice."""
+    """After the first byte of a response it is not a stale connection: the scrape fails, and is not retried."""
     def serve(u, connection):
         u.read_request(connection)
         connection.sendall(answer(BODY))
@@ -727,7 +727,7 @@ def test_kept_connection_breaks_in_mid_answer(upstream, sidecar):
 
 
 def answers_of(raw, n):
-    """The bodies of n answers with a length, or in chunks."""
+    """The bodies of n responses with a length, or in chunks."""
     file = raw.makefile("rb")
     for _ in range(n):
         assert file.readline().startswith(b"HTTP/1.1 200 ")
@@ -744,8 +744,8 @@ def answers_of(raw, n):
 
 @pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
 def test_answer_that_is_there_at_once_is_not_taken_for_stray(upstream, sidecar, tmp_path):
-    """On a kept connection, of a scraper that does not read: it is paused before anybody watches the socket, and lies
-    there while the next scrape begins. strace makes sending so slow that the answer is there when it has been done."""
+    """On a kept connection, for a scraper that does not read: the fetch is paused before its socket is watched, and the
+    response waits there while the next scrape starts. strace makes sending so slow that the response is there after it."""
     bodies = {b"large": b"".join(b'requests_total{path="/shop/%07d"} %d\n' % (i, i) for i in range(300000)),
               b"small": b"# " + b"x" * 30000 + b"\nup 1\n"}
 
@@ -767,7 +767,7 @@ def test_answer_that_is_there_at_once_is_not_taken_for_stray(upstream, sidecar, 
         for raw in (late, other):
             raw.settimeout(20)
             raw.connect(f"{tmp_path}/s")
-        ask(other, b"large")  # for windows that take so much at once
+        ask(other, b"large")  # so that the windows are large enough
         assert list(answers_of(other, 1)) == [bodies[b"large"]]
         wait_until(lambda: scrapes() == 1, "no line of log")
         n = 0
@@ -778,14 +778,14 @@ def test_answer_that_is_there_at_once_is_not_taken_for_stray(upstream, sidecar, 
         ask(late, b"large")
         got = answers_of(late, n + 1)
         assert next(got) == bodies[b"small"]
-        wait_until(lambda: len(u.requests) == n + 2, "the large one is not asked for")
+        wait_until(lambda: len(u.requests) == n + 2, "the large one is not requested")
         assert u.connections == 1
         ask(other, b"small")
         assert list(answers_of(other, 1)) == [bodies[b"small"]]
         assert list(got) == [bodies[b"small"]] * (n - 1) + [bodies[b"large"]]
 
 
-# No exposition.
+# Not an exposition.
 
 PAGES = [
     (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "text/html; charset=utf-8"),
@@ -806,10 +806,10 @@ PAGES = [
 def test_no_exposition_fails_in_every_shard(stage, body, content_type):
     s = stage()
     for target in ["/metrics", *(f"/metrics?shard={i}&shard_count=4" for i in range(4))]:
-        s.fails([answer(body, content_type)], "no exposition", target=target)
+        s.fails([answer(body, content_type)], "not a valid exposition", target=target)
 
 
-# What is no 200.
+# Other statuses than 200.
 
 STATUSES = [
     ("404 Not Found", b"no such page\n", []),
@@ -854,8 +854,8 @@ def test_no_content(stage, script):
     s.recovers()
 
 
-def test_what_has_no_type_is_no_page(stage):
-    """What is passed on without a Content-Type would be text/html, if it were for evhttp."""
+def test_no_content_type_is_plain_text(stage):
+    """evhttp would make it text/html."""
     s = stage()
     s.play([answer(b"<b>no</b>\n", None, "404 Not Found")])
     status, headers, body = s.sidecar.get()
@@ -870,13 +870,13 @@ def test_large_error_page_is_passed_on_whole(stage):
 
 
 def test_error_page_that_is_cut(stage):
-    """Even of a failure nobody makes up the end."""
+    """Not even a failure is passed on truncated."""
     s = stage()
-    s.fails([b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nno su", CLOSE], "closed")
+    s.fails([b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nno su", CLOSE], "closed|missing")
 
 
 def test_faults_leave_nothing_behind(stage):
-    """Descriptors and connections are given back, whatever the end was."""
+    """Descriptors and connections are released, however the scrape ended."""
     s = stage()
     s.recovers()
     before = s.sidecar.descriptors()
@@ -890,8 +890,8 @@ def test_faults_leave_nothing_behind(stage):
 
 
 @pytest.mark.parametrize("unix, connections", [(False, 2), (False, 7), (True, 2)], ids=["two", "seven", "unix"])
-def test_stray_answer_on_an_idle_connection(sidecar, upstream, tmp_path, unix, connections):
-    """What a service says unasked, on any of its connections, is nobody's answer."""
+def test_unsolicited_response_on_an_idle_connection(sidecar, upstream, tmp_path, unix, connections):
+    """What an upstream sends without a request, on any of its connections, is not a response."""
     stray, both, said = threading.Event(), threading.Barrier(connections), threading.Semaphore(0)
 
     def serve(u, connection):

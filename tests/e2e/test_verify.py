@@ -348,13 +348,13 @@ def test_an_empty_label_is_ignored_and_another_value_is_another_series(broken):
 
 def test_churn_is_not_a_violation(broken):
     """A series in only one of the unsharded bodies is churn, whether a shard has it or not."""
-    asked = []
+    requested = []
 
     def change(shard, body):
-        asked.append(shard)
+        requested.append(shard)
         came = b"# TYPE came gauge\ncame 1\ncame_too 1\n"
         if shard is None:
-            return body + b'# TYPE went gauge\nwent{a="1"} 1\nwent{a="2"} 1\n' if len(asked) == 1 else body + came
+            return body + b'# TYPE went gauge\nwent{a="1"} 1\nwent{a="2"} 1\n' if len(requested) == 1 else body + came
         line = b'went{a="1"} 1\n' if shard == 0 else b""
         return body + line + (b"came 1\n" if shard == 3 else b"")
     v = passes(N, broken(change).url)

@@ -71,25 +71,24 @@ static void
 check_same_prefix(const struct scanner *scanner, struct ss_span body, size_t prefix_len)
 {
     static uint32_t ends[SCAN_ENDS];
-    const struct route route = {.kind = ROUTE_BY_HASH};
     struct scan_carry carry = {0};
-    struct prefix_cache prefixes = {0};
+    struct prefix prefix;
 
     if (body.len > SCAN_BATCH)
         body.len = SCAN_BATCH;
     size_t n = scanner_portable.ends(body, &carry, ends);
     if (!n || ends[0] < 2)
         return;
-    struct ss_span beginning = {body.ptr, 1 + prefix_len % (ends[0] - 1)};
-    const struct name_prefix *prefix = prefix_cache_insert(&prefixes, beginning, beginning, &route);
-    if (!prefix)
+    struct ss_span first = {body.ptr, 1 + prefix_len % (ends[0] - 1)};
+    if (first.len > CORE_MAX_PREFIX)
         return;
+    prefix_set(&prefix, first);
     char *base = copy_exact(body);
     /* From the first line, and from each after one that differs. */
     for (size_t i = 0; i < n; i++) {
         const char *line = base + (i ? ends[i - 1] : 0);
-        size_t same = scanner->count_same_prefix(prefix, line, base, ends + i, n - i, base + body.len);
-        REQUIRE(same == scanner_portable.count_same_prefix(prefix, line, base, ends + i, n - i, base + body.len));
+        size_t same = scanner->count_same_prefix(&prefix, line, base, ends + i, n - i, base + body.len);
+        REQUIRE(same == scanner_portable.count_same_prefix(&prefix, line, base, ends + i, n - i, base + body.len));
         i += same;
     }
     free(base);

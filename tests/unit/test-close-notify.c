@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A watch and a connection, of which either may go first. The connection is a real one, through memory, by a cipher
+/* A watch and a connection, either of which may be freed first. The connection is a real one, in memory, with a cipher
    that needs no certificate. */
 #include "proxy/close_notify.h"
 
@@ -65,9 +65,9 @@ pair_deinit(struct pair *p)
     SSL_CTX_free(p->server_ctx);
 }
 
-/* The server says that it ends, and the client reads that. */
+/* The server sends a close_notify, and the client reads it. */
 static void
-say_end(struct pair *p)
+send_close_notify(struct pair *p)
 {
     char byte;
     SSL_shutdown(p->server);
@@ -76,7 +76,7 @@ say_end(struct pair *p)
 }
 
 static void
-test_said(void **state)
+test_received(void **state)
 {
     struct pair p;
     struct close_notify watch = {.link = NULL};
@@ -85,34 +85,34 @@ test_said(void **state)
     assert_int_equal(close_notify_watch(&watch, p.client_ctx), 0);
     pair_connect(&p);
     assert_true(watch.missing);
-    say_end(&p);
+    send_close_notify(&p);
     assert_false(watch.missing);
-    close_notify_leave(&watch);
+    close_notify_unwatch(&watch);
     pair_deinit(&p);
 }
 
 static void
-test_watch_goes_first(void **state)
+test_watch_freed_first(void **state)
 {
     struct pair p;
     struct close_notify *watch = calloc(1, sizeof(*watch));
-    char gone[sizeof(*watch)];
+    char expected[sizeof(*watch)];
     (void)state;
     pair_init(&p);
     assert_non_null(watch);
     assert_int_equal(close_notify_watch(watch, p.client_ctx), 0);
     pair_connect(&p);
-    close_notify_leave(watch);
-    memset(watch, 0xaa, sizeof(*watch)); /* as if it were freed, and another's */
-    memset(gone, 0xaa, sizeof(gone));
-    say_end(&p);
+    close_notify_unwatch(watch);
+    memset(watch, 0xaa, sizeof(*watch)); /* as if it were freed and reused */
+    memset(expected, 0xaa, sizeof(expected));
+    send_close_notify(&p);
     pair_deinit(&p);
-    assert_memory_equal(watch, gone, sizeof(gone));
+    assert_memory_equal(watch, expected, sizeof(expected));
     free(watch);
 }
 
 static void
-test_connection_goes_first(void **state)
+test_connection_freed_first(void **state)
 {
     struct pair p;
     struct close_notify watch = {.link = NULL};
@@ -123,10 +123,10 @@ test_connection_goes_first(void **state)
     pair_deinit(&p);
     assert_true(watch.missing);
     assert_null(watch.link);
-    close_notify_leave(&watch);
+    close_notify_unwatch(&watch);
 }
 
-/* A request that is sent again over another connection: the first says nothing about the second. */
+/* A request that is sent again over another connection: the first one's close_notify does not count. */
 static void
 test_another_connection(void **state)
 {
@@ -139,10 +139,10 @@ test_another_connection(void **state)
     pair_connect(&first);
     assert_int_equal(close_notify_watch(&watch, second.client_ctx), 0);
     pair_connect(&second);
-    say_end(&first);
+    send_close_notify(&first);
     assert_true(watch.missing);
     pair_deinit(&first);
-    say_end(&second);
+    send_close_notify(&second);
     assert_false(watch.missing);
     pair_deinit(&second);
     assert_null(watch.link);
@@ -152,9 +152,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_said),
-        cmocka_unit_test(test_watch_goes_first),
-        cmocka_unit_test(test_connection_goes_first),
+        cmocka_unit_test(test_received),
+        cmocka_unit_test(test_watch_freed_first),
+        cmocka_unit_test(test_connection_freed_first),
         cmocka_unit_test(test_another_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

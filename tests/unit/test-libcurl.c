@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What fetch.c reads out of libcurl's English, said by the libcurl that is installed, about a service that lies. Where
- * one says it otherwise, the guards against bytes after a body's end are blind; other guards may hide that.
- */
+/* The debug texts of libcurl that fetch.c depends on, from the installed libcurl. If its wording differs, the guards
+   against bytes after a body's end are blind; other guards may hide that. */
 #include "proxy/fetch.h"
 
 #include <curl/curl.h>
@@ -21,7 +19,7 @@
 
 struct service {
     int fd;
-    const char *answer;
+    const char *response;
 };
 
 struct said {
@@ -31,7 +29,7 @@ struct said {
     size_t len;
 };
 
-/* Answers one request by one send, so that libcurl gets the end of the body and what stands after it at once. */
+/* Sends the response at once, so that libcurl gets the end of the body and the bytes after it together. */
 static void *
 serve(void *ctx)
 {
@@ -39,7 +37,7 @@ serve(void *ctx)
     char request[4096];
     int fd = accept(s->fd, NULL, NULL);
     bool sent = fd >= 0 && recv(fd, request, sizeof(request), 0) > 0 &&
-                send(fd, s->answer, strlen(s->answer), MSG_NOSIGNAL) == (ssize_t)strlen(s->answer);
+                send(fd, s->response, strlen(s->response), MSG_NOSIGNAL) == (ssize_t)strlen(s->response);
     if (fd >= 0)
         close(fd);
     return sent ? ctx : NULL;
@@ -65,11 +63,11 @@ on_body(char *bytes, size_t size, size_t n, void *ctx)
 }
 
 static void
-check_says(const char *expected, const char *answer)
+check_says(const char *expected, const char *response)
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(name);
-    struct service service = {socket(AF_INET, SOCK_STREAM, 0), answer};
+    struct service service = {socket(AF_INET, SOCK_STREAM, 0), response};
     struct said said = {.expected = expected};
     pthread_t thread;
     void *served;
@@ -96,7 +94,7 @@ check_says(const char *expected, const char *answer)
 
     assert_non_null(served);
     if (!said.found)
-        fail_msg("libcurl %s says it otherwise: expected a line that begins with \"%s\", got:\n%s",
+        fail_msg("libcurl %s: expected a line that begins with \"%s\", got:\n%s",
                  curl_version_info(CURLVERSION_NOW)->version, expected, said.all);
 }
 
@@ -104,14 +102,15 @@ static void
 test_after_content_length(void **state)
 {
     (void)state;
-    check_says(FETCH_SAYS_EXCESS, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\nb 2\n");
+    check_says(LIBCURL_EXTRA_BODY, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\nb 2\n");
 }
 
 static void
 test_after_last_chunk(void **state)
 {
     (void)state;
-    check_says(FETCH_SAYS_STRAY, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\nb 2\n");
+    check_says(LIBCURL_TRAILING_BYTES,
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\nb 2\n");
 }
 
 int

@@ -79,13 +79,12 @@ count_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
 }
 
 void
-key_resolver_count(struct key_resolver *k, const struct record *record)
+key_resolver_count(struct key_resolver *k, uint32_t family, uint64_t series, size_t bytes)
 {
-    struct family *family = &k->families.items[record->family];
-    if (!record->family)
+    if (!family)
         return;
-    family->series += record->series;
-    family->bytes += record->bytes.len;
+    k->families.items[family].series += series;
+    k->families.items[family].bytes += bytes;
 }
 
 /* Names. */

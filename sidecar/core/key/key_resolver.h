@@ -9,8 +9,6 @@
  */
 #include "core/base/buffer.h"
 #include "core/base/limits.h"
-#include "core/select/record.h"
-#include "core/text/labels.h"
 #include "families.h"
 
 #include <scrapeshard/sharding.h>
@@ -107,8 +105,8 @@ int key_resolver_hash_text(struct key_resolver *resolver, const struct route *ro
 int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
                              struct ss_span metric, uint64_t *hashp);
 
-/* Counts an emitted record. */
-void key_resolver_count(struct key_resolver *resolver, const struct record *record);
+/* Counts an emitted record of a numbered family, or of none (0). */
+void key_resolver_count(struct key_resolver *resolver, uint32_t family, uint64_t series, size_t bytes);
 
 void key_resolver_deinit(struct key_resolver *resolver);
 

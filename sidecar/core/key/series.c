@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys made of labels, series by series. */
 #include "core/base/buffer.h"
+#include "core/protobuf/label_pairs.h"
+#include "core/text/labels.h"
 #include "key_resolver.h"
 #include "sharding.h"
 

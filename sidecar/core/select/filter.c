@@ -8,7 +8,7 @@
  * The format is chosen once, by the Content-Type of the response. After the first failure, every call returns that
  * failure.
  */
-#include "parser.h"
+#include "core/parse/parser.h"
 #include "select.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #define CORE_INDEX_STATE_H
 /* The records of an index: index.c makes them, shard_lists.c sorts them by shard. Private to these two. */
 #include "core/base/buffer.h"
-#include "parser.h"
+#include "core/parse/parser.h"
 #include "shard_lists.h"
 
 /* A record, or several adjacent ones with the same route. */

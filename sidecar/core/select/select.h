@@ -9,8 +9,8 @@
  */
 #include "core/base/arena.h"
 #include "core/base/limits.h"
+#include "core/parse/record.h"
 #include "core/protobuf/wire.h"
-#include "record.h"
 
 #include <scrapeshard/filter.h>
 

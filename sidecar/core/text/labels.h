@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_LABELS_H
 #define CORE_LABELS_H
-/* Iterates over the labels of one series, in a line of text or in a protobuf metric. */
-#include "core/protobuf/wire.h"
-
-#include <scrapeshard/span.h>
-
-#include <stdbool.h>
-
-/* A name or value as written; of a quoted one, the bytes inside the quotes. */
-struct name {
-    struct ss_span raw;
-    bool escaped; /* raw contains backslashes */
-};
+/* Reads the labels of a line of text. */
+#include "core/base/label.h"
 
 /*
  * The unescaped bytes: raw itself, or raw with its escapes (\\ \" \n; others are left as they are) resolved into
  * scratch, which must hold raw.len bytes.
  */
 struct ss_span name_unescape(const struct name *name, char *scratch);
-
-struct label {
-    struct name name, value;
-};
 
 /* An iterator over labels. It stands between two of them, or after the closing brace. */
 struct labels {
@@ -57,15 +43,5 @@ const char *name_end(const char *p, const char *end);
 
 /* Reads a quoted string that starts at p with its quote. Returns the byte after it, or NULL if it is unterminated. */
 const char *quoted_read(const char *p, const char *end, struct name *name);
-
-/*
- * Iterates over the labels of a protobuf metric (io.prometheus.client.Metric of prometheus/client_model, fields label =
- * 1; LabelPair's name = 1, value = 2). Used in the same way, with label_pairs_next().
- */
-struct label_pairs {
-    struct wire fields; /* of the metric; broken if they, or a label, are malformed */
-};
-
-bool label_pairs_next(struct label_pairs *pairs, struct label *label);
 
 #endif

@@ -25,7 +25,7 @@ portable_ends(struct ss_span in, struct scan_carry *carry, uint32_t *ends)
 }
 
 size_t
-scan_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+scan_same_prefix(const struct prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
                  const char *limit)
 {
     size_t i = 0;

@@ -8,7 +8,7 @@
  * A sample ends at the first LF outside double quotes; a quote after an odd run of backslashes is escaped. There is one
  * scanner for each kind of processor, and all give the same results: tests compare them.
  */
-#include "prefix_cache.h"
+#include "prefix.h"
 
 #include <scrapeshard/span.h>
 
@@ -34,8 +34,8 @@ struct scanner {
     size_t (*ends)(struct ss_span in, struct scan_carry *carry, uint32_t *ends);
     /* Counts the lines that start with the prefix, up to the first that does not. The first of the n starts at line,
        each ends at its offset from base. limit is the end of the readable bytes. */
-    size_t (*count_same_prefix)(const struct name_prefix *prefix, const char *line, const char *base,
-                                const uint32_t *ends, size_t n, const char *limit);
+    size_t (*count_same_prefix)(const struct prefix *prefix, const char *line, const char *base, const uint32_t *ends,
+                                size_t n, const char *limit);
 };
 
 extern const struct scanner scanner_portable;
@@ -66,8 +66,8 @@ scan_escaped(uint64_t backslashes, uint64_t *carry)
 }
 
 /* The portable implementation, also for the last lines of the others. */
-size_t scan_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends,
-                        size_t n, const char *limit);
+size_t scan_same_prefix(const struct prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+                        const char *limit);
 
 /* Whether this processor can run a scanner. */
 bool scanner_runs(const struct scanner *scanner);

@@ -78,7 +78,7 @@ static const char ones_zeros[2 * VECTOR] = {[0 ... VECTOR - 1] = -1};
 /* A line that starts with the bytes of the prefix is longer than it: its LF would be where the prefix has none, or
    has one inside quotes, where the line would not end either. */
 AVX2 static size_t
-avx2_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+avx2_same_prefix(const struct prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
                  const char *limit)
 {
     size_t len = prefix->len, tail = len > VECTOR ? len - VECTOR : 0, i = 0;

@@ -48,7 +48,7 @@ avx512_ends(struct ss_span in, struct scan_carry *carryp, uint32_t *ends)
    has one inside quotes, where the line would not end either. So bytes after the line never matter, although they
    are loaded. */
 AVX512 static size_t
-avx512_same_prefix(const struct name_prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
+avx512_same_prefix(const struct prefix *prefix, const char *line, const char *base, const uint32_t *ends, size_t n,
                    const char *limit)
 {
     size_t i = 0;

@@ -14,7 +14,7 @@
 enum { SECRET_LINE_MAX = 4096 };
 
 FILE *
-secret_open(const char *path, const char **wrong)
+file_open(const char *path, long max, const char **wrong)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -22,8 +22,8 @@ secret_open(const char *path, const char **wrong)
         *wrong = strerror(errno);
     } else if (!S_ISREG(st.st_mode)) {
         *wrong = "not a regular file";
-    } else if (st.st_size > SECRET_MAX) {
-        *wrong = "larger than 64 KiB";
+    } else if (st.st_size > max) {
+        *wrong = max > SECRET_MAX ? "larger than 4 MiB" : "larger than 64 KiB";
     } else {
         FILE *file = fdopen(fd, "r");
         if (file)
@@ -33,6 +33,12 @@ secret_open(const char *path, const char **wrong)
     if (fd >= 0)
         close(fd);
     return NULL;
+}
+
+FILE *
+secret_open(const char *path, const char **wrong)
+{
+    return file_open(path, SECRET_MAX, wrong);
 }
 
 /* In place. */

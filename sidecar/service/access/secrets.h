@@ -7,7 +7,11 @@
 
 enum { SECRET_MAX = 64 * 1024 };
 
-/* Opens a regular file; refuses fifos and devices, which may never end. NULL: *wrong says why, in static memory. */
+/* Opens a regular file of at most max bytes; refuses fifos and devices, which may never end. NULL: *wrong says why, in
+   static memory. */
+FILE *file_open(const char *path, long max, const char **wrong);
+
+/* The same for at most SECRET_MAX. */
 FILE *secret_open(const char *path, const char **wrong);
 
 /* Reads the only line of a file, trimmed. 0: *textp is the caller's. -1: unreadable, empty, or more than a header can

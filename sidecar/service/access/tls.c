@@ -132,32 +132,33 @@ tls_expiry(const SSL_CTX *ctx)
 }
 
 static int
-check_files(SSL_CTX *ctx, const struct tls_settings *settings, int64_t *expiry, struct tls_error *error)
+read_client_files(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
 {
-    if (settings->client_ca && !SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL))
+    if (settings->client_ca && (!SSL_CTX_load_verify_locations(ctx, settings->client_ca, NULL) ||
+                                !parse_ca_extensions(SSL_CTX_get_cert_store(ctx))))
         return fail(error, TLS_CLIENT_CA, settings->client_ca, "a PEM file with CA certificates");
-    if (!settings->certificate || !settings->key)
-        return 0;
-    if (read_pair(ctx, settings, error))
-        return -1;
-    *expiry = tls_expiry(ctx);
-    return 0;
+    /* As libcurl does: an intermediate CA is enough. */
+    X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+    return settings->certificate && settings->key ? read_pair(ctx, settings, error) : 0;
 }
 
 int
-tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error *error)
+tls_client_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error)
 {
     int r = -1;
     ERR_clear_error();
     SSL_CTX *ctx = tls_init() ? NULL : SSL_CTX_new(TLS_client_method());
     if (ctx) {
         SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-        r = check_files(ctx, settings, expiry, error);
+        r = read_client_files(ctx, settings, error);
     } else {
         *error = (struct tls_error){TLS_CERTIFICATE, "out of memory"};
     }
     ERR_clear_error();
-    SSL_CTX_free(ctx);
+    if (r)
+        SSL_CTX_free(ctx);
+    else
+        *ctxp = ctx;
     return r;
 }
 

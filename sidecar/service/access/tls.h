@@ -36,9 +36,8 @@ int tls_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_erro
 /* The earliest expiry in a context's chain, in seconds since 1970. */
 int64_t tls_expiry(const SSL_CTX *ctx);
 
-/* Checks the files of a client: its certificate and key, and its CA bundle in client_ca; either may be NULL. *expiry as
-   above. 0. -1: error says why. */
-int tls_check(const struct tls_settings *settings, int64_t *expiry, struct tls_error *error);
+/* The same for a client; certificate and key, or client_ca, the CAs of servers, may be NULL. */
+int tls_client_new(SSL_CTX **ctxp, const struct tls_settings *settings, struct tls_error *error);
 
 /* A bufferevent for a connection that is yet to be accepted. NULL: out of memory. */
 struct bufferevent *tls_accept(SSL_CTX *ctx, struct event_base *base);

@@ -81,7 +81,7 @@ write_explanation(const struct view *v, const struct ss_explanation *x, uint32_t
     if (in_none)
         fputs("<dt>Shard</dt><dd><strong>none</strong>: it is dropped</dd>\n", v->out);
     else if (in_all)
-        HTML(v->out, "<dt>Shard</dt><dd><strong>all</strong> of {}</dd>\n", of);
+        HTML(v->out, "<dt>Shard</dt><dd><strong>all {}</strong></dd>\n", of);
     else
         HTML(v->out, "<dt>Shard</dt><dd><strong>{}</strong> of {}</dd>\n", number, of);
     write_span(v, "Family", x->family);

@@ -53,11 +53,10 @@ write_counts(const struct view *v, const struct distribution *d, uint32_t base, 
     const uint32_t counts[] = {base - 1, base, base + 1, base > 1 ? 2 * base : 0};
     HTML(v->out,
          "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"counts\"><table "
-         "id=\"distribution-counts\">"
-         "<caption id=\"counts\">{} shards, and nearby counts</caption>\n<thead><tr><th scope=\"col\">Shards</th>"
+         "id=\"distribution-counts\"><caption id=\"counts\">{} shards, and nearby counts</caption>\n<thead><tr><th "
+         "scope=\"col\">Shards</th>"
          "<th scope=\"col\">Skew</th><th scope=\"col\">Change</th><th scope=\"col\">Fullest shard</th><th "
-         "scope=\"col\">Mean per shard</th>"
-         "<th scope=\"col\">Series moved</th></tr></thead><tbody>\n",
+         "scope=\"col\">Mean per shard</th><th scope=\"col\">Series moved</th></tr></thead><tbody>\n",
          html_count(base).text);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         if (counts[i] && counts[i] <= COUNT_MAX)
@@ -105,8 +104,8 @@ write_shards(const struct view *v, const struct shard_load *loads, const struct 
 {
     HTML(v->out,
          "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"distribution-all\"><table "
-         "id=\"distribution-shards\">"
-         "<caption id=\"distribution-all\">{}{} shards</caption>\n<thead><tr><th scope=\"col\">Shard</th><th "
+         "id=\"distribution-shards\"><caption id=\"distribution-all\">{}{} shards</caption>\n<thead><tr><th "
+         "scope=\"col\">Shard</th><th "
          "scope=\"col\" "
          "class=\"wide\"><span class=\"hidden\">Bar</span></th><th scope=\"col\">Series</th></tr></thead><tbody>\n",
          b->count > ROWS_MAX ? "The fullest of " : "All ", html_count(b->count).text);
@@ -123,8 +122,7 @@ write_gaps(const struct view *v, const struct distribution *d)
     if (d->split)
         HTML(v->out,
              "<p class=\"soft\">Not included: {} series of {} families that are split series by series, or whose "
-             "samples "
-             "have their own rules. <code>scrapeshard plan</code> computes their shards from a body.</p>\n",
+             "samples have their own rules. <code>scrapeshard plan</code> computes their shards from a body.</p>\n",
              html_count(d->split).text, html_count(d->split_families).text);
     if (d->uncounted)
         HTML(v->out,
@@ -179,8 +177,7 @@ write_result(const struct view *v, uint32_t count, const struct ss_shards_error 
     else if (!e->distribution.when)
         HTML(v->out,
              "<p class=\"soft\" id=\"distribution\">Endpoint {} has had no successful scrape under this configuration, "
-             "so "
-             "its families are unknown.</p>\n",
+             "so its families are unknown.</p>\n",
              e->name);
     else
         write_distribution(v, e, count);

@@ -28,6 +28,7 @@ enum {
 
 struct log_writer {
     pthread_t thread;
+    bool has_thread;
     bool partial; /* the last line was written in part; used by the thread alone */
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -155,17 +156,17 @@ log_writer_dropped(struct log_writer *w)
     return dropped;
 }
 
-/* Signals are for the event loop. */
-static int
-start_thread(struct log_writer *w)
+int
+log_writer_start(struct log_writer *w)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
-    sigfillset(&all);
+    sigfillset(&all); /* signals are for the event loop */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int r = -pthread_create(&w->thread, &attributes, work, w);
+    w->has_thread = !r;
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
@@ -192,12 +193,8 @@ log_writer_new(struct log_writer **writerp)
     pthread_cond_init(&w->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     w->filling = w->buffers[0];
-    int r = start_thread(w);
-    if (r)
-        destroy(w);
-    else
-        *writerp = w;
-    return r;
+    *writerp = w;
+    return 0;
 }
 
 void
@@ -206,6 +203,13 @@ log_writer_free(struct log_writer *w, int64_t max_ms)
     struct timespec until;
     if (!w)
         return;
+    if (!w->has_thread && log_writer_start(w)) {
+        write_lines(w, w->filling, w->len);
+        if (w->lost)
+            report_dropped(w, w->lost, w->format);
+        destroy(w);
+        return;
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + max_ms % 1000 * 1000000;
     until.tv_sec += max_ms / 1000 + ns / 1000000000;

@@ -113,6 +113,7 @@ config_unref(struct config *config)
         free(e->name);
         url_deinit(&e->url);
         secret_free(e->authorization);
+        SSL_CTX_free(e->tls);
     }
     free(config->endpoints);
     access_policy_unref(config->web_access);

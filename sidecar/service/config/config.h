@@ -45,6 +45,7 @@ enum { ENCODING_IDENTITY, ENCODING_GZIP };
 enum { TIMESTAMPS_OFF, TIMESTAMPS_SNAPSHOT };
 
 struct access_policy;
+struct ssl_ctx_st;
 
 struct endpoint {
     char *name;
@@ -52,6 +53,7 @@ struct endpoint {
 #include "config.def"
     struct upstream_url url;    /* upstream, parsed, with tls_server_name */
     char *authorization;        /* from authorization_file, or NULL */
+    struct ssl_ctx_st *tls;     /* tls_ca, tls_certificate and tls_key as they were read; NULL: none of them is set */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
     bool timeout_is_set;        /* not the default: also caps the scraper's timeout */
 };

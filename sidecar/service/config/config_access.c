@@ -7,16 +7,17 @@
 #include "service/access/access_policy.h"
 #include "service/access/secrets.h"
 #include "service/access/tls.h"
+#include "service/access/upstream_tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* The settings of a listener's access policy. */
-struct rows {
+struct access_settings {
     int certificate, key, client_ca, client_names, basic_auth, bearer_token, networks;
 };
 
-#define ROWS(section)                                                                                                  \
+#define ACCESS_SETTINGS(section)                                                                                       \
     {                                                                                                                  \
         SETTING_##section##_tls_certificate, SETTING_##section##_tls_key, SETTING_##section##_tls_client_ca,           \
             SETTING_##section##_tls_client_names, SETTING_##section##_basic_auth_file,                                 \
@@ -53,25 +54,24 @@ file_error(struct builder *b, int setting, const char *file, const char *reason)
 }
 
 static void
-open_tls(struct builder *b, const struct rows *rows, struct access_policy *policy)
+open_tls(struct builder *b, const struct access_settings *in, struct access_policy *policy)
 {
-    const int parts[] = {
-        [TLS_CERTIFICATE] = rows->certificate, [TLS_KEY] = rows->key, [TLS_CLIENT_CA] = rows->client_ca};
-    struct tls_settings tls = {.certificate = file_at(b, rows->certificate)};
+    const int parts[] = {[TLS_CERTIFICATE] = in->certificate, [TLS_KEY] = in->key, [TLS_CLIENT_CA] = in->client_ca};
+    struct tls_settings tls = {.certificate = file_at(b, in->certificate)};
     struct tls_error error;
 
-    tls.key = file_at(b, rows->key);
+    tls.key = file_at(b, in->key);
     if (!tls.certificate != !tls.key) {
-        builder_at_either(b, NULL, rows->certificate, rows->key);
+        builder_at_either(b, NULL, in->certificate, in->key);
         builder_error(b, "tls_certificate and tls_key must be set together");
     }
-    tls.client_ca = file_at(b, rows->client_ca);
+    tls.client_ca = file_at(b, in->client_ca);
     if (tls.client_ca && !tls.certificate)
         builder_error(b, "tls_client_ca needs tls_certificate (without TLS clients send no certificate)");
     if (!tls.certificate || !tls.key)
         return;
     /* kubelet's probes have no certificate; requests that need one are refused individually. */
-    tls.client_may_have_none = rows->certificate == SETTING_admin_tls_certificate;
+    tls.client_may_have_none = in->certificate == SETTING_admin_tls_certificate;
     policy->certificate = tls.client_ca;
     if (tls_new(&policy->tls, &tls, &error)) {
         int setting = parts[error.part];
@@ -80,13 +80,13 @@ open_tls(struct builder *b, const struct rows *rows, struct access_policy *polic
 }
 
 static void
-copy_names(struct builder *b, const struct rows *rows, struct access_policy *policy)
+copy_names(struct builder *b, const struct access_settings *in, struct access_policy *policy)
 {
-    const struct string_list *names = field_of(b, rows->client_names);
+    const struct string_list *names = field_of(b, in->client_names);
     if (is_any(names))
         return;
-    bool has_ca = file_at(b, rows->client_ca);
-    builder_at(b, NULL, rows->client_names);
+    bool has_ca = file_at(b, in->client_ca);
+    builder_at(b, NULL, in->client_names);
     if (!has_ca)
         builder_error(b, "tls_client_names needs tls_client_ca (otherwise the names are not verified)");
     for (size_t i = 0; i < names->n && !b->out_of_memory; i++)
@@ -94,16 +94,16 @@ copy_names(struct builder *b, const struct rows *rows, struct access_policy *pol
 }
 
 static void
-copy_networks(struct builder *b, const struct rows *rows, struct access_policy *policy)
+copy_networks(struct builder *b, const struct access_settings *in, struct access_policy *policy)
 {
-    const struct string_list *networks = field_of(b, rows->networks);
+    const struct string_list *networks = field_of(b, in->networks);
     if (is_any(networks))
         return;
     policy->networks = calloc(networks->n, sizeof(*policy->networks));
     b->out_of_memory |= !policy->networks;
     for (size_t i = 0; i < networks->n && !b->out_of_memory; i++) {
         if (!strcmp(networks->items[i], "any")) {
-            builder_at_value(b, rows->networks, i, 0);
+            builder_at_value(b, in->networks, i, 0);
             builder_error(b, "'any' cannot be combined with other values");
         }
         policy->n_networks += !network_read(&policy->networks[i], networks->items[i]);
@@ -111,57 +111,57 @@ copy_networks(struct builder *b, const struct rows *rows, struct access_policy *
 }
 
 static void
-read_credentials(struct builder *b, const struct rows *rows, struct access_policy *policy)
+read_credentials(struct builder *b, const struct access_settings *in, struct access_policy *policy)
 {
     struct passwords_error error;
-    const char *wrong, *file = file_at(b, rows->basic_auth);
+    const char *wrong, *file = file_at(b, in->basic_auth);
     if (file && passwords_read(&policy->passwords, file, &error)) {
         if (error.line) {
-            builder_error(b, "%s: %s:%d: %s", settings[rows->basic_auth].name, file, error.line, error.reason);
+            builder_error(b, "%s: %s:%d: %s", settings[in->basic_auth].name, file, error.line, error.reason);
             builder_error_was_in_file(b);
         } else {
-            file_error(b, rows->basic_auth, file, error.reason);
+            file_error(b, in->basic_auth, file, error.reason);
         }
     }
-    file = file_at(b, rows->bearer_token);
+    file = file_at(b, in->bearer_token);
     if (file && secret_read_line(&policy->token, file, &wrong))
-        file_error(b, rows->bearer_token, file, wrong);
+        file_error(b, in->bearer_token, file, wrong);
 }
 
 static struct access_policy *
-make_access_policy(struct builder *b, const struct rows *rows)
+make_access_policy(struct builder *b, const struct access_settings *in)
 {
     struct access_policy *policy = access_policy_new();
     if (!policy) {
         b->out_of_memory = true;
         return NULL;
     }
-    open_tls(b, rows, policy);
-    copy_names(b, rows, policy);
-    copy_networks(b, rows, policy);
-    read_credentials(b, rows, policy);
+    open_tls(b, in, policy);
+    copy_names(b, in, policy);
+    copy_networks(b, in, policy);
+    read_credentials(b, in, policy);
     return policy;
 }
 
 void
 check_access_policies(struct builder *b)
 {
-    static const struct rows web = ROWS(web), admin = ROWS(admin);
+    static const struct access_settings web = ACCESS_SETTINGS(web), admin = ACCESS_SETTINGS(admin);
     b->config->web_access = make_access_policy(b, &web);
     b->config->admin_access = make_access_policy(b, &admin);
 }
 
 /* TLS and authorization towards upstreams. */
 
-/* Checks that a file that is read only when needed can be read. Returns whether the setting names one. */
+/* Whether an endpoint names a file of at most max bytes; reports one that cannot be read. */
 static bool
-check_readable(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none)
+has_file(struct builder *b, const struct endpoint *e, int setting, const char *file, const char *none, long max)
 {
     const char *wrong;
     builder_at(b, e, setting);
     if (!strcmp(file, none))
         return false;
-    FILE *f = secret_open(file, &wrong);
+    FILE *f = file_open(file, max, &wrong);
     if (f) {
         fclose(f);
         return true;
@@ -191,7 +191,7 @@ check_server_name(struct builder *b, struct endpoint *e)
         builder_error(b, "tls_server_name: \"%s\" is not a valid host name", e->tls_server_name);
 }
 
-/* The client certificate and the CA bundle. libcurl reads them when it connects. */
+/* The client certificate for the upstream, and the CA bundle that verifies the upstream's. */
 static void
 check_pair(struct builder *b, struct endpoint *e)
 {
@@ -199,18 +199,21 @@ check_pair(struct builder *b, struct endpoint *e)
     struct tls_error error;
     struct tls_settings tls = {NULL, NULL, NULL, false};
 
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_ca, e->tls_ca, "system", UPSTREAM_CA_MAX))
         tls.client_ca = e->tls_ca;
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_certificate, e->tls_certificate, "off", SECRET_MAX))
         tls.certificate = e->tls_certificate;
-    if (check_readable(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off"))
+    if (has_file(b, e, SETTING_ENDPOINT_tls_key, e->tls_key, "off", SECRET_MAX))
         tls.key = e->tls_key;
     builder_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
     if (!tls.certificate != !tls.key)
         builder_error(b, "tls_certificate and tls_key must be set together");
-    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate) ||
-        !tls_check(&tls, &e->certificate_expiry, &error))
+    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate))
         return;
+    if (!tls_client_new(&e->tls, &tls, &error)) {
+        e->certificate_expiry = tls.certificate ? tls_expiry(e->tls) : 0;
+        return;
+    }
     int setting = error.part == TLS_CLIENT_CA ? SETTING_ENDPOINT_tls_ca
                   : error.part == TLS_KEY     ? SETTING_ENDPOINT_tls_key
                                               : SETTING_ENDPOINT_tls_certificate;

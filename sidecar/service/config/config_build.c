@@ -95,13 +95,17 @@ unquote(char *text)
 static const char badly_quoted[] =
     "unterminated or misplaced double quotes (expected \"VALUE\", with \"\" for a quote inside)";
 
+/* An error message must not reveal a secret, in whatever setting it is. */
 static void
 refuse(struct builder *b, const struct setting *s, const char *value, const char *wrong)
 {
-    /* No setting may contain credentials, so do not repeat them; nor a query, which may be a secret. */
-    size_t shown = strchr(value, '@') ? 0 : strcspn(value, s->type == TYPE_url || s->type == TYPE_path ? "?" : "");
-    builder_error(b, "%s: \"%.*s%s\" %s%s%s%s", s->name, (int)shown, value, value[shown] ? "..." : "", wrong,
-                  s->choices ? " (expected " : "", s->choices ? s->choices : "", s->choices ? ")" : "");
+    char *shown = builder_copy(b, value);
+    if (!shown)
+        return;
+    url_mask(shown);
+    builder_error(b, "%s: \"%s\" %s%s%s%s", s->name, shown, wrong, s->choices ? " (expected " : "",
+                  s->choices ? s->choices : "", s->choices ? ")" : "");
+    free(shown);
 }
 
 /* Parses, and overwrites, the first label of a comma-separated list. Returns the rest after the comma, or NULL. */

@@ -17,27 +17,12 @@ starts_character(char byte)
     return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
-static void
-hide(char *from, const char *to)
-{
-    while (from < to)
-        *from++ = '*';
-}
-
-/* Masks what is between // (or the start of the value) and the last @, and what follows the ? of a URL or path: an
-   error message must not reveal a secret. */
+/* An error message must not reveal a secret. */
 static void
 hide_secrets(char *line)
 {
-    char *at = strrchr(line, '@'), *slashes = strstr(line, "//"), *path = strchr(line, '/');
-    char *query = path ? strchr(path, '?') : NULL, *value = line + strcspn(line, "=:");
-
-    if (at && slashes && slashes < at)
-        hide(slashes + 2, at);
-    else if (at)
-        hide(value < at ? value + 1 + strspn(value + 1, " \t") : line, at);
-    if (query)
-        hide(query + 1, line + strlen(line));
+    char *value = line + strcspn(line, "=:"), *at = strrchr(line, '@');
+    url_mask(!*value || (at && at < value) ? line : value + 1);
 }
 
 /* Prints a line, shortened around a byte if it is long, with a caret under that byte. */

@@ -5,6 +5,7 @@
 #include "config_value.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Whether a text without quotes would be read back as something else. */
@@ -26,13 +27,14 @@ enum mode {
 static void
 print_text(FILE *out, const struct setting *s, const char *text, enum mode mode)
 {
+    char *shown = mode == MODE_REDACTED && s->type == TYPE_url ? url_shown(text) : NULL;
     bool quotes = needs_quotes(text, s->type);
 
+    if (shown)
+        text = shown;
+    else if (mode == MODE_REDACTED && s->type == TYPE_url)
+        text = "<secret>"; /* out of memory */
     fprintf(out, "%s = ", s->key);
-    if (mode == MODE_REDACTED && s->type == TYPE_url && strchr(text, '?')) {
-        fprintf(out, "%.*s<secret>\n", (int)strcspn(text, "?") + 1, text);
-        return;
-    }
     if (quotes)
         fputc('"', out);
     for (; *text; text++) {
@@ -41,6 +43,7 @@ print_text(FILE *out, const struct setting *s, const char *text, enum mode mode)
         fputc(*text, out);
     }
     fputs(quotes ? "\"\n" : "\n", out);
+    free(shown);
 }
 
 static void

@@ -198,21 +198,52 @@ url_with_query(const struct upstream_url *url, const char *query)
     return asprintf(&whole, "%s%s%s", url->url, !mark ? "?" : mark[1] ? "&" : "", query) < 0 ? NULL : whole;
 }
 
-char *
-url_shown(const char *url)
+/* Where the authority of a text meant as a URL starts, of which scheme and colon may be missing. */
+static size_t
+authority_at(const char *text)
 {
-    static const char secret[] = "<secret>";
-    size_t path = strcspn(url, "?#"), scheme = 0, at = 0;
+    size_t start = strspn(text, " \t\""), n = start;
+    while (isalnum((unsigned char)text[n]) || (text[n] && strchr("+-.", text[n])))
+        n++;
+    n += text[n] == ':';
+    return strncmp(text + n, "//", 2) ? start : n + 2;
+}
+
+static void
+mask(char *from, const char *to)
+{
+    while (from < to)
+        *from++ = '*';
+}
+
+void
+url_mask(char *text)
+{
+    const char *at = strrchr(text, '@'), *slash = strchr(text, '/');
+    char *query = slash ? strchr(slash, '?') : NULL;
+
+    if (at)
+        mask(text + authority_at(text), at);
+    if (query)
+        mask(query + 1, text + strlen(text));
+}
+
+char *
+url_shown(const char *text)
+{
+    struct upstream_url url;
+    const char *reason, *at = strrchr(text, '@');
+    size_t query = strcspn(text, "?#"), authority = authority_at(text);
     char *shown;
-    for (size_t i = 0; i < path; i++) {
-        if (url[i] == '@' && strncmp(url, "unix:", 5) != 0)
-            at = i;
-        if (!scheme && !strncmp(url + i, "://", 3))
-            scheme = i + 3;
+
+    if (!url_read(&url, text, &reason)) {
+        at = NULL; /* a valid URL has no credentials */
+        url_deinit(&url);
     }
-    scheme = scheme < at ? scheme : 0;
-    return asprintf(&shown, "%.*s%s%.*s%s%s", (int)scheme, url, at ? secret : "", (int)(path - at), url + at,
-                    url[path] ? "?" : "", url[path] ? secret : "") < 0
+    bool cut = at && at > text + query;
+    int len = cut ? 0 : (int)(query - (at ? (size_t)(at - text) : 0));
+    return asprintf(&shown, "%.*s%s%.*s%s", at ? (int)authority : 0, text, at ? "<secret>" : "", len, at ? at : text,
+                    text[query] && !cut ? "?<secret>" : "") < 0
                ? NULL
                : shown;
 }

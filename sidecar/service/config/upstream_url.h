@@ -32,9 +32,13 @@ int url_set_server_name(struct upstream_url *url, const char *name);
 /* The URL with query, if not NULL, appended to its own. The caller frees it; NULL: out of memory. */
 char *url_with_query(const struct upstream_url *url, const char *query);
 
-/* What may be shown of a text meant as a URL: without what is before the last @ and after the ?, which may be secrets.
-   The caller frees it; NULL: out of memory. */
+/*
+ * Redaction of a text meant as a URL, which may be malformed: of credentials, unless it is valid, and of the query.
+ * url_shown(): a copy with "<secret>" in their place; the caller frees it; NULL: out of memory. url_mask(): in place,
+ * with as many asterisks, for a text that may also be anything else.
+ */
 char *url_shown(const char *text);
+void url_mask(char *text);
 
 /* A zeroed one is fine. */
 void url_deinit(struct upstream_url *url);

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 
 enum {
-    /* Pending checks, in total and per peer: at 0.1 s each, the last waits some seconds, less than a scrape's timeout.
-     */
+    /* In total and per peer: at 0.1 s each, the last waits some seconds, less than a scrape's timeout. */
     PENDING_MAX = 64,
     PENDING_PER_PEER_MAX = 8,
 };
@@ -67,7 +66,7 @@ find_known(const struct auth_queue *all)
     return a;
 }
 
-/* Takes the first of the queue. The others of its address move behind those of all other addresses. */
+/* Takes the first of the queue. The others of its address move to the end of the queue. */
 static struct pending_auth *
 take_next(struct auth_queue *all)
 {

@@ -1,63 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exposition.h"
 
+#include "service/base/http_list.h"
 #include "service/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { LABELS_MAX = 8 };
 
 /* Negotiation. */
 
-/* One media range of an Accept header. */
-struct range {
-    char type[80];
-    char version[16]; /* "": none */
-    double q;
-};
-
-/* Reads the range at *p and moves past it; false at the end. Invalid parameters are ignored. */
+/* Whether a media range of Accept matches a type, of this version or without one. */
 static bool
-next_range(const char **p, struct range *range)
+matches(const struct http_list_element *range, const char *type, const char *version)
 {
-    *p += strspn(*p, ", \t");
-    if (!**p)
-        return false;
-    const char *end = *p + strcspn(*p, ",");
-    size_t len = strcspn(*p, ";, \t");
-    *range = (struct range){.q = 1};
-    snprintf(range->type, sizeof(range->type), "%.*s", (int)len, *p);
-    for (const char *at = *p + len; (at = memchr(at, ';', (size_t)(end - at)));) {
-        at++;
-        at += strspn(at, " \t");
-        if (!strncasecmp(at, "q=", 2))
-            range->q = strtod(at + 2, NULL);
-        else if (!strncasecmp(at, "version=", 8))
-            snprintf(range->version, sizeof(range->version), "%.*s", (int)strcspn(at + 8, ";, \t"), at + 8);
-    }
-    *p = end;
-    return true;
-}
-
-/* Whether a range matches a type, of this version or without one. */
-static bool
-matches(const struct range *range, const char *type, const char *version)
-{
-    return !strcasecmp(range->type, type) && (!*range->version || !strcmp(range->version, version));
+    struct ss_span value;
+    return http_list_equals(range->name, type) &&
+           (!http_list_param(range, "version", &value) || http_list_equals(value, version));
 }
 
 bool
 exposition_wants_openmetrics(const char *accept)
 {
-    struct range range;
-    double openmetrics = 0, text = 0;
-    while (accept && next_range(&accept, &range)) {
+    struct http_list_element range;
+    int openmetrics = 0, text = 0;
+    while (http_list_next(&accept, &range)) {
+        int q = http_list_weight(&range);
         if (matches(&range, "application/openmetrics-text", "1.0.0"))
-            openmetrics = range.q > openmetrics ? range.q : openmetrics;
+            openmetrics = q > openmetrics ? q : openmetrics;
         else if (matches(&range, "text/plain", "0.0.4"))
-            text = range.q > text ? range.q : text;
+            text = q > text ? q : text;
     }
     return openmetrics > 0 && openmetrics >= text;
 }

@@ -46,13 +46,13 @@ func filter(w http.ResponseWriter, r *http.Request, upstream string) error {
 		return err
 	}
 	request.Header.Set("Accept-Encoding", "identity")
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	var parser expfmt.TextParser
-	families, err := parser.TextToMetricFamilies(answer.Body)
+	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,8 @@
 
 #include "core/base/limits.h"
 #include "core/key/sharding.h"
-#include "metric.h"
-#include "wire.h"
+#include "core/protobuf/metric.h"
+#include "core/protobuf/wire.h"
 
 #include <stdio.h>
 

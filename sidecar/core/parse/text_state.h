@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CORE_TEXT_H
-#define CORE_TEXT_H
+#ifndef CORE_TEXT_STATE_H
+#define CORE_TEXT_STATE_H
 /* The state of a text parser, shared by text.c, which splits a body into lines, and text_line.c, which parses those
    that must be parsed. Private to these two. */
-#include "core/select/format.h"
-#include "line_splitter.h"
+#include "core/text/line_splitter.h"
+#include "core/text/scan.h"
+#include "format.h"
 #include "prefix_cache.h"
-#include "scan.h"
 
 enum ending {
     ENDING_OPEN,
-    ENDING_PENDING, /* format_guess: there was a # EOF; is it the last line? */
+    ENDING_PENDING, /* FORMAT_GUESS: there was a # EOF; is it the last line? */
     ENDING_SEEN,    /* OpenMetrics: nothing may follow */
     ENDING_NUL,     /* text: a NUL at the start of a line: only padding may follow */
 };
@@ -25,7 +25,7 @@ struct block {
 };
 
 struct text {
-    const struct format *format;
+    enum format_kind kind;
     const struct scanner *scanner;
     const struct records *out; /* of the current call */
     struct ss_filter_error *error;
@@ -47,7 +47,7 @@ struct text {
 static inline bool
 is_openmetrics(const struct text *t)
 {
-    return t->format == &format_openmetrics;
+    return t->kind == FORMAT_OPENMETRICS;
 }
 
 /* The functions return as those of struct format. */

@@ -13,7 +13,7 @@
  */
 #include "core/base/buffer.h"
 #include "core/key/key_resolver.h"
-#include "core/select/record.h"
+#include "record.h"
 
 /* Zeroed, except for max_field and max_start, is ready for a family; free with family_splitter_deinit(). */
 struct family_splitter {

@@ -4,10 +4,10 @@
  * (timestamp_ms = 6 of io.prometheus.client.Metric), so that the lengths of the metric and its family grow.
  */
 #include "core/base/buffer.h"
+#include "core/parse/format.h"
 #include "core/protobuf/wire.h"
-#include "core/select/format.h"
-#include "line_splitter.h"
-#include "sample.h"
+#include "core/text/line_splitter.h"
+#include "core/text/sample.h"
 
 #include <scrapeshard/timestamper.h>
 
@@ -27,7 +27,7 @@ enum {
 };
 
 struct ss_timestamper {
-    const struct format *format;
+    enum format_kind format;
     size_t max_line;
     char text[SS_TIMESTAMP_MAX_GROWTH]; /* what is added to a sample */
     size_t len;
@@ -43,13 +43,13 @@ ss_timestamper_new(struct ss_timestamper **timestamperp, const char *content_typ
     struct ss_timestamper *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
-    s->format = format_of(content_type);
+    s->format = format_of(content_type)->kind;
     s->max_line = max_line;
-    s->line.splitter.openmetrics = s->format == &format_openmetrics;
-    if (s->format == &format_protobuf) {
+    s->line.splitter.openmetrics = s->format == FORMAT_OPENMETRICS;
+    if (s->format == FORMAT_PROTOBUF) {
         s->text[0] = FIELD_TIMESTAMP << 3 | WIRE_VARINT;
         s->len = 1 + wire_put_varint(s->text + 1, (uint64_t)time_ms);
-    } else if (s->format == &format_openmetrics) {
+    } else if (s->format == FORMAT_OPENMETRICS) {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64 ".%03d", time_ms / 1000, (int)(time_ms % 1000));
     } else {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64, time_ms);
@@ -94,7 +94,7 @@ put_varint(struct ss_timestamper *s, uint64_t value, const struct ss_sink *sink)
 static int
 timestamp_line(struct ss_timestamper *s, struct ss_span line, const struct ss_sink *sink)
 {
-    size_t at = sample_timestamp_offset(line, s->format == &format_openmetrics);
+    size_t at = sample_timestamp_offset(line, s->format == FORMAT_OPENMETRICS);
     int r = put(s, (struct ss_span){line.ptr, at}, sink);
     if (!r && at)
         r = put_timestamp(s, sink);
@@ -120,7 +120,7 @@ fill_line(struct ss_timestamper *s, struct ss_span *in, const struct ss_sink *si
 }
 
 static int
-text_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
+timestamp_text(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
 {
     int r = 0;
     while (in.len && !r) {
@@ -249,7 +249,7 @@ missing(const struct ss_timestamper *s)
 }
 
 static int
-protobuf_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
+timestamp_protobuf(struct ss_timestamper *s, struct ss_span in, const struct ss_sink *sink)
 {
     int r = 0;
     while (s->held.len && in.len && !r && !s->broken) {
@@ -281,7 +281,7 @@ protobuf_feed(struct ss_timestamper *s, struct ss_span in, const struct ss_sink 
 int
 ss_timestamper_feed(struct ss_timestamper *s, struct ss_span bytes, const struct ss_sink *sink)
 {
-    int r = s->format == &format_protobuf ? protobuf_feed(s, bytes, sink) : text_feed(s, bytes, sink);
+    int r = s->format == FORMAT_PROTOBUF ? timestamp_protobuf(s, bytes, sink) : timestamp_text(s, bytes, sink);
     return r ? r : flush(s, sink);
 }
 

@@ -17,10 +17,10 @@ parser_init(struct parser *p, const struct ss_filter_settings *settings, bool wh
         own.sharding = p->own_sharding;
     }
     if (!r)
-        r = key_resolver_init(&p->resolver, &own, p->format == &format_openmetrics);
+        r = key_resolver_init(&p->resolver, &own, p->format->kind == FORMAT_OPENMETRICS);
     if (!r)
         r = p->format->begin(
-            &p->state, p->format,
+            &p->state, p->format->kind,
             &(struct format_settings){own.max_line, &p->resolver, &p->error, whole_families, &p->held});
     return r;
 }

@@ -14,9 +14,9 @@
 #include "core/base/limits.h"
 #include "core/key/key_resolver.h"
 #include "core/key/sharding.h"
-#include "core/select/format.h"
+#include "core/protobuf/wire.h"
 #include "family_splitter.h"
-#include "wire.h"
+#include "format.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -443,7 +443,7 @@ is_between(const struct protobuf *p)
     return p->part == PART_LENGTH && !p->varint_bytes;
 }
 
-static int
+int
 protobuf_feed(void *state, struct ss_span in, const struct records *out)
 {
     struct protobuf *p = state;
@@ -463,7 +463,7 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
     return r ? r : out->flush(out->ctx);
 }
 
-static int
+int
 protobuf_end(void *state, const struct records *out)
 {
     struct protobuf *p = state;
@@ -475,14 +475,14 @@ protobuf_end(void *state, const struct records *out)
     return is_between(p) ? 0 : fail(p, SS_BODY_TRUNCATED, "a truncated body");
 }
 
-static bool
+bool
 protobuf_ends_whole(const void *state)
 {
     const struct protobuf *p = state;
     return is_between(p) && p->position > 0;
 }
 
-static void
+void
 protobuf_free(void *state)
 {
     struct protobuf *p = state;
@@ -493,11 +493,11 @@ protobuf_free(void *state)
     free(p);
 }
 
-static int
-protobuf_begin(void **statep, const struct format *format, const struct format_settings *settings)
+int
+protobuf_begin(void **statep, enum format_kind kind, const struct format_settings *settings)
 {
     struct protobuf *p = calloc(1, sizeof(*p));
-    (void)format;
+    (void)kind;
     if (!p)
         return -ENOMEM;
     p->error = settings->error;
@@ -510,7 +510,3 @@ protobuf_begin(void **statep, const struct format *format, const struct format_s
     *statep = p;
     return 0;
 }
-
-const struct format format_protobuf = {
-    "protobuf", protobuf_begin, protobuf_feed, protobuf_end, protobuf_ends_whole, protobuf_free,
-};

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handles one line of a text format: what it is, where it goes. Lines are complete here; the only state is what the
    next lines may need: prefixes of the last samples, metadata held back, and the end marker. */
-#include "text.h"
-
-#include "sample.h"
-#include "strict.h"
+#include "core/text/sample.h"
+#include "core/text/strict.h"
+#include "text_state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,7 +106,7 @@ text_emit_known(struct text *t, struct ss_span line, const struct name_prefix *p
 {
     size_t labels = prefix->labels;
     if (!labels && route_is_by_series(&prefix->route))
-        labels = sample_labels(line, prefix->len, is_openmetrics(t));
+        labels = sample_labels(line, prefix->prefix.len, is_openmetrics(t));
     return emit_sample(t, line, &prefix->route, prefix->name, labels, lfs);
 }
 
@@ -124,7 +123,7 @@ take_sample(struct text *t, struct ss_span line)
             return text_fail(t, SS_NO_EXPOSITION, wrong, line);
     }
     /* The value is checked only when the name changes: the same lines must pass however the body is cut. */
-    if (t->current && prefix_matches(line, t->current))
+    if (t->current && prefix_matches(line, &t->current->prefix))
         return text_emit_known(t, line, t->current, lfs);
     t->current = prefix_cache_lookup(&t->prefixes, line);
     if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
@@ -157,7 +156,7 @@ take_marker(struct text *t, struct ss_span line)
         t->ending = ENDING_SEEN;
         return emit_flagged(t, line, RECORD_ALL, count_lfs(line));
     }
-    if (t->format == &format_guess) {
+    if (t->kind == FORMAT_GUESS) {
         t->ending = ENDING_PENDING;
         t->marker_lf = line.len == 6;
         return 0;

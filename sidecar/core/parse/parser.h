@@ -31,7 +31,7 @@ static inline bool
 parser_count(struct parser *parser, const struct record *record)
 {
     if (parser->resolver.counts_families)
-        key_resolver_count(&parser->resolver, record);
+        key_resolver_count(&parser->resolver, record->family, record->series, record->bytes.len);
     parser->series += record->series;
     return !parser->max_series || parser->series <= parser->max_series;
 }

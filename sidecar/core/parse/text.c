@@ -5,10 +5,9 @@
  * Lines are split first and parsed as a whole, without state (text_line.c). Lines that start like the one before are
  * not parsed at all: they have the same name, and the scanner skips as many as there are.
  */
-#include "text.h"
-
-#include "sample.h"
-#include "strict.h"
+#include "core/text/sample.h"
+#include "core/text/strict.h"
+#include "text_state.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -112,7 +111,7 @@ step_over(const struct text *t, struct walk *w, const char *base, size_t i, size
         if (next.len > t->max_line || must_read(w, next))
             break;
         size_t step = t->max_line >= SCAN_BATCH && !w->carry.inside_lf ? max : 1;
-        size_t found = t->scanner->count_same_prefix(t->current, line, base, ends + same, step, w->end);
+        size_t found = t->scanner->count_same_prefix(&t->current->prefix, line, base, ends + same, step, w->end);
         same += found;
         if (found < step)
             break;
@@ -134,7 +133,7 @@ take_series(struct text *t, struct walk *w, const char *base, size_t *ip, size_t
 
     for (; i < n && !r; i++) {
         struct ss_span line = {w->line, (size_t)(base + t->ends[i] - w->line)};
-        if (line.len > t->max_line || !prefix_matches(line, prefix) || must_read(w, line))
+        if (line.len > t->max_line || !prefix_matches(line, &prefix->prefix) || must_read(w, line))
             break;
         r = text_emit_known(t, line, prefix, 1);
         w->line += line.len;
@@ -246,7 +245,7 @@ fill_line(struct text *t, struct ss_span *in)
     return r;
 }
 
-static int
+int
 text_feed(void *state, struct ss_span in, const struct records *out)
 {
     struct text *t = state;
@@ -274,7 +273,7 @@ text_feed(void *state, struct ss_span in, const struct records *out)
     return r;
 }
 
-static int
+int
 text_end(void *state, const struct records *out)
 {
     struct text *t = state;
@@ -293,7 +292,7 @@ text_end(void *state, const struct records *out)
     return r ? r : out->flush(out->ctx);
 }
 
-static bool
+bool
 text_ends_whole(const void *state)
 {
     const struct text *t = state;
@@ -303,7 +302,7 @@ text_ends_whole(const void *state)
     return (t->offset + t->block.lines.len > 0 || t->ending == ENDING_PENDING) && !t->line.bytes.len;
 }
 
-static void
+void
 text_free(void *state)
 {
     struct text *t = state;
@@ -315,14 +314,14 @@ text_free(void *state)
     free(t);
 }
 
-static int
-text_begin(void **statep, const struct format *format, const struct format_settings *settings)
+int
+text_begin(void **statep, enum format_kind kind, const struct format_settings *settings)
 {
     struct text *t = malloc(sizeof(*t));
     if (!t)
         return -ENOMEM;
     memset(t, 0, offsetof(struct text, ends)); /* the scanner needs no zeros there */
-    t->format = format;
+    t->kind = kind;
     t->scanner = scanner_best();
     t->error = settings->error;
     t->resolver = settings->resolver;
@@ -332,12 +331,3 @@ text_begin(void **statep, const struct format *format, const struct format_setti
     *statep = t;
     return 0;
 }
-
-#define TEXT(name)                                                                                                     \
-    {                                                                                                                  \
-        name, text_begin, text_feed, text_end, text_ends_whole, text_free                                              \
-    }
-
-const struct format format_text = TEXT("text");
-const struct format format_guess = TEXT("text");
-const struct format format_openmetrics = TEXT("openmetrics");
