@@ -6,6 +6,7 @@
 #include "source.h"
 
 #include "core/base/buffer.h"
+#include "promql/pattern.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,12 +100,7 @@ write_whole(struct plan_rules *r)
             families[i].place.action)
             continue;
         fputs(written++ ? "|" : "(", out);
-        for (size_t k = 0; k < families[i].name.len; k++) {
-            unsigned char c = (unsigned char)families[i].name.ptr[k];
-            bool is_word =
-                (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == ':' || c > 0x7f;
-            fprintf(out, is_word ? "%c" : c <= ' ' || c == 0x7f ? "\\x%02x" : "\\%c", c);
-        }
+        pattern_print_name(out, families[i].name);
     }
     fputs(written ? ")" : "", out);
     if (fclose(out) || !r->whole)

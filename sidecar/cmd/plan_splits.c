@@ -5,6 +5,8 @@
 #include "progress.h"
 #include "source.h"
 
+#include "promql/pattern.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,18 +47,6 @@ find_hot_families(const struct plan_distribution *f, const struct plan_rules *ru
     return found;
 }
 
-/* Writes a pattern that matches only this name, and that fits in a line of a file. */
-static void
-write_pattern(FILE *out, struct ss_span name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.ptr[i];
-        bool is_word =
-            (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == ':' || c > 0x7f;
-        fprintf(out, is_word ? "%c" : c <= ' ' || c == 0x7f ? "\\x%02x" : "\\%c", c);
-    }
-}
-
 /* The patterns of n families. 0 or -ENOMEM. */
 static int
 write_patterns(struct split_advice *a, const struct family_load *hot_families, size_t n)
@@ -71,7 +61,7 @@ write_patterns(struct split_advice *a, const struct family_load *hot_families, s
         do {
             if (len)
                 putc('|', out);
-            write_pattern(out, hot_families[i++].family);
+            pattern_print_name(out, hot_families[i++].family);
             fflush(out);
         } while (i < n && len + hot_families[i].family.len < PATTERN_WRAP);
         if (fclose(out) || !*pattern)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lines for [rules]: one group after the other, the largest first, in an order that depends on nothing else. */
 #include "derive_state.h"
+#include "pattern.h"
 
 #include "core/base/buffer.h"
 
@@ -40,18 +41,6 @@ add_line(struct lines *l, enum ss_action action, const char *text, size_t len)
     return 0;
 }
 
-/* Writes a pattern that matches this name alone. */
-static void
-write_name(FILE *out, struct ss_span name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.ptr[i];
-        bool is_word =
-            (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == ':' || c > 0x7f;
-        fprintf(out, is_word ? "%c" : c <= ' ' || c == 0x7f ? "\\x%02x" : "\\%c", c);
-    }
-}
-
 /* Writes families as the patterns of lines, which begin with a prefix. */
 static int
 write_families(struct lines *l, enum ss_action action, const char *prefix, const uint32_t *families, size_t n)
@@ -70,7 +59,7 @@ write_families(struct lines *l, enum ss_action action, const char *prefix, const
              first = false) {
             if (!first)
                 putc('|', out);
-            write_name(out, a->families[families[i++]].name);
+            pattern_print_name(out, a->families[families[i++]].name);
             fflush(out);
         }
         r = fclose(out) || !text ? -ENOMEM : add_line(l, action, text, len);

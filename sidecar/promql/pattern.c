@@ -2,6 +2,7 @@
 #include "pattern.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,4 +75,15 @@ pattern_free(struct pattern *p)
     pcre2_match_context_free(p->context);
     pcre2_match_data_free(p->data);
     free(p);
+}
+
+void
+pattern_print_name(FILE *out, struct ss_span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        bool is_word =
+            (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == ':' || c > 0x7f;
+        fprintf(out, is_word ? "%c" : c <= ' ' || c == 0x7f ? "\\x%02x" : "\\%c", c);
+    }
 }

@@ -173,7 +173,7 @@ def test_a_group_is_shown_together(sidecar, service):
                                ("g: a_.*", "gh: b", "g: <c>|d", "(x):(.*)", "x: y")))
     def said(series):
         body = s.admin(f"/?series={series}&shard_count=5")[2].decode()
-        return re.search(r'<dl class="facts" id="answer">(.*?)</dl>', body, re.S)[1]
+        return re.search(r'<dl class="facts" id="result">(.*?)</dl>', body, re.S)[1]
     for series in "a_1", "d":
         assert "<dt>Together with</dt><dd><code>a_.*</code>, <code>&lt;c&gt;|d</code></dd>" in said(series)
     assert "<dt>Together with</dt><dd><code>b</code></dd>" in said("b")
