@@ -668,7 +668,7 @@ def test_configuration_is_for_this_host(sidecar, service, elsewhere, tmp_path):
     for target in GUARDED:
         assert ask_there(elsewhere, ADDRESS, port, target) == 403
         assert ask_there(elsewhere, "127.0.0.1", port, target) == ask_there(elsewhere, "[::1]", port, target) == 200
-    s.wait_line(f"limit=credentials peer={ADDRESS} .*same host.*bearer_token_file")
+    s.wait_line(f"limit=credentials peer={ADDRESS} .*from this host.*bearer_token_file")
     assert s.count("msg=reloaded") == 2
 
 

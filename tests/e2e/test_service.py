@@ -114,7 +114,7 @@ def test_help(args):
 
 def test_help_tells_where_a_web_config_is():
     """It names settings of both listeners."""
-    said = re.search(r"--web.config.file stands in the configuration: ([^.]*)", run("--help")[1])[1]
+    said = re.search(r"--web.config.file is part of the configuration: ([^.]*)", run("--help")[1])[1]
     names = re.findall(r"\b\w+_\w+", said)
     table = (ROOT / "sidecar/service/config/config.def").read_text()
     assert len(names) == 6 and "[web]" in said and "[admin]" in said
@@ -588,7 +588,7 @@ def test_reload_keeps_secrets(sidecar, config, service):
     answered = post(s)[2].decode()
     line = s.wait_line('msg="reload failed"').string
     for said in (line, answered):
-        assert "htp://127.0.0.1:1/metrics..." in said and "topsecret" not in said
+        assert "htp://127.0.0.1:1/metrics?***" in said and "topsecret" not in said
 
 
 def test_reload_keeps_flags(sidecar, config, service):
