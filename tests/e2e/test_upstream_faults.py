@@ -18,6 +18,7 @@ import time
 import pytest
 
 from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, stands_still, wait_until
+from prometheus import Prometheus, job, shard_jobs
 from steer import Steer
 
 SMALL = b"# TYPE up gauge\nup 1\n"
@@ -649,6 +650,25 @@ def test_content_encoding_that_names_no_coding(stage, encoding, target):
     assert "Content-Encoding" not in s.passes([answer(BODY, extra=extra)], target=target)
     assert s.sidecar.get(headers={"Accept-Encoding": "gzip"})[0] == 200
     s.fails([answer(gzip.compress(BODY, mtime=0), extra=extra)], "not a valid exposition|inside quotes", target=target)
+
+
+def test_prometheus_reads_what_names_no_coding(tmp_path, upstream, sidecar, config):
+    """Series and values from two shards are those that a real Prometheus has from the service itself."""
+    body = b"".join(b'family_%d{id="a"} %d\n' % (i, i) for i in range(20))
+    services = [upstream(answering(answer(body, extra=[f"Content-Encoding: {encoding}"]))) for encoding in NO_CODINGS]
+    s = sidecar(config=config("".join(f"[endpoint e{i}]\npath = /e{i}\nupstream = {service.url}\n"
+                                      for i, service in enumerate(services))))
+    p = Prometheus(tmp_path / "prometheus", [job(f"direct-{i}", service.port) for i, service in enumerate(services)] +
+                   [j for i in range(len(services)) for j in shard_jobs(f"e{i}", s.port, 2, f"/e{i}")])
+    try:
+        p.wait_ready()
+        p.wait_scrapes(2)
+        for i, encoding in enumerate(NO_CODINGS):
+            direct, *shards = (p.values(name) for name in (f"direct-{i}", f"e{i}-0", f"e{i}-1"))
+            assert len(direct) == 20, encoding
+            assert all(shards) and shards[0] | shards[1] == direct and not shards[0].keys() & shards[1].keys(), encoding
+    finally:
+        assert p.stop() == 0
 
 
 @pytest.mark.parametrize("encodings", [["gzip, identity"], ["identity , X-GZIP"], ["identity", "gzip"], ["gzip", ""],
