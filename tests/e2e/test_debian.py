@@ -58,6 +58,9 @@ def test_what_is_in_the_packages(packages):
         "/usr/share/doc/scrapeshard/examples/scrapeshard.socket"}
     assert good("dpkg-deb", "--info", deb(packages, "scrapeshard"), "conffiles").split() == \
         ["/etc/scrapeshard/scrapeshard.ini"]
+    documents = {path.removesuffix(".gz") for path in contents(packages, "scrapeshard")}
+    assert documents >= {f"/usr/share/doc/scrapeshard/docs/{document.name}"
+                         for document in (ROOT / "contrib/docs").iterdir()}
     names = {path.rsplit("/", 1)[1] for path in contents(packages, "libscrapeshard-dev")}
     assert names >= {"filter.h", "libscrapeshard.a", "libscrapeshard.so", "scrapeshard.pc", "filter.c"}
     assert any(path.endswith("/libscrapeshard.so.0") for path in contents(packages, "libscrapeshard0"))
