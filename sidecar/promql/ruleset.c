@@ -140,11 +140,12 @@ read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span 
     int result = read_name(r, value, &rule);
     if (!result)
         result = find(r, value, "expr", YAML_SCALAR, &expr);
-    if (!result && !expr)
-        result = refuse(r, value, "the rule %.*s has no expr", (int)(rule.name.len < 80 ? rule.name.len : 80),
-                        rule.name.ptr);
-    if (!result)
-        result = read_expression(r, expr, &rule.expression);
+    if (result)
+        return result;
+    if (!expr)
+        return refuse(r, value, "the rule %.*s has no expr", (int)(rule.name.len < 80 ? rule.name.len : 80),
+                      rule.name.ptr);
+    result = read_expression(r, expr, &rule.expression);
     if (!result && ruleset_find_helm(expr->text, false))
         result = refuse(r, expr, "expected an expression");
     if (!result)
@@ -164,10 +165,11 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
     if (group->kind != YAML_MAPPING)
         return refuse(r, group, "expected a group, which is a mapping with name and rules, got %s", kind_name(group));
     int result = find(r, group, "name", YAML_SCALAR, &name);
-    if (!result && (!name || !name->text.len))
-        result = refuse(r, group, "the group has no name");
-    if (!result)
-        result = find(r, group, "rules", YAML_SEQUENCE, &rules);
+    if (result)
+        return result;
+    if (!name || !name->text.len)
+        return refuse(r, group, "the group has no name");
+    result = find(r, group, "rules", YAML_SEQUENCE, &rules);
     if (result || !rules)
         return result;
     struct ss_span copy = arena_copy(&r->rules->arena, name->text);

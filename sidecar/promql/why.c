@@ -5,6 +5,7 @@
 
 #include "core/base/buffer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,14 +249,12 @@ print_unknown(FILE *out, const struct server_view *view, const struct culprit *c
 static void
 print_missing(FILE *out, const struct analysis *a, const struct rule_result *r)
 {
-    const struct needed_family *first = NULL;
     size_t n = 0;
-    for (size_t i = 0; i < r->n_families; i++)
-        if (!a->families[r->families[i]].in_body) {
-            first = first ? first : &a->families[r->families[i]];
-            n++;
-        }
-    fprintf(out, "the body does not have `%.*s`", (int)first->name.len, first->name.ptr);
+    for (size_t i = 0; i < r->n_families; i++) {
+        const struct needed_family *f = &a->families[r->families[i]];
+        if (!f->in_body && n++ == 0)
+            fprintf(out, "the body does not have `%.*s`", (int)f->name.len, f->name.ptr);
+    }
     if (n > 1)
         fprintf(out, " and %zu more", n - 1);
 }
@@ -286,6 +285,7 @@ print_why(FILE *out, const struct server_view *view, uint32_t rule, enum rule_ve
         [RULE_FALSE_ELSEWHERE] = {is_wrong, print_wrong}, [RULE_IN_PARTS] = {is_part, print_parts},
         [RULE_UNKNOWN] = {is_unknown, print_unknown},
     };
+    assert(ways[verdict].suspects && ways[verdict].print); /* the other verdicts are good */
     struct culprit c = find_culprit(view, rule, ways[verdict].suspects);
     if (view->evaluation->steps == LIMIT_STEPS) {
         fputs("it reads too much to say which part of it is the cause", out);

@@ -7,6 +7,7 @@
 #include "core/base/buffer.h"
 #include "core/base/name_table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,6 +257,7 @@ read_event(struct yaml_file *f, struct stack *stack, const yaml_event_t *event, 
         return 0;
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
+        assert(stack->n); /* libyaml ends only what it began */
         return place(f, stack, stack->open[--stack->n], event->start_mark, rootp, error);
     case YAML_ALIAS_EVENT:
         r = find_alias(f, stack, event, &value, error);

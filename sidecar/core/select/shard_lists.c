@@ -137,11 +137,12 @@ shard_lists_init(struct shard_lists *l, const struct ss_index *x, uint32_t count
     if (count * sizeof(*l->ends) > x->n * sizeof(*x->entries) || x->n > UINT32_MAX / 8) /* so no number overflows */
         return 0;
     *l = (struct shard_lists){.ends = calloc(count, sizeof(*l->ends)), .kept = calloc(count, sizeof(*l->kept))};
-    int r = l->ends && l->kept ? 0 : -ENOMEM;
-    if (!r)
-        l->n = count_items(x, l->ends, count);
-    if (l->n)
-        r = build_lists(l, x, count);
+    if (!l->ends || !l->kept) {
+        shard_lists_deinit(l);
+        return -ENOMEM;
+    }
+    l->n = count_items(x, l->ends, count);
+    int r = l->n ? build_lists(l, x, count) : 0;
     if (r || !l->n)
         shard_lists_deinit(l);
     return r;

@@ -40,7 +40,7 @@ write_group(const struct page_view *v, const struct ss_explanation *x)
     const char *colon = x->pattern.len ? memchr(x->pattern.ptr, ':', x->pattern.len) : NULL;
     bool first = true;
 
-    if (!colon || strcmp(x->action, "colocate") != 0 || x->key.len != (size_t)(colon - x->pattern.ptr) ||
+    if (!colon || !x->action || strcmp(x->action, "colocate") != 0 || x->key.len != (size_t)(colon - x->pattern.ptr) ||
         memcmp(x->key.ptr, x->pattern.ptr, x->key.len) != 0)
         return;
     for (size_t i = 0; i < rules->n; i++) {

@@ -142,7 +142,7 @@ listen_passed(struct evconnlistener **listenerp, struct event_base *base, const 
 int
 listen_at(struct evconnlistener **listenerp, struct event_base *base, const char *address, char *bound, size_t size)
 {
-    struct evconnlistener *listener;
+    struct evconnlistener *listener = NULL;
     const char *name = address_systemd_name(address);
     int r = name ? listen_passed(&listener, base, name) : listen_bound(&listener, base, address);
     if (r)
