@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each selector selects: a scraped family, what rules record, or what each server makes by itself. */
+/* Resolves selectors: to scraped families, recorded names, or series that each server generates itself. */
 #include "analysis_state.h"
 #include "pattern.h"
 
@@ -13,12 +13,12 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* Lists in the arena, which grow by one: they are short. */
+/* Short lists in the arena. */
 
 static int
 append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 {
-    /* Doubled whenever the number is a power of two. */
+    /* The capacity doubles at each power of two. */
     if (!(*n & (*n - 1))) {
         uint32_t *larger = arena_alloc(&a->arena, (*n ? 2 * *n : 1) * sizeof(*larger));
         if (!larger)
@@ -95,10 +95,10 @@ bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
         return;
     }
     *b = (struct binding){.kind = BINDING_UNKNOWN,
-                          .why = "it reads ALERTS without alertname=\"...\", and each server has only its own alerts"};
+                          .why = "it reads ALERTS without alertname=\"...\", but each server has only its own alerts"};
 }
 
-/* The matchers of the name that are not =. */
+/* The matchers of __name__. */
 struct name_patterns {
     const struct matcher *matchers[8];
     struct pattern *patterns[8];
@@ -118,7 +118,7 @@ matches_name(const struct name_patterns *p, struct ss_span name)
     return 1;
 }
 
-/* Whether a family has a metric of a name that matches: 1, 0 or -ENOMEM. */
+/* Whether the name of one of the family's metrics matches: 1, 0 or -ENOMEM. */
 static int
 matches_family(const struct name_patterns *p, struct ss_span family)
 {
@@ -168,9 +168,9 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
     struct name_patterns patterns = {.n = 0};
 
     if (!a->settings.has_body) {
-        *b =
-            (struct binding){.kind = BINDING_UNKNOWN,
-                             .why = "it selects series without a metric's name; which families these are tells a body"};
+        *b = (struct binding){.kind = BINDING_UNKNOWN,
+                              .why =
+                                  "it selects series without a metric name; their families are known only from a body"};
         return 0;
     }
     int r = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a rule needs: the families that it reads, and those that the rules need which record what it reads. */
+/* The families that a rule needs: those it reads, and those needed by the rules that record what it reads. */
 #include "analysis_state.h"
 #include "limits.h"
 
@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The families that a rule needs, through the rules that record what it reads. */
+/* A traversal of the rules from a reader to its producers. */
 struct closure {
-    uint32_t *rules_seen, *families_seen; /* the mark of the last closure that saw them */
+    uint32_t *rules_seen, *families_seen; /* the mark of the last traversal that saw them */
     uint32_t mark;
     struct rule_list stack, found; /* on the heap */
 };
@@ -68,7 +68,7 @@ order_by_name(const void *left, const void *right, void *ctx)
     return spans_order(a->families[*l].name, a->families[*r].name);
 }
 
-/* Keeps what was found, by name, and begins again; what was found before is not found again. */
+/* Moves the found families into a list ordered by name. They stay marked as seen. */
 static int
 keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_t *np)
 {

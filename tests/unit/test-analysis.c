@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said of rules under a sharding, and the lines that make them right: every row of the table of values. */
+/* The verdicts of rules under a sharding, for every kind of expression, and the lines that fix the rules. */
 #include "promql/analysis.h"
 #include "promql/limits.h"
 
@@ -18,7 +18,7 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* What rules are judged under. Rules are lines "record NAME EXPRESSION" or "alert ...". */
+/* Rules and the settings to judge them under. Rules are lines "record NAME EXPRESSION" or "alert ...". */
 struct question {
     const char *rules;
     enum ss_key key;
@@ -84,7 +84,7 @@ read_body(struct body_family *families, const char *body)
     return n;
 }
 
-/* more: lines that were derived, to be in force as well. */
+/* more: derived lines, added to the configuration. */
 static struct answer
 ask(const struct question *q, const struct derivation *more)
 {
@@ -124,7 +124,7 @@ answer_deinit(struct answer *a)
     ruleset_deinit(&a->rules);
 }
 
-/* The verdict of the last rule, and a part of why. */
+/* Checks the verdict of the last rule, and for a part of its explanation. */
 static void
 check_question(const struct question *q, const char *verdict, const char *why)
 {
@@ -150,12 +150,12 @@ test_values(void **state)
     (void)state;
     check("alert A a > 1", "right", "one family");
     check("alert A rate(a_total[5m]) / a_count", "right", "one family");
-    check("alert A a / b", "silent", "`/` has only one side");
+    check("alert A a / b", "silent", "no server has both sides of `/`");
     check("alert A a and on (x) b", "silent", "`and`");
     check("alert A sum(rate(a[5m] offset 1h)) > -avg(b)", "silent", "`>`");
-    check("alert A a unless b", "false", "`unless` takes nothing away on servers that do not have all of `b`");
-    check("alert A a or b", "in parts", "`or` has its sides on different servers");
-    check("record a:b sum(a or b)", "false", "`sum` is over only a part");
+    check("alert A a unless b", "false", "`unless` removes too little on servers that do not have all of `b`");
+    check("alert A a or b", "in parts", "the two sides of `or` are on different servers");
+    check("record a:b sum(a or b)", "false", "`sum` covers only part");
     check("alert A a or vector(0)", "false elsewhere", "`or` adds its constant");
     check("alert A absent(a)", "false elsewhere", "`absent()` is true on every server that does not have `a`");
     check("alert A absent_over_time(a[5m])", "false elsewhere", "`absent_over_time()`");
@@ -195,13 +195,14 @@ test_names_that_are_not_one(void **state)
 {
     (void)state;
     const char *body = "a 1 b 2 b_c 3";
-    check("alert A {job=\"x\"}", "unknown", "without a metric's name");
+    check("alert A {job=\"x\"}", "unknown", "without a metric name");
     check("alert A ALERTS{severity=\"x\"}", "unknown", "ALERTS without alertname");
     check("alert A ALERTS{alertname=\"B\"}", "unknown", "not in these files");
     check("alert B a\nalert A ALERTS{alertname=\"B\"}", "right", "");
-    check("alert B a / b\nalert A ALERTS_FOR_STATE{alertname=\"B\"}", "silent", "it reads `B`, where `/`");
+    check("alert B a / b\nalert A ALERTS_FOR_STATE{alertname=\"B\"}", "silent",
+          "it reads `B`, where no server has both sides of `/`");
     const struct question all = {.rules = "alert A {job=\"x\"}", .body = body};
-    check_question(&all, "in parts", "on different servers");
+    check_question(&all, "in parts", "spread over several servers");
     const struct question some = {.rules = "alert A sum({__name__=~\"b.*\"})", .body = body};
     check_question(&some, "false", "`sum`");
     const struct question one = {.rules = "alert A sum({__name__=~\"b_total|b\",__name__!~\"b_.*\"})", .body = body};
@@ -217,9 +218,9 @@ test_recorded_names(void **state)
     check("record a:x a\nalert A a:x > 1", "right", "");
     check("record a:x a\nrecord b:x b\nalert A a:x / b:x", "silent", "`/`");
     check("record a:x a\nrecord a:x b\nalert A sum(a:x)", "false", "`sum`");
-    check("record a:x a / b\nalert A a:x > 1", "silent", "it reads `a:x`, where `/`");
-    check("record a:x a:x + a\nalert A a:x", "unknown", "circle");
-    check("record a:y a:x\nrecord a:x a:y\nalert A a:x", "unknown", "circle");
+    check("record a:x a / b\nalert A a:x > 1", "silent", "it reads `a:x`, where no server has both sides of `/`");
+    check("record a:x a:x + a\nalert A a:x", "unknown", "cycle");
+    check("record a:y a:x\nrecord a:x a:y\nalert A a:x", "unknown", "cycle");
 }
 
 static void
@@ -232,21 +233,21 @@ test_placement(void **state)
     const struct question caught = {.rules = "alert A x_a / x_b", .lines = {"colocate (x)_.*"}};
     check_question(&caught, "right", "");
     const struct question dropped = {.rules = ratio, .lines = {"drop b"}};
-    check_question(&dropped, "silent", "no server has `b` by drop = b");
+    check_question(&dropped, "silent", "no server has `b` (drop = b)");
     const struct question unkept = {.rules = ratio, .lines = {"keep a.*"}};
     check_question(&unkept, "silent", "no keep rule matches");
     const struct question split = {.rules = "alert A sum(a)", .lines = {"split a"}};
-    check_question(&split, "false", "which distributes `a` by split = a");
+    check_question(&split, "false", "because each has a different part of `a` (split = a)");
     const struct question harmless = {.rules = "alert A a > 1", .lines = {"split a"}};
-    check_question(&harmless, "in parts", "each server has another part of `a` by split = a");
+    check_question(&harmless, "in parts", "each server has a different part of `a` (split = a)");
     const struct question pairs = {.rules = "alert A a / b", .lines = {"split a|b"}};
-    check_question(&pairs, "silent", "another part of");
+    check_question(&pairs, "silent", "a different part of");
     const struct question half = {.rules = "alert A a / b", .lines = {"split a"}};
     check_question(&half, "silent", "");
     const struct question joined = {.rules = "alert A a / on (x) b", .lines = {"split a", "replicate b"}};
     check_question(&joined, "in parts", "");
     const struct question labels = {.rules = "alert A sum(a)", .key = SS_KEY_LABELS};
-    check_question(&labels, "false", "by its labels");
+    check_question(&labels, "false", "(split by its labels)");
     const struct question names = {.rules = "alert A a_sum / a_count", .key = SS_KEY_NAME};
     check_question(&names, "silent", "");
     const struct question declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
@@ -280,7 +281,7 @@ test_right_by_chance(void **state)
 
 /* Lines. */
 
-/* The lines, joined by "; ", and how many rules are good with them, by what the derivation says and by asking again. */
+/* Checks the lines, joined by "; ", and how many rules are good with them, by the derivation and by a new analysis. */
 static void
 check_lines(const struct question *q, const char *lines, size_t good)
 {
@@ -339,7 +340,7 @@ test_lines(void **state)
     check_lines(&labels, "colocate a: a|b", 1);
 }
 
-/* A family that everything is joined with is replicated where the group would be too large for one server. */
+/* A family that everything joins with is replicated if the group would be too large for one server. */
 static void
 test_hubs(void **state)
 {
