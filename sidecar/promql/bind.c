@@ -34,7 +34,7 @@ append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 /* Rules by name. */
 
 static int
-note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
+index_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
 {
     uint32_t number;
     if (name_table_add(names, a->rules->items[rule].name, &number))
@@ -47,19 +47,19 @@ note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists
 }
 
 static int
-note_rules(struct analysis *a)
+index_rules(struct analysis *a)
 {
     int r = 0;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = a->rules->items[i].is_record ? note_rule(a, &a->recorded, &a->recorded_by, &a->recorded_room, i)
-                                         : note_rule(a, &a->alerts, &a->alerts_by, &a->alerts_room, i);
+        r = a->rules->items[i].is_record ? index_rule(a, &a->recorded, &a->recorded_by, &a->recorded_room, i)
+                                         : index_rule(a, &a->alerts, &a->alerts_by, &a->alerts_room, i);
     return r;
 }
 
 /* Selectors. */
 
 static bool
-is_automatic(struct ss_span name)
+is_generated(struct ss_span name)
 {
     static const char prefix[] = "scrape_";
     return spans_equal(name, span_of("up")) ||
@@ -67,7 +67,7 @@ is_automatic(struct ss_span name)
 }
 
 static bool
-is_of_alerts(struct ss_span name)
+is_alerts_metric(struct ss_span name)
 {
     return spans_equal(name, span_of("ALERTS")) || spans_equal(name, span_of("ALERTS_FOR_STATE"));
 }
@@ -215,12 +215,12 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         set_producers(b, &a->recorded_by[number]);
         return 0;
     }
-    if (is_of_alerts(name)) {
+    if (is_alerts_metric(name)) {
         bind_alerts(a, s, b);
         return 0;
     }
-    if (is_automatic(name)) {
-        b->kind = BINDING_AUTOMATIC;
+    if (is_generated(name)) {
+        b->kind = BINDING_GENERATED;
         return 0;
     }
     int r = analysis_family(a, name, &family);
@@ -256,7 +256,7 @@ bind_rule(struct analysis *a, uint32_t rule)
 int
 analysis_bind(struct analysis *a)
 {
-    int r = note_rules(a);
+    int r = index_rules(a);
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
         r = bind_rule(a, i);
     return r;

@@ -60,7 +60,7 @@ is_group_name(struct ss_span key)
 /* Whether the families of a rule can be on the same server: not with two different fixed keys, nor with one that is
    not a valid NAME. */
 static bool
-may_meet(struct deriving *d, const uint32_t *families, size_t n, uint32_t without)
+can_colocate(struct deriving *d, const uint32_t *families, size_t n, uint32_t without)
 {
     const struct analysis *a = d->analysis;
     uint32_t fixed = 0, root = UINT32_MAX;
@@ -99,7 +99,7 @@ join(struct grouping *g, uint32_t a, uint32_t b)
 }
 
 static void
-join_all(struct deriving *d, const uint32_t *families, size_t n, uint32_t without, uint32_t *firstp)
+join_families(struct deriving *d, const uint32_t *families, size_t n, uint32_t without, uint32_t *firstp)
 {
     for (size_t i = 0; i < n; i++) {
         if (families[i] == without || !family_is_movable(d, families[i]))
@@ -127,13 +127,13 @@ group_families(struct deriving *d, uint32_t without)
         uint32_t first = UINT32_MAX;
         if (!d->joined[i])
             continue;
-        if (!may_meet(d, r->families, r->n_families, without)) {
+        if (!can_colocate(d, r->families, r->n_families, without)) {
             d->joined[i] = false;
             continue;
         }
-        join_all(d, r->families, r->n_families, without, &first);
-        if (may_meet(d, r->queried, r->n_queried, without))
-            join_all(d, r->queried, r->n_queried, without, &first);
+        join_families(d, r->families, r->n_families, without, &first);
+        if (can_colocate(d, r->queried, r->n_queried, without))
+            join_families(d, r->queried, r->n_queried, without, &first);
     }
 }
 

@@ -20,7 +20,7 @@ is_whole(enum value v)
 
 /* Whether one of the values spoils the result; if so, sets it. */
 static bool
-spoil(enum value a, enum value b, enum value *out)
+is_spoiled(enum value a, enum value b, enum value *out)
 {
     if (a == VALUE_UNKNOWN || b == VALUE_UNKNOWN)
         *out = VALUE_UNKNOWN;
@@ -45,11 +45,11 @@ value_of_family(const struct evaluation *e, uint32_t family)
 
 /* Combines the values of several names: all of them, none, or some. */
 static enum value
-together(enum value a, enum value b)
+combine(enum value a, enum value b)
 {
-    enum value spoilt;
-    if (spoil(a, b, &spoilt))
-        return spoilt;
+    enum value worst;
+    if (is_spoiled(a, b, &worst))
+        return worst;
     return a == b ? a : is_whole(a) && is_whole(b) ? VALUE_FULL : VALUE_PART;
 }
 
@@ -60,16 +60,16 @@ value_of_binding(struct evaluation *e, const struct binding *b)
     bool first = true;
 
     if (b->kind != BINDING_SERIES)
-        return b->kind == BINDING_AUTOMATIC ? VALUE_FULL : VALUE_UNKNOWN;
+        return b->kind == BINDING_GENERATED ? VALUE_FULL : VALUE_UNKNOWN;
     for (size_t i = 0; i < b->n_families; i++, first = false) {
         enum value one = value_of_family(e, b->families[i]);
-        value = first ? one : together(value, one);
+        value = first ? one : combine(value, one);
     }
     for (size_t i = 0; i < b->n_producers; i++, first = false) {
         enum value one = evaluate_rule(e, b->producers[i]);
         if (one == VALUE_NAN)
             one = VALUE_WRONG;
-        value = first ? one : together(value, one);
+        value = first ? one : combine(value, one);
     }
     return value;
 }
@@ -115,10 +115,10 @@ value_of_absent(enum value v)
 static enum value
 value_of_arguments(const struct fold *f)
 {
-    enum value spoilt;
-    if (f->vector == VALUE_EMPTY || !spoil(f->vector, f->scalars, &spoilt))
+    enum value worst;
+    if (f->vector == VALUE_EMPTY || !is_spoiled(f->vector, f->scalars, &worst))
         return f->vector == VALUE_CONST ? f->scalars : f->vector;
-    return spoilt;
+    return worst;
 }
 
 static enum value
@@ -144,9 +144,9 @@ value_of_aggregate(const struct fold *f)
 static enum value
 value_of_or(enum value left, enum value right)
 {
-    enum value spoilt;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    enum value worst;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     if (left == right)
         return left;
     /* The constant is always present, so it shows up wrongly where the left side is incomplete. */
@@ -158,11 +158,11 @@ value_of_or(enum value left, enum value right)
 static enum value
 value_of_unless(enum value left, enum value right)
 {
-    enum value spoilt;
+    enum value worst;
     if (left == VALUE_EMPTY)
         return left;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     return is_whole(right) ? left : VALUE_WRONG;
 }
 
@@ -170,7 +170,7 @@ value_of_unless(enum value left, enum value right)
 static enum value
 value_of_both(const struct node *n, enum value left, enum value right)
 {
-    enum value spoilt;
+    enum value worst;
     bool filters = token_is_comparison(n->op) && !n->returns_bool;
 
     if (n->fills && left != right && (!is_whole(left) || !is_whole(right)))
@@ -180,8 +180,8 @@ value_of_both(const struct node *n, enum value left, enum value right)
     /* Every comparison with NaN except != filters everything out. */
     if (filters && n->op != TOKEN_NEQ && (left == VALUE_NAN || right == VALUE_NAN))
         return VALUE_EMPTY;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     if (left == VALUE_PART || right == VALUE_PART)
         return n->fills ? VALUE_WRONG : VALUE_PART;
     return left == VALUE_CONST && right == VALUE_CONST ? VALUE_CONST : VALUE_FULL;
@@ -201,7 +201,7 @@ void
 fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value v)
 {
     enum value_type type = n->args[number]->type;
-    enum value spoilt;
+    enum value worst;
 
     if (!number)
         *f = (struct fold){v, VALUE_CONST, VALUE_CONST, VALUE_CONST};
@@ -209,8 +209,8 @@ fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value 
         f->second = v;
     if (type == TYPE_VECTOR || type == TYPE_MATRIX)
         f->vector = v;
-    else if (spoil(f->scalars, v, &spoilt))
-        f->scalars = spoilt;
+    else if (is_spoiled(f->scalars, v, &worst))
+        f->scalars = worst;
     else if (v == VALUE_FULL)
         f->scalars = v;
 }

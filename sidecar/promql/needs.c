@@ -50,7 +50,7 @@ follow(struct closure *c, const struct binding *bindings, size_t n)
 }
 
 static int
-drain(const struct analysis *a, struct closure *c)
+follow_producers(const struct analysis *a, struct closure *c)
 {
     int r = 0;
     while (!r && c->stack.n) {
@@ -70,7 +70,7 @@ order_by_name(const void *left, const void *right, void *ctx)
 
 /* Moves the found families into a list ordered by name. They stay marked as seen. */
 static int
-keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_t *np)
+take_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_t *np)
 {
     a->n_needs += c->found.n;
     if (a->n_needs > LIMIT_NEEDS)
@@ -88,7 +88,7 @@ keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_
 }
 
 static int
-close_rule(struct analysis *a, struct closure *c, uint32_t rule)
+find_rule_needs(struct analysis *a, struct closure *c, uint32_t rule)
 {
     const struct prom_rule *p = &a->rules->items[rule];
     const struct rule_state *s = &a->states[rule];
@@ -97,15 +97,15 @@ close_rule(struct analysis *a, struct closure *c, uint32_t rule)
     c->mark++;
     int r = follow(c, s->bindings, p->expression.n_selectors);
     if (!r)
-        r = drain(a, c);
+        r = follow_producers(a, c);
     if (!r)
-        r = keep_found(a, c, &out->families, &out->n_families);
+        r = take_found(a, c, &out->families, &out->n_families);
     for (size_t i = 0; !r && i < p->n_queries; i++)
         r = follow(c, s->query_bindings[i], p->queries[i].n_selectors);
     if (!r)
-        r = drain(a, c);
+        r = follow_producers(a, c);
     if (!r)
-        r = keep_found(a, c, &out->queried, &out->n_queried);
+        r = take_found(a, c, &out->queried, &out->n_queried);
     for (size_t i = 0; !r && i < out->n_families; i++)
         a->families[out->families[i]].n_rules++;
     return r;
@@ -122,7 +122,7 @@ analysis_find_needs(struct analysis *a)
     if (!c.rules_seen || !c.families_seen)
         r = -ENOMEM;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = close_rule(a, &c, i);
+        r = find_rule_needs(a, &c, i);
     free(c.rules_seen);
     free(c.families_seen);
     free(c.stack.items);

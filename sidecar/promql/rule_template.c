@@ -136,7 +136,7 @@ ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_s
 
 /* Whether a line has an action that Prometheus' own templates never have. */
 static bool
-is_of_helm(struct ss_span line)
+has_helm_syntax(struct ss_span line)
 {
     static const char *const words[] = {".Values", ".Release", ".Chart", ".Capabilities", "include \"", "toYaml"};
     const char *open = memmem(line.ptr, line.len, "{{", 2);
@@ -168,7 +168,7 @@ ruleset_find_helm(struct ss_span text, bool broken)
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         struct ss_span line = {p, (size_t)((stop ? stop : end) - p)};
         number++;
-        if (is_of_helm(line))
+        if (has_helm_syntax(line))
             return number;
         if (!first && broken && starts_with_action(line))
             first = number;
