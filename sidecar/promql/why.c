@@ -165,6 +165,8 @@ print_silent(FILE *out, const struct server_view *view, const struct culprit *c)
         fprintf(out, "the two sides of `%.*s` are on different servers", (int)n->text.len, n->text.ptr);
     } else if (n->kind == NODE_BINARY) {
         fprintf(out, "no server has both sides of `%.*s`", (int)n->text.len, n->text.ptr);
+    } else if (n->kind == NODE_AGGREGATE) {
+        fprintf(out, "`%.*s` covers only part of its series on each server", (int)n->text.len, n->text.ptr);
     } else {
         fputs("no server has ", out);
         print_name(out, n);

@@ -156,6 +156,7 @@ test_values(void **state)
     check("alert A a unless b", "false", "`unless` removes too little on servers that do not have all of `b`");
     check("alert A a or b", "in parts", "the two sides of `or` are on different servers");
     check("record a:b sum(a or b)", "false", "`sum` covers only part");
+    check("alert A sum(a or b) / c", "silent", "`sum` covers only part");
     check("alert A a or vector(0)", "false elsewhere", "`or` adds its constant");
     check("alert A absent(a)", "false elsewhere", "`absent()` is true on every server that does not have `a`");
     check("alert A absent_over_time(a[5m])", "false elsewhere", "`absent_over_time()`");
