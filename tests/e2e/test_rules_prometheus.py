@@ -168,16 +168,16 @@ def judge(whole, parts):
 ALIKE = {"false at all": ("false", "false elsewhere")}
 
 
-def is_as_said(said, whole, parts):
+def is_as_reported(report, whole, parts):
     found = judge(whole, parts)
     # A rule without a result on the one server is right wherever it has none.
-    return said in ALIKE.get(found, (found,)) or found == "everywhere" and not whole
+    return report in ALIKE.get(found, (found,)) or found == "everywhere" and not whole
 
 
-def by_name(said):
+def by_name(report):
     """{name: its verdicts}; a rule that is right by chance counts as right."""
     found = {}
-    for r in said["rules"]:
+    for r in report["rules"]:
         found.setdefault(r["name"], []).append("right" if r["by_chance"] else r["verdict"])
     return found
 
@@ -196,14 +196,14 @@ def results_of(servers, names):
 
 
 def test_verdicts_match_prometheus_and_lines_fix_rules(servers, services, rule_file, tmp_path):
-    said = run_rules(rule_file, services, tmp_path)
+    report = run_rules(rule_file, services, tmp_path)
     before = servers([])
-    wanted = by_name(said)
+    wanted = by_name(report)
 
     def wrong_verdicts():
         results = results_of(before, MADE)
         return {name: (wanted[name], judge(*results[name]), results[name]) for name in MADE
-                if wanted[name] != ["unknown"] and not is_as_said(wanted[name][0], *results[name])}
+                if wanted[name] != ["unknown"] and not is_as_reported(wanted[name][0], *results[name])}
     wait_for_none(wrong_verdicts)
     assert {"right", "everywhere", "silent", "false", "false elsewhere", "in parts"} <= {v for n in MADE for v in wanted[n]}
 
@@ -221,9 +221,9 @@ def test_verdicts_match_prometheus_and_lines_fix_rules(servers, services, rule_f
     assert seen["same"] > 3 and seen["different"] > 3, seen
 
     # With the lines the union is complete, except for rules that need a ruler or families that are not in the bodies.
-    after = servers(said["lines"])
-    again = run_rules(rule_file, services, tmp_path, said["lines"])
-    assert again["totals"] == said["after"] and again["lines"] == []
+    after = servers(report["lines"])
+    again = run_rules(rule_file, services, tmp_path, report["lines"])
+    assert again["totals"] == report["after"] and again["lines"] == []
     wanted = by_name(again)
     ruler = {r["name"] for r in again["ruler"]}
     assert {"Gone", "AnyState", "made:default"} <= ruler and len(ruler & set(MADE)) < 7, ruler
