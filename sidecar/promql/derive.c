@@ -154,7 +154,7 @@ group_needs_line(const struct deriving *d, uint32_t root)
     return false;
 }
 
-/* Proof. */
+/* Verification. */
 
 /* Places families as the lines would. Groups get server numbers above those of the keys. */
 static void

@@ -230,7 +230,7 @@ lex_word(struct lexer *l)
     return take(l, colon ? TOKEN_METRIC : TOKEN_IDENTIFIER, len);
 }
 
-/* Signs. */
+/* Operators and punctuation. */
 
 static struct token
 lex_brace(struct lexer *l, bool opens)
