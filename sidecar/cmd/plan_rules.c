@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a plan owes to recording and alerting rules: the lines that make them right are taken for granted, and what they
-   need whole is not split. */
+/* Recording and alerting rules in a plan: it assumes the lines that fix them, and does not split the families that they
+   need unsplit. */
 #include "cmd.h"
 #include "rules.h"
 #include "source.h"
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes a family of the body in. Without one, only its series are not known. */
+/* Adds a family of the body. If memory runs out, only its series count is lost. */
 static void
-take_family(void *ctx, const struct ss_family_count *family)
+add_family(void *ctx, const struct ss_family_count *family)
 {
     struct plan_rules *r = ctx;
     if (r->n_families == r->family_room) {
@@ -35,7 +35,7 @@ order_families(const void *left, const void *right)
     return spans_order(l->name, r->name);
 }
 
-/* The families of other services are no mistake here: the body is that of one. */
+/* Without has_body: the rules may need families of other services. */
 static int
 analyse(struct plan *p)
 {
@@ -57,7 +57,7 @@ analyse(struct plan *p)
     return 0;
 }
 
-/* The configuration with the lines. */
+/* Reloads the configuration with the lines added. */
 static int
 read_config(struct plan *p)
 {
@@ -73,7 +73,7 @@ read_config(struct plan *p)
     return status;
 }
 
-/* Whether the lines keep a family where it is, in a group or everywhere. */
+/* Whether a line puts the family in a group. */
 static bool
 is_in_lines(const struct plan_rules *r, uint32_t family)
 {
@@ -84,7 +84,7 @@ is_in_lines(const struct plan_rules *r, uint32_t family)
     return false;
 }
 
-/* Writes a rule that keeps each family whole that needs it: its name is its key, as before. 0 or -ENOMEM. */
+/* Writes a pattern for the families that must stay unsplit: each is its own key, as before. 0 or -ENOMEM. */
 static int
 write_whole(struct plan_rules *r)
 {
@@ -122,7 +122,7 @@ plan_rules_apply(struct plan *p, struct ss_index **indexp)
     for (size_t i = 0; i < r->n_paths; i++)
         if (rules_read_file(&r->rules, r->paths[i]))
             return EXIT_FAILED;
-    ss_index_families(*indexp, take_family, r);
+    ss_index_families(*indexp, add_family, r);
     if (r->n_families)
         qsort(r->families, r->n_families, sizeof(*r->families), order_families);
     int status = analyse(p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which recording and alerting rules are right under the sharding in force, and what makes the others right. */
+/* Reports which recording and alerting rules the configured sharding breaks, and the lines that fix them. */
 #include "rules.h"
 
 #include "cmd.h"
@@ -15,11 +15,11 @@ static const char usage[] =
     "scrapeshard rules [flags] FILE...\n"
     "\n"
     "Reads recording and alerting rules (rule files of Prometheus, PrometheusRule, VMRule, List; - is standard\n"
-    "input), and reports which of them are right when each server evaluates them over its own shard, why the others\n"
-    "are not, and the [rules] lines that make them right. Exits 0 if all are right, 1 if not, 2 if the command line\n"
-    "is wrong, 3 if a file or an expression cannot be read.\n";
+    "input) and reports which of them are right when each server evaluates them over its own shard, why the others\n"
+    "are not, and the [rules] lines that fix them. Exits 0 if all are right, 1 if not, 2 if the command line\n"
+    "is invalid, 3 if a file or an expression cannot be read.\n";
 
-/* Adds a body; target is the run. */
+/* Adds a body. target: the run. */
 static int
 store_body(void *target, const struct flag *flag, const char *value)
 {
@@ -27,7 +27,7 @@ store_body(void *target, const struct flag *flag, const char *value)
     (void)flag;
     const char **names = realloc(run->body_names, (run->n_bodies + 1) * sizeof(*names));
     if (!names) {
-        fputs("scrapeshard: out of memory for the flags\n", stderr);
+        fputs("scrapeshard: out of memory\n", stderr);
         return EXIT_FAILED;
     }
     run->body_names = names;
@@ -41,10 +41,9 @@ static int
 fail(int r)
 {
     if (r == -E2BIG)
-        fprintf(stderr, "scrapeshard: the rules need more than %d families together, each rule's counted by itself\n",
-                LIMIT_NEEDS);
+        fprintf(stderr, "scrapeshard: the rules need more than %d families, added up over all rules\n", LIMIT_NEEDS);
     else
-        fprintf(stderr, "scrapeshard: the rules cannot be evaluated: %s\n", strerror(-r));
+        fprintf(stderr, "scrapeshard: cannot evaluate the rules: %s\n", strerror(-r));
     return EXIT_UNREAD;
 }
 
@@ -61,12 +60,12 @@ analyse(struct rules_run *run, const struct config *config, struct rules_state *
     if (r)
         return fail(r);
     analysis_totals(state->analysis, state->totals);
-    return rules_weigh(run, state);
+    return rules_compute_balance(run, state);
 }
 
-/* Reads the configuration again, with the lines, and evaluates all rules under it. */
+/* Reloads the configuration with the lines added and evaluates all rules under it. */
 static int
-prove(struct rules_run *run)
+evaluate_with_lines(struct rules_run *run)
 {
     const struct derivation *d = run->derivation;
     struct cli_rule *lines = calloc(d->n_lines + 1, sizeof(*lines));
@@ -103,7 +102,7 @@ run_all(struct rules_run *run, char **paths, int n)
     if (status)
         return status;
     int r = derivation_new(&run->derivation, run->before.analysis);
-    status = r ? fail(r) : run->derivation->n_lines ? prove(run) : 0;
+    status = r ? fail(r) : run->derivation->n_lines ? evaluate_with_lines(run) : 0;
     if (status)
         return status;
     if (run->cli.json)
@@ -120,7 +119,7 @@ cmd_rules(int argc, char **argv)
     const struct flag flags[] = {
         CLI_COMMON_FLAGS(&run.cli),
         CLI_HTTP_FLAGS(&run.cli, "that of Prometheus 2.42"),
-        {"body", "FILE", "body of a service that the rules are for, or its URL; repeatable", store_body, &run},
+        {"body", "FILE", "exposition that the rules apply to, a file or URL; repeatable", store_body, &run},
         {"content-type", "CT", "content type of bodies without one (text/plain; version=0.0.4)", flag_store_text,
          &run.content_type},
         FLAGS_END,
@@ -130,7 +129,7 @@ cmd_rules(int argc, char **argv)
     if (at < 0)
         status = at == -EXIT_USAGE ? EXIT_USAGE : EXIT_UNREAD;
     else if (at == argc)
-        status = flags_refuse("rules expects a rule file, or several");
+        status = flags_refuse("rules expects one or more rule files");
     else
         status = run_all(&run, argv + at, argc - at);
     derivation_free(run.derivation);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bodies of the services that rules are for: which families they have, and how full shards become. */
+/* The bodies that the rules apply to: their families, and the load that they put on the shards. */
 #include "cmd.h"
 #include "rules.h"
 #include "source.h"
@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As plan asks: scrape/scrape.go of Prometheus 2.42. */
+/* As in plan: from scrape/scrape.go of Prometheus 2.42. */
 static const char accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                              "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/* Takes a family of a body in. */
+/* Adds a family of a body. */
 static void
-take_family(void *ctx, const struct ss_family_count *family)
+add_family(void *ctx, const struct ss_family_count *family)
 {
     struct rules_run *run = ctx;
     if (run->n_families == run->family_room) {
@@ -79,19 +79,19 @@ rules_read_bodies(struct rules_run *run)
         int status = read_body(run, b->name, type, &b->index);
         if (status)
             return status;
-        ss_index_families(b->index, take_family, run);
+        ss_index_families(b->index, add_family, run);
     }
     if (run->out_of_memory) {
         cli_fail(run->body_names[0], strerror(ENOMEM));
         return EXIT_UNREAD;
     }
-    /* The index tells them in no order. */
+    /* The order of the index is not defined. */
     if (run->n_families)
         qsort(run->families, run->n_families, sizeof(*run->families), order_families);
     return 0;
 }
 
-/* Adds what a body gives each shard. */
+/* Adds the load that a body puts on each shard. */
 static int
 add_loads(const struct rules_run *run, const struct config *config, const struct ss_index *index,
           struct shard_load *loads)
@@ -113,9 +113,9 @@ add_loads(const struct rules_run *run, const struct config *config, const struct
     return r;
 }
 
-/* The body as the configuration distributes it. 0 or an exit status, after saying why. */
+/* Indexes the body under the configuration. 0 or an exit status, after reporting the error. */
 static int
-read_again(const struct config *config, const struct rules_body *body, struct ss_index **againp)
+index_again(const struct config *config, const struct rules_body *body, struct ss_index **againp)
 {
     struct ss_filter_settings settings = plan_settings(config, plan_content_type(body->index));
     char why[SOURCE_REASON];
@@ -123,7 +123,7 @@ read_again(const struct config *config, const struct rules_body *body, struct ss
 }
 
 int
-rules_weigh(struct rules_run *run, struct rules_state *state)
+rules_compute_balance(struct rules_run *run, struct rules_state *state)
 {
     bool same = state->config == run->cli.config;
     int status = 0;
@@ -137,7 +137,7 @@ rules_weigh(struct rules_run *run, struct rules_state *state)
     }
     for (size_t i = 0; !status && i < run->n_bodies; i++) {
         struct ss_index *again = NULL;
-        status = same ? 0 : read_again(state->config, &run->bodies[i], &again);
+        status = same ? 0 : index_again(state->config, &run->bodies[i], &again);
         if (!status && add_loads(run, state->config, same ? run->bodies[i].index : again, loads))
             status = cli_fail("the body", strerror(ENOMEM));
         ss_index_free(again);
@@ -148,7 +148,7 @@ rules_weigh(struct rules_run *run, struct rules_state *state)
     return status ? EXIT_UNREAD : 0;
 }
 
-/* Bodies of families. */
+/* Which bodies have a family. */
 
 struct search {
     struct ss_span name;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rule files from wherever they are. */
+/* Reads rule files. */
 #include "cmd.h"
 #include "escape.h"
 #include "rules.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads a file up to one byte more than a rule file may have. 0 or a positive errno value. */
+/* Reads a file, up to just over the size limit. 0 or a positive errno value. */
 static int
 read_file(const char *path, struct buffer *bytes)
 {
@@ -35,9 +35,8 @@ read_file(const char *path, struct buffer *bytes)
     return error;
 }
 
-/* Says what is wrong with a rule file. */
 static void
-tell_error(const char *path, const struct promql_error *e)
+print_error(const char *path, const struct promql_error *e)
 {
     fputs("scrapeshard: ", stderr);
     print_escaped(stderr, (struct ss_span){path, strlen(path)});
@@ -58,7 +57,7 @@ rules_read_file(struct ruleset *rules, const char *path)
     } else {
         r = ruleset_add_file(rules, path, buffer_span(&bytes), &error);
         if (r > 0)
-            tell_error(path, &error);
+            print_error(path, &error);
         else if (r)
             cli_fail(path, strerror(-r));
     }

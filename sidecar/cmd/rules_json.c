@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules for a machine. */
+/* The report as JSON. */
 #include "rules.h"
 
 #include "core/base/buffer.h"
@@ -16,7 +16,7 @@ write_totals(struct json *j, const char *key, const struct rules_run *run, const
     json_close_object(j);
 }
 
-/* Metrics of a family that are placed apart are one here. */
+/* A family whose metrics are placed differently is listed once. */
 static void
 write_families(struct json *j, const char *key, const struct rules_state *s, const uint32_t *items, size_t n)
 {
@@ -84,7 +84,7 @@ write_ruler(struct json *j, const struct rules_run *run)
     json_close_array(j);
 }
 
-/* Families that rules need and no body has. */
+/* Families that rules need but no body has. */
 static void
 write_missing(struct json *j, const struct rules_run *run)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules for a person. */
+/* The report as text. */
 #include "escape.h"
 #include "rules.h"
 #include "terminal.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names of one list that are shown; the rest is counted. */
+/* Names shown of a list; the rest is only counted. */
 enum { NAMES_SHOWN = 10 };
 
 static void
@@ -17,7 +17,7 @@ print_heading(const struct terminal *t, const char *text)
     printf("\n%s%s%s\n", terminal_colour(t, COLOUR_BOLD), text, terminal_colour(t, COLOUR_NONE));
 }
 
-/* "12 right, 3 silent": what there is. */
+/* Such as "12 right, 3 silent". */
 static void
 print_totals(const struct rules_state *s)
 {
@@ -74,7 +74,7 @@ print_rule(const struct rules_run *run, const struct terminal *t, size_t i)
     putchar('\n');
     print_places(run, r);
     if (r->by_chance)
-        printf("    right with %u shards, by chance: another count breaks it\n", run->cli.count);
+        printf("    right with %u shards only by chance: another shard count breaks it\n", run->cli.count);
 }
 
 static void
@@ -92,19 +92,19 @@ print_wrong(const struct rules_run *run, const struct terminal *t)
     }
 }
 
-/* Rules that a split in force makes wrong, by the split. */
+/* Configured splits, each with the rules that it breaks. */
 static void
 print_splits(const struct rules_run *run, const struct terminal *t)
 {
     const struct rule_result *results = analysis_results(run->before.analysis);
-    size_t n, told = 0;
+    size_t n, printed = 0;
     const struct needed_family *families = analysis_families(run->before.analysis, &n);
 
     for (size_t f = 0; f < n; f++) {
         if (families[f].place.spread != SPREAD_SPLIT || !families[f].needs_whole)
             continue;
-        if (!told++)
-            print_heading(t, "Split, though rules need them whole:");
+        if (!printed++)
+            print_heading(t, "Split, but rules need them unsplit:");
         fputs("    ", stdout);
         print_escaped(stdout, families[f].name);
         if (families[f].place.action)
@@ -141,15 +141,16 @@ print_cost(const struct rules_run *run, const struct terminal *t)
     if (run->before.has_balance) {
         printf("%sShards           fullest by series  by bytes%s\n", terminal_colour(t, COLOUR_DIM),
                terminal_colour(t, COLOUR_NONE));
-        print_balance("as they are", &run->before.balance);
+        print_balance("as configured", &run->before.balance);
         print_balance("with the lines", &run->after.balance);
     }
     if (d->replicated && run->cli.count)
-        printf("Replication adds %" PRIu64 " series: %" PRIu64 " on each of %u shards more.\n",
+        printf("Replication adds %" PRIu64 " series: %" PRIu64 " on each of the other %u shards.\n",
                d->replicated * (run->cli.count - 1), d->replicated, run->cli.count - 1);
     for (size_t i = 0; i < d->n_groups; i++)
         if (rules_group_spans_bodies(run, &d->groups[i]))
-            printf("%s has families of several bodies: their sidecars need the same lines.\n", d->groups[i].name);
+            printf("%s has families of several bodies: the sidecars of all of them need the same lines.\n",
+                   d->groups[i].name);
 }
 
 static void
@@ -160,7 +161,8 @@ print_lines(const struct rules_run *run, const struct terminal *t)
 
     if (!d->n_lines)
         return;
-    snprintf(heading, sizeof(heading), "To make %" PRIu64 " of %zu right:", rules_good(&run->after), run->rules.n);
+    snprintf(heading, sizeof(heading), "These lines make %" PRIu64 " of %zu rules right:", rules_good(&run->after),
+             run->rules.n);
     print_heading(t, heading);
     puts("    [rules]");
     for (size_t i = 0; i < d->n_lines; i++)
@@ -181,7 +183,7 @@ print_ruler(const struct rules_run *run, const struct terminal *t)
         if (!rule_result_needs_ruler(&results[i]))
             continue;
         if (first)
-            print_heading(t, "To be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):");
+            print_heading(t, "Must be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):");
         first = false;
         fputs("    ", stdout);
         print_escaped(stdout, p->name);
@@ -196,12 +198,12 @@ print_ruler(const struct rules_run *run, const struct terminal *t)
 static void
 print_missing(const struct rules_run *run, const struct terminal *t)
 {
-    size_t n, told = 0;
+    size_t n, printed = 0;
     const struct needed_family *families = analysis_families(run->before.analysis, &n);
     for (size_t i = 0; run->n_bodies && i < n; i++) {
         if (families[i].in_body)
             continue;
-        if (!told++)
+        if (!printed++)
             print_heading(t, run->n_bodies > 1 ? "In none of the bodies:" : "Not in the body:");
         fputs("    ", stdout);
         print_escaped(stdout, families[i].name);

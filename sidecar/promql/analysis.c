@@ -6,7 +6,7 @@
 #include <string.h>
 
 static int
-take_bodies(struct analysis *a)
+add_up_body_series(struct analysis *a)
 {
     uint32_t number;
     a->body_series = calloc(a->settings.n_families + 1, sizeof(*a->body_series));
@@ -20,9 +20,9 @@ take_bodies(struct analysis *a)
     return 0;
 }
 
-/* As placed. */
+/* With the real number of shards. */
 
-/* Where families are with this many servers. */
+/* The shard of each family among count. */
 static int
 place_on_shards(struct analysis *a, uint32_t count, uint32_t **placesp)
 {
@@ -40,7 +40,7 @@ place_on_shards(struct analysis *a, uint32_t count, uint32_t **placesp)
     return 0;
 }
 
-/* Finds the rules that are right by the luck of the count. */
+/* Finds the rules that are right only because of this shard count. */
 static int
 judge_by_chance(struct analysis *a)
 {
@@ -63,12 +63,12 @@ judge_by_chance(struct analysis *a)
     return r;
 }
 
-/* What families may be done with. */
+/* Which families may be split or replicated. */
 
-/* Judges a rule whose families are all on one server, but for one of them. */
+/* Judges a rule with one family at the given place and all its others on one server. */
 static int
-judge_with(struct analysis *a, uint32_t rule, uint32_t family, uint32_t place, uint32_t *places,
-           enum rule_verdict *verdictp)
+judge_with_place(struct analysis *a, uint32_t rule, uint32_t family, uint32_t place, uint32_t *places,
+                 enum rule_verdict *verdictp)
 {
     const struct rule_result *needs = &a->results[rule];
     for (size_t i = 0; i < needs->n_families; i++)
@@ -79,18 +79,18 @@ judge_with(struct analysis *a, uint32_t rule, uint32_t family, uint32_t place, u
 }
 
 static int
-try_families(struct analysis *a, uint32_t rule, uint32_t *places)
+try_places(struct analysis *a, uint32_t rule, uint32_t *places)
 {
     const struct rule_result *needs = &a->results[rule];
     enum rule_verdict whole, split, everywhere;
 
     for (size_t i = 0; i < needs->n_families; i++) {
         struct needed_family *f = &a->families[needs->families[i]];
-        int r = judge_with(a, rule, needs->families[i], 1, places, &whole);
+        int r = judge_with_place(a, rule, needs->families[i], 1, places, &whole);
         if (!r)
-            r = judge_with(a, rule, needs->families[i], PLACE_SPLIT, places, &split);
+            r = judge_with_place(a, rule, needs->families[i], PLACE_SPLIT, places, &split);
         if (!r)
-            r = judge_with(a, rule, needs->families[i], PLACE_ALL, places, &everywhere);
+            r = judge_with_place(a, rule, needs->families[i], PLACE_ALL, places, &everywhere);
         if (r)
             return r;
         if (whole != RULE_RIGHT)
@@ -102,7 +102,7 @@ try_families(struct analysis *a, uint32_t rule, uint32_t *places)
 }
 
 static int
-find_possibilities(struct analysis *a)
+find_allowed_places(struct analysis *a)
 {
     uint32_t *places = malloc((a->n_families + 1) * sizeof(*places));
     int r = places ? 0 : -ENOMEM;
@@ -112,7 +112,7 @@ find_possibilities(struct analysis *a)
     for (size_t i = 0; i < a->n_families; i++)
         a->families[i].may_replicate = a->families[i].place.spread == SPREAD_ONE;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = try_families(a, i, places);
+        r = try_places(a, i, places);
     free(places);
     return r;
 }
@@ -139,7 +139,7 @@ analysis_new(struct analysis **analysisp, const struct ruleset *rules, const str
     a->settings = *settings;
     int r = prepare(a);
     if (!r)
-        r = take_bodies(a);
+        r = add_up_body_series(a);
     if (!r)
         r = analysis_bind(a);
     if (!r)
@@ -149,7 +149,7 @@ analysis_new(struct analysis **analysisp, const struct ruleset *rules, const str
     if (!r)
         r = judge_by_chance(a);
     if (!r)
-        r = find_possibilities(a);
+        r = find_allowed_places(a);
     if (!r && a->out_of_memory)
         r = -ENOMEM;
     if (r)

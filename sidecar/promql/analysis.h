@@ -2,41 +2,40 @@
 #ifndef PROMQL_ANALYSIS_H
 #define PROMQL_ANALYSIS_H
 /*
- * What becomes of recording and alerting rules when their metrics are distributed over servers, and what makes them
- * right again.
+ * Finds the recording and alerting rules that sharding breaks, and the sharding rules that fix them.
  *
  *     ruleset_add_file(&rules, ...);
  *     analysis_new(&analysis, &rules, &settings);
  *     derivation_new(&derivation, analysis);
  *
- * A rule is evaluated by each server over what this server has. What is said of it holds for every number of servers:
- * each key stands for one, and one has only what all have.
+ * Each server evaluates a rule over the series that it has. Verdicts hold for any number of servers: each key is
+ * assumed to be on a server of its own, and one more server has only what is replicated.
  */
 #include "placement.h"
 #include "ruleset.h"
 
 enum rule_verdict {
-    RULE_RIGHT,           /* one server has the whole result, the others have none */
-    RULE_EVERYWHERE,      /* each has the whole result */
-    RULE_SILENT,          /* there is no result, or parts of it are missing, though there should be one */
-    RULE_FALSE,           /* there are only wrong results */
-    RULE_FALSE_ELSEWHERE, /* one server has the whole result, others have wrong ones */
-    RULE_IN_PARTS,        /* several have parts, which are the whole together */
+    RULE_RIGHT,           /* one server has the complete result, the others have none */
+    RULE_EVERYWHERE,      /* every server has the complete result */
+    RULE_SILENT,          /* the result is missing or incomplete on all servers together */
+    RULE_FALSE,           /* some server has a wrong result, and none the right one */
+    RULE_FALSE_ELSEWHERE, /* some server has the complete result, others have wrong ones */
+    RULE_IN_PARTS,        /* several servers have parts that add up to the complete result */
     RULE_UNKNOWN,
     RULE_VERDICTS
 };
 
-/* "false elsewhere". Static. */
+/* Such as "false elsewhere". Static. */
 const char *rule_verdict_name(enum rule_verdict verdict);
 
-/* Whether nothing needs to be done about it: right, or everywhere. */
+/* Whether the rule works as it is: right or everywhere. */
 static inline bool
 rule_verdict_is_good(enum rule_verdict verdict)
 {
     return verdict == RULE_RIGHT || verdict == RULE_EVERYWHERE;
 }
 
-/* A family of the bodies that the rules are for. */
+/* A family of the bodies that the rules apply to. */
 struct body_family {
     struct ss_span name;
     uint64_t series;
@@ -44,10 +43,10 @@ struct body_family {
 
 struct analysis_settings {
     struct placement placement;
-    bool has_body; /* families are known, and those that are missing are missed */
+    bool has_body; /* families is complete: rules that need any other are unknown */
     const struct body_family *families;
     size_t n_families;
-    uint32_t shard_count; /* 0: any */
+    uint32_t shard_count; /* 0: not given */
 };
 
 /* A family that rules need. */
@@ -55,26 +54,26 @@ struct needed_family {
     struct ss_span name;
     struct metric_place place; /* key and pattern are copies */
     bool in_body;
-    uint64_t series;    /* of the bodies; 0 if there are none */
-    bool needs_whole;   /* if it were split, a rule would go wrong */
-    bool may_replicate; /* if every server had it, no rule would go wrong or be evaluated more often */
-    uint32_t n_rules;   /* that need it */
+    uint64_t series;    /* in the bodies; 0 without a body */
+    bool needs_whole;   /* splitting it would break a rule */
+    bool may_replicate; /* replicating it would break no rule and duplicate no result */
+    uint32_t n_rules;   /* how many rules need it */
 };
 
 struct rule_result {
     enum rule_verdict verdict;
-    bool by_chance;           /* not right in general, but right with shard_count servers */
-    bool is_incomplete;       /* what its annotations query is on another server */
-    bool is_missing;          /* RULE_UNKNOWN: the bodies do not have one of its families */
-    const uint32_t *families; /* into the analysis' families, by name; recorded names are followed */
+    bool by_chance;           /* broken in general, but good with shard_count servers */
+    bool is_incomplete;       /* its annotations query families of another server */
+    bool is_missing;          /* RULE_UNKNOWN, because the bodies lack one of its families */
+    const uint32_t *families; /* indexes into analysis_families(), ordered by name; recorded names are resolved */
     size_t n_families;
-    const uint32_t *queried; /* those that only its annotations query, likewise */
+    const uint32_t *queried; /* likewise, those that only its annotations query */
     size_t n_queried;
     const char *why; /* one sentence */
 };
 
-/* Whether it has to be evaluated over all servers: it is wrong, and not for want of a body's family. Parts that are
-   complete together do no harm to who reads all servers. */
+/* Whether the rule must be evaluated over all servers: it is broken, and not because the body lacks a family. Parts
+   that are complete together are harmless for queries over all servers. */
 static inline bool
 rule_result_needs_ruler(const struct rule_result *result)
 {
@@ -83,16 +82,16 @@ rule_result_needs_ruler(const struct rule_result *result)
 
 struct analysis;
 
-/* 0: *analysisp is the caller's, and borrows rules and the placement; a negative errno value: -E2BIG if the rules need
-   too many families together. */
+/* 0: the caller frees *analysisp, which borrows the rules and the placement. Otherwise a negative errno value: -E2BIG
+   if the rules need too many families in total. */
 int analysis_new(struct analysis **analysisp, const struct ruleset *rules, const struct analysis_settings *settings);
 
-/* By the rules' order. */
+/* One per rule, in their order. */
 const struct rule_result *analysis_results(const struct analysis *analysis);
 const struct needed_family *analysis_families(const struct analysis *analysis, size_t *np);
 void analysis_totals(const struct analysis *analysis, uint64_t totals[RULE_VERDICTS]);
 
-/* NULL is fine. */
+/* NULL is allowed. */
 void analysis_free(struct analysis *analysis);
 
 /* A line for [rules]. */
@@ -102,10 +101,10 @@ struct rule_line {
     const char *text;      /* "colocate = node_filesystem: ..." */
 };
 
-/* Families that meet on one server: they have a key of their own. */
+/* Families that a colocate key puts on one server. */
 struct rule_group {
     const char *name;
-    const uint32_t *families; /* into the analysis' families */
+    const uint32_t *families; /* indexes into analysis_families() */
     size_t n_families;
     uint64_t series;
 };
@@ -113,14 +112,14 @@ struct rule_group {
 struct derivation {
     const struct rule_line *lines;
     size_t n_lines;
-    const struct rule_group *groups; /* the largest first */
+    const struct rule_group *groups; /* largest first */
     size_t n_groups;
-    uint64_t replicated;             /* series of the families that are replicated by the lines */
-    const struct rule_result *after; /* by the rules' order: with the lines */
+    uint64_t replicated;             /* series of the families that the lines replicate */
+    const struct rule_result *after; /* one per rule, in their order: with the lines in force */
 };
 
-/* Lines that make as many rules right as lines can; the same ones at every call. 0: *derivationp is the caller's and
-   lives no longer than the analysis; -ENOMEM. */
+/* Derives lines that make as many rules right as possible; deterministic. 0: the caller frees *derivationp, before the
+   analysis. Otherwise -ENOMEM. */
 int derivation_new(struct derivation **derivationp, struct analysis *analysis);
 
 void derivation_free(struct derivation *derivation);

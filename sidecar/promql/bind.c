@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each selector selects: a scraped family, what rules record, or what each server makes by itself. */
+/* Resolves selectors: to scraped families, recorded names, or series that each server generates itself. */
 #include "analysis_state.h"
 #include "pattern.h"
 
@@ -13,12 +13,12 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* Lists in the arena, which grow by one: they are short. */
+/* Short lists in the arena. */
 
 static int
 append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 {
-    /* Doubled whenever the number is a power of two. */
+    /* The capacity doubles at each power of two. */
     if (!(*n & (*n - 1))) {
         uint32_t *larger = arena_alloc(&a->arena, (*n ? 2 * *n : 1) * sizeof(*larger));
         if (!larger)
@@ -34,7 +34,7 @@ append(struct analysis *a, uint32_t **items, size_t *n, uint32_t item)
 /* Rules by name. */
 
 static int
-note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
+index_rule(struct analysis *a, struct name_table *names, struct rule_list **lists, size_t *room, uint32_t rule)
 {
     uint32_t number;
     if (name_table_add(names, a->rules->items[rule].name, &number))
@@ -47,19 +47,19 @@ note_rule(struct analysis *a, struct name_table *names, struct rule_list **lists
 }
 
 static int
-note_rules(struct analysis *a)
+index_rules(struct analysis *a)
 {
     int r = 0;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = a->rules->items[i].is_record ? note_rule(a, &a->recorded, &a->recorded_by, &a->recorded_room, i)
-                                         : note_rule(a, &a->alerts, &a->alerts_by, &a->alerts_room, i);
+        r = a->rules->items[i].is_record ? index_rule(a, &a->recorded, &a->recorded_by, &a->recorded_room, i)
+                                         : index_rule(a, &a->alerts, &a->alerts_by, &a->alerts_room, i);
     return r;
 }
 
 /* Selectors. */
 
 static bool
-is_automatic(struct ss_span name)
+is_generated(struct ss_span name)
 {
     static const char prefix[] = "scrape_";
     return spans_equal(name, span_of("up")) ||
@@ -67,7 +67,7 @@ is_automatic(struct ss_span name)
 }
 
 static bool
-is_of_alerts(struct ss_span name)
+is_alerts_metric(struct ss_span name)
 {
     return spans_equal(name, span_of("ALERTS")) || spans_equal(name, span_of("ALERTS_FOR_STATE"));
 }
@@ -95,10 +95,10 @@ bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
         return;
     }
     *b = (struct binding){.kind = BINDING_UNKNOWN,
-                          .why = "it reads ALERTS without alertname=\"...\", and each server has only its own alerts"};
+                          .why = "it reads ALERTS without alertname=\"...\", but each server has only its own alerts"};
 }
 
-/* The matchers of the name that are not =. */
+/* The matchers of __name__. */
 struct name_patterns {
     const struct matcher *matchers[8];
     struct pattern *patterns[8];
@@ -118,7 +118,7 @@ matches_name(const struct name_patterns *p, struct ss_span name)
     return 1;
 }
 
-/* Whether a family has a metric of a name that matches: 1, 0 or -ENOMEM. */
+/* Whether the name of one of the family's metrics matches: 1, 0 or -ENOMEM. */
 static int
 matches_family(const struct name_patterns *p, struct ss_span family)
 {
@@ -168,9 +168,9 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
     struct name_patterns patterns = {.n = 0};
 
     if (!a->settings.has_body) {
-        *b =
-            (struct binding){.kind = BINDING_UNKNOWN,
-                             .why = "it selects series without a metric's name; which families these are tells a body"};
+        *b = (struct binding){.kind = BINDING_UNKNOWN,
+                              .why =
+                                  "it selects series without a metric name; their families are known only from a body"};
         return 0;
     }
     int r = 0;
@@ -215,12 +215,12 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         set_producers(b, &a->recorded_by[number]);
         return 0;
     }
-    if (is_of_alerts(name)) {
+    if (is_alerts_metric(name)) {
         bind_alerts(a, s, b);
         return 0;
     }
-    if (is_automatic(name)) {
-        b->kind = BINDING_AUTOMATIC;
+    if (is_generated(name)) {
+        b->kind = BINDING_GENERATED;
         return 0;
     }
     int r = analysis_family(a, name, &family);
@@ -256,7 +256,7 @@ bind_rule(struct analysis *a, uint32_t rule)
 int
 analysis_bind(struct analysis *a)
 {
-    int r = note_rules(a);
+    int r = index_rules(a);
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
         r = bind_rule(a, i);
     return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether the parts that servers have of a result are the whole together. */
+/* Whether the partial results of all servers add up to the complete one. */
 #include "analysis_state.h"
 #include "limits.h"
 
@@ -18,7 +18,7 @@ is_whole(enum value v)
     return v == VALUE_FULL || v == VALUE_CONST;
 }
 
-/* Of a selector that is whole on no server. */
+/* Whether the servers together have all of a selector that no single server has. */
 static bool
 covers_binding(const struct server_view *view, const struct binding *b)
 {
@@ -32,20 +32,20 @@ covers_binding(const struct server_view *view, const struct binding *b)
     return b->kind == BINDING_SERIES;
 }
 
-/* A part of an expression on all servers. */
+/* A node evaluated on all servers. */
 struct cover {
     struct fold *folds; /* by server */
-    bool first, second; /* whether the arguments are the whole together */
-    bool all;           /* likewise all of them that are vectors */
-    bool covers;        /* and the part itself */
+    bool first, second; /* whether all servers together have all of these arguments */
+    bool all;           /* likewise for all arguments that are vectors */
+    bool covers;        /* and for the node itself */
 };
 
 static void cover(const struct server_view *view, uint32_t rule, const struct node *n, struct cover *c,
                   enum value *values);
 
-/* Whether the other side is whole on each server that has something of this one. */
+/* Whether every server that has any of one side has all of the other. */
 static bool
-is_met(const struct server_view *view, const struct cover *c, bool swapped)
+is_matched(const struct server_view *view, const struct cover *c, bool swapped)
 {
     for (size_t i = 0; i < view->servers->n; i++) {
         enum value side = swapped ? c->folds[i].second : c->folds[i].first;
@@ -71,13 +71,14 @@ covers_node(const struct server_view *view, uint32_t rule, const struct node *n,
     case NODE_BINARY:
         if (n->op == TOKEN_OR)
             return c->first && c->second;
-        return (c->first && is_met(view, c, false)) || (n->op != TOKEN_UNLESS && c->second && is_met(view, c, true));
+        return (c->first && is_matched(view, c, false)) ||
+               (n->op != TOKEN_UNLESS && c->second && is_matched(view, c, true));
     default:
         return false;
     }
 }
 
-/* Takes an argument in on all servers. */
+/* Evaluates an argument on all servers. */
 static void
 cover_argument(const struct server_view *view, uint32_t rule, const struct node *n, uint32_t number, struct cover *c,
                enum value *values)
@@ -94,14 +95,14 @@ cover_argument(const struct server_view *view, uint32_t rule, const struct node 
         c->all &= inner.covers;
 }
 
-/* Finds out what the servers have of a part of an expression: values, by server, and whether that is the whole. All is
-   unknown where there is no memory, or too much to do. */
+/* Evaluates a node on all servers: values by server, and whether they are complete together. All values are unknown if
+   memory or steps run out. */
 static void
 cover(const struct server_view *view, uint32_t rule, const struct node *n, struct cover *c, enum value *values)
 {
     struct evaluation *e = view->evaluation;
     size_t servers = view->servers->n;
-    bool enough = evaluation_may_go_on(e);
+    bool enough = evaluation_count_step(e);
 
     *c = (struct cover){.folds = enough ? calloc(servers, sizeof(*c->folds)) : NULL, .all = true};
     e->analysis->out_of_memory |= enough && !c->folds;

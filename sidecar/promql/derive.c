@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which families are to meet so that rules are right: those of each broken rule, joined (union-find). A rule that stays
- * broken all the same is left out again, so that nothing is moved for it.
+ * Finds the families that must be on the same server: joins those of each broken rule (union-find). A rule that would
+ * stay broken is left out, so that no family is moved for nothing.
  */
 #include "derive_state.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 struct owned_derivation {
-    struct derivation derivation; /* must be first: it is what the caller has */
+    struct derivation derivation; /* must be first: the caller holds a pointer to it */
     struct arena arena;
 };
 
@@ -34,7 +34,7 @@ family_is_movable(const struct deriving *d, uint32_t family)
     return place != PLACE_ALL && place != PLACE_NONE && !d->replicated[family];
 }
 
-/* The key that a colocate rule in force gives a family: another one would come too late. */
+/* The key that a configured colocate rule gives a family: the first match wins, so a new rule could not change it. */
 static uint32_t
 fixed_key(const struct analysis *a, uint32_t family)
 {
@@ -45,7 +45,7 @@ fixed_key(const struct analysis *a, uint32_t family)
                : 0;
 }
 
-/* Whether a key can be given to further families: colocate = NAME: PATTERN. */
+/* Whether a key can be the NAME of colocate = NAME: PATTERN, to add families to it. */
 static bool
 is_group_name(struct ss_span key)
 {
@@ -57,9 +57,10 @@ is_group_name(struct ss_span key)
     return key.len;
 }
 
-/* Whether the families of a rule can meet: not two keys that are fixed, nor one that no name can be. */
+/* Whether the families of a rule can be on the same server: not with two different fixed keys, nor with one that is
+   not a valid NAME. */
 static bool
-may_meet(struct deriving *d, const uint32_t *families, size_t n, uint32_t without)
+can_colocate(struct deriving *d, const uint32_t *families, size_t n, uint32_t without)
 {
     const struct analysis *a = d->analysis;
     uint32_t fixed = 0, root = UINT32_MAX;
@@ -88,7 +89,7 @@ join(struct grouping *g, uint32_t a, uint32_t b)
     b = group_of(g, b);
     if (a == b)
         return;
-    /* The smaller number is the root, so that the same groups have the same roots. */
+    /* The smaller number is the root, to be deterministic. */
     uint32_t root = a < b ? a : b, other = a < b ? b : a;
     g->parent[other] = root;
     g->size[root] += g->size[other];
@@ -98,7 +99,7 @@ join(struct grouping *g, uint32_t a, uint32_t b)
 }
 
 static void
-join_all(struct deriving *d, const uint32_t *families, size_t n, uint32_t without, uint32_t *firstp)
+join_families(struct deriving *d, const uint32_t *families, size_t n, uint32_t without, uint32_t *firstp)
 {
     for (size_t i = 0; i < n; i++) {
         if (families[i] == without || !family_is_movable(d, families[i]))
@@ -126,13 +127,13 @@ group_families(struct deriving *d, uint32_t without)
         uint32_t first = UINT32_MAX;
         if (!d->joined[i])
             continue;
-        if (!may_meet(d, r->families, r->n_families, without)) {
+        if (!can_colocate(d, r->families, r->n_families, without)) {
             d->joined[i] = false;
             continue;
         }
-        join_all(d, r->families, r->n_families, without, &first);
-        if (may_meet(d, r->queried, r->n_queried, without))
-            join_all(d, r->queried, r->n_queried, without, &first);
+        join_families(d, r->families, r->n_families, without, &first);
+        if (can_colocate(d, r->queried, r->n_queried, without))
+            join_families(d, r->queried, r->n_queried, without, &first);
     }
 }
 
@@ -153,9 +154,9 @@ group_needs_line(const struct deriving *d, uint32_t root)
     return false;
 }
 
-/* Proof. */
+/* Verification. */
 
-/* Puts families where the lines would put them. The number of a group's server is above those of keys. */
+/* Places families as the lines would. Groups get server numbers above those of the keys. */
 static void
 place_groups(struct deriving *d)
 {
@@ -170,7 +171,7 @@ place_groups(struct deriving *d)
     }
 }
 
-/* Leaves out rules that stay broken. How many these are, or -ENOMEM. */
+/* Leaves out the rules that are still broken. Returns their number, or -ENOMEM. */
 static int
 leave_out_broken(struct deriving *d)
 {
@@ -185,7 +186,7 @@ leave_out_broken(struct deriving *d)
         if (r)
             return r;
         bool good = rule_verdict_is_good(verdict);
-        /* What was right before only wanted its annotations complete. */
+        /* A rule that was good before was joined only for the queries in its annotations. */
         if (good && rule_verdict_is_good(a->results[i].verdict))
             good = rule_is_complete(a, i, d->places);
         d->joined[i] = good;
@@ -194,9 +195,9 @@ leave_out_broken(struct deriving *d)
     return n;
 }
 
-/* Groups what is joined, until all that is joined is right. */
+/* Groups the joined rules until all of them are good. */
 static int
-settle_groups(struct deriving *d)
+group_until_good(struct deriving *d)
 {
     int n;
     do {
@@ -209,10 +210,10 @@ settle_groups(struct deriving *d)
 
 /* The derivation. */
 
-/* Whether what is told of a rule can and should be changed. Parts that are complete together do no harm to an alert
-   where a split family has them: to bring it together again would undo what the split is for. */
+/* Whether the rule should be fixed. Parts of a split family that are complete together are harmless for an alert:
+   bringing them together would defeat the purpose of the split. */
 static bool
-wants_cure(const struct analysis *a, uint32_t rule)
+should_fix(const struct analysis *a, uint32_t rule)
 {
     const struct rule_result *r = &a->results[rule];
     if (rule_verdict_is_good(r->verdict))
@@ -242,7 +243,7 @@ prepare(struct deriving *d)
         !d->grouping.series)
         return -ENOMEM;
     for (uint32_t i = 0; i < a->rules->n; i++)
-        d->joined[i] = wants_cure(a, i);
+        d->joined[i] = should_fix(a, i);
     return 0;
 }
 
@@ -281,11 +282,11 @@ derivation_new(struct derivation **derivationp, struct analysis *analysis)
     struct deriving d = {.analysis = analysis, .arena = &o->arena};
     int r = prepare(&d);
     if (!r)
-        r = settle_groups(&d);
+        r = group_until_good(&d);
     if (!r)
         r = replicate_hubs(&d);
     if (!r)
-        r = settle_groups(&d);
+        r = group_until_good(&d);
     if (!r)
         r = write_lines(&d, &o->derivation);
     if (!r)

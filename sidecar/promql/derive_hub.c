@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups that are too large for one server are mostly held together by a few families that many rules join with:
- * kube_pod_owner, a build's info. Where each rule allows it, every server gets such a family, and the group falls
- * apart.
+ * Groups that are too large for one server are usually held together by a few families that many rules join with,
+ * such as kube_pod_owner or build information. If all rules allow it, such a hub is replicated to every server, which
+ * divides the group.
  */
 #include "derive_state.h"
 #include "limits.h"
@@ -12,13 +12,13 @@
 #include <errno.h>
 
 enum {
-    /* Families that are replicated for rules; each of them costs its series on every server. */
+    /* Families to replicate at most; each costs its series on every server. */
     HUBS = 16,
-    /* A hub has at most one in so many of its group's series. */
+    /* A hub has at most one in this many of the series of its group. */
     HUB_SHARE = 10,
 };
 
-/* Whether a group is more than one server should have. */
+/* Whether a group is too large for one server. */
 static bool
 is_too_large(const struct deriving *d, uint32_t root)
 {
@@ -35,7 +35,7 @@ is_too_large(const struct deriving *d, uint32_t root)
     return d->grouping.series[root] > all / count;
 }
 
-/* The largest group that is too large; UINT32_MAX if there is none. */
+/* The largest of the groups that are too large, or UINT32_MAX. */
 static uint32_t
 find_too_large(struct deriving *d, const bool *given_up)
 {
@@ -59,7 +59,7 @@ may_be_hub(const struct deriving *d, uint32_t family, uint64_t group_series)
            (!group_series || f->series <= group_series / HUB_SHARE);
 }
 
-/* How large the largest piece of a group is without one of its families. */
+/* The largest piece of a group without one of its families. */
 struct piece {
     uint64_t series;
     uint32_t size;
@@ -87,7 +87,7 @@ compare_pieces(struct piece a, struct piece b)
     return a.series != b.series ? (a.series > b.series) - (a.series < b.series) : (a.size > b.size) - (a.size < b.size);
 }
 
-/* Of two hubs after which pieces are as large, the better one: with fewer series, of more rules, by name. */
+/* Breaks ties between hubs: fewer series, then more rules, then the name. */
 static bool
 is_better(const struct analysis *a, uint32_t one, uint32_t other)
 {
@@ -97,7 +97,7 @@ is_better(const struct analysis *a, uint32_t one, uint32_t other)
                                       : spans_order(f->name, g->name) < 0;
 }
 
-/* The family without which the group falls apart best; UINT32_MAX if none helps. */
+/* The family whose replication leaves the smallest pieces; UINT32_MAX if none helps. */
 static uint32_t
 find_hub(struct deriving *d, const uint32_t *members, uint32_t n, uint64_t series)
 {
@@ -108,7 +108,7 @@ find_hub(struct deriving *d, const uint32_t *members, uint32_t n, uint64_t serie
         if (!may_be_hub(d, members[i], series))
             continue;
         struct piece p = largest_piece(d, members, n, members[i]);
-        /* Merely to be rid of the family itself is nothing. */
+        /* A group that only loses the hub itself is not divided. */
         if (p.size + 1 >= n)
             continue;
         int order = hub == UINT32_MAX ? -1 : compare_pieces(p, best);

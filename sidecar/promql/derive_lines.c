@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lines for [rules]: one group after the other, the largest first, in an order that depends on nothing else. */
+/* Writes the lines for [rules], the largest group first, in a deterministic order. */
 #include "derive_state.h"
 #include "pattern.h"
 
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Lines of a configuration file have an end; a pattern goes on in the next one from here. */
+/* Lines of a configuration file are limited in length; longer patterns continue in another line. */
 enum { LINE_LONG = 120 };
 
 struct lines {
@@ -41,7 +41,7 @@ add_line(struct lines *l, enum ss_action action, const char *text, size_t len)
     return 0;
 }
 
-/* Writes families as the patterns of lines, which begin with a prefix. */
+/* Writes lines whose patterns match the families, each after the prefix. */
 static int
 write_families(struct lines *l, enum ss_action action, const char *prefix, const uint32_t *families, size_t n)
 {
@@ -70,7 +70,7 @@ write_families(struct lines *l, enum ss_action action, const char *prefix, const
 
 /* Names. */
 
-/* How long the beginning is that all of the families share, up to a _ or :; 0: there is none worth a name. */
+/* The length of the families' common prefix, up to a _; 0: none. */
 static size_t
 shared_length(const struct analysis *a, const struct rule_group *g)
 {
@@ -99,7 +99,7 @@ is_taken(const struct rule_group *groups, size_t n, const char *name)
     return false;
 }
 
-/* A name of letters that NAME may have. */
+/* A copy with only the characters that NAME may have. */
 static const char *
 copy_name(struct deriving *d, struct ss_span name, unsigned number)
 {
@@ -119,7 +119,7 @@ copy_name(struct deriving *d, struct ss_span name, unsigned number)
     return copy;
 }
 
-/* Names a group, after what its families share or after the first of them; groups before it have their names. */
+/* Names a group after the common prefix of its families or the first of them, unlike the groups before it. */
 static int
 name_group(struct deriving *d, struct rule_group *groups, size_t number, uint32_t fixed)
 {
@@ -173,7 +173,7 @@ fill_group(struct deriving *d, uint32_t root, struct rule_group *g)
     return 0;
 }
 
-/* Families whose key is that of their group already need no line. */
+/* Families that already have the key of the group need no line. */
 static int
 write_group(struct lines *l, const struct rule_group *g, uint32_t fixed)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The value of an expression on one server: what it has of the result that one server with all metrics would have. */
+/* Evaluates an expression on one server, compared with a single server that has all metrics. */
 #include "analysis_state.h"
 #include "limits.h"
 
@@ -18,9 +18,9 @@ is_whole(enum value v)
     return v == VALUE_FULL || v == VALUE_CONST;
 }
 
-/* Of several values, of which one that spoils the others is told. */
+/* Whether one of the values spoils the result; if so, sets it. */
 static bool
-spoil(enum value a, enum value b, enum value *out)
+is_spoiled(enum value a, enum value b, enum value *out)
 {
     if (a == VALUE_UNKNOWN || b == VALUE_UNKNOWN)
         *out = VALUE_UNKNOWN;
@@ -43,13 +43,13 @@ value_of_family(const struct evaluation *e, uint32_t family)
                                                      : VALUE_EMPTY;
 }
 
-/* One that is made of several: all of them, none, or a part. */
+/* Combines the values of several names: all of them, none, or some. */
 static enum value
-together(enum value a, enum value b)
+combine(enum value a, enum value b)
 {
-    enum value spoilt;
-    if (spoil(a, b, &spoilt))
-        return spoilt;
+    enum value worst;
+    if (is_spoiled(a, b, &worst))
+        return worst;
     return a == b ? a : is_whole(a) && is_whole(b) ? VALUE_FULL : VALUE_PART;
 }
 
@@ -60,16 +60,16 @@ value_of_binding(struct evaluation *e, const struct binding *b)
     bool first = true;
 
     if (b->kind != BINDING_SERIES)
-        return b->kind == BINDING_AUTOMATIC ? VALUE_FULL : VALUE_UNKNOWN;
+        return b->kind == BINDING_GENERATED ? VALUE_FULL : VALUE_UNKNOWN;
     for (size_t i = 0; i < b->n_families; i++, first = false) {
         enum value one = value_of_family(e, b->families[i]);
-        value = first ? one : together(value, one);
+        value = first ? one : combine(value, one);
     }
     for (size_t i = 0; i < b->n_producers; i++, first = false) {
         enum value one = evaluate_rule(e, b->producers[i]);
         if (one == VALUE_NAN)
             one = VALUE_WRONG;
-        value = first ? one : together(value, one);
+        value = first ? one : combine(value, one);
     }
     return value;
 }
@@ -90,7 +90,7 @@ value_of_info(enum value v, enum value info)
                                                          : VALUE_WRONG;
 }
 
-/* target_info, where info() is not told which metrics to take. */
+/* The value of target_info, which info() reads if its selector has no __name__ matcher. */
 static enum value
 value_of_target_info(const struct evaluation *e)
 {
@@ -111,14 +111,14 @@ value_of_absent(enum value v)
     return v == VALUE_EMPTY || v == VALUE_PART ? VALUE_WRONG : v;
 }
 
-/* Of a call or an aggregation: the value of the vector, unless a scalar spoils it. */
+/* The value of a call or an aggregation: that of its vector, unless a scalar is worse. */
 static enum value
 value_of_arguments(const struct fold *f)
 {
-    enum value spoilt;
-    if (f->vector == VALUE_EMPTY || !spoil(f->vector, f->scalars, &spoilt))
+    enum value worst;
+    if (f->vector == VALUE_EMPTY || !is_spoiled(f->vector, f->scalars, &worst))
         return f->vector == VALUE_CONST ? f->scalars : f->vector;
-    return spoilt;
+    return worst;
 }
 
 static enum value
@@ -144,12 +144,12 @@ value_of_aggregate(const struct fold *f)
 static enum value
 value_of_or(enum value left, enum value right)
 {
-    enum value spoilt;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    enum value worst;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     if (left == right)
         return left;
-    /* A constant is there whatever is not: with an incomplete left side it shows where it should not. */
+    /* The constant is always present, so it shows up wrongly where the left side is incomplete. */
     if (right == VALUE_CONST && !is_whole(left))
         return VALUE_WRONG;
     return is_whole(left) && is_whole(right) ? VALUE_FULL : VALUE_PART;
@@ -158,30 +158,30 @@ value_of_or(enum value left, enum value right)
 static enum value
 value_of_unless(enum value left, enum value right)
 {
-    enum value spoilt;
+    enum value worst;
     if (left == VALUE_EMPTY)
         return left;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     return is_whole(right) ? left : VALUE_WRONG;
 }
 
-/* Of operators that need both sides. */
+/* Operators that need both sides. */
 static enum value
 value_of_both(const struct node *n, enum value left, enum value right)
 {
-    enum value spoilt;
+    enum value worst;
     bool filters = token_is_comparison(n->op) && !n->returns_bool;
 
     if (n->fills && left != right && (!is_whole(left) || !is_whole(right)))
         return left == VALUE_UNKNOWN || right == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_WRONG;
     if (left == VALUE_EMPTY || right == VALUE_EMPTY)
         return VALUE_EMPTY;
-    /* Nothing compares with NaN but by not being equal to it. */
+    /* Every comparison with NaN except != filters everything out. */
     if (filters && n->op != TOKEN_NEQ && (left == VALUE_NAN || right == VALUE_NAN))
         return VALUE_EMPTY;
-    if (spoil(left, right, &spoilt))
-        return spoilt;
+    if (is_spoiled(left, right, &worst))
+        return worst;
     if (left == VALUE_PART || right == VALUE_PART)
         return n->fills ? VALUE_WRONG : VALUE_PART;
     return left == VALUE_CONST && right == VALUE_CONST ? VALUE_CONST : VALUE_FULL;
@@ -201,7 +201,7 @@ void
 fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value v)
 {
     enum value_type type = n->args[number]->type;
-    enum value spoilt;
+    enum value worst;
 
     if (!number)
         *f = (struct fold){v, VALUE_CONST, VALUE_CONST, VALUE_CONST};
@@ -209,8 +209,8 @@ fold_argument(struct fold *f, const struct node *n, uint32_t number, enum value 
         f->second = v;
     if (type == TYPE_VECTOR || type == TYPE_MATRIX)
         f->vector = v;
-    else if (spoil(f->scalars, v, &spoilt))
-        f->scalars = spoilt;
+    else if (is_spoiled(f->scalars, v, &worst))
+        f->scalars = worst;
     else if (v == VALUE_FULL)
         f->scalars = v;
 }
@@ -239,7 +239,7 @@ fold_value(struct evaluation *e, uint32_t rule, const struct node *n, const stru
 }
 
 bool
-evaluation_may_go_on(struct evaluation *e)
+evaluation_count_step(struct evaluation *e)
 {
     if (e->depth == LIMIT_EVALUATION || e->steps == LIMIT_STEPS || e->analysis->steps == LIMIT_ALL_STEPS)
         return false;
@@ -253,7 +253,7 @@ evaluate(struct evaluation *e, uint32_t rule, const struct node *n)
 {
     struct fold f = {VALUE_CONST, VALUE_CONST, VALUE_CONST, VALUE_CONST};
 
-    if (!evaluation_may_go_on(e))
+    if (!evaluation_count_step(e))
         return VALUE_UNKNOWN;
     e->depth++;
     for (uint32_t i = 0; i < n->n_args; i++)
@@ -270,7 +270,7 @@ evaluate_rule(struct evaluation *e, uint32_t rule)
 
     if (memo->generation == e->analysis->generation)
         return memo->value;
-    /* A rule that reads itself has no value that could be told. */
+    /* A rule that reads itself, directly or not, is unknown. */
     *memo = (struct value_memo){e->analysis->generation, VALUE_UNKNOWN};
     memo->value = evaluate(e, rule, e->analysis->rules->items[rule].expression.root);
     return memo->value;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The families of metrics that selectors name, and where the sharding places them. */
+/* The families of the metrics in selectors, and where the sharding places them. */
 #include "analysis_state.h"
 
 #include "core/base/buffer.h"
@@ -52,7 +52,7 @@ reserve_family(struct analysis *a, size_t number)
     return 0;
 }
 
-/* Metrics of one family may be placed apart where a rule matches their names: then it counts as several. */
+/* Sharding rules may place metrics of one family differently: then it counts as several families. */
 static int
 identify_family(struct analysis *a, const struct metric_place *place, uint32_t *numberp)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* In the order of the alphabet. */
+/* Sorted by name. */
 static const struct function functions[] = {
     {"abs", "v", 0, TYPE_VECTOR, false},
     {"absent", "v", 0, TYPE_VECTOR, false},
@@ -117,14 +117,14 @@ function_type(char letter)
 }
 
 size_t
-function_least(const struct function *f)
+function_min_args(const struct function *f)
 {
     return strlen(f->args) - (f->optional != 0);
 }
 
 size_t
-function_most(const struct function *f)
+function_max_args(const struct function *f)
 {
-    size_t fixed = function_least(f);
+    size_t fixed = function_min_args(f);
     return f->optional < 0 ? SIZE_MAX : fixed + (size_t)f->optional;
 }

@@ -58,7 +58,7 @@ static struct token __attribute__((format(printf, 2, 3))) refuse(struct lexer *l
     return (struct token){TOKEN_ERROR, {l->text.ptr + l->at, 0}};
 }
 
-/* The byte that is so many further on; 0 after the end. */
+/* The byte that many positions ahead; 0 at the end. */
 static unsigned char
 peek(const struct lexer *l, size_t ahead)
 {
@@ -128,8 +128,8 @@ lex_string(struct lexer *l)
             break;
         len += c == '\\';
     }
-    return quote == '`' ? refuse(l, "the raw string is not closed; expected ` at its end")
-                        : refuse(l, "the string is not closed; expected %c at its end, in the same line", quote);
+    return quote == '`' ? refuse(l, "unterminated raw string; expected a closing `")
+                        : refuse(l, "unterminated string; expected a closing %c on the same line", quote);
 }
 
 /* Numbers and durations. */
@@ -170,7 +170,7 @@ number_len(const struct lexer *l)
     return len;
 }
 
-/* The length of a duration such as 1h30m, whose units get smaller; or 0. */
+/* The length of a duration such as 1h30m, with decreasing units; or 0. */
 static size_t
 duration_len(const struct lexer *l)
 {
@@ -230,13 +230,13 @@ lex_word(struct lexer *l)
     return take(l, colon ? TOKEN_METRIC : TOKEN_IDENTIFIER, len);
 }
 
-/* Signs. */
+/* Operators and punctuation. */
 
 static struct token
 lex_brace(struct lexer *l, bool opens)
 {
     if (opens == l->in_braces)
-        return refuse(l, opens ? "expected a label or `}`, got `{`" : "there is no `{` for this `}`");
+        return refuse(l, opens ? "expected a label or `}`, got `{`" : "expected `{` before `}`");
     l->in_braces = opens;
     return take(l, opens ? TOKEN_LEFT_BRACE : TOKEN_RIGHT_BRACE, 1);
 }
@@ -245,7 +245,7 @@ static struct token
 lex_bracket(struct lexer *l, bool opens)
 {
     if (opens == l->in_brackets)
-        return refuse(l, opens ? "expected a duration or `]`, got `[`" : "there is no `[` for this `]`");
+        return refuse(l, opens ? "expected a duration or `]`, got `[`" : "expected `[` before `]`");
     l->in_brackets = opens;
     return take(l, opens ? TOKEN_LEFT_BRACKET : TOKEN_RIGHT_BRACKET, 1);
 }
@@ -287,7 +287,7 @@ lex_sign(struct lexer *l)
     case '!':
         if (next == '=' || next == '~')
             return take(l, next == '=' ? TOKEN_NEQ : TOKEN_NOT_MATCH, 2);
-        return refuse(l, "expected != or !~ after this !");
+        return refuse(l, "expected != or !~, got !");
     case '>':
         return next == '=' ? take(l, TOKEN_GTE, 2) : take(l, TOKEN_GTR, 1);
     case '<':
@@ -326,7 +326,7 @@ token_name(const struct token *token, char name[TOKEN_NAME])
 {
     int len = token->text.len < 40 ? (int)token->text.len : 40;
     if (token->kind == TOKEN_END)
-        snprintf(name, TOKEN_NAME, "the end");
+        snprintf(name, TOKEN_NAME, "the end of the expression");
     else if (token->kind == TOKEN_STRING)
         snprintf(name, TOKEN_NAME, "the string %.*s", len, token->text.ptr);
     else

@@ -2,10 +2,10 @@
 #ifndef PROMQL_LEXER_H
 #define PROMQL_LEXER_H
 /*
- * An expression of PromQL, cut into tokens.
+ * Splits a PromQL expression into tokens.
  *
- * What a character means depends on where it stands: in braces names have no colon and no keywords, in brackets a colon
- * is a token of its own.
+ * Tokens depend on the context: in braces names have no colon and there are no keywords; in brackets a colon is a token
+ * of its own.
  */
 #include <scrapeshard/span.h>
 
@@ -14,7 +14,7 @@
 
 enum token_kind {
     TOKEN_END,
-    TOKEN_ERROR, /* lexer.reason says what */
+    TOKEN_ERROR, /* see lexer.reason */
     TOKEN_IDENTIFIER,
     TOKEN_METRIC, /* an identifier with a colon */
     TOKEN_NUMBER,
@@ -87,7 +87,7 @@ enum token_kind {
 
 struct token {
     enum token_kind kind;
-    struct ss_span text; /* as it is written, quotes and all */
+    struct ss_span text; /* as written, with quotes */
 };
 
 struct lexer {
@@ -97,10 +97,10 @@ struct lexer {
     char reason[160]; /* of TOKEN_ERROR */
 };
 
-/* The next token; its text is borrowed from the lexer's. After TOKEN_END and TOKEN_ERROR the same again. */
+/* The next token, which borrows the text of the lexer. TOKEN_END and TOKEN_ERROR repeat. */
 struct token lexer_next(struct lexer *lexer);
 
-/* What a token is called in messages: "a comma", "`by`". size is enough for any. */
+/* The name of a token in messages, such as "`by`". name has TOKEN_NAME bytes. */
 enum { TOKEN_NAME = 64 };
 const char *token_name(const struct token *token, char name[TOKEN_NAME]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a rule needs: the families that it reads, and those that the rules need which record what it reads. */
+/* The families that a rule needs: those it reads, and those needed by the rules that record what it reads. */
 #include "analysis_state.h"
 #include "limits.h"
 
@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The families that a rule needs, through the rules that record what it reads. */
+/* A traversal of the rules from a reader to its producers. */
 struct closure {
-    uint32_t *rules_seen, *families_seen; /* the mark of the last closure that saw them */
+    uint32_t *rules_seen, *families_seen; /* the mark of the last traversal that saw them */
     uint32_t mark;
     struct rule_list stack, found; /* on the heap */
 };
@@ -50,7 +50,7 @@ follow(struct closure *c, const struct binding *bindings, size_t n)
 }
 
 static int
-drain(const struct analysis *a, struct closure *c)
+follow_producers(const struct analysis *a, struct closure *c)
 {
     int r = 0;
     while (!r && c->stack.n) {
@@ -68,9 +68,9 @@ order_by_name(const void *left, const void *right, void *ctx)
     return spans_order(a->families[*l].name, a->families[*r].name);
 }
 
-/* Keeps what was found, by name, and begins again; what was found before is not found again. */
+/* Moves the found families into a list ordered by name. They stay marked as seen. */
 static int
-keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_t *np)
+take_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_t *np)
 {
     a->n_needs += c->found.n;
     if (a->n_needs > LIMIT_NEEDS)
@@ -88,7 +88,7 @@ keep_found(struct analysis *a, struct closure *c, const uint32_t **itemsp, size_
 }
 
 static int
-close_rule(struct analysis *a, struct closure *c, uint32_t rule)
+find_rule_needs(struct analysis *a, struct closure *c, uint32_t rule)
 {
     const struct prom_rule *p = &a->rules->items[rule];
     const struct rule_state *s = &a->states[rule];
@@ -97,15 +97,15 @@ close_rule(struct analysis *a, struct closure *c, uint32_t rule)
     c->mark++;
     int r = follow(c, s->bindings, p->expression.n_selectors);
     if (!r)
-        r = drain(a, c);
+        r = follow_producers(a, c);
     if (!r)
-        r = keep_found(a, c, &out->families, &out->n_families);
+        r = take_found(a, c, &out->families, &out->n_families);
     for (size_t i = 0; !r && i < p->n_queries; i++)
         r = follow(c, s->query_bindings[i], p->queries[i].n_selectors);
     if (!r)
-        r = drain(a, c);
+        r = follow_producers(a, c);
     if (!r)
-        r = keep_found(a, c, &out->queried, &out->n_queried);
+        r = take_found(a, c, &out->queried, &out->n_queried);
     for (size_t i = 0; !r && i < out->n_families; i++)
         a->families[out->families[i]].n_rules++;
     return r;
@@ -122,7 +122,7 @@ analysis_find_needs(struct analysis *a)
     if (!c.rules_seen || !c.families_seen)
         r = -ENOMEM;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = close_rule(a, &c, i);
+        r = find_rule_needs(a, &c, i);
     free(c.rules_seen);
     free(c.families_seen);
     free(c.stack.items);

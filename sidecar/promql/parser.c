@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Expressions, by precedence climbing: an operand, and then operators for as long as they bind strongly enough.
+ * Parses expressions by precedence climbing: an operand, then operators while their precedence is high enough.
  *
- * The strengths, from low to high: or; and unless; comparisons; + -; * / % atan2; a sign; ^, from right to left.
+ * Precedence, low to high: or; and unless; comparisons; + -; * / % atan2; unary sign; ^ (right-associative).
  */
 #include "parser.h"
 
@@ -94,7 +94,7 @@ struct node *
 node_new(struct promql_parser *p, enum node_kind kind, enum value_type type, struct ss_span text, size_t n)
 {
     if (++p->nodes > LIMIT_NODES) {
-        parser_refuse(p, text, "the expression has more than %d parts", LIMIT_NODES);
+        parser_refuse(p, text, "the expression has more than %d nodes", LIMIT_NODES);
         return NULL;
     }
     struct node *node = parser_alloc(p, sizeof(*node));
@@ -197,7 +197,7 @@ parse_paren(struct promql_parser *p)
     return node_finish(p, node);
 }
 
-/* What comes after a word decides what it is. */
+/* The token after a word decides what it is. */
 static struct node *
 parse_word(struct promql_parser *p)
 {
@@ -240,7 +240,7 @@ parse_operand(struct promql_parser *p)
     return NULL;
 }
 
-/* A sign, which binds less than ^ does. */
+/* A unary sign, whose precedence is below that of ^. */
 static struct node *
 parse_sign(struct promql_parser *p)
 {
@@ -294,7 +294,7 @@ parse_expression(struct promql_parser *p, int strength)
     return left;
 }
 
-/* The whole. */
+/* The whole expression. */
 
 static void
 find_line(struct ss_span text, struct promql_error *error)
@@ -324,7 +324,7 @@ expression_parse(struct expression *e, struct arena *arena, struct ss_span text,
     parser_take(&p);
     e->root = parse_expression(&p, 0);
     if (e->root && p.token.kind != TOKEN_END)
-        parser_expected(&p, "an operator or the end");
+        parser_expected(&p, "an operator or the end of the expression");
     e->selectors = p.selectors;
     e->n_selectors = p.n_selectors;
     e->later = p.later;

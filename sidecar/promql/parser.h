@@ -1,55 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROMQL_PARSER_H
 #define PROMQL_PARSER_H
-/* What the files of the parser share. A function that returns NULL or false has left its error in the parser. */
+/* Shared by the files of the parser. A function that returns NULL or false has set the error of the parser. */
 #include "expression.h"
 
 struct promql_parser {
     struct lexer lexer;
-    struct token token; /* the one that is looked at; it was not taken yet */
+    struct token token; /* lookahead: not taken yet */
     struct arena *arena;
     struct promql_error *error;
     int result;            /* 0, EINVAL, -ENOMEM */
-    size_t nodes, nesting; /* counted against their limits */
+    size_t nodes, nesting; /* checked against their limits */
     struct selector **selectors;
     size_t n_selectors, capacity;
-    const char *later; /* as in an expression */
+    const char *later; /* as in struct expression */
 };
 
-/* Leaves an error that points at the text; the first one counts. */
+/* Sets an error at this position of the text; the first error is kept. */
 void __attribute__((format(printf, 3, 4)))
 parser_refuse(struct promql_parser *parser, struct ss_span at, const char *format, ...);
 
-/* Refuses the token that is looked at: "expected WHAT, got TOKEN". */
+/* Rejects the current token: "expected WHAT, got TOKEN". */
 void parser_expected(struct promql_parser *parser, const char *what);
 
-/* Takes the token and looks at the next. */
+/* Takes the current token and advances. */
 struct token parser_take(struct promql_parser *parser);
 
-/* Takes a token of this kind, or refuses what is there. */
+/* Takes a token of this kind, or rejects the current one. */
 bool parser_take_a(struct promql_parser *parser, enum token_kind kind, const char *what);
 
-/* Memory of the arena, zeroed. */
+/* Allocates zeroed memory in the arena. */
 void *parser_alloc(struct promql_parser *parser, size_t size);
 
-/* Room for one more of n items of a size in a list of the arena: the list, which may have moved. */
+/* Makes room for one more item in a list in the arena. Returns the list, which may have moved. */
 void *parser_grow(struct promql_parser *parser, void *items, size_t n, size_t *capacity, size_t size);
 
-/* A node with n arguments, which are to be filled, and node_finish() called then. */
+/* A node with n arguments: set them, then call node_finish(). */
 struct node *node_new(struct promql_parser *parser, enum node_kind kind, enum value_type type, struct ss_span text,
                       size_t n);
 struct node *node_finish(struct promql_parser *parser, struct node *node);
 
-/* Parses an expression of operators of this strength and above; 0: any. */
+/* Parses operators of at least this precedence; 0: any. */
 struct node *parse_expression(struct promql_parser *parser, int strength);
 
-/* A selector, from its name or its brace on. */
+/* A selector, starting at its name or brace. */
 struct node *parse_selector(struct promql_parser *parser);
 
-/* What may follow an operand: a range, a subquery, offset, @. */
+/* The suffixes of an operand: a range, a subquery, offset, @. */
 struct node *parse_suffixes(struct promql_parser *parser, struct node *node);
 
-/* A list of labels in parentheses, from the parenthesis on. */
+/* A list of labels, starting at its parenthesis. */
 struct label_list {
     struct ss_span *items;
     size_t n, capacity;
@@ -59,21 +59,21 @@ bool parse_labels(struct promql_parser *parser, struct label_list *labels);
 /* A string, unquoted. */
 bool parse_string(struct promql_parser *parser, struct ss_span *out);
 
-/* A call and an aggregation, from the name on. */
+/* A call or an aggregation, starting at its name. */
 struct node *parse_call(struct promql_parser *parser);
 struct node *parse_aggregate(struct promql_parser *parser);
 
-/* Puts an operator between its operands, which are checked; op is what was written. */
+/* Builds a binary operation and checks its operands. */
 struct modifiers {
     bool returns_bool, fills;
-    struct token on, group; /* of kind TOKEN_END if there are none */
+    struct token on, group; /* TOKEN_END: none */
     struct label_list on_labels, group_labels;
 };
 bool parse_modifiers(struct promql_parser *parser, struct modifiers *modifiers);
 struct node *node_binary(struct promql_parser *parser, struct token op, const struct modifiers *modifiers,
                          struct node *left, struct node *right);
 
-/* "an instant vector". Static. */
+/* Such as "an instant vector". Static. */
 const char *type_name(enum value_type type);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands between two operands. */
+/* Binary operators and their modifiers. */
 #include "parser.h"
 
 #include "core/base/buffer.h"
@@ -13,7 +13,7 @@ parse_fills(struct promql_parser *p, struct modifiers *m)
     while (p->token.kind >= TOKEN_FILL && p->token.kind <= TOKEN_FILL_RIGHT) {
         struct lexer ahead = p->lexer;
         if (lexer_next(&ahead).kind != TOKEN_LEFT_PAREN)
-            break; /* a metric of this name */
+            break; /* a metric named fill */
         m->fills = true;
         p->later = "fill()";
         parser_take(p);
@@ -60,17 +60,17 @@ check_matching(struct promql_parser *p, const struct modifiers *m, struct ss_spa
 {
     if (!vectors) {
         if (m->on_labels.n)
-            parser_refuse(p, m->on.text, "%.*s needs an instant vector on both sides", (int)m->on.text.len,
+            parser_refuse(p, m->on.text, "%.*s requires an instant vector on both sides", (int)m->on.text.len,
                           m->on.text.ptr);
         if (m->fills)
-            parser_refuse(p, op, "fill() needs an instant vector on both sides");
+            parser_refuse(p, op, "fill() requires an instant vector on both sides");
         return;
     }
     if (m->group.kind && set)
-        parser_refuse(p, m->group.text, "%.*s does not go with %.*s", (int)m->group.text.len, m->group.text.ptr,
+        parser_refuse(p, m->group.text, "%.*s cannot be used with %.*s", (int)m->group.text.len, m->group.text.ptr,
                       (int)op.len, op.ptr);
     if (m->fills && set)
-        parser_refuse(p, op, "fill() does not go with %.*s", (int)op.len, op.ptr);
+        parser_refuse(p, op, "fill() cannot be used with %.*s", (int)op.len, op.ptr);
     for (size_t i = 0; m->on.kind == TOKEN_ON && i < m->group_labels.n; i++)
         if (is_in(&m->on_labels, m->group_labels.items[i]))
             parser_refuse(p, m->group_labels.items[i], "the label %.*s is in both on and %.*s",
@@ -95,9 +95,9 @@ check_operands(struct promql_parser *p, const struct token *op, const struct mod
                           i ? "right" : "left", (int)op->text.len, op->text.ptr);
     }
     if (m->returns_bool && !comparison)
-        parser_refuse(p, op->text, "bool goes with comparisons alone");
+        parser_refuse(p, op->text, "bool can be used only with comparisons");
     else if (comparison && scalars && !m->returns_bool)
-        parser_refuse(p, op->text, "a comparison of two scalars needs bool: %.*s bool", (int)op->text.len,
+        parser_refuse(p, op->text, "a comparison of two scalars requires bool: %.*s bool", (int)op->text.len,
                       op->text.ptr);
     check_matching(p, m, op->text, left->type == TYPE_VECTOR && right->type == TYPE_VECTOR, set);
 }

@@ -75,21 +75,20 @@ parse_labels(struct promql_parser *p, struct label_list *list)
 
 /* Selectors. */
 
-/* Takes a name that stands in the braces. */
+/* Takes a metric name inside the braces. */
 static bool
 set_name(struct promql_parser *p, struct selector *s, struct ss_span name, struct ss_span at)
 {
     if (s->name.ptr) {
-        parser_refuse(p, at, "the metric's name is there twice: %.*s and %.*s",
-                      (int)(s->name.len < 60 ? s->name.len : 60), s->name.ptr, (int)(name.len < 60 ? name.len : 60),
-                      name.ptr);
+        parser_refuse(p, at, "duplicate metric name: %.*s and %.*s", (int)(s->name.len < 60 ? s->name.len : 60),
+                      s->name.ptr, (int)(name.len < 60 ? name.len : 60), name.ptr);
         return false;
     }
     s->name = name;
     return true;
 }
 
-/* Compiles a matcher's pattern, to see that it is one, and whether it lets series without the label through. 0, or the
+/* Compiles the pattern of a matcher, to validate it and to see whether it matches an empty value. 0, or the
    parser has the error. */
 static int
 check_pattern(struct promql_parser *p, struct matcher *m, struct ss_span at)
@@ -127,7 +126,7 @@ parse_matcher(struct promql_parser *p, struct selector *s, struct ss_span label,
     if (!is_text(label, "__name__"))
         return true;
     if (outside) {
-        parser_refuse(p, op.text, "the metric's name is there twice: before the braces and as __name__");
+        parser_refuse(p, op.text, "duplicate metric name: before the braces and as __name__");
         return false;
     }
     if (op.kind == TOKEN_ASSIGN && !s->name.ptr)
@@ -267,13 +266,13 @@ parse_call(struct promql_parser *p)
     struct arguments a = {NULL, 0, 0};
 
     if (!f) {
-        parser_refuse(p, name.text, "there is no function %.*s()", (int)(name.text.len < 80 ? name.text.len : 80),
+        parser_refuse(p, name.text, "unknown function %.*s()", (int)(name.text.len < 80 ? name.text.len : 80),
                       name.text.ptr);
         return NULL;
     }
     if (f->later)
         p->later = f->name;
-    if (!parse_arguments(p, &a) || !check_count(p, a.n, function_least(f), function_most(f), name.text))
+    if (!parse_arguments(p, &a) || !check_count(p, a.n, function_min_args(f), function_max_args(f), name.text))
         return NULL;
     for (size_t i = 0, last = strlen(f->args); i < a.n; i++)
         if (!check_type(p, a.items[i], function_type(f->args[i < last ? i : last - 1]), name.text))
@@ -293,7 +292,7 @@ parse_call(struct promql_parser *p)
     return node_finish(p, node);
 }
 
-/* by and without, before or after the body. */
+/* by and without, before or after the arguments. */
 static bool
 parse_grouping(struct promql_parser *p, bool *found)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What follows an operand: ranges, subqueries, offset, @; and the durations in them. */
+/* Suffixes of an operand: ranges, subqueries, offset, @; and the durations in them. */
 #include "limits.h"
 #include "parser.h"
 #include "strings.h"
@@ -9,7 +9,7 @@
 
 /* Durations. */
 
-/* What a duration is, as far as it can be told without running the query. */
+/* What is known of a duration without running the query. */
 struct duration {
     bool is_literal, is_zero;
 };
@@ -80,7 +80,7 @@ parse_term(struct promql_parser *p, struct duration *out)
     }
 }
 
-/* Terms with operators between them. How strongly these bind makes no difference here. */
+/* Terms joined by operators. Precedence does not matter here. */
 static bool
 parse_terms(struct promql_parser *p, struct duration *out)
 {
@@ -129,7 +129,7 @@ static struct node *
 make_range(struct promql_parser *p, struct node *node, struct ss_span at)
 {
     if (node->kind != NODE_SELECTOR || node->type != TYPE_VECTOR)
-        parser_refuse(p, at, "expected a selector before a range; of %s a subquery such as [1h:1m] can be made",
+        parser_refuse(p, at, "expected a selector before a range, got %s; a subquery such as [1h:1m] is possible",
                       type_name(node->type));
     else if (node->has_offset || node->has_time)
         parser_refuse(p, at, "expected the range before %s", node->has_offset ? "offset" : "@");
@@ -180,7 +180,7 @@ may_have_modifier(struct promql_parser *p, const struct node *node, struct ss_sp
     if (node->kind != NODE_SELECTOR && node->kind != NODE_SUBQUERY)
         parser_refuse(p, at, "expected a selector or a subquery before %.*s", (int)at.len, at.ptr);
     else if (given)
-        parser_refuse(p, at, "%.*s is there twice", (int)at.len, at.ptr);
+        parser_refuse(p, at, "duplicate %.*s", (int)at.len, at.ptr);
     return !p->result;
 }
 
@@ -230,7 +230,7 @@ parse_time(struct promql_parser *p, struct node *node)
     return true;
 }
 
-/* Of a selector: what it takes for the values between scrapes. */
+/* smoothed and anchored: how a selector interpolates between scrapes. */
 static bool
 parse_smoothing(struct promql_parser *p, struct node *node)
 {

@@ -9,7 +9,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* Names and label values match in some hundred steps. */
+/* Names and label values match within a few hundred steps. */
 enum { MATCH_LIMIT = 100 * 1000 };
 
 struct pattern {
@@ -61,7 +61,8 @@ pattern_new(struct pattern **patternp, struct ss_span text, char *reason, size_t
 int
 pattern_matches(const struct pattern *p, struct ss_span text)
 {
-    /* One pair of offsets is enough: 0 says that there were more. A pattern that exceeds the limits does not match. */
+    /* 0 is a match too: it had more groups than the match data holds. A pattern that exceeds its limit does not match.
+     */
     int r = pcre2_match(p->code, (PCRE2_SPTR)(text.len ? text.ptr : ""), text.len, 0, 0, p->data, p->context);
     return r == PCRE2_ERROR_NOMEMORY ? -ENOMEM : r >= 0;
 }

@@ -32,7 +32,7 @@ takes_suffix(struct ss_span *name, const char *suffix)
     return true;
 }
 
-/* The family of a name. Which one TYPE declares is guessed: histograms and summaries have these suffixes. */
+/* The family of a name. Under key = declared it is a guess: histograms and summaries have these suffixes. */
 static struct ss_span
 family_of(const struct ss_sharding *s, struct ss_span name)
 {
@@ -53,10 +53,10 @@ place(void *ctx, struct ss_span name, struct metric_place *out)
     struct ss_span family = family_of(s, name);
 
     *out = (struct metric_place){.spread = SPREAD_NONE, .family = family};
-    /* What the key sees of a declared family is its name; of all others it is made of the metric's. */
+    /* Under key = declared the key is the name of the family, otherwise derived from the name of the metric. */
     int r = ss_explain(s, s->settings.key == SS_KEY_DECLARED ? family : name, &e);
     if (r)
-        return r < 0 ? r : 0; /* not a name that a scrape can have */
+        return r < 0 ? r : 0; /* not a valid metric name */
     out->spread = spread_of(s, &e);
     out->key = e.key;
     out->hash = e.hash;

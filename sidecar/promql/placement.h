@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROMQL_PLACEMENT_H
 #define PROMQL_PLACEMENT_H
-/* Which servers have a metric, as the sharding in force decides. */
+/* Which servers have a metric under the configured sharding. */
 #include <scrapeshard/sharding.h>
 
 enum spread {
-    SPREAD_ONE,   /* all of its series are on one server */
-    SPREAD_ALL,   /* each server has all of them */
-    SPREAD_NONE,  /* none has any */
-    SPREAD_SPLIT, /* each has some of them */
+    SPREAD_ONE,   /* one server has all of its series */
+    SPREAD_ALL,   /* every server has all of them */
+    SPREAD_NONE,  /* no server has any */
+    SPREAD_SPLIT, /* each server has some of them */
 };
 
 struct metric_place {
     enum spread spread;
-    struct ss_span family;  /* what the key makes of the name */
+    struct ss_span family;  /* as the key derives it from the name */
     struct ss_span key;     /* SPREAD_ONE: metrics with the same key are on the same server */
     uint64_t hash;          /* SPREAD_ONE: of the key */
-    const char *action;     /* the rule that decided: "colocate"; NULL: none did. Static. */
+    const char *action;     /* of the sharding rule that matched, such as "colocate"; NULL: none. Static. */
     struct ss_span pattern; /* of that rule */
 };
 
-/* How names are placed. */
+/* Places names. */
 struct placement {
-    /* Places the metric of a name. What *place borrows lives until the next call. 0 or a negative errno value. */
+    /* Places a metric. What *place borrows is valid until the next call. 0 or a negative errno value. */
     int (*place)(void *ctx, struct ss_span name, struct metric_place *place);
     /* The shard of a hash among count. */
     uint32_t (*shard)(void *ctx, uint64_t hash, uint32_t count);
     void *ctx;
 };
 
-/* The placement of a sharding, which it borrows. Of declared families only what their names tell is known. */
+/* The placement under a sharding, which is borrowed. Declared families are guessed from the names. */
 struct placement placement_of(struct ss_sharding *sharding);
 
 #endif

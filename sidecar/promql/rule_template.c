@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Templates in rule files: what those of annotations query, and those of Helm, which are to be rendered before. */
+/* Templates in rule files: the queries of annotations, and the detection of unrendered Helm templates. */
 #include "ruleset.h"
 #include "strings.h"
 
@@ -32,7 +32,7 @@ skip_blanks(struct template_cursor *c)
         c->p++;
 }
 
-/* A string of Go with its quotes, or an empty span. */
+/* A quoted Go string, or an empty span. */
 static struct ss_span
 take_string(struct template_cursor *c)
 {
@@ -79,7 +79,7 @@ add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
     return 0;
 }
 
-/* Reads what `query` is given: a string, or what printf makes of one, whose verbs stand in the values of labels. */
+/* Reads the argument of `query`: a string, or the format of printf, whose verbs are in label values. */
 static int
 read_query(struct ruleset *rules, struct prom_rule *rule, struct template_cursor *c)
 {
@@ -95,7 +95,7 @@ read_query(struct ruleset *rules, struct prom_rule *rule, struct template_cursor
     return add_query(rules, rule, take_string(c));
 }
 
-/* Goes through one action, from after {{ on. */
+/* Reads one action, starting after {{. */
 static int
 read_action(struct ruleset *rules, struct prom_rule *rule, struct template_cursor *c)
 {
@@ -134,9 +134,9 @@ ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_s
 
 /* Helm. */
 
-/* Whether an action of a line has what Prometheus' own templates never have. */
+/* Whether a line has an action that Prometheus' own templates never have. */
 static bool
-is_of_helm(struct ss_span line)
+has_helm_syntax(struct ss_span line)
 {
     static const char *const words[] = {".Values", ".Release", ".Chart", ".Capabilities", "include \"", "toYaml"};
     const char *open = memmem(line.ptr, line.len, "{{", 2);
@@ -168,7 +168,7 @@ ruleset_find_helm(struct ss_span text, bool broken)
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         struct ss_span line = {p, (size_t)((stop ? stop : end) - p)};
         number++;
-        if (is_of_helm(line))
+        if (has_helm_syntax(line))
             return number;
         if (!first && broken && starts_with_action(line))
             first = number;

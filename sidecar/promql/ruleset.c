@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the documents of a file to rules. */
+/* Converts the documents of a file to rules. */
 #include "ruleset.h"
 
 #include "limits.h"
@@ -14,11 +14,11 @@
 
 struct rule_reader {
     struct ruleset *rules;
-    struct ss_span name, bytes; /* of the file; the name is copied */
+    struct ss_span name, bytes; /* of the file; name is a copy */
     struct promql_error *error;
 };
 
-/* How deep lists of lists of rules may be. */
+/* Nesting of Lists. */
 enum { LIST_DEPTH = 8 };
 
 static int __attribute__((format(printf, 3, 4)))
@@ -39,17 +39,17 @@ kind_name(const struct yaml_value *v)
     return yaml_is_null(v) ? "nothing" : names[v->kind];
 }
 
-/* A value of one kind; NULL where there is none, or it is null. */
+/* The value of a key, of this kind; NULL: missing or null. */
 static int
 find(struct rule_reader *r, const struct yaml_value *mapping, const char *key, enum yaml_kind kind,
      const struct yaml_value **valuep)
 {
     static const char *const names[] = {"a value", "a list", "a mapping"};
-    const struct yaml_value *again = yaml_find_again(mapping, key), *v = yaml_find(mapping, key);
+    const struct yaml_value *again = yaml_find_duplicate(mapping, key), *v = yaml_find(mapping, key);
 
     *valuep = NULL;
     if (again)
-        return refuse(r, again, "the key %s is there twice; expected it once", key);
+        return refuse(r, again, "duplicate key %s", key);
     if (!v || yaml_is_null(v))
         return 0;
     if (v->kind != kind)
@@ -89,7 +89,7 @@ read_templates(struct rule_reader *r, const struct yaml_value *rule, const char 
     return result;
 }
 
-/* The name of a rule: that of its alert or of what it records. */
+/* The name of a rule: that of its alert or recorded metric. */
 static int
 read_name(struct rule_reader *r, const struct yaml_value *rule, struct prom_rule *out)
 {
@@ -102,11 +102,11 @@ read_name(struct rule_reader *r, const struct yaml_value *rule, struct prom_rule
     bool has_record = record && record->text.len, has_alert = alert && alert->text.len;
     if (has_record == has_alert)
         return refuse(r, rule,
-                      has_record ? "the rule has record and alert; expected one of them"
+                      has_record ? "the rule has both record and alert; expected one of them"
                                  : "the rule has neither record nor alert; expected one of them");
     const struct yaml_value *name = has_record ? record : alert;
     if (has_record && (memchr(name->text.ptr, '{', name->text.len) || memchr(name->text.ptr, '}', name->text.len)))
-        return refuse(r, name, "expected the name of a metric for record, without braces");
+        return refuse(r, name, "expected a metric name without braces for record");
     out->is_record = has_record;
     out->name = arena_copy(&r->rules->arena, name->text);
     return out->name.ptr ? 0 : -ENOMEM;
@@ -134,7 +134,7 @@ read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span 
     const struct yaml_value *expr;
 
     if (value->kind != YAML_MAPPING)
-        return refuse(r, value, "expected a rule, which is a mapping with record or alert, got %s", kind_name(value));
+        return refuse(r, value, "expected a rule (a mapping with record or alert), got %s", kind_name(value));
     if (r->rules->n == LIMIT_RULES)
         return refuse(r, value, "there are more than %d rules", LIMIT_RULES);
     int result = read_name(r, value, &rule);
@@ -163,7 +163,7 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
     const struct yaml_value *name, *rules;
 
     if (group->kind != YAML_MAPPING)
-        return refuse(r, group, "expected a group, which is a mapping with name and rules, got %s", kind_name(group));
+        return refuse(r, group, "expected a group (a mapping with name and rules), got %s", kind_name(group));
     int result = find(r, group, "name", YAML_SCALAR, &name);
     if (result)
         return result;
@@ -210,7 +210,7 @@ read_items(struct rule_reader *r, const struct yaml_value *items, unsigned depth
     return result;
 }
 
-/* An object of Kubernetes, or what a rule file is by itself. */
+/* A Kubernetes object or a plain rule file. */
 static int
 read_object(struct rule_reader *r, const struct yaml_value *object, unsigned depth)
 {
@@ -225,7 +225,7 @@ read_object(struct rule_reader *r, const struct yaml_value *object, unsigned dep
         return result;
     if (!kind) {
         if (object->n && !yaml_find(object, "groups"))
-            return refuse(r, object, "expected groups, as a rule file has them, or a kind such as PrometheusRule");
+            return refuse(r, object, "expected groups (a rule file) or a kind such as PrometheusRule");
         return read_groups(r, object);
     }
     if (is(kind, "PrometheusRule") || is(kind, "VMRule")) {
@@ -272,7 +272,7 @@ ruleset_add_file(struct ruleset *rules, const char *name, struct ss_span bytes, 
     if (helm) {
         *error = (struct promql_error){.line = helm, .column = 1};
         snprintf(error->reason, sizeof(error->reason),
-                 "this is a Helm template that was not rendered; expected what helm template prints");
+                 "unrendered Helm template; expected the output of helm template");
     }
     return result;
 }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROMQL_RULESET_H
 #define PROMQL_RULESET_H
-/* Recording and alerting rules, as rule files have them. */
+/* Recording and alerting rules, read from rule files. */
 #include "expression.h"
 
 struct prom_rule {
-    struct ss_span file, group, name; /* the file as it was named */
+    struct ss_span file, group, name; /* file: the path as given */
     bool is_record;                   /* else an alert */
-    uint32_t line;                    /* where it begins */
+    uint32_t line;                    /* of its first key */
     struct expression expression;
-    /* What templates of its annotations and labels query. */
+    /* Queries in the templates of its annotations and labels. */
     struct expression *queries;
     size_t n_queries;
-    bool has_unreadable_query; /* one that is made up while it runs, or is no expression */
+    bool has_unreadable_query; /* a query that is built at run time or is not a valid expression */
 };
 
-/* Zeroed is empty; to be freed with ruleset_deinit(). */
+/* Zero-initialised it is empty; free it with ruleset_deinit(). */
 struct ruleset {
     struct arena arena;
     struct prom_rule *items; /* in the order of files, groups and rules */
@@ -23,21 +23,21 @@ struct ruleset {
 };
 
 /*
- * Adds the rules of a file: plain groups, PrometheusRule, VMRule, List, many documents. Documents of other kinds have
- * no rules. name and bytes are copied, as far as they are needed.
+ * Adds the rules of a file: plain groups, PrometheusRule, VMRule or List, in one or more documents. Documents of other
+ * kinds are ignored. name and bytes are copied as needed.
  *
- * 0; EINVAL (positive) with *error filled, its line and column those of the file; -ENOMEM. After an error some of the
+ * 0; EINVAL (positive) with *error set, its position relative to the file; -ENOMEM. After an error some of the
  * file's rules may have been added.
  */
 int ruleset_add_file(struct ruleset *rules, const char *name, struct ss_span bytes, struct promql_error *error);
 
 void ruleset_deinit(struct ruleset *rules);
 
-/* Adds what the templates in a text query to the rule. 0 or -ENOMEM. */
+/* Adds the queries in the templates of a text to the rule. 0 or -ENOMEM. */
 int ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_span text);
 
-/* The first line of a Helm template that was not rendered, from 1; 0: it does not look like one. broken: it is not even
-   YAML or a rule, so that less is enough. */
+/* The first line (from 1) with unrendered Helm template syntax; 0: none. broken: the text is not a valid rule file, so
+   weaker signs suffice. */
 uint32_t ruleset_find_helm(struct ss_span text, bool broken);
 
 #endif

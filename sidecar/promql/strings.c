@@ -36,7 +36,7 @@ put_character(char *out, uint32_t c)
     return out;
 }
 
-/* The value of n digits at *p, which are all there and valid. */
+/* The value of n digits at *p, already validated. */
 static bool
 read_digits(const char **p, const char *end, size_t n, unsigned base, uint32_t *value)
 {
@@ -49,7 +49,7 @@ read_digits(const char **p, const char *end, size_t n, unsigned base, uint32_t *
     return true;
 }
 
-/* Reads what is after a backslash. NULL, or why it is no escape. */
+/* Reads an escape after its backslash. NULL, or an error message. */
 static const char *
 unescape(const char **p, const char *end, char quote, char **out)
 {
@@ -71,13 +71,13 @@ unescape(const char **p, const char *end, char quote, char **out)
     }
     size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (!digits)
-        return "unknown escape after \\; a backslash itself is written \\\\";
+        return "unknown escape after \\; write a backslash as \\\\";
     if (!read_digits(p, end, digits, 16, &value))
         return "expected hexadecimal digits: two after \\x, four after \\u, eight after \\U";
     if (c == 'x')
         *(*out)++ = (char)value;
     else if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-        return "there is no character of this number";
+        return "not a valid Unicode code point";
     else
         *out = put_character(*out, value);
     return NULL;
@@ -92,7 +92,7 @@ string_unquote(struct ss_span quoted, struct arena *arena, struct ss_span *out, 
     *out = inner;
     if (quote == '`' || !memchr(inner.ptr, '\\', inner.len))
         return 0;
-    /* No escape means more bytes than it is written with. */
+    /* No escape decodes to more bytes than it is written with. */
     char *start = arena_alloc(arena, inner.len), *to = start;
     if (!start)
         return -ENOMEM;
@@ -116,7 +116,7 @@ string_unquote(struct ss_span quoted, struct arena *arena, struct ss_span *out, 
 const char *
 duration_read(struct ss_span text, int64_t *ms)
 {
-    /* What Prometheus keeps in nanoseconds. */
+    /* Prometheus keeps durations in 64 bits of nanoseconds. */
     const int64_t most = INT64_MAX / 1000000;
     const char *p = text.ptr, *end = p + text.len;
 

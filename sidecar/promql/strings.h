@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROMQL_STRINGS_H
 #define PROMQL_STRINGS_H
-/* Literals of PromQL: what they mean. */
+/* Decodes the literals of PromQL. */
 #include "core/base/arena.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a string with its quotes means: escapes are those of Go. 0: *out is in the arena or borrows the text; EINVAL
-   (positive): *reason says why, static; -ENOMEM. */
+/* Unquotes a string, with the escapes of Go. 0: *out is in the arena or borrows the text; EINVAL (positive) with
+ *reason, static; -ENOMEM. */
 int string_unquote(struct ss_span quoted, struct arena *arena, struct ss_span *out, const char **reason);
 
-/* The milliseconds of a duration such as 1h30m. NULL, or why there are none, static. */
+/* Reads a duration such as 1h30m in milliseconds. NULL, or an error message, static. */
 const char *duration_read(struct ss_span text, int64_t *ms);
 
-/* The value of a number: decimal, hexadecimal, with underscores, Inf, NaN. NULL, or why there is none, static. */
+/* Reads a number: decimal, hexadecimal, with underscores, Inf, NaN. NULL, or an error message, static. */
 const char *number_read(struct ss_span text, double *value);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From what each server has to what is said of a rule. */
+/* Derives the verdict of a rule from its values on all servers. */
 #include "analysis_state.h"
 
 #include <errno.h>
@@ -78,7 +78,7 @@ judge_on(struct evaluation *e, const struct servers *s, uint32_t rule, uint32_t 
         return judge_parts(e, s, rule);
     if (!whole)
         return RULE_SILENT;
-    /* One server of all, or all there is. */
+    /* Right: exactly one of several servers, or the only one. */
     return whole == 1 && (s->n > 1 || count == 1) ? RULE_RIGHT : RULE_EVERYWHERE;
 }
 
@@ -113,7 +113,7 @@ rule_is_complete(const struct analysis *a, uint32_t rule, const uint32_t *places
     return true;
 }
 
-/* Whether a body was given that does not have all that the rule needs. */
+/* Whether a body was given that lacks a family the rule needs. */
 static bool
 is_missing(const struct analysis *a, const struct rule_result *r)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why a rule is what it is, in one sentence: the innermost part of its expression that makes it so. */
+/* Explains a verdict in one sentence, by the innermost part of the expression that causes it. */
 #include "analysis_state.h"
 #include "limits.h"
 
@@ -11,11 +11,11 @@
 #include <stdlib.h>
 
 struct culprit {
-    uint32_t rule; /* whose expression it is in: this one, or one that records what this one reads */
+    uint32_t rule; /* whose expression has the node: the rule itself, or one that records what it reads */
     const struct node *node;
 };
 
-/* What makes a part of an expression a suspect. */
+/* Whether a node may be the cause. */
 typedef bool suspicion(const struct server_view *view, uint32_t rule, const struct node *node);
 
 static bool
@@ -57,7 +57,7 @@ binding_of(const struct server_view *view, const struct culprit *c)
     return &view->evaluation->analysis->states[c->rule].bindings[c->node->selector->number];
 }
 
-/* Goes one step down to a suspect: an argument, or a rule that records what a selector reads. */
+/* Descends to a suspect: an argument, or a rule that records what a selector reads. */
 static bool
 descend(const struct server_view *view, struct culprit *c, suspicion *suspects)
 {
@@ -81,7 +81,7 @@ descend(const struct server_view *view, struct culprit *c, suspicion *suspects)
     return false;
 }
 
-/* The steps down are bounded: what reads itself is a suspect at every turn. */
+/* Bounded, because a rule that reads itself leads back to itself. */
 static struct culprit
 find_culprit(const struct server_view *view, uint32_t rule, suspicion *suspects)
 {
@@ -91,9 +91,9 @@ find_culprit(const struct server_view *view, uint32_t rule, suspicion *suspects)
     return c;
 }
 
-/* Words. */
+/* Sentences. */
 
-/* The name of a selector in the expression, preferably of a family of that place; empty if it has none. */
+/* The name of the first named selector in the expression; empty if there is none. */
 static struct ss_span
 name_in(const struct node *n)
 {
@@ -109,22 +109,22 @@ static int
 print_name(FILE *out, const struct node *n)
 {
     struct ss_span name = name_in(n);
-    return name.len ? fprintf(out, "`%.*s`", (int)name.len, name.ptr) : fputs("what it reads", out);
+    return name.len ? fprintf(out, "`%.*s`", (int)name.len, name.ptr) : fputs("the selected data", out);
 }
 
-/* The rule that spreads a family over all servers, or takes it from all. */
+/* A name with the sharding rule that splits its family, or drops it. */
 static void
 print_spread(FILE *out, const struct server_view *view, const struct node *n, const struct needed_family *f)
 {
     (void)view;
     print_name(out, n);
     if (f->place.action)
-        fprintf(out, " by %s = %.*s", f->place.action, (int)f->place.pattern.len, f->place.pattern.ptr);
+        fprintf(out, " (%s = %.*s)", f->place.action, (int)f->place.pattern.len, f->place.pattern.ptr);
     else
-        fputs(" by its labels", out);
+        fputs(" (split by its labels)", out);
 }
 
-/* The family of a selector in the expression that is at this place, or NULL. */
+/* The first family at this place that the expression selects, with its selector; or NULL. */
 static const struct needed_family *
 family_at(const struct server_view *view, uint32_t rule, const struct node *n, uint32_t place, const struct node **at)
 {
@@ -157,15 +157,17 @@ print_silent(FILE *out, const struct server_view *view, const struct culprit *c)
         print_spread(out, view, at, dropped);
     } else if (n->kind == NODE_BINARY &&
                (has_value(view, c->rule, n->args[0], VALUE_NAN) || has_value(view, c->rule, n->args[1], VALUE_NAN))) {
-        fprintf(out, "`%.*s` compares with a scalar() that is on another server", (int)n->text.len, n->text.ptr);
+        fprintf(out, "the scalar() that `%.*s` compares with is on another server", (int)n->text.len, n->text.ptr);
     } else if (n->kind == NODE_BINARY && family_at(view, c->rule, n, PLACE_SPLIT, &at)) {
-        fprintf(out, "`%.*s` finds only a part of the pairs, for each server has another part of ", (int)n->text.len,
-                n->text.ptr);
+        fprintf(out, "`%.*s` matches only some of the pairs, because each server has a different part of ",
+                (int)n->text.len, n->text.ptr);
         print_name(out, at);
     } else if (n->kind == NODE_BINARY && n->op == TOKEN_UNLESS) {
-        fprintf(out, "`%.*s` has its sides on different servers", (int)n->text.len, n->text.ptr);
+        fprintf(out, "the two sides of `%.*s` are on different servers", (int)n->text.len, n->text.ptr);
     } else if (n->kind == NODE_BINARY) {
-        fprintf(out, "`%.*s` has only one side on every server", (int)n->text.len, n->text.ptr);
+        fprintf(out, "no server has both sides of `%.*s`", (int)n->text.len, n->text.ptr);
+    } else if (n->kind == NODE_AGGREGATE) {
+        fprintf(out, "`%.*s` covers only part of its series on each server", (int)n->text.len, n->text.ptr);
     } else {
         fputs("no server has ", out);
         print_name(out, n);
@@ -179,12 +181,12 @@ print_wrong_call(FILE *out, const struct node *n)
     if (n->text.len >= strlen(absent) && !memcmp(n->text.ptr, absent, strlen(absent))) {
         fprintf(out, "`%.*s()` is true on every server that does not have ", (int)n->text.len, n->text.ptr);
         print_name(out, n);
-        fputs("; `and on () X` guards it, where X is always there, and on the same server", out);
+        fputs("; guard it with `and on () X`, where X always exists and is on the same server", out);
     } else if (spans_equal(n->text, (struct ss_span){"scalar", 6})) {
         fputs("`scalar()` is NaN on every server that does not have all of ", out);
         print_name(out, n);
     } else {
-        fprintf(out, "`%.*s()` is evaluated on servers that do not have all that it needs", (int)n->text.len,
+        fprintf(out, "`%.*s()` is evaluated on servers that have only part of its input", (int)n->text.len,
                 n->text.ptr);
     }
 }
@@ -195,25 +197,25 @@ print_wrong(FILE *out, const struct server_view *view, const struct culprit *c)
     const struct node *n = c->node, *at = NULL;
 
     if (n->kind == NODE_AGGREGATE) {
-        fprintf(out, "`%.*s` is over only a part of its series on each server", (int)n->text.len, n->text.ptr);
+        fprintf(out, "`%.*s` covers only part of its series on each server", (int)n->text.len, n->text.ptr);
         const struct needed_family *split = family_at(view, c->rule, n, PLACE_SPLIT, &at);
         if (split) {
-            fputs(", which distributes ", out);
+            fputs(", because each has a different part of ", out);
             print_spread(out, view, at, split);
         }
     } else if (n->kind == NODE_CALL) {
         print_wrong_call(out, n);
     } else if (n->kind == NODE_BINARY && n->op == TOKEN_UNLESS) {
-        fputs("`unless` takes nothing away on servers that do not have all of ", out);
+        fputs("`unless` removes too little on servers that do not have all of ", out);
         print_name(out, n->args[1]);
     } else if (n->kind == NODE_BINARY && n->op == TOKEN_OR) {
         fputs("`or` adds its constant on every server that does not have all of ", out);
         print_name(out, n->args[0]);
     } else if (n->kind == NODE_BINARY && n->fills) {
-        fprintf(out, "`%.*s` fills in for the side that is on another server", (int)n->text.len, n->text.ptr);
+        fprintf(out, "`%.*s` fills in values for the side that is on another server", (int)n->text.len, n->text.ptr);
     } else {
         print_name(out, n);
-        fputs(" is not complete on servers that evaluate it", out);
+        fputs(" is incomplete on servers that evaluate it", out);
     }
 }
 
@@ -224,13 +226,13 @@ print_parts(FILE *out, const struct server_view *view, const struct culprit *c)
     const struct needed_family *split = family_at(view, c->rule, c->node, PLACE_SPLIT, &at);
 
     if (split) {
-        fputs("each server has another part of ", out);
+        fputs("each server has a different part of ", out);
         print_spread(out, view, at, split);
     } else if (c->node->kind == NODE_BINARY) {
-        fprintf(out, "`%.*s` has its sides on different servers", (int)c->node->text.len, c->node->text.ptr);
+        fprintf(out, "the two sides of `%.*s` are on different servers", (int)c->node->text.len, c->node->text.ptr);
     } else {
         print_name(out, c->node);
-        fputs(" has its series on different servers", out);
+        fputs(" is spread over several servers", out);
     }
 }
 
@@ -243,7 +245,7 @@ print_unknown(FILE *out, const struct server_view *view, const struct culprit *c
         fputs(why, out);
         return;
     }
-    fputs("rules read each other in a circle, or through too many others", out);
+    fputs("rules read each other in a cycle, or through too many levels", out);
 }
 
 static void
@@ -263,14 +265,14 @@ static void
 print_good(FILE *out, const struct analysis *a, const struct rule_result *r, const uint32_t *places,
            enum rule_verdict verdict)
 {
-    fputs(verdict == RULE_EVERYWHERE ? "every server has all that it needs, and evaluates it for itself"
-          : r->n_families > 1        ? "all that it needs is on one server"
-                                     : "it needs one family",
+    fputs(verdict == RULE_EVERYWHERE ? "every server has everything it needs and evaluates it independently"
+          : r->n_families > 1        ? "everything it needs is on one server"
+                                     : "it needs only one family",
           out);
     for (size_t i = 0; i < r->n_queried && !rule_is_complete(a, (uint32_t)(r - a->results), places); i++) {
         struct ss_span name = a->families[r->queried[i]].name;
         fprintf(out, "%s`%.*s`%s", i ? ", " : "; but its annotations query ", (int)name.len, name.ptr,
-                i + 1 < r->n_queried ? "" : ", which may be on another one");
+                i + 1 < r->n_queried ? "" : ", which may be on another server");
     }
 }
 
@@ -280,22 +282,22 @@ print_why(FILE *out, const struct server_view *view, uint32_t rule, enum rule_ve
     static const struct {
         suspicion *suspects;
         void (*print)(FILE *out, const struct server_view *view, const struct culprit *culprit);
-    } ways[RULE_VERDICTS] = {
+    } sentences[RULE_VERDICTS] = {
         [RULE_SILENT] = {is_uncovered, print_silent},     [RULE_FALSE] = {is_wrong, print_wrong},
         [RULE_FALSE_ELSEWHERE] = {is_wrong, print_wrong}, [RULE_IN_PARTS] = {is_part, print_parts},
         [RULE_UNKNOWN] = {is_unknown, print_unknown},
     };
-    assert(ways[verdict].suspects && ways[verdict].print); /* the other verdicts are good */
-    struct culprit c = find_culprit(view, rule, ways[verdict].suspects);
+    assert(sentences[verdict].suspects && sentences[verdict].print); /* the other verdicts are good */
+    struct culprit c = find_culprit(view, rule, sentences[verdict].suspects);
     if (view->evaluation->steps == LIMIT_STEPS) {
-        fputs("it reads too much to say which part of it is the cause", out);
+        fputs("it reads too much to find which part is the cause", out);
         return;
     }
     if (c.rule != rule) {
         struct ss_span name = view->evaluation->analysis->rules->items[c.rule].name;
         fprintf(out, "it reads `%.*s`, where ", (int)name.len, name.ptr);
     }
-    ways[verdict].print(out, view, &c);
+    sentences[verdict].print(out, view, &c);
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a byte of a scalar back to the file. libyaml tells where a scalar begins; what follows is walked along beside
- * its value: where both differ, the file has an escape, an indentation or a line's end that was folded.
+ * Maps a byte of a scalar back to the file. libyaml reports where a scalar begins; from there file and value are
+ * compared byte by byte: where they differ, the file has an escape, an indentation or a folded line break.
  */
 #include "yaml_tree.h"
 
@@ -12,7 +12,7 @@ struct yaml_walk {
     uint32_t line, column;
 };
 
-/* The length of a line's end as libyaml sees it, or 0. */
+/* The length of a line break as libyaml defines it, or 0. */
 static size_t
 break_len(const struct yaml_walk *w)
 {
@@ -28,7 +28,7 @@ break_len(const struct yaml_walk *w)
     return left > 2 && (!memcmp(w->p, "\xe2\x80\xa8", 3) || !memcmp(w->p, "\xe2\x80\xa9", 3)) ? 3 : 0;
 }
 
-/* One byte on, or one line's end. */
+/* Advances by one byte or one line break. */
 static void
 step(struct yaml_walk *w)
 {
@@ -40,7 +40,7 @@ step(struct yaml_walk *w)
         return;
     }
     w->p++;
-    /* A character counts when its last byte was passed. */
+    /* A character counts after its last byte. */
     w->column += w->p == w->end || ((unsigned char)*w->p & 0xc0) != 0x80;
 }
 
@@ -57,7 +57,7 @@ skip_to_line(struct yaml_walk *w, uint32_t line)
         step(w);
 }
 
-/* Goes to the first byte of the value: after an anchor or tag, the quote, or the line with | or >. */
+/* Advances to the first byte of the value: after an anchor or tag, the quote, or the line with | or >. */
 static void
 skip_to_value(struct yaml_walk *w, const struct yaml_value *v)
 {
@@ -75,7 +75,7 @@ skip_to_value(struct yaml_walk *w, const struct yaml_value *v)
         step(w);
 }
 
-/* Passes an escape of a double-quoted scalar; how many bytes of the value it means. */
+/* Skips an escape of a double-quoted scalar; returns how many bytes of the value it encodes. */
 static size_t
 pass_escape(struct yaml_walk *w, unsigned char meant)
 {
@@ -96,7 +96,7 @@ pass_escape(struct yaml_walk *w, unsigned char meant)
     return !wide || meant < 0x80 ? 1 : meant < 0xe0 ? 2 : meant < 0xf0 ? 3 : 4;
 }
 
-/* Passes what stands for one byte or more of the value; returns how many. */
+/* Advances over the source of one or more bytes of the value; returns how many. */
 static size_t
 pass(struct yaml_walk *w, const struct yaml_value *v, unsigned char meant)
 {
@@ -122,7 +122,7 @@ pass(struct yaml_walk *w, const struct yaml_value *v, unsigned char meant)
         } else if (is_blank(w)) {
             step(w);
         } else {
-            return 1; /* a line's end that was passed before, as in a folded paragraph */
+            return 1; /* a line break that was skipped before, as in a folded paragraph */
         }
     }
 }
@@ -138,7 +138,7 @@ yaml_locate(struct ss_span file, const struct yaml_value *v, size_t offset, stru
     skip_to_value(&w, v);
     for (size_t i = 0; i < offset && i < v->text.len;)
         i += pass(&w, v, (unsigned char)v->text.ptr[i]);
-    /* The byte itself is after what was skipped before it. */
+    /* Skip what precedes the byte itself. */
     while (offset < v->text.len && v->text.ptr[offset] != ' ' && v->text.ptr[offset] != '\n' &&
            (is_blank(&w) || break_len(&w)))
         step(&w);

@@ -18,7 +18,7 @@ struct yaml_file {
     struct ss_span bytes;
     struct arena arena;
     struct name_table anchors;        /* of the document */
-    const struct yaml_value **values; /* by the anchor's number */
+    const struct yaml_value **values; /* by anchor */
     size_t n_values;
     uint64_t nodes; /* read so far, of all documents */
 };
@@ -60,7 +60,7 @@ refuse(struct promql_error *error, yaml_mark_t mark, const char *reason)
     return EINVAL;
 }
 
-/* Where a byte is that is none of a text: libyaml only has its offset. */
+/* The position of an invalid byte, of which libyaml reports only the offset. */
 static yaml_mark_t
 mark_at(struct ss_span bytes, size_t offset)
 {
@@ -83,8 +83,8 @@ refuse_yaml(const struct yaml_file *f, struct promql_error *error)
 
     if (p->error == YAML_MEMORY_ERROR)
         return -ENOMEM;
-    snprintf(reason, sizeof(reason), "expected YAML: %s%s%s", p->context ? p->context : "", p->context ? ": " : "",
-             p->problem ? p->problem : "it cannot be read");
+    snprintf(reason, sizeof(reason), "invalid YAML: %s%s%s", p->context ? p->context : "", p->context ? ": " : "",
+             p->problem ? p->problem : "unknown error");
     return refuse(error, p->error == YAML_READER_ERROR ? mark_at(f->bytes, p->problem_offset) : p->problem_mark,
                   reason);
 }
@@ -153,7 +153,7 @@ keep_anchor(struct yaml_file *f, const unsigned char *anchor, const struct yaml_
     return 0;
 }
 
-/* Takes an event of a value in: *valuep is the value, or NULL where a sequence or mapping ends. */
+/* Converts an event: *valuep is the value, or NULL at the end of a sequence or mapping. */
 static int
 take_event(struct yaml_file *f, const yaml_event_t *event, struct yaml_value **valuep, struct promql_error *error)
 {
@@ -188,7 +188,7 @@ take_event(struct yaml_file *f, const yaml_event_t *event, struct yaml_value **v
 
 /* Documents. */
 
-/* The values that are open, the innermost last. */
+/* The open sequences and mappings, innermost last. */
 struct stack {
     struct yaml_value *open[LIMIT_YAML_DEPTH];
     size_t n;
@@ -200,15 +200,15 @@ find_alias(struct yaml_file *f, const struct stack *stack, const yaml_event_t *e
 {
     uint32_t number = name_table_find(&f->anchors, span_of(event->data.alias.anchor));
     if (!number)
-        return refuse(error, event->start_mark, "there is no anchor of this name before this alias");
+        return refuse(error, event->start_mark, "unknown alias; expected an anchor of this name before it");
     *valuep = f->values[number];
     for (size_t i = 0; i < stack->n; i++)
         if (stack->open[i] == *valuep)
-            return refuse(error, event->start_mark, "this alias is inside the value that it stands for");
+            return refuse(error, event->start_mark, "the alias is inside the value that it refers to");
     return 0;
 }
 
-/* Adds a value to the innermost that is open. */
+/* Adds a value to the innermost open one. */
 static int
 place(struct yaml_file *f, struct stack *stack, const struct yaml_value *value, yaml_mark_t mark,
       const struct yaml_value **rootp, struct promql_error *error)
@@ -222,7 +222,7 @@ place(struct yaml_file *f, struct stack *stack, const struct yaml_value *value, 
     int r = add_item(f, parent, value);
     if (r || parent->weight <= LIMIT_YAML_NODES)
         return r;
-    snprintf(reason, sizeof(reason), "with its aliases the document has more than %d values", LIMIT_YAML_NODES);
+    snprintf(reason, sizeof(reason), "the document has more than %d values after alias expansion", LIMIT_YAML_NODES);
     return refuse(error, mark, reason);
 }
 
@@ -241,7 +241,7 @@ open_or_place(struct yaml_file *f, struct stack *stack, struct yaml_value *v, ya
     return 0;
 }
 
-/* Takes one event of a document in; *donep after its last. */
+/* Handles one event of a document; *donep is set after its last. */
 static int
 read_event(struct yaml_file *f, struct stack *stack, const yaml_event_t *event, const struct yaml_value **rootp,
            bool *donep, struct promql_error *error)
@@ -303,7 +303,7 @@ yaml_is_null(const struct yaml_value *v)
     return false;
 }
 
-/* The place of a key at or after from; n if there is none. */
+/* The index of a key, from the given one on; n: none. */
 static size_t
 find_key(const struct yaml_value *m, const char *key, size_t from)
 {
@@ -346,7 +346,7 @@ yaml_find(const struct yaml_value *mapping, const char *key)
 }
 
 const struct yaml_value *
-yaml_find_again(const struct yaml_value *m, const char *key)
+yaml_find_duplicate(const struct yaml_value *m, const char *key)
 {
     size_t at = find_key(m, key, 0);
     if (at < m->n)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scrapeshard rules: what it says of rules of others is what an independent reading says, and its lines hold."""
+"""scrapeshard rules: its verdicts on public rules match an independent evaluation, and its lines fix the rules."""
 import collections
 import glob
 import json
@@ -18,14 +18,14 @@ VERDICTS = ["right", "everywhere", "silent", "false", "false elsewhere", "in par
 
 
 def rules(*args, **options):
-    """The exit status, and what rules --json says."""
+    """The exit status and the output of rules --json."""
     status, out, err = run("rules", "--json", *map(str, args), **options)
     assert err == "" and status in (0, 1), err
     return status, json.loads(out)
 
 
-def verdicts(said):
-    return {r["name"]: r["verdict"] for r in said["rules"]}
+def verdicts(report):
+    return {r["name"]: r["verdict"] for r in report["rules"]}
 
 
 @pytest.fixture(name="rule_file")
@@ -43,30 +43,30 @@ def group(*items):
     return json.dumps({"groups": [{"name": "g", "rules": written}]})
 
 
-# The rules of others.
+# Public rules.
 
 
 def oracle_rows(path):
-    """(the files, what is said of each of their rules in their order)"""
+    """(the files, the verdict and families of each of their rules, in order)"""
     with open(path, encoding="utf-8") as table:
         rows = [line.rstrip("\n").split("\t") for line in table.readlines()[1:]]
-    said = collections.defaultdict(list)
+    report = collections.defaultdict(list)
     for file, in_group, kind, name, verdict, _, families, _ in rows:
-        said[file, in_group, kind, name].append(({"every server": "everywhere"}.get(verdict, verdict), families.split()))
-    return list(dict.fromkeys(row[0] for row in rows)), said
+        report[file, in_group, kind, name].append(({"every server": "everywhere"}.get(verdict, verdict), families.split()))
+    return list(dict.fromkeys(row[0] for row in rows)), report
 
 
 @pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
 def test_families_and_verdicts_are_the_oracles(oracle):
     files, wanted = oracle_rows(oracle)
-    status, said = rules(*files, cwd=RULES)
+    status, report = rules(*files, cwd=RULES)
     got = collections.defaultdict(list)
-    for r in said["rules"]:
+    for r in report["rules"]:
         got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["families"]))
     assert got == wanted
-    counted = collections.Counter(r["verdict"] for r in said["rules"])
-    assert said["totals"] == {"rules": len(said["rules"]), **{v: counted[v] for v in VERDICTS}}
-    assert status == (counted["right"] + counted["everywhere"] != len(said["rules"]))
+    counted = collections.Counter(r["verdict"] for r in report["rules"])
+    assert report["totals"] == {"rules": len(report["rules"]), **{v: counted[v] for v in VERDICTS}}
+    assert status == (counted["right"] + counted["everywhere"] != len(report["rules"]))
 
 
 def as_settings(lines):
@@ -74,21 +74,21 @@ def as_settings(lines):
 
 
 @pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
-def test_the_lines_hold(oracle, config):
-    """They are the same at every run; with them in force rules says what it promised, and has none to add. They are in
-    a file as they are, and as flags."""
+def test_the_lines_fix_the_rules(oracle, config):
+    """The lines are the same in every run. With them in force, from a file or from flags, rules reports what it predicted
+    and adds no more lines."""
     files, _ = oracle_rows(oracle)
-    _, said = rules(*files, cwd=RULES)
-    assert rules(*files, cwd=RULES)[1] == said
-    lines, after = said["lines"], said["after"]
+    _, report = rules(*files, cwd=RULES)
+    assert rules(*files, cwd=RULES)[1] == report
+    lines, after = report["lines"], report["after"]
     file = config("[rules]\n" + "".join(f"{line}\n" for line in lines))
     for force in [f"--config.file={file}"], as_settings(lines):
         status, again = rules(*force, *files, cwd=RULES)
         assert (again["totals"], again["lines"], again["after"]) == (after, [], after)
         assert status == (after["right"] + after["everywhere"] != after["rules"])
-        assert again["ruler"] == said["ruler"]
+        assert again["ruler"] == report["ruler"]
     wrong = [r for r in again["rules"] if r["verdict"] not in ("right", "everywhere")]
-    assert [(r["file"], r["line"], r["name"]) for r in wrong] == [(r["file"], r["line"], r["name"]) for r in said["ruler"]]
+    assert [(r["file"], r["line"], r["name"]) for r in wrong] == [(r["file"], r["line"], r["name"]) for r in report["ruler"]]
     assert {r["name"] for r in wrong} <= {"etcdMembersDown", "etcdHighNumberOfLeaderChanges", "InfoInhibitor"}
 
 
@@ -101,39 +101,39 @@ def test_the_example_of_groups():
     assert rules(f"--config.file={example}", *files, cwd=RULES)[0] == 0
 
 
-def test_no_more_than_two_tenths_of_a_second_for_all_rules():
-    """Generously, for the machine may be busy: it takes some hundredths."""
+def test_all_rules_are_evaluated_quickly():
+    """The limit is generous because the machine may be busy: it takes a few hundredths of a second."""
     files = sorted(glob.glob(str(RULES / "*/*.yaml")))
     started = time.monotonic()
-    _, said = rules(*files, *files[:8])
-    assert said["totals"]["rules"] > 800
+    _, report = rules(*files, *files[:8])
+    assert report["totals"]["rules"] > 800
     assert time.monotonic() - started < 5
 
 
 # One rule.
 
 
-def test_the_shape_of_the_answer(rule_file):
+def test_the_json_output(rule_file):
     file = rule_file(group(("Full", "node_filesystem_avail_bytes / node_filesystem_size_bytes"), ("Up", "up == 0"),
                            ("Gone", "absent(a_total)"), ("job:a", "sum(rate(a_total[5m]))")))
-    status, said = rules(file)
+    status, report = rules(file)
     nothing = dict.fromkeys(VERDICTS, 0)
     line = "colocate = node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes"
-    why = "`absent()` is true on every server that does not have `a_total`; `and on () X` guards it, where X is always " \
-        "there, and on the same server"
+    why = "`absent()` is true on every server that does not have `a_total`; guard it with `and on () X`, where X always " \
+        "exists and is on the same server"
     common = {"file": str(file), "line": 1}
-    assert status == 1 and said == {
+    assert status == 1 and report == {
         "totals": {"rules": 4, **nothing, "right": 1, "everywhere": 1, "silent": 1, "false elsewhere": 1},
         "rules": [
             common | {"group": "g", "kind": "alert", "name": "Full", "verdict": "silent",
                       "families": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
-                      "why": "`/` has only one side on every server"},
+                      "why": "no server has both sides of `/`"},
             common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere", "families": [],
-                      "why": "every server has all that it needs, and evaluates it for itself"},
+                      "why": "every server has everything it needs and evaluates it independently"},
             common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere", "families": ["a"],
                       "why": why},
             common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right", "families": ["a"],
-                      "why": "it needs one family"}],
+                      "why": "it needs only one family"}],
         "lines": [line],
         "after": {"rules": 4, **nothing, "right": 2, "everywhere": 1, "false elsewhere": 1},
         "ruler": [common | {"name": "Gone", "why": why}]}
@@ -153,7 +153,7 @@ def test_exit_statuses(rule_file, config):
         assert (status, out) == (3, "") and err
 
 
-def test_errors_tell_file_line_and_column(rule_file):
+def test_errors_have_file_line_and_column(rule_file):
     broken = rule_file("groups:\n- name: g\n  rules:\n  - record: a\n    expr: |\n      sum(b\n        + )\n", "broken.yml")
     helm = rule_file("{{- if .Values.rules }}\ngroups: []\n{{- end }}\n", "helm.yml")
     shape = rule_file("groups:\n- name: g\n  rules:\n  - alert: \x1b[31m\n", "shape.yml")
@@ -174,37 +174,37 @@ def test_a_file_that_is_too_large(tmp_path):
 
 
 def test_standard_input():
-    status, said = rules("-", input=group(("A", "a / b")))
-    assert (status, said["rules"][0]["file"], said["lines"]) == (1, "-", ["colocate = a: a|b"])
+    status, report = rules("-", input=group(("A", "a / b")))
+    assert (status, report["rules"][0]["file"], report["lines"]) == (1, "-", ["colocate = a: a|b"])
 
 
-def test_what_annotations_query_meets_what_they_are_of(rule_file):
+def test_queries_in_annotations(rule_file):
     text = group(("A", "a > 1")).replace('"expr"', '"annotations": {"d": "{{ range query `b` }}{{ .Value }}{{ end }}"}, "expr"')
-    status, said = rules(rule_file(text))
-    rule = said["rules"][0]
+    status, report = rules(rule_file(text))
+    rule = report["rules"][0]
     assert (status, rule["verdict"], rule["families"], rule["queried_families"]) == (0, "right", ["a"], ["b"])
-    assert "annotations query `b`" in rule["why"] and said["lines"] == ["colocate = a: a|b"]
+    assert "annotations query `b`" in rule["why"] and report["lines"] == ["colocate = a: a|b"]
 
 
 def test_right_by_chance(rule_file):
-    """A rule whose families are on one shard of this many, and would not be of another count."""
+    """A rule whose families are on the same shard only with this shard count."""
     file = rule_file(group(*((f"A{i}", f"a{i} / b{i}") for i in range(30)), ("C", "absent(c)"), ("D", "d > 1")))
     for count in 1, 2, 3, 7:
-        _, said = rules(f"--shard-count={count}", file)
+        _, report = rules(f"--shard-count={count}", file)
         _, out, _ = run("explain", f"--shard-count={count}", "--json", *(x + str(i) for i in range(30) for x in "ab"))
         shards = [s["shard"] for s in json.loads(out)["series"]]
         wanted = [shards[2 * i] == shards[2 * i + 1] for i in range(30)] + [count == 1, False]
-        assert [r["by_chance"] for r in said["rules"]] == wanted
-        assert said["totals"]["silent"] == 30 and any(wanted[:30]) and (count == 1) == all(wanted[:30])
+        assert [r["by_chance"] for r in report["rules"]] == wanted
+        assert report["totals"]["silent"] == 30 and any(wanted[:30]) and (count == 1) == all(wanted[:30])
         out = run("rules", f"--shard-count={count}", file)[1]
         assert out.count("by chance") == sum(wanted)
         assert f"a0 (shard {shards[0]}), b0 (shard {shards[1]})" in out
 
 
-# The configuration in force.
+# The sharding configuration.
 
 
-def test_rules_in_force(rule_file):
+def test_sharding_rules(rule_file):
     file = rule_file(group(("A", "sum(a) / b"), ("B", "c > 1"), ("D", "d * on (x) e")))
     assert verdicts(rules(file)[1]) == {"A": "silent", "B": "right", "D": "silent"}
     replicated = "--set=rules.replicate=b|e"
@@ -213,7 +213,7 @@ def test_rules_in_force(rule_file):
     assert verdicts(split[1]) == {"A": "false", "B": "in parts", "D": "right"}
     assert split[1]["lines"] == ["colocate = a: a"]
     out = run("rules", "--set=rules.split=[ac]", replicated, file)[1]
-    assert re.search(r"Split, though rules need them whole:\n +a \(split = \[ac\]\): A\n", out)
+    assert re.search(r"Split, but rules need them unsplit:\n +a \(split = \[ac\]\): A\n", out)
     labels = rules("--set=sharding.key=labels", "--set=sharding.source_labels=x", file)
     assert verdicts(labels[1]) == {"A": "false", "B": "in parts", "D": "silent"}
     assert verdicts(rules("--set=rules.keep=a|b", file)[1]) == {"A": "silent", "B": "silent", "D": "silent"}
@@ -231,17 +231,17 @@ def test_bodies(tmp_path, rule_file):
     first.write_text(body(a=100, b_total=10, hub=3))
     second.write_text(body(c=100, d=100))
     file = rule_file(group(("A", "a * on (x) hub"), ("B", "b_total * on (x) hub"), ("C", "c * on (x) hub"), ("E", "e > 1")))
-    status, said = rules(f"--body={first}", f"--body={second}", "--shard-count=2", file)
-    assert status == 1 and said["missing_families"] == ["e"] and said["ruler"] == []
-    assert verdicts(said) == {"A": "silent", "B": "silent", "C": "silent", "E": "unknown"}
-    assert said["lines"] == ["replicate = hub"] and said["balance"]["replicated_series"] == 3
+    status, report = rules(f"--body={first}", f"--body={second}", "--shard-count=2", file)
+    assert status == 1 and report["missing_families"] == ["e"] and report["ruler"] == []
+    assert verdicts(report) == {"A": "silent", "B": "silent", "C": "silent", "E": "unknown"}
+    assert report["lines"] == ["replicate = hub"] and report["balance"]["replicated_series"] == 3
     assert verdicts(rules(f"--body={first}", "--set=rules.replicate=hub", file)[1])["A"] == "right"
     # One shard has room for all.
-    _, said = rules(f"--body={first}", f"--body={second}", "--shard-count=1", file)
-    assert said["lines"] == ["colocate = a: a|b|c|hub"]
-    assert said["balance"]["before"]["most_series"] == said["balance"]["after"]["most_series"] == 313
+    _, report = rules(f"--body={first}", f"--body={second}", "--shard-count=1", file)
+    assert report["lines"] == ["colocate = a: a|b|c|hub"]
+    assert report["balance"]["before"]["most_series"] == report["balance"]["after"]["most_series"] == 313
     out = run("rules", f"--body={first}", f"--body={second}", "--shard-count=1", file)[1]
-    assert "a has families of several bodies: their sidecars need the same lines" in out
+    assert "a has families of several bodies: the sidecars of all of them need the same lines" in out
     assert re.search(r"In none of the bodies:\n +e\n", out)
 
 
@@ -251,55 +251,55 @@ def test_the_balance_is_that_of_plan(tmp_path, rule_file, seed):
     path = tmp_path / "body"
     path.write_text(body(**{f"f{i}": draw.randrange(1, 60) for i in range(40)}))
     file = rule_file(group(*((f"A{i}", f"f{draw.randrange(40)} / f{draw.randrange(40)}") for i in range(20))))
-    _, said = rules(f"--body={path}", "--shard-count=5", file)
-    for key, force in ("before", []), ("after", as_settings(said["lines"])):
+    _, report = rules(f"--body={path}", "--shard-count=5", file)
+    for key, force in ("before", []), ("after", as_settings(report["lines"])):
         planned = json.loads(run("plan", "--shard-count=5", "--json", *force, path)[1])["balance"]
-        assert said["balance"][key] == {k: planned[k] for k in said["balance"][key]}
-    assert said["lines"] and said["balance"]["before"] != said["balance"]["after"]
+        assert report["balance"][key] == {k: planned[k] for k in report["balance"][key]}
+    assert report["lines"] and report["balance"]["before"] != report["balance"]["after"]
 
 
 def test_a_body_of_a_service(upstream, rule_file):
     service = upstream(answering(answer(b"a 1\nb 2\n", TEXT)))
     file = rule_file(group(("A", "{__name__=~'a|b'} > 1"), ("C", "a + c")))
-    _, said = rules(f"--body={service.url}", file)
-    assert verdicts(said) == {"A": "in parts", "C": "unknown"} and said["missing_families"] == ["c"]
+    _, report = rules(f"--body={service.url}", file)
+    assert verdicts(report) == {"A": "in parts", "C": "unknown"} and report["missing_families"] == ["c"]
     service = upstream(answering(answer(b"", TEXT, "503 Service Unavailable")))
     status, _, err = run("rules", f"--body={service.url}", file)
     assert status == 3 and "503" in err
 
 
-# For a person.
+# The text output.
 
 
 def test_the_report(rule_file):
     file = rule_file(group(("Full", "a / b"), ("Gone", "absent(c)")))
     status, out, err = run("rules", file)
     assert (status, err) == (1, "")
-    guard = "`and on () X` guards it, where X is always there, and on the same server"
+    guard = "guard it with `and on () X`, where X always exists and is on the same server"
     assert out == f"""\
 2 rules: 1 silent, 1 false elsewhere
 key = family, hash = xxh64, placement = modulo
 
 Not right:
 silent          Full  {file}:1
-    `/` has only one side on every server
+    no server has both sides of `/`
     needs a, b
 false elsewhere Gone  {file}:1
     `absent()` is true on every server that does not have `c`; {guard}
     needs c
 
-To make 1 of 2 right:
+These lines make 1 of 2 rules right:
     [rules]
     colocate = a: a|b
 With these lines: 1 right, 1 false elsewhere
 
-To be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):
+Must be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):
     Gone  {file}:1
         `absent()` is true on every server that does not have `c`; {guard}
 """
 
 
-def test_a_closed_output_is_told(rule_file):
+def test_a_write_error_is_reported(rule_file):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([BINARY, "rules", rule_file(group(("A", "a")))], stdout=full, stderr=subprocess.PIPE,
                               check=False)

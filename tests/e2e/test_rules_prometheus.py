@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rules says of rules is what Prometheus does: five servers, each with a shard, beside one with everything."""
+"""The verdicts of rules match what Prometheus does: five servers with a shard each, compared to one with everything."""
 import json
 import math
 import time
@@ -18,12 +18,12 @@ COUNT = 5
 MIXINS = [ROOT / "tests/rules/mixins" / name for name in
           ("node-exporter.alerts.yaml", "node-exporter.rules.yaml", "prometheus.alerts.yaml")]
 
-# A service whose values stand still. The families that rules join are on different shards of five.
+# A service with constant values. The families that rules join are on different shards of five.
 FAMILIES = ["fa", "fb", "fc", "fd", "fe", "hub"]
 MADE_BODY = "".join(f'{name}{{x="{x}"}} {x * (i + 1)}\n' for i, name in enumerate(FAMILIES) for x in (1, 2, 3)) + \
     'fc{x="9"} 90\nhist_bucket{le="1"} 1\nhist_bucket{le="+Inf"} 2\nhist_sum 3\nhist_count 2\ncounter_total 7\n'
 
-# Every row of the table of values. Those with a colon are recorded.
+# Every kind of expression. Names with a colon are recorded.
 MADE = {
     "One": "fa > 0",
     "Ratio": "fa / fb > 0",
@@ -64,7 +64,7 @@ class RuleServer(Prometheus):
                                 "--web.listen-address=127.0.0.1:0", "--log.level=info"])
 
     def results(self, name):
-        """What the rules of a name have now: {labels: value}."""
+        """The current results of the rules of a name: {labels: value}."""
         selector = f'{{__name__="{name}"}}' if ":" in name else f'ALERTS{{alertname="{name}"}}'
         return {identity(r["metric"]): float(r["value"][1]) for r in self.query(selector)}
 
@@ -76,7 +76,7 @@ def same(left, right):
 
 @pytest.fixture(name="rule_file", scope="module")
 def make_rule_file(tmp_path_factory):
-    """The mixins and the rules of every kind; alerts fire at once, and rates have a minute at the most."""
+    """The mixins and the rules of every kind, with alerts that fire immediately."""
     groups = []
     for path in MIXINS:
         for group in yaml.safe_load(path.read_text())["groups"]:
@@ -109,7 +109,7 @@ def serve_made(upstream, connection):
 
 @pytest.fixture(name="servers")
 def start_servers(sidecar, services, rule_file, tmp_path):
-    """servers(lines) starts the sidecar with lines of [rules], and gives the one server with everything and those of the
+    """servers(lines) starts the sidecar with lines of [rules]; returns the server with everything and those of the
     shards."""
     started = []
 
@@ -132,8 +132,8 @@ def start_servers(sidecar, services, rule_file, tmp_path):
         server.stop()
 
 
-def ask_rules(rule_file, services, tmp_path, lines=()):
-    """What rules --json says, with the bodies of the services."""
+def run_rules(rule_file, services, tmp_path, lines=()):
+    """The output of rules --json with the bodies of the services."""
     bodies = []
     for name, url in services.items():
         path = tmp_path / f"{name}.prom"
@@ -147,7 +147,7 @@ def ask_rules(rule_file, services, tmp_path, lines=()):
 
 
 def judge(whole, parts):
-    """What became of a rule, by the results of the one server and of those of the shards."""
+    """The verdict on a rule by the results of the one server and of the shards."""
     having = [part for part in parts if part]
     if all(same(part, whole) for part in parts):
         return "everywhere"
@@ -164,26 +164,26 @@ def judge(whole, parts):
     return "false" if having else "silent"
 
 
-# What cannot be told apart where the one server has nothing.
+# Verdicts that cannot be distinguished if the one server has no result.
 ALIKE = {"false at all": ("false", "false elsewhere")}
 
 
-def is_as_said(said, whole, parts):
+def is_as_reported(report, whole, parts):
     found = judge(whole, parts)
-    # What has no result on the one server is right wherever it has none.
-    return said in ALIKE.get(found, (found,)) or found == "everywhere" and not whole
+    # A rule without a result on the one server is right wherever it has none.
+    return report in ALIKE.get(found, (found,)) or found == "everywhere" and not whole
 
 
-def by_name(said):
-    """{name: its verdicts}, where they can be told apart; what is right by chance is right here."""
+def by_name(report):
+    """{name: its verdicts}; a rule that is right by chance counts as right."""
     found = {}
-    for r in said["rules"]:
+    for r in report["rules"]:
         found.setdefault(r["name"], []).append("right" if r["by_chance"] else r["verdict"])
     return found
 
 
 def wait_for_none(find):
-    """Waits until there is nothing to be found; what there still is tells why not."""
+    """Waits until find() returns nothing; on a timeout its last result is shown."""
     deadline = time.monotonic() + PATIENCE * SLOW
     while (found := find()) and time.monotonic() < deadline:
         time.sleep(1)
@@ -195,19 +195,19 @@ def results_of(servers, names):
     return {name: (whole.results(name), [shard.results(name) for shard in shards]) for name in names}
 
 
-def test_verdicts_are_what_prometheus_does_and_lines_cure(servers, services, rule_file, tmp_path):
-    said = ask_rules(rule_file, services, tmp_path)
+def test_verdicts_match_prometheus_and_lines_fix_rules(servers, services, rule_file, tmp_path):
+    report = run_rules(rule_file, services, tmp_path)
     before = servers([])
-    wanted = by_name(said)
+    wanted = by_name(report)
 
-    def made_otherwise():
+    def wrong_verdicts():
         results = results_of(before, MADE)
         return {name: (wanted[name], judge(*results[name]), results[name]) for name in MADE
-                if wanted[name] != ["unknown"] and not is_as_said(wanted[name][0], *results[name])}
-    wait_for_none(made_otherwise)
+                if wanted[name] != ["unknown"] and not is_as_reported(wanted[name][0], *results[name])}
+    wait_for_none(wrong_verdicts)
     assert {"right", "everywhere", "silent", "false", "false elsewhere", "in parts"} <= {v for n in MADE for v in wanted[n]}
 
-    # Of the mixins, whose values change, the series: what is not right differs if it has any, and nothing else does.
+    # The values of the mixins change, so compare their series: they differ exactly for rules that are not right.
     names = [name for name in wanted if name not in MADE]
     results = results_of(before, names)
     seen = {"same": 0, "different": 0}
@@ -220,10 +220,10 @@ def test_verdicts_are_what_prometheus_does_and_lines_cure(servers, services, rul
         seen["different" if differs else "same"] += bool(whole)
     assert seen["same"] > 3 and seen["different"] > 3, seen
 
-    # With the lines the union is the whole, but for what is for a ruler or not in the bodies.
-    after = servers(said["lines"])
-    again = ask_rules(rule_file, services, tmp_path, said["lines"])
-    assert again["totals"] == said["after"] and again["lines"] == []
+    # With the lines the union is complete, except for rules that need a ruler or families that are not in the bodies.
+    after = servers(report["lines"])
+    again = run_rules(rule_file, services, tmp_path, report["lines"])
+    assert again["totals"] == report["after"] and again["lines"] == []
     wanted = by_name(again)
     ruler = {r["name"] for r in again["ruler"]}
     assert {"Gone", "AnyState", "made:default"} <= ruler and len(ruler & set(MADE)) < 7, ruler

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Expressions on standard input, each with a NUL after it. For each a line: "ok", "later" and what it has that
- * Prometheus 2.42 does not know, or "error" and where and why. tests/rules/differential compares this with promtool.
+ * Parses NUL-terminated expressions from standard input. Prints a line for each: "ok", "later" and the feature that
+ * Prometheus 2.42 does not have, or "error" with position and reason. tests/rules/differential compares this with
+ * promtool.
  */
 #include "promql/expression.h"
 

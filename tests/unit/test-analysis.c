@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said of rules under a sharding, and the lines that make them right: every row of the table of values. */
+/* The verdicts of rules under a sharding, for every kind of expression, and the lines that fix the rules. */
 #include "promql/analysis.h"
 #include "promql/limits.h"
 
@@ -18,8 +18,8 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* What rules are judged under. Rules are lines "record NAME EXPRESSION" or "alert ...". */
-struct question {
+/* Rules and the settings to judge them under. Rules are lines "record NAME EXPRESSION" or "alert ...". */
+struct scenario {
     const char *rules;
     enum ss_key key;
     const char *lines[6]; /* of [rules]: "colocate a: b" */
@@ -27,7 +27,7 @@ struct question {
     uint32_t count;
 };
 
-struct answer {
+struct outcome {
     struct ruleset rules;
     struct ss_rules *lines;
     struct ss_sharding *sharding;
@@ -84,14 +84,14 @@ read_body(struct body_family *families, const char *body)
     return n;
 }
 
-/* more: lines that were derived, to be in force as well. */
-static struct answer
-ask(const struct question *q, const struct derivation *more)
+/* more: derived lines, added to the configuration. */
+static struct outcome
+analyse(const struct scenario *q, const struct derivation *more)
 {
     const struct ss_span labels[] = {{"a", 1}};
     struct ss_sharding_settings settings = ss_sharding_settings_default();
     struct analysis_settings s = {.has_body = q->body, .shard_count = q->count};
-    struct answer a = {.lines = NULL};
+    struct outcome a = {.lines = NULL};
 
     read_rules(&a.rules, q->rules);
     assert_int_equal(ss_rules_new(&a.lines), 0);
@@ -115,7 +115,7 @@ ask(const struct question *q, const struct derivation *more)
 }
 
 static void
-answer_deinit(struct answer *a)
+outcome_deinit(struct outcome *a)
 {
     derivation_free(a->derivation);
     analysis_free(a->analysis);
@@ -124,22 +124,22 @@ answer_deinit(struct answer *a)
     ruleset_deinit(&a->rules);
 }
 
-/* The verdict of the last rule, and a part of why. */
+/* Checks the verdict of the last rule, and for a part of its explanation. */
 static void
-check_question(const struct question *q, const char *verdict, const char *why)
+check_scenario(const struct scenario *q, const char *verdict, const char *why)
 {
-    struct answer a = ask(q, NULL);
+    struct outcome a = analyse(q, NULL);
     const struct rule_result *r = &analysis_results(a.analysis)[a.rules.n - 1];
     if (strcmp(rule_verdict_name(r->verdict), verdict) != 0 || !strstr(r->why, why))
         fail_msg("%s: %s, not %s: %s", q->rules, rule_verdict_name(r->verdict), verdict, r->why);
-    answer_deinit(&a);
+    outcome_deinit(&a);
 }
 
 static void
 check(const char *rules, const char *verdict, const char *why)
 {
-    const struct question q = {.rules = rules};
-    check_question(&q, verdict, why);
+    const struct scenario q = {.rules = rules};
+    check_scenario(&q, verdict, why);
 }
 
 /* Values. */
@@ -150,12 +150,13 @@ test_values(void **state)
     (void)state;
     check("alert A a > 1", "right", "one family");
     check("alert A rate(a_total[5m]) / a_count", "right", "one family");
-    check("alert A a / b", "silent", "`/` has only one side");
+    check("alert A a / b", "silent", "no server has both sides of `/`");
     check("alert A a and on (x) b", "silent", "`and`");
     check("alert A sum(rate(a[5m] offset 1h)) > -avg(b)", "silent", "`>`");
-    check("alert A a unless b", "false", "`unless` takes nothing away on servers that do not have all of `b`");
-    check("alert A a or b", "in parts", "`or` has its sides on different servers");
-    check("record a:b sum(a or b)", "false", "`sum` is over only a part");
+    check("alert A a unless b", "false", "`unless` removes too little on servers that do not have all of `b`");
+    check("alert A a or b", "in parts", "the two sides of `or` are on different servers");
+    check("record a:b sum(a or b)", "false", "`sum` covers only part");
+    check("alert A sum(a or b) / c", "silent", "`sum` covers only part");
     check("alert A a or vector(0)", "false elsewhere", "`or` adds its constant");
     check("alert A absent(a)", "false elsewhere", "`absent()` is true on every server that does not have `a`");
     check("alert A absent_over_time(a[5m])", "false elsewhere", "`absent_over_time()`");
@@ -184,30 +185,31 @@ test_everywhere(void **state)
     check("alert A absent(up{job=\"x\"})", "everywhere", "");
     check("alert A a * on (job) up", "right", "");
     check("alert A a or up", "in parts", "`or`");
-    const struct question replicated = {.rules = "alert A a / b", .lines = {"replicate a|b"}};
-    check_question(&replicated, "everywhere", "");
-    const struct question one = {.rules = "alert A b unless a", .lines = {"replicate a"}};
-    check_question(&one, "right", "");
+    const struct scenario replicated = {.rules = "alert A a / b", .lines = {"replicate a|b"}};
+    check_scenario(&replicated, "everywhere", "");
+    const struct scenario one = {.rules = "alert A b unless a", .lines = {"replicate a"}};
+    check_scenario(&one, "right", "");
 }
 
 static void
-test_names_that_are_not_one(void **state)
+test_nameless_selectors(void **state)
 {
     (void)state;
     const char *body = "a 1 b 2 b_c 3";
-    check("alert A {job=\"x\"}", "unknown", "without a metric's name");
+    check("alert A {job=\"x\"}", "unknown", "without a metric name");
     check("alert A ALERTS{severity=\"x\"}", "unknown", "ALERTS without alertname");
     check("alert A ALERTS{alertname=\"B\"}", "unknown", "not in these files");
     check("alert B a\nalert A ALERTS{alertname=\"B\"}", "right", "");
-    check("alert B a / b\nalert A ALERTS_FOR_STATE{alertname=\"B\"}", "silent", "it reads `B`, where `/`");
-    const struct question all = {.rules = "alert A {job=\"x\"}", .body = body};
-    check_question(&all, "in parts", "on different servers");
-    const struct question some = {.rules = "alert A sum({__name__=~\"b.*\"})", .body = body};
-    check_question(&some, "false", "`sum`");
-    const struct question one = {.rules = "alert A sum({__name__=~\"b_total|b\",__name__!~\"b_.*\"})", .body = body};
-    check_question(&one, "right", "");
-    const struct question missing = {.rules = "alert A a + d + e", .body = body};
-    check_question(&missing, "unknown", "the body does not have `d` and 1 more");
+    check("alert B a / b\nalert A ALERTS_FOR_STATE{alertname=\"B\"}", "silent",
+          "it reads `B`, where no server has both sides of `/`");
+    const struct scenario all = {.rules = "alert A {job=\"x\"}", .body = body};
+    check_scenario(&all, "in parts", "spread over several servers");
+    const struct scenario some = {.rules = "alert A sum({__name__=~\"b.*\"})", .body = body};
+    check_scenario(&some, "false", "`sum`");
+    const struct scenario one = {.rules = "alert A sum({__name__=~\"b_total|b\",__name__!~\"b_.*\"})", .body = body};
+    check_scenario(&one, "right", "");
+    const struct scenario missing = {.rules = "alert A a + d + e", .body = body};
+    check_scenario(&missing, "unknown", "the body does not have `d` and 1 more");
 }
 
 static void
@@ -217,9 +219,9 @@ test_recorded_names(void **state)
     check("record a:x a\nalert A a:x > 1", "right", "");
     check("record a:x a\nrecord b:x b\nalert A a:x / b:x", "silent", "`/`");
     check("record a:x a\nrecord a:x b\nalert A sum(a:x)", "false", "`sum`");
-    check("record a:x a / b\nalert A a:x > 1", "silent", "it reads `a:x`, where `/`");
-    check("record a:x a:x + a\nalert A a:x", "unknown", "circle");
-    check("record a:y a:x\nrecord a:x a:y\nalert A a:x", "unknown", "circle");
+    check("record a:x a / b\nalert A a:x > 1", "silent", "it reads `a:x`, where no server has both sides of `/`");
+    check("record a:x a:x + a\nalert A a:x", "unknown", "cycle");
+    check("record a:y a:x\nrecord a:x a:y\nalert A a:x", "unknown", "cycle");
 }
 
 static void
@@ -227,32 +229,32 @@ test_placement(void **state)
 {
     (void)state;
     const char *ratio = "alert A sum(a_bucket) / b";
-    const struct question met = {.rules = ratio, .lines = {"colocate g: a|b"}};
-    check_question(&met, "right", "on one server");
-    const struct question caught = {.rules = "alert A x_a / x_b", .lines = {"colocate (x)_.*"}};
-    check_question(&caught, "right", "");
-    const struct question dropped = {.rules = ratio, .lines = {"drop b"}};
-    check_question(&dropped, "silent", "no server has `b` by drop = b");
-    const struct question unkept = {.rules = ratio, .lines = {"keep a.*"}};
-    check_question(&unkept, "silent", "no keep rule matches");
-    const struct question split = {.rules = "alert A sum(a)", .lines = {"split a"}};
-    check_question(&split, "false", "which distributes `a` by split = a");
-    const struct question harmless = {.rules = "alert A a > 1", .lines = {"split a"}};
-    check_question(&harmless, "in parts", "each server has another part of `a` by split = a");
-    const struct question pairs = {.rules = "alert A a / b", .lines = {"split a|b"}};
-    check_question(&pairs, "silent", "another part of");
-    const struct question half = {.rules = "alert A a / b", .lines = {"split a"}};
-    check_question(&half, "silent", "");
-    const struct question joined = {.rules = "alert A a / on (x) b", .lines = {"split a", "replicate b"}};
-    check_question(&joined, "in parts", "");
-    const struct question labels = {.rules = "alert A sum(a)", .key = SS_KEY_LABELS};
-    check_question(&labels, "false", "by its labels");
-    const struct question names = {.rules = "alert A a_sum / a_count", .key = SS_KEY_NAME};
-    check_question(&names, "silent", "");
-    const struct question declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
-    check_question(&declared, "right", "");
-    const struct question apart = {.rules = "alert A a_sum / a_count", .lines = {"colocate x: a_sum"}};
-    check_question(&apart, "silent", "");
+    const struct scenario met = {.rules = ratio, .lines = {"colocate g: a|b"}};
+    check_scenario(&met, "right", "on one server");
+    const struct scenario caught = {.rules = "alert A x_a / x_b", .lines = {"colocate (x)_.*"}};
+    check_scenario(&caught, "right", "");
+    const struct scenario dropped = {.rules = ratio, .lines = {"drop b"}};
+    check_scenario(&dropped, "silent", "no server has `b` (drop = b)");
+    const struct scenario unkept = {.rules = ratio, .lines = {"keep a.*"}};
+    check_scenario(&unkept, "silent", "no keep rule matches");
+    const struct scenario split = {.rules = "alert A sum(a)", .lines = {"split a"}};
+    check_scenario(&split, "false", "because each has a different part of `a` (split = a)");
+    const struct scenario harmless = {.rules = "alert A a > 1", .lines = {"split a"}};
+    check_scenario(&harmless, "in parts", "each server has a different part of `a` (split = a)");
+    const struct scenario pairs = {.rules = "alert A a / b", .lines = {"split a|b"}};
+    check_scenario(&pairs, "silent", "a different part of");
+    const struct scenario half = {.rules = "alert A a / b", .lines = {"split a"}};
+    check_scenario(&half, "silent", "");
+    const struct scenario joined = {.rules = "alert A a / on (x) b", .lines = {"split a", "replicate b"}};
+    check_scenario(&joined, "in parts", "");
+    const struct scenario labels = {.rules = "alert A sum(a)", .key = SS_KEY_LABELS};
+    check_scenario(&labels, "false", "(split by its labels)");
+    const struct scenario names = {.rules = "alert A a_sum / a_count", .key = SS_KEY_NAME};
+    check_scenario(&names, "silent", "");
+    const struct scenario declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
+    check_scenario(&declared, "right", "");
+    const struct scenario apart = {.rules = "alert A a_sum / a_count", .lines = {"colocate x: a_sum"}};
+    check_scenario(&apart, "silent", "");
 }
 
 static void
@@ -261,8 +263,8 @@ test_right_by_chance(void **state)
     (void)state;
     const char *rules = "alert A up\nalert B a / b\nalert C a / c\nalert D absent(a)";
     for (uint32_t count = 1; count < 9; count++) {
-        const struct question q = {.rules = rules, .count = count};
-        struct answer a = ask(&q, NULL);
+        const struct scenario q = {.rules = rules, .count = count};
+        struct outcome a = analyse(&q, NULL);
         const struct rule_result *r = analysis_results(a.analysis);
         struct ss_explanation e;
         uint32_t shards[3];
@@ -274,17 +276,17 @@ test_right_by_chance(void **state)
         assert_int_equal(r[1].by_chance, shards[0] == shards[1]);
         assert_int_equal(r[2].by_chance, shards[0] == shards[2]);
         assert_int_equal(r[3].by_chance, count == 1);
-        answer_deinit(&a);
+        outcome_deinit(&a);
     }
 }
 
 /* Lines. */
 
-/* The lines, joined by "; ", and how many rules are good with them, by what the derivation says and by asking again. */
+/* Checks the lines, joined by "; ", and how many rules are good with them, by the derivation and by a new analysis. */
 static void
-check_lines(const struct question *q, const char *lines, size_t good)
+check_lines(const struct scenario *q, const char *lines, size_t good)
 {
-    struct answer before = ask(q, NULL), after = ask(q, before.derivation);
+    struct outcome before = analyse(q, NULL), after = analyse(q, before.derivation);
     const struct derivation *d = before.derivation;
     char text[2000] = "";
     size_t n = 0, again = 0;
@@ -300,72 +302,72 @@ check_lines(const struct question *q, const char *lines, size_t good)
     if (strcmp(text, lines) != 0 || n != good || again != good)
         fail_msg("%s: %s: %zu and %zu good", q->rules, text, n, again);
     assert_int_equal(after.derivation->n_lines, 0);
-    answer_deinit(&before);
-    answer_deinit(&after);
+    outcome_deinit(&before);
+    outcome_deinit(&after);
 }
 
 static void
 test_lines(void **state)
 {
     (void)state;
-    const struct question none = {.rules = "alert A a > 1\nalert B up"};
+    const struct scenario none = {.rules = "alert A a > 1\nalert B up"};
     check_lines(&none, "", 2);
-    const struct question pair = {.rules = "alert A node_filesystem_avail_bytes / node_filesystem_size_bytes"};
+    const struct scenario pair = {.rules = "alert A node_filesystem_avail_bytes / node_filesystem_size_bytes"};
     check_lines(&pair, "colocate node_filesystem: node_filesystem_avail_bytes|node_filesystem_size_bytes", 1);
-    const struct question two = {.rules = "alert A a / b\nalert B c / d\nalert C b or e\nalert D f"};
+    const struct scenario two = {.rules = "alert A a / b\nalert B c / d\nalert C b or e\nalert D f"};
     check_lines(&two, "colocate a: a|b|e; colocate c: c|d", 4);
-    const struct question ordered = {.rules = "alert A a / b\nalert B c / d", .body = "a 1 b 1 c 5 d 1"};
+    const struct scenario ordered = {.rules = "alert A a / b\nalert B c / d", .body = "a 1 b 1 c 5 d 1"};
     check_lines(&ordered, "colocate c: c|d; colocate a: a|b", 2);
-    const struct question recorded = {.rules = "record x:a a\nrecord x:b b\nalert A x:a / x:b"};
+    const struct scenario recorded = {.rules = "record x:a a\nrecord x:b b\nalert A x:a / x:b"};
     check_lines(&recorded, "colocate a: a|b", 3);
-    const struct question absent = {.rules = "alert A absent(a) and b\nalert B c / d"};
+    const struct scenario absent = {.rules = "alert A absent(a) and b\nalert B c / d"};
     check_lines(&absent, "colocate a: a|b; colocate c: c|d", 2);
-    const struct question hopeless = {.rules = "alert A absent(a) or b\nalert B absent(c)"};
+    const struct scenario hopeless = {.rules = "alert A absent(a) or b\nalert B absent(c)"};
     check_lines(&hopeless, "", 0);
-    const struct question split = {.rules = "alert A sum(a)\nalert B b > 1", .lines = {"split .*"}};
+    const struct scenario split = {.rules = "alert A sum(a)\nalert B b > 1", .lines = {"split .*"}};
     check_lines(&split, "colocate a: a", 1);
-    const struct question fixed = {.rules = "alert A a / b", .lines = {"colocate g: a"}};
+    const struct scenario fixed = {.rules = "alert A a / b", .lines = {"colocate g: a"}};
     check_lines(&fixed, "colocate g: b", 1);
-    const struct question unnamed = {.rules = "alert A a_x / b", .lines = {"colocate (a)(_)x"}};
+    const struct scenario unnamed = {.rules = "alert A a_x / b", .lines = {"colocate (a)(_)x"}};
     check_lines(&unnamed, "", 0);
-    const struct question apart = {.rules = "alert A a / b\nalert B a / c",
+    const struct scenario apart = {.rules = "alert A a / b\nalert B a / c",
                                    .lines = {"colocate g: a", "colocate h: b"}};
     check_lines(&apart, "colocate g: c", 1);
-    const struct question dropped = {.rules = "alert A a / b\nalert B a / c", .lines = {"drop b"}};
+    const struct scenario dropped = {.rules = "alert A a / b\nalert B a / c", .lines = {"drop b"}};
     check_lines(&dropped, "colocate a: a|c", 1);
-    const struct question taken = {.rules = "alert A x_a / x_b\nalert B x_c / x_d"};
+    const struct scenario taken = {.rules = "alert A x_a / x_b\nalert B x_c / x_d"};
     check_lines(&taken, "colocate x: x_a|x_b; colocate x_c: x_c|x_d", 2);
-    const struct question labels = {.rules = "alert A sum(a) / b\nalert B c > 1", .key = SS_KEY_LABELS};
+    const struct scenario labels = {.rules = "alert A sum(a) / b\nalert B c > 1", .key = SS_KEY_LABELS};
     check_lines(&labels, "colocate a: a|b", 1);
 }
 
-/* A family that everything is joined with is replicated where the group would be too large for one server. */
+/* A family that everything joins with is replicated if the group would be too large for one server. */
 static void
 test_hubs(void **state)
 {
     (void)state;
     const char *rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C c * on (x) h and d";
-    const struct question small = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 1};
+    const struct scenario small = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 1};
     check_lines(&small, "colocate a: a|b|c|d|h", 3);
-    const struct question large = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 2};
+    const struct scenario large = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 5", .count = 2};
     check_lines(&large, "colocate c: c|d; replicate h", 3);
-    const struct question costly = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 95", .count = 2};
+    const struct scenario costly = {.rules = rules, .body = "a 90 b 90 c 90 d 90 h 95", .count = 2};
     check_lines(&costly, "colocate a: a|b|c|d|h", 3);
-    const struct question alone = {
+    const struct scenario alone = {
         .rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C sum(h)", .body = "a 90 b 90 h 5", .count = 2};
     check_lines(&alone, "colocate a: a|b|h", 3);
-    const struct question minuend = {.rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C h unless c",
+    const struct scenario minuend = {.rules = "alert A a * on (x) h\nalert B b * on (x) h\nalert C h unless c",
                                      .body = "a 90 b 90 c 1 h 5",
                                      .count = 2};
     check_lines(&minuend, "colocate a: a|b|c|h", 3);
 }
 
 static void
-test_what_families_may_be_done_with(void **state)
+test_allowed_places(void **state)
 {
     (void)state;
-    const struct question q = {.rules = "alert A sum(a) / b\nalert B c unless d\nalert C e > 1"};
-    struct answer a = ask(&q, NULL);
+    const struct scenario q = {.rules = "alert A sum(a) / b\nalert B c unless d\nalert C e > 1"};
+    struct outcome a = analyse(&q, NULL);
     size_t n;
     const struct needed_family *f = analysis_families(a.analysis, &n);
     static const struct {
@@ -377,7 +379,7 @@ test_what_families_may_be_done_with(void **state)
         assert_int_equal(f[i].needs_whole, wanted[i].whole);
         assert_int_equal(f[i].may_replicate, wanted[i].replicate);
     }
-    answer_deinit(&a);
+    outcome_deinit(&a);
 }
 
 /* Limits. */
@@ -394,11 +396,11 @@ test_rules_that_read_each_other(void **state)
     for (int i = 0; i < RULES; i++)
         fprintf(out, "record r%d r%d + r%d + a\n", i, i + 1, i + 1);
     fclose(out);
-    const struct question q = {.rules = text};
-    struct answer a = ask(&q, NULL);
+    const struct scenario q = {.rules = text};
+    struct outcome a = analyse(&q, NULL);
     assert_int_equal(analysis_results(a.analysis)[0].verdict, RULE_UNKNOWN);
     assert_int_equal(analysis_results(a.analysis)[RULES - 1].verdict, RULE_SILENT);
-    answer_deinit(&a);
+    outcome_deinit(&a);
     free(text);
 }
 
@@ -414,11 +416,11 @@ test_a_long_chain(void **state)
     for (int i = 0; i < 1500; i++)
         fprintf(out, " or a%d", i);
     fclose(out);
-    const struct question q = {.rules = text};
-    struct answer a = ask(&q, NULL);
+    const struct scenario q = {.rules = text};
+    struct outcome a = analyse(&q, NULL);
     assert_int_equal(analysis_results(a.analysis)[0].n_families, 1501);
     assert_int_not_equal(analysis_results(a.analysis)[0].verdict, RULE_RIGHT);
-    answer_deinit(&a);
+    outcome_deinit(&a);
     free(text);
 }
 
@@ -428,13 +430,13 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_everywhere),
-        cmocka_unit_test(test_names_that_are_not_one),
+        cmocka_unit_test(test_nameless_selectors),
         cmocka_unit_test(test_recorded_names),
         cmocka_unit_test(test_placement),
         cmocka_unit_test(test_right_by_chance),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_hubs),
-        cmocka_unit_test(test_what_families_may_be_done_with),
+        cmocka_unit_test(test_allowed_places),
         cmocka_unit_test(test_rules_that_read_each_other),
         cmocka_unit_test(test_a_long_chain),
     };

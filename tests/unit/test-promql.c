@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Expressions of PromQL: what they are read as, and what is said of those that are none. */
+/* PromQL expressions: the trees of valid ones, and the errors of invalid ones. */
 #include "promql/expression.h"
 #include "promql/limits.h"
 
@@ -18,7 +18,7 @@ span_of(const char *text)
     return (struct ss_span){text, strlen(text)};
 }
 
-/* A tree with a parenthesis around each part. */
+/* The tree in prefix notation. */
 static void
 print_tree(FILE *out, const struct node *n)
 {
@@ -133,7 +133,7 @@ static const struct {
 } wrong[] = {
     {"", 1, 1, "expected a metric, a function, a number or `(`, got the end"},
     {"a +", 1, 4, "got the end"},
-    {"a b", 1, 3, "expected an operator or the end, got `b`"},
+    {"a b", 1, 3, "expected an operator or the end of the expression, got `b`"},
     {"a +\n  * b", 2, 3, "got `*`"},
     {"\"\xc3\xa9\" + )", 1, 7, "got `)`"},
     {"(a", 1, 3, "expected an operator or `)`"},
@@ -143,38 +143,38 @@ static const struct {
     {"a{b=~\"(\"}", 1, 6, "missing closing parenthesis"},
     {"{}", 1, 1, "a matcher that an empty value does not match"},
     {"{a=~\".*\"}", 1, 1, "a matcher that an empty value does not match"},
-    {"a{__name__=\"b\"}", 1, 11, "there twice"},
-    {"a{\"b\"}", 1, 3, "there twice: a and b"},
-    {"\"a", 1, 1, "string is not closed"},
-    {"'a\n'", 1, 1, "string is not closed"},
-    {"`a", 1, 1, "raw string is not closed"},
+    {"a{__name__=\"b\"}", 1, 11, "duplicate metric name"},
+    {"a{\"b\"}", 1, 3, "duplicate metric name: a and b"},
+    {"\"a", 1, 1, "unterminated string"},
+    {"'a\n'", 1, 1, "unterminated string"},
+    {"`a", 1, 1, "unterminated raw string"},
     {"\"\\q\"", 1, 1, "unknown escape"},
     {"a[5m", 1, 5, "expected `:` or `]`"},
     {"a[m]", 1, 3, "expected a duration such as 5m, got `m`"},
     {"a[0s]", 1, 3, "above 0"},
     {"a[30m1h]", 1, 3, "a duration such as 1h30m, got \"30m1h\""},
     {"a[300000y]", 1, 3, "out of range"},
-    {"(a)[5m]", 1, 4, "expected a selector before a range"},
-    {"a offset 5m offset 5m", 1, 13, "offset is there twice"},
+    {"(a)[5m]", 1, 4, "expected a selector before a range, got an instant vector"},
+    {"a offset 5m offset 5m", 1, 13, "duplicate offset"},
     {"(a) offset 5m", 1, 5, "expected a selector or a subquery before offset"},
     {"a @ inf", 1, 5, "out of range"},
     {"a[5m] + 1", 1, 7, "on the left of +, got a range vector"},
     {"1 and a", 1, 3, "on the left of and, got a scalar"},
-    {"1 == 1", 1, 3, "needs bool"},
-    {"a + bool b", 1, 3, "bool goes with comparisons alone"},
-    {"a and on(b) group_left c", 1, 13, "group_left does not go with and"},
+    {"1 == 1", 1, 3, "requires bool"},
+    {"a + bool b", 1, 3, "bool can be used only with comparisons"},
+    {"a and on(b) group_left c", 1, 13, "group_left cannot be used with and"},
     {"a + on(b) group_left(b) c", 1, 22, "the label b is in both on and group_left"},
-    {"1 + on(b) c", 1, 5, "on needs an instant vector on both sides"},
+    {"1 + on(b) c", 1, 5, "on requires an instant vector on both sides"},
     {"sum(a, b)", 1, 1, "expected 1 argument of sum(), got 2"},
     {"sum(a[5m])", 1, 5, "expected an instant vector in sum(), got a range vector"},
     {"topk(a, 3)", 1, 9, "expected an instant vector in topk(), got a scalar"},
     {"rate(a)", 1, 6, "expected a range vector in rate(), got an instant vector"},
     {"round()", 1, 1, "expected 1 to 2 arguments of round(), got 0"},
     {"label_join(a, \"b\")", 1, 1, "expected at least 3 arguments"},
-    {"nonsense(a)", 1, 1, "there is no function nonsense()"},
+    {"nonsense(a)", 1, 1, "unknown function nonsense()"},
     {"-\"a\"", 1, 1, "after a sign, got a string"},
     {"sum by (1) (a)", 1, 9, "expected a label or `)`, got `1`"},
-    {"a ! b", 1, 3, "expected != or !~ after this !"},
+    {"a ! b", 1, 3, "expected != or !~, got !"},
     {"a & b", 1, 3, "got \"&\""},
     {"a\x01", 1, 2, "the byte 0x01"},
     {"0x", 1, 1, "expected a number"},
@@ -200,7 +200,7 @@ test_errors_have_a_place(void **state)
 
 /* Limits. */
 
-/* Parses n times a beginning, a middle, and n times an end. */
+/* Parses n copies of a beginning, a middle, and n copies of an end. */
 static int
 parse_nested(const char *begin, const char *middle, const char *end, size_t n, struct promql_error *error)
 {
@@ -240,7 +240,7 @@ test_limits(void **state)
         {"", "a", " or a", 1900, 10000, "chains more than"},
         {"", "a", "[5m:]", 0, 10000, ""},
         {"", "sum(a) by (b", ",b", 0, 100000, "expected `,` or `)`"},
-        {"", "label_join(a,\"b\",\"c\"", ",\"d\"", 0, 120000, "more than 100000 parts"},
+        {"", "label_join(a,\"b\",\"c\"", ",\"d\"", 0, 120000, "more than 100000 nodes"},
         {"", "", "a", 100000, 2 * LIMIT_EXPRESSION, "longer than"},
     };
     for (size_t i = 0; i < sizeof(nested) / sizeof(nested[0]); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rule files: every shape they come in, where their mistakes are, and what hostile ones may cost. */
+/* Rule files: all supported formats, the positions of errors, and limits on hostile files. */
 #include "promql/limits.h"
 #include "promql/ruleset.h"
 
@@ -16,7 +16,7 @@
 static int
 add(struct ruleset *rules, const char *text, size_t len, struct promql_error *error)
 {
-    /* At the end of its memory, so that a sanitizer sees what is read after it. */
+    /* Copied to an allocation of its size, so that a sanitizer detects reads beyond it. */
     char *copy = malloc(len ? len : 1);
     assert_non_null(copy);
     memcpy(copy, text, len);
@@ -25,7 +25,7 @@ add(struct ruleset *rules, const char *text, size_t len, struct promql_error *er
     return r;
 }
 
-/* The names of the rules, each with its line. */
+/* The names and lines of the rules. */
 static void
 check_rules(const char *text, const char *wanted)
 {
@@ -94,19 +94,19 @@ static const struct {
     {"groups:\n- rules: []\n", 2, 3, "the group has no name"},
     {"groups:\n- name: g\n  rules: [1]\n", 3, 11, "expected a rule"},
     {GROUP "  - expr: a\n", 4, 5, "neither record nor alert"},
-    {GROUP "  - record: a\n    alert: b\n    expr: c\n", 4, 5, "has record and alert"},
+    {GROUP "  - record: a\n    alert: b\n    expr: c\n", 4, 5, "has both record and alert"},
     {GROUP "  - record: a\n", 4, 5, "the rule a has no expr"},
     {GROUP "  - record: a\n    expr:\n", 4, 5, "the rule a has no expr"},
     {GROUP "  - record: a{b=\"c\"}\n    expr: d\n", 4, 13, "without braces"},
     {GROUP "  - record: a\n    expr: [b]\n", 5, 11, "expected a value for expr, got a list"},
-    {GROUP "  - record: a\n    expr: b\n    expr: c\n", 6, 5, "the key expr is there twice"},
-    {"groups: [\n", 2, 1, "expected YAML"},
-    {"groups:\n- name: g\n rules: []\n", 3, 2, "expected YAML"},
-    {"groups:\n\t- name: g\n", 2, 1, "expected YAML"},
-    {"# \xc3\xa9\ngroups: \"\xff\"\n", 2, 10, "expected YAML"},
-    {"groups: *a\n", 1, 9, "no anchor"},
+    {GROUP "  - record: a\n    expr: b\n    expr: c\n", 6, 5, "duplicate key expr"},
+    {"groups: [\n", 2, 1, "invalid YAML"},
+    {"groups:\n- name: g\n rules: []\n", 3, 2, "invalid YAML"},
+    {"groups:\n\t- name: g\n", 2, 1, "invalid YAML"},
+    {"# \xc3\xa9\ngroups: \"\xff\"\n", 2, 10, "invalid YAML"},
+    {"groups: *a\n", 1, 9, "unknown alias"},
     {"groups: &a [*a]\n", 1, 13, "inside the value"},
-    /* Where in an expression: plain, quoted, in blocks. */
+    /* Positions in expressions: plain, quoted, in blocks. */
     {GROUP "  - record: a\n    expr: b + +) c\n", 5, 16, "got `)`"},
     {GROUP "  - record: a\n    expr: b +\n      c +\n        ) d\n", 7, 9, "got `)`"},
     {GROUP "  - record: a\n    expr: 'b{c=\"''\"} + )'\n", 5, 24, "got `)`"},
@@ -140,7 +140,7 @@ test_errors_have_a_place(void **state)
     }
 }
 
-/* Templates in annotations are no Helm's, and what they query is read. */
+/* Templates in annotations are not taken for Helm, and their queries are read. */
 static void
 test_queries_of_templates(void **state)
 {
@@ -179,7 +179,7 @@ test_queries_of_templates(void **state)
 
 /* Hostile files. */
 
-/* n times a text between two others. */
+/* n copies of a text between two others. */
 static void
 check_repeated(const char *begin, const char *text, size_t n, const char *end, const char *reason)
 {
@@ -211,7 +211,7 @@ test_hostile_files(void **state)
         snprintf(laughs + strlen(laughs), sizeof(laughs) - strlen(laughs),
                  "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1,
                  i - 1, i - 1, i - 1, i - 1, i - 1);
-    check_repeated(laughs, "", 0, "groups: *a8\n", "with its aliases the document has more than");
+    check_repeated(laughs, "", 0, "groups: *a8\n", "values after alias expansion");
     check_repeated("a: ", "[", 100000, "", "nests deeper than 64 levels");
     check_repeated("a: ", "{a: ", 100000, "", "nests deeper than 64 levels");
     check_repeated("a:\n", "- - ", 100000, "\n", "nests deeper than 64 levels");
