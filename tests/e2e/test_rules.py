@@ -51,18 +51,19 @@ def oracle_rows(path):
     with open(path, encoding="utf-8") as table:
         rows = [line.rstrip("\n").split("\t") for line in table.readlines()[1:]]
     said = collections.defaultdict(list)
-    for file, in_group, kind, name, verdict, _, families, _ in rows:
-        said[file, in_group, kind, name].append(({"every server": "everywhere"}.get(verdict, verdict), families.split()))
+    for file, in_group, kind, name, verdict, selectors, families, _ in rows:
+        verdict = {"every server": "everywhere"}.get(verdict, verdict)
+        said[file, in_group, kind, name].append((verdict, selectors.split(), families.split()))
     return list(dict.fromkeys(row[0] for row in rows)), said
 
 
 @pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
-def test_families_and_verdicts_are_the_oracles(oracle):
+def test_selectors_families_and_verdicts_are_the_oracles(oracle):
     files, wanted = oracle_rows(oracle)
     status, said = rules(*files, cwd=RULES)
     got = collections.defaultdict(list)
     for r in said["rules"]:
-        got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["families"]))
+        got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["selectors"], r["families"]))
     assert got == wanted
     counted = collections.Counter(r["verdict"] for r in said["rules"])
     assert said["totals"] == {"rules": len(said["rules"]), **{v: counted[v] for v in VERDICTS}}
@@ -126,17 +127,25 @@ def test_the_shape_of_the_answer(rule_file):
         "totals": {"rules": 4, **nothing, "right": 1, "everywhere": 1, "silent": 1, "false elsewhere": 1},
         "rules": [
             common | {"group": "g", "kind": "alert", "name": "Full", "verdict": "silent",
+                      "selectors": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
                       "families": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
                       "why": "`/` has only one side on every server"},
-            common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere", "families": [],
+            common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere",
+                      "selectors": ["up"], "families": [],
                       "why": "every server has all that it needs, and evaluates it for itself"},
-            common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere", "families": ["a"],
-                      "why": why},
-            common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right", "families": ["a"],
-                      "why": "it needs one family"}],
+            common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere",
+                      "selectors": ["a_total"], "families": ["a"], "why": why},
+            common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right",
+                      "selectors": ["a_total"], "families": ["a"], "why": "it needs one family"}],
         "lines": [line],
         "after": {"rules": 4, **nothing, "right": 2, "everywhere": 1, "false elsewhere": 1},
         "ruler": [common | {"name": "Gone", "why": why}]}
+
+
+def test_selectors_are_what_the_expression_names(rule_file):
+    """In its order, each as often as it is there; null where none is named."""
+    file = rule_file(group(("A", "{'c.d'} + b * on (x) {__name__='a'} + b + {x='y'} + {__name__=~'e|f'}"), ("B", "vector(1)")))
+    assert [r["selectors"] for r in rules(file)[1]["rules"]] == [["c.d", "b", "a", "b", None, None], []]
 
 
 def test_exit_statuses(rule_file, config):
