@@ -6,6 +6,7 @@
 #include "yaml_tree.h"
 
 #include "core/base/buffer.h"
+#include "core/base/name_table.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -156,9 +157,11 @@ read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span 
 
 /* Groups. */
 
+/* names: of the groups before it. */
 static int
-read_group(struct rule_reader *r, const struct yaml_value *group)
+read_group(struct rule_reader *r, const struct yaml_value *group, struct name_table *names)
 {
+    uint32_t number;
     const struct yaml_value *name, *rules;
 
     if (group->kind != YAML_MAPPING)
@@ -166,6 +169,11 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
     int result = find(r, group, "name", YAML_SCALAR, &name);
     if (!result && (!name || !name->text.len))
         result = refuse(r, group, "the group has no name");
+    if (!result && name_table_find(names, name->text))
+        result = refuse(r, name, "the group name %.*s is there twice; expected it once",
+                        (int)(name->text.len < 80 ? name->text.len : 80), name->text.ptr);
+    if (!result)
+        result = name_table_add(names, name->text, &number);
     if (!result)
         result = find(r, group, "rules", YAML_SEQUENCE, &rules);
     if (result || !rules)
@@ -180,10 +188,12 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
 static int
 read_groups(struct rule_reader *r, const struct yaml_value *mapping)
 {
+    struct name_table names = {.n = 0};
     const struct yaml_value *groups;
     int result = find(r, mapping, "groups", YAML_SEQUENCE, &groups);
     for (size_t i = 0; !result && groups && i < groups->n; i++)
-        result = read_group(r, groups->items[i]);
+        result = read_group(r, groups->items[i], &names);
+    name_table_deinit(&names);
     return result;
 }
 

@@ -174,6 +174,20 @@ def test_errors_tell_file_line_and_column(rule_file):
     assert third.startswith(f"scrapeshard: {shape}:4:12: ") and "\x1b" not in third
 
 
+def test_a_group_that_is_there_twice(rule_file):
+    """promtool refuses the file too; in another file the name may be there again."""
+    text = "groups:\n- {name: g, rules: []}\n- {name: h, rules: []}\n"
+    once, other = rule_file(text), rule_file(text, "other.yml")
+    twice = rule_file(text + "- name: g\n  rules: [{record: a, expr: b}]\n", "twice.yml")
+    for file, good in (once, True), (other, True), (twice, False):
+        done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == good and ('groupname: "g" is repeated' in done.stderr) != good
+    assert run("rules", once, other)[0] == 0
+    status, out, err = run("rules", once, twice)
+    assert (status, out) == (3, "")
+    assert err == f"scrapeshard: {twice}:4:9: the group name g is there twice; expected it once\n"
+
+
 def test_a_file_that_is_too_large(tmp_path):
     file = tmp_path / "large.yml"
     with open(file, "wb") as out:
