@@ -8,7 +8,7 @@ enum {
     EXIT_FAILED = 1,        /* invalid file, port in use, body that is not a valid exposition, ... */
     EXIT_USAGE = 2,         /* invalid command line */
     EXIT_DRAIN_TIMEOUT = 3, /* serve: scrapes were aborted when web.grace expired */
-    EXIT_UNREAD = 3,        /* rules: a file or expression could not be read */
+    EXIT_UNREAD = 3,        /* rules, plan: a rule file or expression could not be read */
 };
 
 int cmd_serve(int argc, char **argv);

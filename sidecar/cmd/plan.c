@@ -21,7 +21,8 @@ static const char usage[] =
     "shards: series, families and bytes per shard, the skew, the families that cause it, the split rules that\n"
     "would reduce it, the balance of other shard counts, and what a change of the count would move. With --rules,\n"
     "the lines that make recording and alerting rules right are assumed, and nothing that they need whole is\n"
-    "split. Exits 0; 1 if the body cannot be read or is not a valid exposition, 2 if the command line is invalid.\n";
+    "split. Exits 0; 1 if the body cannot be read or is not a valid exposition, 2 if the command line is invalid,\n"
+    "3 if a rule file cannot be read.\n";
 
 enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
 

@@ -121,7 +121,7 @@ plan_rules_apply(struct plan *p, struct ss_index **indexp)
 
     for (size_t i = 0; i < r->n_paths; i++)
         if (rules_read_file(&r->rules, r->paths[i]))
-            return EXIT_FAILED;
+            return EXIT_UNREAD;
     ss_index_families(*indexp, add_family, r);
     if (r->n_families)
         qsort(r->families, r->n_families, sizeof(*r->families), order_families);

@@ -29,6 +29,21 @@ write_families(struct json *j, const char *key, const struct rules_state *s, con
     json_close_array(j);
 }
 
+/* The metrics that an expression selects, as it names them and in its order; null where it names none. */
+static void
+write_selectors(struct json *j, const struct expression *e)
+{
+    json_open_array(j, "selectors");
+    for (size_t i = 0; i < e->n_selectors; i++) {
+        struct ss_span name = e->selectors[i]->name;
+        if (name.ptr)
+            json_text(j, NULL, name);
+        else
+            json_null(j, NULL);
+    }
+    json_close_array(j);
+}
+
 static void
 write_rules(struct json *j, const struct rules_run *run)
 {
@@ -46,6 +61,7 @@ write_rules(struct json *j, const struct rules_run *run)
         json_word(j, "verdict", rule_verdict_name(results[i].verdict));
         if (run->cli.count)
             json_flag(j, "by_chance", results[i].by_chance);
+        write_selectors(j, &p->expression);
         write_families(j, "families", &run->before, results[i].families, results[i].n_families);
         if (results[i].n_queried)
             write_families(j, "queried_families", &run->before, results[i].queried, results[i].n_queried);

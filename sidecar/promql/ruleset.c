@@ -6,6 +6,7 @@
 #include "yaml_tree.h"
 
 #include "core/base/buffer.h"
+#include "core/base/name_table.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -157,9 +158,11 @@ read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span 
 
 /* Groups. */
 
+/* names: of the groups before it. */
 static int
-read_group(struct rule_reader *r, const struct yaml_value *group)
+read_group(struct rule_reader *r, const struct yaml_value *group, struct name_table *names)
 {
+    uint32_t number;
     const struct yaml_value *name, *rules;
 
     if (group->kind != YAML_MAPPING)
@@ -169,7 +172,12 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
         return result;
     if (!name || !name->text.len)
         return refuse(r, group, "the group has no name");
-    result = find(r, group, "rules", YAML_SEQUENCE, &rules);
+    if (name_table_find(names, name->text))
+        return refuse(r, name, "duplicate group name %.*s", (int)(name->text.len < 80 ? name->text.len : 80),
+                      name->text.ptr);
+    result = name_table_add(names, name->text, &number);
+    if (!result)
+        result = find(r, group, "rules", YAML_SEQUENCE, &rules);
     if (result || !rules)
         return result;
     struct ss_span copy = arena_copy(&r->rules->arena, name->text);
@@ -182,10 +190,12 @@ read_group(struct rule_reader *r, const struct yaml_value *group)
 static int
 read_groups(struct rule_reader *r, const struct yaml_value *mapping)
 {
+    struct name_table names = {.n = 0};
     const struct yaml_value *groups;
     int result = find(r, mapping, "groups", YAML_SEQUENCE, &groups);
     for (size_t i = 0; !result && groups && i < groups->n; i++)
-        result = read_group(r, groups->items[i]);
+        result = read_group(r, groups->items[i], &names);
+    name_table_deinit(&names);
     return result;
 }
 

@@ -270,7 +270,8 @@ def test_commands(name_server, resolving, command):
     done = subprocess.run([*argv[:-1], "--timeout=500ms", argv[-1]], capture_output=True, text=True, timeout=60)
     assert done.returncode and "500ms" in done.stderr or "0.5 s" in done.stderr, done
     assert time.monotonic() - before < 3 * SLOW
-    p = subprocess.Popen(argv, stderr=subprocess.PIPE)
+    # A shell starts what is in the background with SIGINT ignored, and children inherit that.
+    p = subprocess.Popen(argv, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_until(lambda: len(os.listdir(f"/proc/{p.pid}/task")) > 1, "no name is looked up")
     p.send_signal(signal.SIGINT)
     assert p.wait(2 * SLOW) == -signal.SIGINT

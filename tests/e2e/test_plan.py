@@ -405,10 +405,16 @@ def test_a_few_giants_cure_most(tmp_path):
 
 
 def test_rules_that_cannot_be_read(tmp_path):
+    """The exit status is that of rules; that of a body is another."""
     body, file = tmp_path / "body", tmp_path / "rules.yml"
     body.write_text("a 1\n")
-    status, out, err = run("plan", "--shard-count=8", f"--rules={rule_file(file, A='sum(')}", body)
-    assert (status, out) == (1, "") and f"{file}:1:" in err
+    rule_file(file, A="sum(")
+    for wrong, said in (file, f"{file}:1:"), (tmp_path / "none.yml", "none.yml: No such file"):
+        status, out, err = run("plan", "--shard-count=8", f"--rules={wrong}", body)
+        assert (status, out) == (3, "") and said in err
+        assert run("rules", wrong)[0] == 3
+    rule_file(file, A="a")
+    assert run("plan", "--shard-count=8", f"--rules={file}", tmp_path / "none")[0] == 1
 
 
 RULES = (ROOT / "contrib/docs/rules.md").read_text()

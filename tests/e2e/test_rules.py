@@ -51,18 +51,19 @@ def oracle_rows(path):
     with open(path, encoding="utf-8") as table:
         rows = [line.rstrip("\n").split("\t") for line in table.readlines()[1:]]
     report = collections.defaultdict(list)
-    for file, in_group, kind, name, verdict, _, families, _ in rows:
-        report[file, in_group, kind, name].append(({"every server": "everywhere"}.get(verdict, verdict), families.split()))
+    for file, in_group, kind, name, verdict, selectors, families, _ in rows:
+        verdict = {"every server": "everywhere"}.get(verdict, verdict)
+        report[file, in_group, kind, name].append((verdict, selectors.split(), families.split()))
     return list(dict.fromkeys(row[0] for row in rows)), report
 
 
 @pytest.mark.parametrize("oracle", ORACLES, ids=os.path.basename)
-def test_families_and_verdicts_are_the_oracles(oracle):
+def test_selectors_families_and_verdicts_are_the_oracles(oracle):
     files, wanted = oracle_rows(oracle)
     status, report = rules(*files, cwd=RULES)
     got = collections.defaultdict(list)
     for r in report["rules"]:
-        got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["families"]))
+        got[r["file"], r["group"], r["kind"], r["name"]].append((r["verdict"], r["selectors"], r["families"]))
     assert got == wanted
     counted = collections.Counter(r["verdict"] for r in report["rules"])
     assert report["totals"] == {"rules": len(report["rules"]), **{v: counted[v] for v in VERDICTS}}
@@ -126,17 +127,25 @@ def test_the_json_output(rule_file):
         "totals": {"rules": 4, **nothing, "right": 1, "everywhere": 1, "silent": 1, "false elsewhere": 1},
         "rules": [
             common | {"group": "g", "kind": "alert", "name": "Full", "verdict": "silent",
+                      "selectors": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
                       "families": ["node_filesystem_avail_bytes", "node_filesystem_size_bytes"],
                       "why": "no server has both sides of `/`"},
-            common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere", "families": [],
+            common | {"group": "g", "kind": "alert", "name": "Up", "verdict": "everywhere",
+                      "selectors": ["up"], "families": [],
                       "why": "every server has everything it needs and evaluates it independently"},
-            common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere", "families": ["a"],
-                      "why": why},
-            common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right", "families": ["a"],
-                      "why": "it needs only one family"}],
+            common | {"group": "g", "kind": "alert", "name": "Gone", "verdict": "false elsewhere",
+                      "selectors": ["a_total"], "families": ["a"], "why": why},
+            common | {"group": "g", "kind": "record", "name": "job:a", "verdict": "right",
+                      "selectors": ["a_total"], "families": ["a"], "why": "it needs only one family"}],
         "lines": [line],
         "after": {"rules": 4, **nothing, "right": 2, "everywhere": 1, "false elsewhere": 1},
         "ruler": [common | {"name": "Gone", "why": why}]}
+
+
+def test_selectors_are_what_the_expression_names(rule_file):
+    """In its order, each as often as it is there; null where none is named."""
+    file = rule_file(group(("A", "{'c.d'} + b * on (x) {__name__='a'} + b + {x='y'} + {__name__=~'e|f'}"), ("B", "vector(1)")))
+    assert [r["selectors"] for r in rules(file)[1]["rules"]] == [["c.d", "b", "a", "b", None, None], []]
 
 
 def test_exit_statuses(rule_file, config):
@@ -163,6 +172,20 @@ def test_errors_have_file_line_and_column(rule_file):
     assert first == f"scrapeshard: {broken}:7:11: expected a metric, a function, a number or `(`, got `)`"
     assert second.startswith(f"scrapeshard: {helm}:1:1: ") and "Helm" in second
     assert third.startswith(f"scrapeshard: {shape}:4:12: ") and "\x1b" not in third
+
+
+def test_a_group_that_is_there_twice(rule_file):
+    """promtool refuses the file too; in another file the name may be there again."""
+    text = "groups:\n- {name: g, rules: []}\n- {name: h, rules: []}\n"
+    once, other = rule_file(text), rule_file(text, "other.yml")
+    twice = rule_file(text + "- name: g\n  rules: [{record: a, expr: b}]\n", "twice.yml")
+    for file, good in (once, True), (other, True), (twice, False):
+        done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == good and ('groupname: "g" is repeated' in done.stderr) != good
+    assert run("rules", once, other)[0] == 0
+    status, out, err = run("rules", once, twice)
+    assert (status, out) == (3, "")
+    assert err == f"scrapeshard: {twice}:4:9: the group name g is there twice; expected it once\n"
 
 
 def test_a_file_that_is_too_large(tmp_path):

@@ -74,8 +74,11 @@ test_shapes(void **state)
                 "  - {record: a, expr: b}\n---\nkind: Service\n---\nkind: PrometheusRuleList\nitems: "
                 "[{kind: PrometheusRule, spec: {groups: [{name: h, rules: [{alert: c, expr: d}]}]}}]\n...\n",
                 "record g/a:6, alert h/c:11");
-    check_rules("x: &r {record: a, expr: b}\ngroups:\n- &g {name: g, rules: [*r, *r]}\n- *g\n",
-                "record g/a:1, record g/a:1, record g/a:1, record g/a:1");
+    check_rules("x: &r {record: a, expr: b}\ngroups:\n- {name: g, rules: &l [*r, *r]}\n- {name: h, rules: *l}\n",
+                "record g/a:1, record g/a:1, record h/a:1, record h/a:1");
+    /* The names of groups are those of one list: objects are files by themselves. */
+    check_rules("groups: [{name: g}, {name: G}]\n---\ngroups: [{name: g, rules: [{record: a, expr: b}]}]\n",
+                "record g/a:3");
     check_rules("x: &r {record: a, expr: b}\ngroups:\n- {name: g, rules: [{<<: *r, record: c}]}\n", "record g/c:3");
     check_rules(GROUP "  - record: a\r\n    expr: |\r\n      b\r\n      + c\r\n", "record g/a:4");
 }
@@ -93,6 +96,9 @@ static const struct {
     {"groups: [1]\n", 1, 10, "expected a group"},
     {"groups:\n- rules: []\n", 2, 3, "the group has no name"},
     {"groups:\n- name: g\n  rules: [1]\n", 3, 11, "expected a rule"},
+    {"groups:\n- name: g\n- name: h\n- name: 'g'\n- name: h\n", 4, 9, "the group name g is there twice"},
+    {"kind: VMRule\nspec: {groups: [{name: g}, {rules: [], name: g}]}\n", 2, 46, "the group name g is there twice"},
+    {"groups:\n- &g {name: g}\n- *g\n", 2, 13, "the group name g is there twice"},
     {GROUP "  - expr: a\n", 4, 5, "neither record nor alert"},
     {GROUP "  - record: a\n    alert: b\n    expr: c\n", 4, 5, "has both record and alert"},
     {GROUP "  - record: a\n", 4, 5, "the rule a has no expr"},
