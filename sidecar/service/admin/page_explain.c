@@ -32,6 +32,21 @@ write_span(const struct page_view *v, const char *name, struct ss_span span)
     free(text);
 }
 
+/* How much of a group each endpoint's last body had. */
+static void
+write_group_sizes(const struct page_view *v, uint64_t hash)
+{
+    const struct telemetry *t = v->page->telemetry;
+    for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
+        uint64_t series;
+        if (e->removed || !e->distribution.when)
+            continue;
+        size_t families = distribution_of_key(&e->distribution, hash, &series);
+        HTML(v->out, "<dt>Group at endpoint {}</dt><dd>{} famil{}, {} series</dd>\n", e->name,
+             html_count(families).text, families == 1 ? "y" : "ies", html_count(series).text);
+    }
+}
+
 /* Of a colocate rule that names its key: all families of that name, which are together. */
 static void
 write_group(const struct page_view *v, const struct ss_explanation *x)
@@ -52,6 +67,8 @@ write_group(const struct page_view *v, const struct ss_explanation *x)
         first = false;
     }
     fputs(first ? "" : "</dd>\n", v->out);
+    if (!first)
+        write_group_sizes(v, x->hash);
 }
 
 static void
