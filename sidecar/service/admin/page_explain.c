@@ -32,7 +32,7 @@ write_span(const struct page_view *v, const char *name, struct ss_span span)
     free(text);
 }
 
-/* Those of an endpoint's largest families that have a group's key. */
+/* Those of an endpoint's largest families that have a group's key. Spans of earlier explanations end here. */
 static void
 write_largest_of_group(const struct page_view *v, const struct shard_tracker *tracker, uint64_t hash)
 {
