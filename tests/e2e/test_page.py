@@ -180,6 +180,22 @@ def test_a_group_is_shown_together(sidecar, service):
     assert "Together" not in said("x:1") and "Together" not in said("up")
 
 
+@pytest.mark.parametrize("max_age", ["0s", "1h"])
+def test_a_group_has_a_size(sidecar, upstream, max_age):
+    """Of the last body: what has the group's key, whatever shard was asked for."""
+    body = b"".join(b'%s{id="%d"} 1\n' % (name, i) for name in (b"a_1", b"a_2", b"d", b"other")
+                    for i in range(701 if name == b"d" else 700))
+    s = sidecar(upstream(answering(answer(body))).url, "--set=rules.colocate=g: a_.*", "--set=rules.colocate=g: d",
+                "--set=rules.colocate=h: nothing", f"--set=endpoint.default.max_age={max_age}")
+    assert "Group at" not in s.admin("/?series=d&shard_count=5")[2].decode()
+    scrape(s, target(0, 5))
+    largest = "<code>d</code> (701), <code>a_1</code> (700), <code>a_2</code> (700)"
+    for series, size in ("d", f"3 families, 2,101 series; the largest: {largest}"), ("nothing", "0 families, 0 series"):
+        page = s.admin(f"/?series={series}&shard_count=5")[2].decode()
+        assert f"<dt>Group at endpoint default</dt><dd>{size}</dd>" in page
+    assert "Group at" not in s.admin("/?series=other&shard_count=5")[2].decode()
+
+
 @pytest.mark.parametrize("query, said", [
     ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
     ("?series=up", "is not a number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),

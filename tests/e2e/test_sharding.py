@@ -31,6 +31,8 @@ RULES = {
     "replicate": {"replicate": ".*_info"},
     "colocate": {"colocate": "(go|process)_([a-z]+).*"},
     "colocate by name": {"colocate": "go-process: (go|process)_([a-z]+).*"},
+    "named groups": {"drop": ".*_created", "replicate": ".*_info", "split": ".*_seconds|go_.*",
+                     "colocate": ("rest: process_.*", "threads: (go)_(threads|goroutines)", "rest: .*_seconds|go_gc_.*")},
     "split": {"split": ".*duration.*|node_cpu.*|h.*|prometheus_http.*"},
     "all": {"keep": "[^g].*|go_memstats_.*", "drop": ".*_created|node_s.*", "replicate": ".*_info|.*_load1",
             "colocate": "(process|node)_[a-m].*", "split": ".*_seconds|p.*"},
@@ -54,6 +56,12 @@ def jump(h, count):
     return bucket
 
 
+def patterns(rules, action):
+    """A rule of one line, or of several."""
+    found = rules.get(action, ())
+    return (found,) if isinstance(found, str) else found
+
+
 class Contract:
     def __init__(self, sharding, rules):
         self.key = sharding.get("key", "family")
@@ -71,8 +79,8 @@ class Contract:
 
     def rule(self, *names):
         """(the action that decides, the key of a colocate rule)"""
-        for action in ORDER:
-            group, colon, pattern = self.rules.get(action, "(?!)").rpartition(": ")
+        for action, rule in ((a, r) for a in ORDER for r in patterns(self.rules, a) or ("(?!)",)):
+            group, colon, pattern = rule.rpartition(": ")
             found = [m for m in (re.fullmatch(pattern, n, re.DOTALL) for n in names) if m]
             if action == "keep" and action in self.rules and not found:
                 return "drop", None
@@ -213,11 +221,14 @@ def expected_shards(contract, body, content_type, count):
 # The program.
 
 
+def settings(sharding, rules):
+    return [*(f"--set=sharding.{key}={value}" for key, value in sharding.items()),
+            *(f"--set=rules.{action}={pattern}" for action in rules for pattern in patterns(rules, action))]
+
+
 def split(body, content_type, sharding, rules, shard, count):
-    settings = [f"--set=sharding.{key}={value}" for key, value in sharding.items()]
-    settings += [f"--set=rules.{key}={value}" for key, value in rules.items()]
     done = subprocess.run([BINARY, "split", f"--shard={shard}", f"--shard-count={count}", f"--content-type={content_type}",
-                           *settings], input=body, capture_output=True, check=False)
+                           *settings(sharding, rules)], input=body, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -305,9 +316,7 @@ def test_large_families_part(upstream, sidecar, series, name_late, sharding, rul
     small = delimited(field(1, "small"), field(4, labels(id="1")))
     body = small + large_family(name_late, series) + small
     contract, count = Contract(sharding, rules), 3
-    s = sidecar(upstream(answering(answer(body, PROTOBUF))).url,
-                *(f"--set=sharding.{key}={value}" for key, value in sharding.items()),
-                *(f"--set=rules.{key}={value}" for key, value in rules.items()))
+    s = sidecar(upstream(answering(answer(body, PROTOBUF))).url, *settings(sharding, rules))
     for i, wanted in enumerate(protobuf_shards(contract, body, count)):
         status, _, got = s.get(f"/metrics?shard={i}&shard_count={count}")
         assert status == 200
@@ -321,3 +330,111 @@ def test_large_families_part(upstream, sidecar, series, name_late, sharding, rul
             assert got == wanted
     status, _, got = s.get("/metrics")
     assert (status, got) == (200, body)
+
+
+# Named groups, whichever way a body takes through a real sidecar. Each of the families has its own shard without the rules.
+
+GROUP = {"node_disk_reads_completed_total": "COUNTER", "node_disk_io_now": "GAUGE", "node_md_state": "GAUGE",
+         "http_wait_seconds": "HISTOGRAM"}
+GROUP_RULES = {"drop": "node_disk_gone", "replicate": "node_disk_info|target_.*", "split": "http_.*|big",
+               "colocate": ("disks: node_disk_.*|node_md_.*", "others: node_md_.*|other_.*", "disks: http_wait_.*")}
+FAMILIES = {**GROUP, "node_disk_gone": "GAUGE", "node_disk_info": "GAUGE", "target_x": "GAUGE", "other_a": "GAUGE",
+            "other_b_total": "COUNTER", "big": "GAUGE", "http_size": "HISTOGRAM", "node_load1": "GAUGE", "up": "GAUGE",
+            "go_threads": "GAUGE", "kube_pod": "GAUGE"}
+FORMS = {"text": TEXT, "openmetrics": OPENMETRICS, "protobuf": PROTOBUF}
+GROUP_KEYS = {"family": {}, "family, jump": {"placement": "jump"}, "declared, md5": {"key": "declared", "hash": "md5"},
+              "name, md5, jump": {"key": "name", "hash": "md5", "placement": "jump"},
+              "labels": {"key": "labels", "source_labels": "id"},
+              "labels, md5": {"key": "labels", "source_labels": "job,id", "hash": "md5"}}
+
+
+def group_text(series, openmetrics):
+    out = []
+    for name, kind in FAMILIES.items():
+        family = name.removesuffix("_total") if openmetrics else name
+        out.append(f"# HELP {family} Help.\n# TYPE {family} {kind.lower()}\n")
+        for i in range(series):
+            of = f'id="{i}",job="{"x" * i}"'
+            if kind == "HISTOGRAM":
+                out += [f'{name}_bucket{{{of},le="{le}"}} {i}\n' for le in ("0.5", "+Inf")]
+                out += [f"{name}_count{{{of}}} {i}\n", f"{name}_sum{{{of}}} {i}\n"]
+            else:
+                out.append(f"{name}{{{of}}} {i}\n")
+    return "".join([*out, "# EOF\n" if openmetrics else ""]).encode()
+
+
+def group_protobuf(series):
+    def metric(kind, i):
+        bucket = field(3, field(1, i) + field(2, 0.5))
+        value = field(1, i) + field(2, float(i)) + bucket if kind == "HISTOGRAM" else field(1, float(i))
+        number = {"HISTOGRAM": 7, "COUNTER": 3, "GAUGE": 2}[kind]
+        return field(4, labels(id=str(i), job="x" * i) + field(number, value))
+    return b"".join(delimited(field(1, name), field(2, "Help."),
+                              field(3, {"COUNTER": 0, "GAUGE": 1, "HISTOGRAM": 4}[kind]),
+                              *(metric(kind, i) for i in range(series))) for name, kind in FAMILIES.items())
+
+
+def families_in(shard, content_type):
+    if content_type == PROTOBUF:
+        return {dict(read_fields_of(fields))[1].decode() for _, fields in raw_messages(shard)}
+    names = {line_name(line) for line in lines(shard) if line_name(line)}
+    return {name for name in FAMILIES if any(family_key(name) == family_key(n) for n in names)}
+
+
+def vector(key, count):
+    """The shard that tests/vectors has for the key of a group."""
+    rows = [row.split("\t") for row in (ROOT / "tests/vectors/colocate.tsv").read_text().splitlines()[1:]]
+    return int(next(dict(pair.split(":") for pair in row[4:])[str(count)] for row in rows if row[2] == key))
+
+
+@pytest.mark.parametrize("series", [3, 300], ids=["small", "large"])
+@pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
+@pytest.mark.parametrize("form, key", [(form, key) for form in FORMS for key in GROUP_KEYS
+                                       if form != "protobuf" or "name" not in key])
+def test_a_named_group_meets_on_one_shard(upstream, sidecar, form, key, max_age, series):
+    content_type, sharding = FORMS[form], GROUP_KEYS[key]
+    body = group_protobuf(series) if content_type == PROTOBUF else group_text(series, content_type == OPENMETRICS)
+    contract = Contract(sharding, GROUP_RULES)
+    service = upstream(answering(answer(body, content_type)))
+    s = sidecar(service.url, *settings(sharding, GROUP_RULES), f"--set=endpoint.default.max_age={max_age}")
+    counts = (2, 7) if series < 10 else (7,)
+    for count in counts:
+        wanted = expected_shards(contract, body, content_type, count)
+        got = []
+        for shard in range(count):
+            status, _, of_shard = s.get(f"/metrics?shard={shard}&shard_count={count}", {"Accept": content_type})
+            assert status == 200
+            got.append(of_shard)
+        for shard in range(count):
+            if content_type == PROTOBUF and series > 10:  # a large family that is split is sent in several messages
+                assert samples(got[shard], content_type) == samples(wanted[shard], content_type), shard
+            else:
+                assert got[shard] == wanted[shard], shard
+        check_together(got, body, content_type, contract)
+
+        where = {name: [i for i in range(count) if name in families_in(got[i], content_type)] for name in FAMILIES}
+        home = contract.place(b"disks", count)
+        if key == "family":
+            assert home == vector("disks", count)
+        assert [where[name] for name in GROUP] == [[home]] * len(GROUP)
+        assert where["other_a"] == where["other_b_total"] == [contract.place(b"others", count)]
+        assert where["node_disk_gone"] == []
+        assert where["node_disk_info"] == where["target_x"] == list(range(count))
+        if sharding.get("key") != "labels":
+            for name in "node_load1", "up", "go_threads", "kube_pod":
+                assert where[name] == [contract.place(name.encode(), count)]
+        if series > 10:
+            assert len(where["big"]) > 1 and len(where["http_size"]) > 1
+        union = sorted(sum((samples(of_shard, content_type) for of_shard in got), []))
+        copies = sorted(sum((samples(of_shard, content_type) for of_shard in wanted), []))
+        assert union == copies
+        whole = collections.Counter(samples(body, content_type))
+        for sample, n in collections.Counter(union).items():
+            assert n == whole.pop(sample) * (count if re.search(rb"node_disk_info|target_x", name_in(sample)) else 1)
+        assert {name_in(sample) for sample in whole} == {b"node_disk_gone"}
+    assert len(service.requests) == (1 if max_age != "0s" else sum(counts))
+
+
+def name_in(sample):
+    """The name of a sample as samples() has it."""
+    return sample[0] if isinstance(sample, tuple) else line_name(sample).encode()

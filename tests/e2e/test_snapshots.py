@@ -266,6 +266,8 @@ RULES = """[rules]
 drop = family_1.
 replicate = family_2[0-4]|a_seconds
 colocate = (family)_3.
+colocate = named: family_[45]6|g1.
+colocate = named: family_4[0-3]|g2
 split = family_5.|h
 """
 SHARDINGS = {

@@ -66,6 +66,20 @@ distribution_shard_loads(const struct distribution *d, const struct ss_sharding 
         loads[ss_sharding_place(sharding, d->items[i].hash, count)].series += d->items[i].series;
 }
 
+size_t
+distribution_of_key(const struct distribution *d, uint64_t hash, uint64_t *series)
+{
+    size_t families = 0;
+    *series = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->items[i].hash != hash)
+            continue;
+        families++;
+        *series += d->items[i].series;
+    }
+    return families;
+}
+
 uint64_t
 distribution_moved_series(const struct distribution *d, const struct ss_sharding *sharding, uint32_t from, uint32_t to)
 {

@@ -46,6 +46,9 @@ void distribution_finish(struct distribution *distribution, uint64_t series);
 void distribution_shard_loads(const struct distribution *distribution, const struct ss_sharding *sharding,
                               uint32_t count, struct shard_load *loads);
 
+/* The families of one key, such as those of a group: their number, and *series. Without split families. */
+size_t distribution_of_key(const struct distribution *distribution, uint64_t hash, uint64_t *series);
+
 /* The series that change their shard under another count. */
 uint64_t distribution_moved_series(const struct distribution *distribution, const struct ss_sharding *sharding,
                                    uint32_t from, uint32_t to);
