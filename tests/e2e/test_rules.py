@@ -185,7 +185,7 @@ def test_a_group_that_is_there_twice(rule_file):
     assert run("rules", once, other)[0] == 0
     status, out, err = run("rules", once, twice)
     assert (status, out) == (3, "")
-    assert err == f"scrapeshard: {twice}:4:9: the group name g is there twice; expected it once\n"
+    assert err == f"scrapeshard: {twice}:4:9: duplicate group name g\n"
 
 
 def test_a_file_that_is_too_large(tmp_path):
