@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolver.h"
 
+#include "service/base/thread.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,22 +134,14 @@ run_lookup(void *ctx)
     return NULL;
 }
 
-/* Only the event loop's thread handles signals. */
 static int
 start_thread(struct job *job)
 {
     pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    if (pthread_attr_init(&attributes))
-        return -ENOMEM;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&thread, &attributes, run_lookup, job);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -r;
+    int r = thread_start(&thread, 0, run_lookup, job);
+    if (!r)
+        pthread_detach(thread);
+    return r;
 }
 
 /* The loop. */

@@ -25,7 +25,7 @@ struct control {
     atomic_llong failed;
     atomic_llong live; /* blocks that are allocated, whether or not something is to fail */
     char where[224];   /* who asked for the first that failed: "/usr/lib/libx.so+0x1234" */
-    atomic_llong size; /* only allocations of so many bytes fail or are counted; 0: any */
+    atomic_llong size; /* size in bytes of the allocations that fail or are counted; 0: any */
 };
 
 void *__libc_malloc(size_t size);

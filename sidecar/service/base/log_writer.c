@@ -8,11 +8,12 @@
  */
 #include "log_writer.h"
 
+#include "thread.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,16 +160,8 @@ log_writer_dropped(struct log_writer *w)
 int
 log_writer_start(struct log_writer *w)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    sigfillset(&all); /* signals are for the event loop */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int r = -pthread_create(&w->thread, &attributes, work, w);
+    int r = thread_start(&w->thread, STACK_BYTES, work, w);
     w->has_thread = !r;
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
 }
 
@@ -183,15 +176,11 @@ destroy(struct log_writer *w)
 int
 log_writer_new(struct log_writer **writerp)
 {
-    pthread_condattr_t attributes;
     struct log_writer *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    thread_cond_init(&w->changed);
     w->filling = w->buffers[0];
     *writerp = w;
     return 0;

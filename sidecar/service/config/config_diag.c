@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes shown of a long line, at most so many before the caret */
+enum { SHOWN = 100, SHOWN_BEFORE = 70 }; /* bytes of a long line that are shown in all, and before the caret */
 
 static bool
 starts_character(char byte)

@@ -2,11 +2,11 @@
 #include "password_worker.h"
 
 #include "service/access/passwords.h"
+#include "service/base/thread.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -95,31 +95,23 @@ password_worker_start(struct password_worker *w, const struct credential *creden
     pthread_mutex_unlock(&w->mutex);
 }
 
-/* Signals are for the event loop. */
 static int
 start_thread(struct password_worker *w)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->has_thread = !pthread_create(&w->thread, NULL, work, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return w->has_thread ? 0 : -EAGAIN;
+    int r = thread_start(&w->thread, 0, work, w);
+    w->has_thread = !r;
+    return r;
 }
 
 int
 password_worker_new(struct password_worker **workerp, struct event_base *base, void (*done)(bool matches, void *ctx),
                     void *ctx)
 {
-    pthread_condattr_t attributes;
     struct password_worker *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    thread_cond_init(&w->changed);
     w->done = done;
     w->ctx = ctx;
     w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
