@@ -17,11 +17,18 @@
 #include <event2/http_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
+/*
+ * A handshake costs as much as some scrapes. At low priority, a flood of them does not delay scrapes. For a loop that
+ * is never idle, those that have waited for long get the usual priority, one after the other.
+ */
 enum {
-    /* How long a handshake runs at low priority. A flood of them takes less; this is for a loop that is never idle. */
-    LOW_PRIORITY_MS = 1000,
+    LOW_PRIORITY_MS = 1000, /* how long a handshake runs at low priority */
+    PROMOTION_MS = 20,      /* between two that get the usual one */
+    PROMOTION_RETRY_MS = 100,
 };
 
 enum phase { FRESH, HEADER, BUSY, IDLE };
@@ -34,12 +41,13 @@ struct connection {
     struct event *deadline;
     struct peer peer;
     enum phase phase;
-    uint64_t peer_count;  /* connections of its peer, including this one */
-    size_t request_bytes; /* received since the last request */
-    bool low_priority;    /* its handshake runs at low priority */
-    bool got_bytes;       /* any byte was received */
-    bool had_200;         /* it got a 200 response */
-    uint64_t failures;    /* alloc_failures() at the start of the response */
+    uint64_t peer_count;   /* connections of its peer, including this one */
+    size_t request_bytes;  /* received since the last request */
+    int64_t handshake_end; /* when the first deadline expires, in milliseconds of the monotonic clock */
+    bool low_priority;     /* its handshake runs at low priority */
+    bool got_bytes;        /* any byte was received */
+    bool had_200;          /* it got a 200 response */
+    uint64_t failures;     /* alloc_failures() at the start of the response */
     const struct connection_events *events;
     void *ctx;
 };
@@ -62,23 +70,51 @@ start_deadline(struct connection *c)
     set_deadline(c, c->all->settings.head_timeout);
 }
 
-/* The first one. A handshake costs as much as some scrapes: at low priority, a flood of them does not delay scrapes. */
-static void
-start_handshake_deadline(struct connection *c)
+static int64_t
+monotonic_ms(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The first one, for the handshake and the first request. */
+static void
+start_first_deadline(struct connection *c)
+{
+    int64_t timeout = c->all->settings.head_timeout;
     start_deadline(c);
-    if (!tls_set_priority(c->bev, LOOP_LAST) || c->all->settings.head_timeout <= LOW_PRIORITY_MS)
+    if (timeout <= LOW_PRIORITY_MS || !tls_set_priority(c->bev, LOOP_LAST))
         return;
     c->low_priority = true;
+    c->handshake_end = monotonic_ms() + timeout;
     set_deadline(c, LOW_PRIORITY_MS);
 }
 
-static void
-restore_priority(struct connection *c)
+static bool
+has_input(const struct connection *c)
 {
-    c->low_priority = false;
-    tls_set_priority(c->bev, LOOP_USUAL);
-    set_deadline(c, c->all->settings.head_timeout - LOW_PRIORITY_MS);
+    int n = 0;
+    return !ioctl(bufferevent_getfd(c->bev), FIONREAD, &n) && n > 0;
+}
+
+/* Decides anew on the priority of a handshake, which waits for the client or for the loop. */
+static void
+review_priority(struct connection *c)
+{
+    int64_t now = monotonic_ms(), left = c->handshake_end - now;
+    int64_t retry = has_input(c) ? PROMOTION_RETRY_MS : LOW_PRIORITY_MS;
+
+    if (retry == PROMOTION_RETRY_MS && now >= c->all->next_promotion) {
+        c->all->next_promotion = now + PROMOTION_MS;
+        tls_set_priority(c->bev, LOOP_USUAL);
+        c->low_priority = false;
+    } else if (left <= retry) {
+        c->low_priority = false;
+    } else {
+        left = retry;
+    }
+    set_deadline(c, left > 0 ? left : 0);
 }
 
 static void
@@ -122,7 +158,7 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
     struct connection *c = ctx;
     (void)fd, (void)what;
     if (c->low_priority)
-        restore_priority(c);
+        review_priority(c);
     else
         close_connection(c, c->phase == BUSY ? LIMIT_SLOW_READER : LIMIT_HEAD_TIMEOUT);
 }
@@ -291,7 +327,7 @@ admit(struct connection *c)
     else if (!may_admit(c, &why))
         close_connection(c, why);
     else
-        start_handshake_deadline(c);
+        start_first_deadline(c);
 }
 
 static void

@@ -48,6 +48,7 @@ struct connections {
     struct access_policy *policy;                 /* a reference: who may connect */
     TAILQ_HEAD(connection_list, connection) list; /* the oldest first */
     size_t n;
+    int64_t next_promotion;  /* of a handshake's priority, in milliseconds of the monotonic clock */
     struct event *admission; /* admits connections just accepted, before any byte is read */
 };
 
