@@ -66,6 +66,7 @@ struct fetch_request {
     const char *url;
     const char *socket;            /* path of a unix socket, or NULL */
     const char *connect_to, *host; /* CURLOPT_CONNECT_TO's value and the Host header, if not the URL's; or NULL */
+    const char *host_header;       /* the Host header in any case, or NULL; redirects do not go by it */
     struct fetch_tls tls;
     int64_t keepalive;               /* milliseconds for which an idle connection is kept; 0: it is closed */
     bool gzip;                       /* request gzip, not identity */

@@ -33,20 +33,25 @@ add_request_header(struct fetch *f, const char *line)
     return list;
 }
 
-/* Connects to another host than the URL's, and sends its name. */
+/* Connects to another host than the URL's, if need be, and sends the name that the upstream expects. */
 static bool
 set_host(struct fetch *f, const struct fetch_request *request)
 {
+    const char *host = request->host_header ? request->host_header : request->host;
     char *line;
-    if (!request->connect_to)
+    if (request->connect_to) {
+        f->connect_to = curl_slist_append(NULL, request->connect_to);
+        f->host = strdup(request->host);
+        if (!f->host || !f->connect_to)
+            return false;
+    }
+    if (!host)
         return true;
-    f->connect_to = curl_slist_append(NULL, request->connect_to);
-    f->host = strdup(request->host);
-    if (asprintf(&line, "Host: %s", request->host) < 0)
+    if (asprintf(&line, "Host: %s", host) < 0)
         line = NULL;
     bool added = add_request_header(f, line);
     free(line);
-    return added && f->host && f->connect_to;
+    return added;
 }
 
 /* Not by asprintf(3), which leaves copies in freed memory: the value may be a credential. libcurl takes "Name:" for

@@ -81,6 +81,7 @@ request_for(const struct endpoint *e, const char *url, const struct evkeyvalq *h
         .socket = e->url.socket,
         .connect_to = e->url.connect_to,
         .host = e->url.host,
+        .host_header = strcmp(e->host_header, "off") != 0 ? e->host_header : NULL,
         .tls = {e->tls, e->tls_insecure, !e->strict_close},
         .keepalive = e->upstream_keepalive,
         .gzip = e->upstream_encoding == ENCODING_GZIP,

@@ -125,10 +125,8 @@ scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struc
         http_reply(request, outcomes[failure.outcome].status, failure.reason);
         return;
     }
-    char *peer;
-    ev_uint16_t port;
-    evhttp_connection_get_peer(evhttp_request_get_connection(request), &peer, &port);
-    snprintf(s->peer, sizeof(s->peer), "%s", peer);
+    struct peer peer = connection_peer(connection_of(request)); /* evhttp calls those of unix sockets localhost */
+    peer_print(&peer, s->peer);
     s->proxy = proxy;
     s->config = config_ref(proxy->config);
     s->endpoint = endpoint;

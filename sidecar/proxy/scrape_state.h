@@ -8,6 +8,8 @@
 #include "snapshot_store.h"
 #include "upstream_response.h"
 
+#include "service/base/peer.h"
+
 #include <event2/util.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +34,7 @@ struct scrape {
     struct slot upstream_slot;
     struct request request;
     bool head_only;
-    char peer[64];
+    char peer[PEER_TEXT];
     struct timespec start;
 
     struct reply *reply;

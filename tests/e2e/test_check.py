@@ -30,6 +30,7 @@ max_families = 0
 [endpoint other]
 path = /other
    upstream = unix:/run/app.sock:/metrics
+host_header = [fd00::1]:8080
 [endpoint third]
 path = /third
 upstream = https://[::1]:8443/
@@ -87,6 +88,7 @@ allow_networks = any
 [endpoint app]
 path = /metrics
 upstream = http://127.0.0.1:8080/metrics?a=b;c
+host_header = off
 upstream_encoding = identity
 upstream_keepalive = on
 tls_ca = system
@@ -109,6 +111,7 @@ strict_close = false
 [endpoint other]
 path = /other
 upstream = unix:/run/app.sock:/metrics
+host_header = [fd00::1]:8080
 upstream_encoding = identity
 upstream_keepalive = on
 tls_ca = system
@@ -131,6 +134,7 @@ strict_close = true
 [endpoint third]
 path = /third
 upstream = https://[::1]:8443/
+host_header = off
 upstream_encoding = identity
 upstream_keepalive = on
 tls_ca = system
@@ -252,6 +256,9 @@ BAD_LINES = [
     ("[sharding]\nshard_param = shard_count\n", 2, 15, "shard_param"),
     ("[sharding]\nshard_param = a b\n", 2, 15, "shard_param"),
     ("[sharding]\nkey = nonsense\n", 2, 7, "nonsense.*family"),
+    *((f"host_header = {host}\n", 1, 15, "not a valid Host header.*app.example.com") for host in (
+        "http://a", "a/b", "a b", "a,b", "a:", ":80", "a:0", "a:65536", "a:8o", "a:1:2", "[::1", "[a]", "[::1]x", "a@b", "é",
+        "fd00::1", "a?b", "a#b", '""')),
     ("x" * 129 + " = a\n", 1, 1, "key longer than"),
     ("; " + "x" * 4000 + "\n" + "x" * 128 + " = a\n", 2, 1, "unknown key x"),
     ("[rules]\nkeep = " + "x" * 4000 + "(\n", 2, 4009, "missing closing parenthesis"),

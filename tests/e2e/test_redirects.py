@@ -119,6 +119,16 @@ def test_redirect_elsewhere_is_refused(scene, location, pattern, where):
     assert s.get()[0] == 200
 
 
+def test_host_header_names_no_place_to_go(scene):
+    """Redirects are followed by the address in the URL, whatever Host header the upstream gets."""
+    flag = "--set=endpoint.default.host_header=app.example.com"
+    service, s = scene({"/metrics": redirect("http://{here}/m/"), "/m/": redirect("/m")}, flag)
+    assert s.get()[::2] == (200, BODY) and service.paths == ["/metrics", "/m/", "/m"]
+    assert all(b"\r\nHost: app.example.com\r\n" in head for head in service.upstream.requests)
+    service.table["/metrics"] = redirect("http://app.example.com/m/")
+    assert_refused(s, "redirect.*app.example.com/m/")
+
+
 @pytest.mark.parametrize("status", ["300 Multiple Choices", "304 Not Modified", "305 Use Proxy", "306 Switch", "399 Odd",
                                     *FOLLOWED])
 def test_no_redirect_reaches_a_scraper(scene, status):

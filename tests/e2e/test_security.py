@@ -1262,6 +1262,9 @@ def test_https_service_with_a_name_of_its_own(sidecar, upstream, ca):
     assert named[-1] == "service.example"
     host = u.url.split("/")[2].encode()
     assert u.requests[0].startswith(b"GET /metrics?a=b HTTP/1.1\r\n") and b"\r\nHost: " + host + b"\r\n" in u.requests[0]
+    s = sidecar(u.url, *of_endpoint(tls_ca=ca.pem, tls_server_name="service.example", host_header="other.example"))
+    assert s.get()[::2] == (200, BODY) and named[-1] == "service.example"
+    assert re.findall(rb"(?i)\r\nhost: ([^\r]*)", u.requests[-1]) == [b"other.example"]
 
 
 @pytest.mark.parametrize("scheme, status", [("https", 200), ("http", 502)])

@@ -308,6 +308,31 @@ def test_listen_on_a_unix_socket(sidecar, upstream, tmp_path, body):
     assert unix_get(path, "/metrics?shard=1")[0] == 400
 
 
+PROMETHEUS_3 = {
+    "Accept": "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;"
+              "q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+    "Accept-Encoding": "gzip", "User-Agent": "Prometheus/3.5.0", "X-Prometheus-Scrape-Timeout-Seconds": "10",
+}
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:80", "app-0:19480"])
+def test_unix_socket_that_prometheus_scrapes(sidecar, upstream, tmp_path, host):
+    """__unix_socket__ replaces the connection, and the Host header is the target's address. curl keeps the connection, as
+    Prometheus does; no rule for addresses applies; the shard page and the log name the scraper "unix"."""
+    path, body = str(tmp_path / "s"), b"".join(b"# TYPE family_%d gauge\nfamily_%d 1\n" % (i, i) for i in range(20000))
+    s = sidecar(upstream(answering(answer(body))).url, "--set=web.allow_networks=192.0.2.0/24", listen=f"unix:{path}")
+    headers = [part for name, value in PROMETHEUS_3.items() for part in ("-H", f"{name}: {value}")]
+    urls = [f"http://{host}/metrics?shard={i}&shard_count=3" for i in range(3)]
+    outputs = [part for i, url in enumerate(urls) for part in ("-o", f"{tmp_path}/{i}", url)]
+    r = subprocess.run(["curl", "-sS", "--compressed", "--unix-socket", path, "-w", "%{http_code} %{num_connects}\n",
+                        *headers, *outputs], capture_output=True, text=True, timeout=30 * SLOW, check=False)
+    assert r.stdout.split("\n")[:3] == ["200 1", "200 0", "200 0"], r
+    lines = [line for i in range(3) for line in (tmp_path / str(i)).read_bytes().splitlines()]
+    assert sorted(lines) == sorted(body.splitlines())
+    s.wait_line(r"msg=scrape .*peer=unix shard=2 shard_count=3")
+    assert "<td class=\"left\">unix</td>" in s.admin("/")[2].decode()
+
+
 def test_unix_socket_and_http_10(sidecar, upstream, tmp_path):
     """The close ends the body there, and cannot be a reset: a response that would stream is rejected."""
     path = str(tmp_path / "s")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upstream URLs: the fetch takes what check accepts, verbatim; what check refuses is reported with its place."""
+import os
 import random
 import re
 import subprocess
@@ -55,6 +56,41 @@ def test_unix_socket(sidecar, upstream, tmp_path):
     s = sidecar(f"unix:{tmp_path}/a socket?:/m?a=b")
     assert s.get("/metrics?x=1")[2] == BODY
     assert u.requests[-1].startswith(b"GET /m?a=b&x=1 HTTP/1.1\r\nHost: localhost\r\n")
+
+
+def checks_host(upstream, connection):
+    """A service that answers one Host only, as Django does with ALLOWED_HOSTS."""
+    while head := upstream.read_request(connection):
+        hosts = re.findall(rb"(?i)\r\nhost: *([^\r]*)", head)
+        connection.sendall(answer(BODY) if hosts == [b"App.example.com:8443"] else answer(b"", status="400 Bad Request"))
+
+
+def test_host_header(sidecar, upstream, tmp_path):
+    for u in (upstream(checks_host), upstream(checks_host, path=f"{tmp_path}/s")):
+        assert sidecar(u.url).get()[0] == 400
+        assert sidecar(u.url, "--set=endpoint.default.host_header=App.example.com:8443").get()[::2] == (200, BODY)
+
+
+@pytest.mark.parametrize("address, host", [("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")])
+def test_address_of_the_pod(sidecar, upstream, config, address, host):
+    """A service that listens on the Pod's address only, which Kubernetes tells in an environment variable."""
+    u = upstream(answering(answer(BODY)), host=address)
+    path = config("[endpoint app]\nupstream = http://$(POD_IP):$(APP_PORT)/$(POD_IP)?a=$(POD_IP)\n")
+    environment = {**os.environ, "POD_IP": address, "APP_PORT": str(u.port)}
+    s = sidecar(config=path, env=environment)
+    assert s.get()[::2] == (200, BODY)
+    assert u.requests[0].startswith(f"GET /$(POD_IP)?a=$(POD_IP) HTTP/1.1\r\nHost: {host}:{u.port}\r\n".encode())
+    printed = run("check", "--print", path, env=environment)[1]
+    assert f"\nupstream = http://{host}:{u.port}/$(POD_IP)?a=$(POD_IP)\n" in printed
+
+
+@pytest.mark.parametrize("value", [None, "", "a/b", "user:secret@a", "a b", "10.0.0.1?b", "[::1]"])
+def test_variable_that_is_no_host(config, value):
+    """It stays as it is, and is refused; the value is not shown."""
+    path = config("[endpoint app]\nupstream = http://$(POD_IP):8080/metrics\n")
+    environment = {**os.environ, **({} if value is None else {"POD_IP": value})}
+    status, out, err = run("check", path, env=environment)
+    assert (status, out) == (1, "") and "$(POD_IP)" in err and "environment variable" in err and "secret" not in err
 
 
 BRACKETS = r"IPv6 address without brackets \(expected http://\[ADDRESS\]:PORT/PATH\)"

@@ -22,6 +22,7 @@ typedef char *config_text;
 typedef char *config_path;
 typedef char *config_url;
 typedef char *config_param;
+typedef char *config_host;
 typedef char *config_separator;
 typedef char *config_file;
 typedef char *config_address;

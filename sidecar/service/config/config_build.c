@@ -167,6 +167,8 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
         return *value ? value_check_url(value) : NULL;
     case TYPE_param:
         return value_check_param(value);
+    case TYPE_host:
+        return strcmp(value, "off") ? value_check_host(value) : NULL;
     case TYPE_separator:
         return *value || quoted
                    ? NULL
@@ -216,10 +218,12 @@ builder_assign(struct builder *b, const struct setting *s, void *object, const c
 {
     void *field = (char *)object + s->offset;
     bool quoted = *value == '"' && s->type != TYPE_labels;
-    char *text = builder_copy(b, value);
+    char *text = s->type == TYPE_url ? url_expand(value) : builder_copy(b, value);
 
-    if (!text)
+    if (!text) {
+        b->out_of_memory = true;
         return;
+    }
     if (setting_is_list(s->type))
         list_begin(b, s, field);
     const char *end = quoted ? unquote(text) : "";

@@ -9,6 +9,7 @@ enum type {
     TYPE_path,
     TYPE_url,
     TYPE_param,
+    TYPE_host,
     TYPE_separator,
     TYPE_file,
     TYPE_address,

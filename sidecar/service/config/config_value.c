@@ -4,6 +4,7 @@
 #include "service/base/address.h"
 #include "upstream_url.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -172,6 +173,36 @@ value_check_param(const char *text)
         if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
             return "is not a valid parameter name (expected only letters, digits, _, - and .)";
     return *text ? NULL : "is not a valid parameter name (expected e.g. shard)";
+}
+
+/* Whether text is a port, or empty. */
+static bool
+is_port(const char *text)
+{
+    size_t len = strlen(text);
+    return !len || (len <= 5 && strspn(text, "0123456789") == len && atoi(text) >= 1 && atoi(text) <= 65535);
+}
+
+const char *
+value_check_host(const char *text)
+{
+    static const char wrong[] = "is not a valid Host header (expected HOST or HOST:PORT, e.g. app.example.com)";
+    struct in6_addr address;
+    char ipv6[INET6_ADDRSTRLEN];
+    size_t len = *text == '[' ? strcspn(text, "]") : 0, end = len + 1;
+    if (*text == '[') {
+        if (!text[len] || len > sizeof(ipv6))
+            return wrong;
+        snprintf(ipv6, sizeof(ipv6), "%.*s", (int)len - 1, text + 1);
+        if (inet_pton(AF_INET6, ipv6, &address) != 1)
+            return wrong;
+    } else {
+        for (end = 0; isalnum((unsigned char)text[end]) || (text[end] && strchr("_-.", text[end])); end++)
+            ;
+    }
+    if (!end || (text[end] && (text[end] != ':' || !text[end + 1])))
+        return wrong;
+    return is_port(text + end + (text[end] == ':')) ? NULL : wrong;
 }
 
 const char *

@@ -24,6 +24,7 @@ const char *value_read_choice(int *index, const char *text, const char *choices)
 const char *value_check_path(const char *text);
 const char *value_check_url(const char *text); /* http://, https:// or unix:/SOCKET:/PATH */
 const char *value_check_param(const char *text);
+const char *value_check_host(const char *text); /* of a Host header: HOST or HOST:PORT */
 const char *value_check_address(const char *text);
 const char *value_check_label(const char *text); /* one that needs no quotes */
 

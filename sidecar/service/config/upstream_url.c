@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream_url.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -47,7 +48,8 @@ check_text(const char *text)
     if (memchr(authority, '@', len))
         return reason_for(CURLUE_USER_NOT_ALLOWED);
     if (strcspn(authority, ipv6 ? "${}" : "${}%") < len)
-        return "has an unexpanded placeholder in its host or port " EXPECTED;
+        return "has an unexpanded placeholder in its host or port (expected $(NAME) of an environment variable that is "
+               "set, and is a host, an address or a port)";
     if (ipv6 && strspn(authority, "0123456789abcdefABCDEF:.") >= len)
         return "has an IPv6 address without brackets (expected http://[ADDRESS]:PORT/PATH)";
     for (const char *p = authority; p < authority + len; p++)
@@ -59,6 +61,49 @@ check_text(const char *text)
         if ((unsigned char)*p <= ' ' || strchr("\"<>\177", *p))
             return "has a character that is not valid in a URL (expected it percent-encoded, e.g. %20)";
     return NULL;
+}
+
+/* The value of the variable in $(NAME), of len bytes, if it can be part of a host or port; otherwise NULL. */
+static const char *
+variable(const char *placeholder, size_t len)
+{
+    static const char valid[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:_-";
+    char name[256];
+    size_t n = len - strlen("$()");
+    if (!n || n >= sizeof(name))
+        return NULL;
+    snprintf(name, sizeof(name), "%.*s", (int)n, placeholder + strlen("$("));
+    const char *value = getenv(name);
+    return value && *value && value[strspn(value, valid)] == 0 ? value : NULL;
+}
+
+char *
+url_expand(const char *text)
+{
+    const char *from = strstr(text, "://"),
+               *end = from ? from + strlen("://") + strcspn(from + strlen("://"), "/?#") : text;
+    char *expanded = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&expanded, &size);
+    if (!out)
+        return NULL;
+    for (from = text; from < end; from++) {
+        const char *close = !strncmp(from, "$(", 2) ? memchr(from, ')', (size_t)(end - from)) : NULL;
+        const char *value = close ? variable(from, (size_t)(close + 1 - from)) : NULL;
+        struct in6_addr address;
+        bool brackets = value && inet_pton(AF_INET6, value, &address) == 1 && from > text && from[-1] != '[';
+        if (value)
+            fprintf(out, brackets ? "[%s]" : "%s", value);
+        else
+            fputc(*from, out);
+        from = value ? close : from;
+    }
+    fputs(end, out);
+    if (ferror(out) | fclose(out)) {
+        free(expanded);
+        return NULL;
+    }
+    return expanded;
 }
 
 /* HOST[:PORT]; flags decide whether the scheme's default port is included. NULL: out of memory. */

@@ -20,6 +20,14 @@ struct upstream_url {
 };
 
 /*
+ * A copy of text in which each $(NAME) in the host or port of an http or https URL is replaced by the environment
+ * variable, as Kubernetes does in a container's arguments. An IPv6 address gets its brackets. A variable that is not
+ * set, or is neither a host, an address nor a port, stays as it is, which url_read() refuses. The caller frees the
+ * copy; NULL: out of memory.
+ */
+char *url_expand(const char *text);
+
+/*
  * 0: url_deinit() frees *url. EINVAL (positive): *reasonp, static, continues a sentence that starts with the text: what
  * is wrong and what was expected. -ENOMEM.
  */
