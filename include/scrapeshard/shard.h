@@ -79,6 +79,12 @@ bool ss_shards_has(const struct ss_shards *shards, uint32_t shard);
 /* Whether the set is a single shard; *shardp, which is always written, is it. */
 bool ss_shards_is_one(const struct ss_shards *shards, uint32_t *shardp);
 
+/*
+ * The same shards out of another count. Those that it does not have are left out, so that the set may be empty: such a
+ * set selects only what every shard gets. 0: the caller owns *outp. -ENOMEM.
+ */
+int ss_shards_with_count(struct ss_shards **outp, const struct ss_shards *shards, uint32_t count);
+
 /* NULL is fine. */
 void ss_shards_free(struct ss_shards *shards);
 

@@ -32,7 +32,11 @@ telemetry_apply_config(struct telemetry *telemetry, const struct config *before,
 {
     struct telemetry_target *targets = calloc(config->n_endpoints + 1, sizeof(*targets));
     struct telemetry_certificate *certificates = calloc(config->n_endpoints + LISTENERS, sizeof(*certificates));
-    struct telemetry_config out = {targets, 0, config->scrape_interval, certificates, 0};
+    struct telemetry_config out = {.endpoints = targets,
+                                   .scrape_interval = config->scrape_interval,
+                                   .reshard_from = config->shard_count,
+                                   .reshard_to = config->reshard_to,
+                                   .certificates = certificates};
     int r = -ENOMEM;
     if (!targets || !certificates)
         goto done;

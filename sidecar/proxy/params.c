@@ -105,15 +105,27 @@ split_query(struct param params[2], const char *query, char *memory, char *rest,
     }
 }
 
+/* Whether a count may be requested. */
 static int
-read_shards(struct ss_shards **shardsp, struct param params[2], bool required, struct params_error *error)
+check_count(uint32_t count, const struct params_names *names, struct params_error *error)
+{
+    if (!names->accepted || count == names->accepted || (names->next && count == names->next))
+        return 0;
+    if (names->next)
+        return refuse(error, "%s is %u, expected %u or %u (shard_count and reshard_to of this sidecar)", names->count,
+                      count, names->accepted, names->next);
+    return refuse(error, "%s is %u, expected %u (shard_count of this sidecar)", names->count, count, names->accepted);
+}
+
+static int
+read_shards(struct params *p, struct param params[2], const struct params_names *names, struct params_error *error)
 {
     const struct param *shard = &params[0], *count = &params[1];
     struct ss_shards_error why;
     uint32_t n;
 
     if (!shard->given && !count->given) {
-        if (required)
+        if (names->required)
             return refuse(error, "%s and %s are required (require_shard is on); expected e.g. %s=3&%s=80", shard->name,
                           count->name, shard->name, count->name);
         return 0;
@@ -128,7 +140,13 @@ read_shards(struct ss_shards **shardsp, struct param params[2], bool required, s
                           params[i].name);
     if (ss_shard_count_parse(&n, count->value, &why))
         return refuse(error, "%s: %s", count->name, why.reason);
-    int r = ss_shards_parse(shardsp, shard->value, n, &why);
+    int r = check_count(n, names, error);
+    if (r)
+        return r;
+    p->count = n;
+    if (names->next) /* a server that is to come, or to go, has a number that only one of the counts has */
+        n = names->accepted > names->next ? names->accepted : names->next;
+    r = ss_shards_parse(&p->shards, shard->value, n, &why);
     return r > 0 ? refuse(error, "%s: %s", shard->name, why.reason) : r;
 }
 
@@ -136,7 +154,7 @@ int
 params_parse(struct params *params, const char *query, const struct params_names *names, struct params_error *error)
 {
     struct param own[2] = {{.name = names->shard}, {.name = names->count}};
-    struct params p = {NULL, NULL, NULL};
+    struct params p = {.shards = NULL};
 
     if (!query)
         query = "";
@@ -146,7 +164,7 @@ params_parse(struct params *params, const char *query, const struct params_names
     if (memory && rest)
         r = split_query(own, query, memory, rest, error);
     if (!r)
-        r = read_shards(&p.shards, own, names->required, error);
+        r = read_shards(&p, own, names, error);
     if (!r && p.shards && !(p.shard = strndup(own[0].value.ptr, own[0].value.len)))
         r = -ENOMEM;
     if (!r && *rest) {
@@ -159,6 +177,18 @@ params_parse(struct params *params, const char *query, const struct params_names
         params_deinit(&p);
     else
         *params = p;
+    return r;
+}
+
+int
+params_use_count(struct params *params, uint32_t in_force)
+{
+    struct ss_shards *shards;
+    int r = ss_shards_with_count(&shards, params->shards, in_force);
+    if (!r) {
+        ss_shards_free(params->shards);
+        params->shards = shards;
+    }
     return r;
 }
 

@@ -41,7 +41,8 @@ request_read(struct request *r, struct evhttp_request *from, const struct config
 {
     const struct evkeyvalq *headers = evhttp_request_get_input_headers(from);
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(from));
-    const struct params_names names = {config->shard_param, config->shard_count_param, config->require_shard};
+    const struct params_names names = {config->shard_param, config->shard_count_param, config->require_shard,
+                                       config->shard_count, config->reshard_to};
     struct params_error params_error = {""};
     struct negotiate_error error = {""};
 

@@ -114,6 +114,16 @@ fail_out_of_descriptors(struct scrape *s)
     scrape_fail(s, &failure);
 }
 
+/* During a reshard. */
+static int
+use_count_in_force(struct scrape *s)
+{
+    struct params *params = &s->request.params;
+    if (!params->shards)
+        return 0;
+    return params_use_count(params, telemetry_count_in_force(s->proxy->telemetry, s->endpoint->name, params->count));
+}
+
 void
 scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struct evhttp_request *request)
 {
@@ -136,6 +146,8 @@ scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struc
 
     char reason[320];
     int r = request_read(&s->request, request, s->config, endpoint, reason, sizeof(reason));
+    if (!r && s->config->reshard_to)
+        r = use_count_in_force(s);
     if (create_deadline(s))
         r = -ENOMEM;
     if (!r && (r = acquire_endpoint_slot(s, request)) == EBUSY) {

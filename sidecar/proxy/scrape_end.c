@@ -193,13 +193,12 @@ scrape_report_families(const struct scrape *s, const struct ss_index *index)
 static void
 log_scrape(const struct scrape *s, const struct ss_filter_counts *counts, double seconds, bool first)
 {
-    const struct ss_shards *shards = s->request.params.shards;
     struct scrape_line line = scrape_log_line(s->proxy->telemetry, s->endpoint->name, s->failure.outcome, first);
 
     LOG_AT(s->proxy->log, line.level, "scrape", log_text("endpoint", s->endpoint->name),
            log_text("outcome", outcomes[s->failure.outcome].label), log_number("status", s->status),
            log_text("peer", s->peer), log_text("shard", s->request.params.shard),
-           log_number("shard_count", shards ? ss_shards_count(shards) : 0), log_number("bytes_in", (double)s->bytes_in),
+           log_number("shard_count", s->request.params.count), log_number("bytes_in", (double)s->bytes_in),
            log_number("bytes_out", (double)s->bytes_out), log_number("series_in", (double)counts->series_seen),
            log_number("series_out", (double)counts->series_kept),
            log_number("families_in", (double)counts->families_seen),
@@ -213,27 +212,33 @@ record_end(const struct scrape *s)
     const struct ss_filter *filter = s->body ? body_filter_get(s->body) : NULL;
     struct ss_filter_counts counts = filter ? *ss_filter_counts(filter) : s->counts;
     struct timespec now;
-    uint32_t shard_count = s->request.params.shards ? ss_shards_count(s->request.params.shards) : 0;
+    const struct params *params = &s->request.params;
+    struct telemetry *telemetry = s->proxy->telemetry;
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - s->start.tv_sec) + (double)(now.tv_nsec - s->start.tv_nsec) / 1e9;
 
-    bool first = telemetry_scrape(s->proxy->telemetry, &(struct telemetry_scrape){
-                                                           .endpoint = s->endpoint->name,
-                                                           .outcome = s->failure.outcome,
-                                                           .ok = s->failure.outcome == OUTCOME_OK,
-                                                           .error = s->failure.error,
-                                                           .seconds = seconds,
-                                                           .bytes_in = s->bytes_in,
-                                                           .bytes_out = s->head_only ? 0 : s->bytes_out,
-                                                           .counts = counts,
-                                                           .shared = s->shared,
-                                                           .untracked = s->head_only,
-                                                           .shard = s->request.params.shard,
-                                                           .shard_count = shard_count,
-                                                           .peer = s->peer,
-                                                           .reason = s->failure.reason,
-                                                       });
+    const struct telemetry_scrape record = {
+        .endpoint = s->endpoint->name,
+        .outcome = s->failure.outcome,
+        .ok = s->failure.outcome == OUTCOME_OK,
+        .error = s->failure.error,
+        .seconds = seconds,
+        .bytes_in = s->bytes_in,
+        .bytes_out = s->head_only ? 0 : s->bytes_out,
+        .counts = counts,
+        .shared = s->shared,
+        .untracked = s->head_only,
+        .shard = params->shard,
+        .shard_count = params->count,
+        .in_force = params->shards ? ss_shards_count(params->shards) : 0,
+        .peer = s->peer,
+        .reason = s->failure.reason,
+    };
+    const struct reshard *reshard = telemetry_reshard(telemetry, s->endpoint->name);
+    bool switched = reshard && reshard->switched;
+    bool first = telemetry_scrape(telemetry, &record);
     log_scrape(s, &counts, seconds, first);
+    scrape_log_reshard(s->proxy->log, telemetry, &record, switched);
     if (s->failure.outcome == OUTCOME_OK && filter)
         scrape_report_families(s, NULL);
 }

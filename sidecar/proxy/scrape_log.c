@@ -67,6 +67,25 @@ scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum
 }
 
 void
+scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const struct telemetry_scrape *s, bool switched)
+{
+    const struct reshard *r = telemetry_reshard(telemetry, s->endpoint);
+    struct summary *summary = telemetry_summary(telemetry, s->endpoint);
+    if (!r || !summary)
+        return;
+    if (r->switched != switched)
+        log_warn(log, "reshard: another shard count is in force", log_text("endpoint", s->endpoint),
+                 log_number("shard_count", r->switched ? r->to : r->from),
+                 log_number("before", r->switched ? r->from : r->to));
+    if (!r->switched || !switched || s->shard_count != r->from)
+        return;
+    struct scrape_line line = rate_limited_line(summary, SUMMARY_OLD_COUNT, LOG_WARN);
+    LOG_AT(log, line.level, "reshard: a scraper still names the old shard count", log_text("endpoint", s->endpoint),
+           log_text("shard", s->shard), log_number("shard_count", s->shard_count), log_text("peer", s->peer),
+           line.fields[0]);
+}
+
+void
 scrape_log_summaries(const struct log *log, struct telemetry *telemetry)
 {
     for (struct telemetry_endpoint *e = telemetry->endpoints; e < telemetry->endpoints + telemetry->n_endpoints; e++) {

@@ -6,6 +6,7 @@
 
 struct log;
 struct telemetry;
+struct telemetry_scrape;
 
 /* A line's level, and its last fields; unused ones are empty. */
 struct scrape_line {
@@ -20,6 +21,11 @@ struct scrape_line scrape_log_line(struct telemetry *telemetry, const char *endp
 /* The line of a snapshot's fetch; over_budget: there was no room to keep the body. */
 struct scrape_line scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum outcome outcome,
                                             bool over_budget);
+
+/* Logs, while a reshard is announced, that a scrape made another count come in force, or that it names the old one
+   after that. switched: whether the new count was in force before. */
+void scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const struct telemetry_scrape *scrape,
+                        bool switched);
 
 /* Logs the last minute's summary of each endpoint that was scraped, and starts the next minute. */
 void scrape_log_summaries(const struct log *log, struct telemetry *telemetry);

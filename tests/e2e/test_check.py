@@ -41,6 +41,8 @@ source_labels = __name__,instance , "a ; b"
 source_labels = job
 separator = "; "
 require_shard = yes
+shard_count = 080
+reshard_to = off
 shard_param = s
 [rules]
 keep = http_.*
@@ -164,6 +166,8 @@ separator = "; "
 hash = xxh64
 placement = modulo
 require_shard = true
+shard_count = 80
+reshard_to = off
 shard_param = s
 shard_count_param = shard_count
 
@@ -256,6 +260,11 @@ BAD_LINES = [
     ("[sharding]\nshard_param = shard_count\n", 2, 15, "shard_param"),
     ("[sharding]\nshard_param = a b\n", 2, 15, "shard_param"),
     ("[sharding]\nkey = nonsense\n", 2, 7, "nonsense.*family"),
+    ("[sharding]\nshard_count = 0\n", 2, 15, "number of shards.*1 to 65536"),
+    ("[sharding]\nshard_count = off\n", 2, 15, "number of shards.*1 to 65536"),
+    ("[sharding]\nshard_count = 3\nreshard_to = 65537\n", 3, 14, "number of shards.*1 to 65536"),
+    ("[sharding]\nreshard_to = 5\n", 2, 14, "needs shard_count"),
+    ("[sharding]\nreshard_to = 5\nshard_count = 5\n", 2, 14, "is shard_count already"),
     *((f"host_header = {host}\n", 1, 15, "not a valid Host header.*app.example.com") for host in (
         "http://a", "a/b", "a b", "a,b", "a:", ":80", "a:0", "a:65536", "a:8o", "a:1:2", "[::1", "[a]", "[::1]x", "a@b", "é",
         "fd00::1", "a?b", "a#b", '""')),

@@ -86,7 +86,7 @@ def test_all_metrics_are_there_from_the_start(sidecar, service):
     found = samples(s)
     names = {key[0] for key in found}
     for name in NAMES:
-        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|snapshot_age|certificate_expiry)", name), name
+        assert names & {name, f"{name}_count"} or re.match(r"scrapeshard_(shards?_(?!counts)|reshard|snapshot_age|certificate_expiry)", name), name
     for outcome in OUTCOMES:
         assert found["scrapeshard_scrapes_total", ("endpoint", "default"), ("outcome", outcome)] == 0
     assert len(OUTCOMES) > 8

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct params_names names = {"shard", "shard_count", false};
+    static const struct params_names names = {"shard", "shard_count", false, 0, 0};
     struct params params, again;
     struct params_error error = {""};
     char *query = malloc(size + 1);

@@ -15,7 +15,7 @@
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-static const struct params_names names = {"shard", "shard_count", false};
+static const struct params_names names = {"shard", "shard_count", false, 0, 0};
 
 static void
 test_shards(void **state)
@@ -108,7 +108,7 @@ test_reasons(void **state)
 static void
 test_own_names_and_required(void **state)
 {
-    static const struct params_names own = {"s", "of", true};
+    static const struct params_names own = {"s", "of", true, 0, 0};
     struct params params;
     struct params_error error;
     (void)state;
@@ -120,14 +120,76 @@ test_own_names_and_required(void **state)
     assert_string_equal(error.reason, "s and of are required (require_shard is on); expected e.g. s=3&of=80");
 }
 
+/* The shards of a set, as text. */
+static const char *
+listed(const struct ss_shards *shards)
+{
+    static char text[64];
+    size_t n = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < ss_shards_count(shards); i++)
+        if (ss_shards_has(shards, i))
+            n += (size_t)snprintf(text + n, sizeof(text) - n, n ? ",%u" : "%u", i);
+    return text;
+}
+
+static void
+test_accepted_counts(void **state)
+{
+    static const struct params_names one = {"shard", "shard_count", false, 3, 0},
+                                     two = {"shard", "shard_count", false, 3, 5};
+    struct params params;
+    struct params_error error;
+    (void)state;
+    assert_int_equal(params_parse(&params, "shard=1&shard_count=5", &one, &error), EINVAL);
+    assert_string_equal(error.reason, "shard_count is 5, expected 3 (shard_count of this sidecar)");
+    assert_int_equal(params_parse(&params, "shard=1&shard_count=4", &two, &error), EINVAL);
+    assert_string_equal(error.reason, "shard_count is 4, expected 3 or 5 (shard_count and reshard_to of this sidecar)");
+    assert_int_equal(params_parse(&params, "shard=3&shard_count=3", &one, &error), EINVAL);
+    assert_int_equal(params_parse(&params, "shard=5&shard_count=5", &two, &error), EINVAL);
+    assert_int_equal(params_parse(&params, "shard=2&shard_count=3", &one, &error), 0);
+    params_deinit(&params);
+    assert_int_equal(params_parse(&params, NULL, &one, &error), 0);
+    params_deinit(&params);
+}
+
+static void
+test_count_in_force(void **state)
+{
+    static const struct params_names names_of_both = {"shard", "shard_count", false, 3, 5};
+    static const struct {
+        const char *query, *of_3, *of_5;
+    } rows[] = {
+        {"shard=2&shard_count=3", "2", "2"},         {"shard=2&shard_count=5", "2", "2"},
+        {"shard=4&shard_count=5", "", "4"},          {"shard=4&shard_count=3", "", "4"},
+        {"shard=3-4,1&shard_count=5", "1", "1,3,4"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct params params;
+        struct params_error error;
+        uint32_t shard;
+        assert_int_equal(params_parse(&params, rows[i].query, &names_of_both, &error), 0);
+        assert_int_equal(params.count, rows[i].query[strlen(rows[i].query) - 1] - '0');
+        assert_int_equal(params_use_count(&params, 5), 0);
+        assert_int_equal(ss_shards_count(params.shards), 5);
+        assert_string_equal(listed(params.shards), rows[i].of_5);
+        assert_int_equal(ss_shards_is_one(params.shards, &shard), strlen(rows[i].of_5) == 1);
+        assert_int_equal(params_use_count(&params, 3), 0);
+        assert_int_equal(ss_shards_count(params.shards), 3);
+        assert_string_equal(listed(params.shards), rows[i].of_3);
+        assert_int_equal(ss_shards_is_one(params.shards, &shard), strlen(rows[i].of_3) == 1);
+        params_deinit(&params);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_whole_body),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_own_names_and_required),
+        cmocka_unit_test(test_shards),          cmocka_unit_test(test_whole_body),
+        cmocka_unit_test(test_reasons),         cmocka_unit_test(test_own_names_and_required),
+        cmocka_unit_test(test_accepted_counts), cmocka_unit_test(test_count_in_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

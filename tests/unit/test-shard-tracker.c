@@ -345,6 +345,150 @@ test_families(void **state)
     assert_int_equal(tracker->n_families, 1);
 }
 
+/* Reshards. */
+
+/* A scrape while a reshard is announced: the count in force decides. */
+static void
+scrape_in_reshard(struct shard_tracker *tracker, const char *shard, uint32_t count, int64_t now)
+{
+    struct tracked_scrape s = good;
+    s.shard = shard;
+    s.count = count;
+    s.in_force = shard_tracker_count_in_force(tracker, count);
+    shard_tracker_record_scrape(tracker, &s, now);
+}
+
+/* The servers first to last scrape. */
+static void
+servers_scrape(struct shard_tracker *tracker, uint32_t first, uint32_t last, uint32_t count, int64_t now)
+{
+    for (uint32_t i = first; i <= last; i++) {
+        char shard[16];
+        snprintf(shard, sizeof(shard), "%u", i);
+        scrape_in_reshard(tracker, shard, count, now);
+    }
+}
+
+static void
+test_no_reshard(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    scrape_all(tracker, 3, 3, 10 * SECOND);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 5);
+    assert_true(shard_tracker_is_in_force(tracker, get_count(tracker, 3)));
+}
+
+static void
+test_reshard_to_more(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_scrape(tracker, 0, 2, 3, 10 * SECOND);
+    shard_tracker_announce(tracker, 3, 5);
+    servers_scrape(tracker, 0, 2, 3, MINUTE);
+    servers_scrape(tracker, 3, 4, 5, MINUTE);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 3);
+    /* One by one; nothing of the old count is missing meanwhile, and nothing of the new one. */
+    for (uint32_t i = 0; i < 3; i++) {
+        int64_t now = (2 + i) * MINUTE;
+        servers_scrape(tracker, 0, i, 5, now);
+        if (i < 2)
+            servers_scrape(tracker, i + 1, 2, 3, now);
+        servers_scrape(tracker, 3, 4, 5, now);
+        assert_false(tracker->reshard.switched);
+        assert_states(tracker, get_count(tracker, 3), now, 3, 0, 0);
+        assert_int_equal(shard_tracker_count_states(tracker, get_count(tracker, 5), now).n[SHARD_MISSING], 0);
+        assert_false(shard_tracker_is_in_force(tracker, get_count(tracker, 5)));
+    }
+    /* The last server's second scrape with the new count. */
+    servers_scrape(tracker, 0, 1, 5, 5 * MINUTE);
+    assert_false(tracker->reshard.switched);
+    servers_scrape(tracker, 2, 4, 5, 5 * MINUTE);
+    assert_true(tracker->reshard.switched);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 5);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 5);
+    servers_scrape(tracker, 0, 4, 5, 6 * MINUTE);
+    assert_states(tracker, get_count(tracker, 5), 6 * MINUTE, 5, 0, 0);
+    /* A new server that dies is missing; the old count does not come back. */
+    for (int64_t now = 7 * MINUTE; now < 12 * MINUTE; now += MINUTE)
+        servers_scrape(tracker, 0, 3, 5, now);
+    assert_true(tracker->reshard.switched);
+    assert_states(tracker, get_count(tracker, 5), 11 * MINUTE, 4, 1, 0);
+    assert_null(get_count(tracker, 3));
+    /* The same announcement again, as by another reload, changes nothing; its end does. */
+    shard_tracker_announce(tracker, 3, 5);
+    assert_true(tracker->reshard.switched);
+    shard_tracker_announce(tracker, 5, 0);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+}
+
+static void
+test_reshard_to_fewer(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_scrape(tracker, 0, 4, 5, 10 * SECOND);
+    shard_tracker_announce(tracker, 5, 3);
+    /* The servers that are to go may name either count, and get their shard until all others have changed. */
+    servers_scrape(tracker, 3, 3, 5, MINUTE);
+    servers_scrape(tracker, 4, 4, 3, MINUTE);
+    servers_scrape(tracker, 0, 2, 3, MINUTE);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 5);
+    assert_states(tracker, get_count(tracker, 5), MINUTE, 5, 0, 0);
+    servers_scrape(tracker, 0, 4, 3, 2 * MINUTE);
+    assert_true(tracker->reshard.switched);
+    servers_scrape(tracker, 0, 4, 3, 3 * MINUTE);
+    assert_states(tracker, get_count(tracker, 3), 3 * MINUTE, 3, 0, 0);
+    assert_int_equal(get_count(tracker, 3)->n_sets, 3); /* servers 3 and 4 have nothing any more */
+}
+
+/* All shards requested once, as scrapeshard verify does, is no fleet of servers. */
+static void
+test_one_round_moves_nothing(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_scrape(tracker, 0, 2, 3, 10 * SECOND);
+    shard_tracker_announce(tracker, 3, 5);
+    servers_scrape(tracker, 0, 4, 5, 20 * SECOND);
+    assert_false(tracker->reshard.switched);
+    /* Two rounds do, but the servers bring their count back. */
+    servers_scrape(tracker, 0, 4, 5, 30 * SECOND);
+    assert_true(tracker->reshard.switched);
+    for (int64_t now = MINUTE; now < 6 * MINUTE; now += MINUTE)
+        servers_scrape(tracker, 0, 2, 3, now);
+    assert_false(tracker->reshard.switched);
+    servers_scrape(tracker, 0, 4, 5, 6 * MINUTE);
+    assert_false(tracker->reshard.switched);
+}
+
+/* A fresh tracker does not know how far the servers are: the smaller count is whole in any case. */
+static void
+test_reshard_after_a_restart(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    shard_tracker_announce(tracker, 3, 5);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 3);
+    shard_tracker_announce(tracker, 5, 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 5);
+    servers_scrape(tracker, 4, 4, 5, 10 * SECOND);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 5);
+}
+
+static void
+test_sets_in_a_reshard(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    shard_tracker_announce(tracker, 4, 8);
+    scrape_in_reshard(tracker, "6,0-1,4-7", 8, 10 * SECOND);
+    assert_states(tracker, get_count(tracker, 4), 10 * SECOND, 2, 0, 2);
+    assert_states(tracker, get_count(tracker, 8), 10 * SECOND, 6, 0, 2);
+    scrape_in_reshard(tracker, "4-7", 8, 10 * SECOND);
+    scrape_in_reshard(tracker, "2-7", 8, 10 * SECOND);
+    assert_states(tracker, get_count(tracker, 4), 10 * SECOND, 4, 0, 0);
+    assert_int_equal(get_count(tracker, 4)->n_sets, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int
@@ -368,6 +512,12 @@ main(void)
         TEST(sets_are_bounded),
         TEST(past_sets_make_room),
         TEST(families),
+        TEST(no_reshard),
+        TEST(reshard_to_more),
+        TEST(reshard_to_fewer),
+        TEST(one_round_moves_nothing),
+        TEST(reshard_after_a_restart),
+        TEST(sets_in_a_reshard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

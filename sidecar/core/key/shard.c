@@ -68,6 +68,24 @@ ss_shard_count_parse(uint32_t *countp, struct ss_span text, struct ss_shards_err
     return 0;
 }
 
+/* An empty set; NULL: out of memory. */
+static struct ss_shards *
+shards_new(uint32_t count)
+{
+    struct ss_shards *shards = calloc(1, sizeof(*shards) + (count + 63) / 64 * sizeof(uint64_t));
+    if (shards)
+        shards->count = count;
+    return shards;
+}
+
+static void
+set_shard(struct ss_shards *shards, uint32_t shard)
+{
+    shards->bits[shard / 64] |= UINT64_C(1) << shard % 64;
+    shards->n++;
+    shards->last = shard;
+}
+
 /* Adds first..last to the set. */
 static int
 shards_add(struct ss_shards *shards, uint32_t first, uint32_t last, struct ss_shards_error *error)
@@ -80,9 +98,7 @@ shards_add(struct ss_shards *shards, uint32_t first, uint32_t last, struct ss_sh
     for (uint32_t s = first; s <= last; s++) {
         if (ss_shards_has(shards, s))
             return refuse(error, "shard %u is listed twice, expected once", s);
-        shards->bits[s / 64] |= UINT64_C(1) << s % 64;
-        shards->n++;
-        shards->last = s;
+        set_shard(shards, s);
     }
     return 0;
 }
@@ -117,10 +133,9 @@ shards_read(struct ss_shards *shards, struct ss_span text, struct ss_shards_erro
 int
 ss_shards_parse(struct ss_shards **outp, struct ss_span text, uint32_t count, struct ss_shards_error *error)
 {
-    struct ss_shards *shards = calloc(1, sizeof(*shards) + (count + 63) / 64 * sizeof(uint64_t));
+    struct ss_shards *shards = shards_new(count);
     if (!shards)
         return -ENOMEM;
-    shards->count = count;
 
     int r = shards_read(shards, text, error);
     if (r) {
@@ -148,6 +163,19 @@ ss_shards_is_one(const struct ss_shards *shards, uint32_t *shardp)
 {
     *shardp = shards->last;
     return shards->n == 1;
+}
+
+int
+ss_shards_with_count(struct ss_shards **outp, const struct ss_shards *shards, uint32_t count)
+{
+    struct ss_shards *others = shards_new(count);
+    if (!others)
+        return -ENOMEM;
+    for (uint32_t s = 0; s < count && s < shards->count; s++)
+        if (ss_shards_has(shards, s))
+            set_shard(others, s);
+    *outp = others;
+    return 0;
 }
 
 void

@@ -89,7 +89,7 @@ write_tiles(const struct page_view *v, const struct shard_tracker *tracker, cons
         write_shards_in(v, tracker, c, SHARD_MISSING);
         fputs(". They have had no successful scrape for three intervals.</p>\n", v->out);
     }
-    if (states.n[SHARD_UNKNOWN]) {
+    if (states.n[SHARD_UNKNOWN] && shard_tracker_is_in_force(tracker, c)) {
         fputs("<p class=\"soft\">Not seen yet: ", v->out);
         write_shards_in(v, tracker, c, SHARD_UNKNOWN);
         fputs(". They count as missing three intervals after the first scrape with this shard count.</p>\n", v->out);
@@ -184,7 +184,9 @@ write_count(const struct page_view *v, const struct shard_tracker *tracker, cons
     snprintf(count, sizeof(count), "%u", c->count);
 
     HTML(v->out, "<h3 id=\"{}\">{} shard{} ", anchor, count, c->count == 1 ? "" : "s");
-    if (missing)
+    if (!shard_tracker_is_in_force(tracker, c))
+        page_print_state(v, "quiet", "not in force");
+    else if (missing)
         page_print_state(v, "bad", "some missing");
     else if (shard_tracker_count_states(tracker, c, v->now).n[SHARD_UNKNOWN])
         page_print_state(v, "quiet", "some not seen yet");
@@ -195,6 +197,36 @@ write_count(const struct page_view *v, const struct shard_tracker *tracker, cons
     write_chart(v, tracker, c, &s);
     if (c->n_sets)
         write_table(v, tracker, c, &s, anchor);
+}
+
+/* An announced reshard: which count is in force, and what it waits for. */
+static void
+write_reshard(const struct page_view *v, const struct shard_tracker *tracker)
+{
+    const struct reshard *r = &tracker->reshard;
+    const uint32_t other = r->switched ? r->from : r->to;
+    const struct tracked_count *c = NULL;
+    for (size_t i = 0; i < TRACKED_COUNTS; i++)
+        if (tracker->counts[i].count == other && shard_tracker_count_is_in_use(tracker, &tracker->counts[i], v->now))
+            c = &tracker->counts[i];
+
+    HTML(v->out, "<p class=\"soft\">Resharding from {} to {} shards: {} is in force", html_count(r->from).text,
+         html_count(r->to).text, html_count(r->switched ? r->to : r->from).text);
+    if (r->switched) {
+        HTML(v->out, ". To finish, set shard_count to {} and reshard_to to off.</p>\n", html_count(r->to).text);
+    } else {
+        HTML(v->out, " until each of the {} has been scraped. Not seen yet: ", html_count(r->to).text);
+        if (c)
+            write_shards_in(v, tracker, c, SHARD_UNKNOWN);
+        else
+            fputs("all", v->out);
+        fputs(".</p>\n", v->out);
+    }
+    if (r->switched && c) {
+        HTML(v->out, "<p class=\"alarm\">Scrapers still name {} shards: ", html_count(r->from).text);
+        write_shards_in(v, tracker, c, SHARD_PRESENT);
+        fputs(".</p>\n", v->out);
+    }
 }
 
 void
@@ -208,7 +240,9 @@ page_shards(const struct page_view *v, const struct telemetry_endpoint *e, size_
     }
     if (!live)
         fputs("<p class=\"soft\">No shard has been requested yet.</p>\n", v->out);
-    if (in_use > 1)
+    if (tracker->reshard.to)
+        write_reshard(v, tracker);
+    else if (in_use > 1)
         fputs("<p class=\"alarm\">More than one shard count is in use. Until all scrapers use the same, some series "
               "are scraped twice and others not at all.</p>\n",
               v->out);

@@ -35,6 +35,7 @@ typedef int64_t config_duration;  /* milliseconds */
 typedef int64_t config_keepalive; /* milliseconds; 0: off */
 typedef uint64_t config_bytes;
 typedef uint64_t config_count;
+typedef uint32_t config_shards; /* 0: any, or off */
 typedef bool config_flag;
 typedef int config_choice;
 

@@ -185,6 +185,8 @@ read_value(const struct setting *s, void *field, const char *value, bool quoted)
         return value_read_bytes(field, value);
     case TYPE_count:
         return value_read_count(field, value);
+    case TYPE_shards:
+        return value_read_shards(field, value, s->default_value);
     case TYPE_flag:
         return value_read_flag(field, value);
     case TYPE_choice:

@@ -22,6 +22,7 @@ enum type {
     TYPE_keepalive,
     TYPE_bytes,
     TYPE_count,
+    TYPE_shards,
     TYPE_flag,
     TYPE_choice,
 };

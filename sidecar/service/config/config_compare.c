@@ -23,6 +23,8 @@ is_equal(const struct setting *s, const void *before, const void *after)
         return *(const config_bytes *)a == *(const config_bytes *)b;
     case TYPE_count:
         return *(const config_count *)a == *(const config_count *)b;
+    case TYPE_shards:
+        return *(const config_shards *)a == *(const config_shards *)b;
     case TYPE_flag:
         return *(const config_flag *)a == *(const config_flag *)b;
     default:

@@ -84,6 +84,8 @@ print_scalar(FILE *out, const struct setting *s, const void *object)
         value_write_bytes(out, *(const uint64_t *)field);
     else if (s->type == TYPE_count)
         fprintf(out, "%" PRIu64, *(const uint64_t *)field);
+    else if (s->type == TYPE_shards)
+        value_write_shards(out, *(const uint32_t *)field, s->default_value);
     else if (s->type == TYPE_flag)
         fputs(*(const bool *)field ? "true" : "false", out);
     else

@@ -88,6 +88,11 @@ check_sharding(struct builder *b)
         builder_at_either(b, NULL, SETTING_shard_param, SETTING_shard_count_param);
         builder_error(b, "shard_param and shard_count_param must differ");
     }
+    builder_at(b, NULL, SETTING_reshard_to);
+    if (c->reshard_to && !c->shard_count)
+        builder_error(b, "reshard_to needs shard_count, the number of shards in use (expected e.g. shard_count = 3)");
+    else if (c->reshard_to && c->reshard_to == c->shard_count)
+        builder_error(b, "reshard_to is shard_count already (expected another number, or off)");
     make_rules(b);
     if (!b->out_of_memory)
         make_sharding(b);

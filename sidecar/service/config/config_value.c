@@ -4,6 +4,8 @@
 #include "service/base/address.h"
 #include "upstream_url.h"
 
+#include <scrapeshard/shard.h>
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -87,6 +89,25 @@ value_read_count(uint64_t *count, const char *text)
 {
     static const struct unit units[] = {{"", 1}, {NULL, 0}};
     return read_scaled(text, units, INT64_MAX, count) ? NULL : "is not a valid count (expected e.g. 100000)";
+}
+
+const char *
+value_read_shards(uint32_t *count, const char *text, const char *none)
+{
+    struct ss_shards_error error;
+    *count = 0;
+    if (!strcmp(text, none) || !ss_shard_count_parse(count, (struct ss_span){text, strlen(text)}, &error))
+        return NULL;
+    return "is not a valid number of shards (expected a number from 1 to 65536)";
+}
+
+void
+value_write_shards(FILE *out, uint32_t count, const char *none)
+{
+    if (count)
+        fprintf(out, "%" PRIu32, count);
+    else
+        fputs(none, out);
 }
 
 void

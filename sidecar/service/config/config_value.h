@@ -18,6 +18,8 @@ const char *value_read_duration(int64_t *ms, const char *text);  /* "1m30s" */
 const char *value_read_keepalive(int64_t *ms, const char *text); /* "on", "off" or a duration */
 const char *value_read_bytes(uint64_t *bytes, const char *text); /* "256MiB" */
 const char *value_read_count(uint64_t *count, const char *text); /* "100000" */
+/* A number of shards, or the word for none, which is 0. */
+const char *value_read_shards(uint32_t *count, const char *text, const char *none);
 const char *value_read_flag(bool *flag, const char *text);
 const char *value_read_choice(int *index, const char *text, const char *choices); /* "a|b|c" */
 
@@ -32,5 +34,6 @@ const char *value_check_label(const char *text); /* one that needs no quotes */
 void value_write_duration(FILE *out, int64_t ms);
 void value_write_keepalive(FILE *out, int64_t ms);
 void value_write_bytes(FILE *out, uint64_t bytes);
+void value_write_shards(FILE *out, uint32_t count, const char *none);
 
 #endif

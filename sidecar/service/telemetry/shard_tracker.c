@@ -111,18 +111,22 @@ find_count(struct shard_tracker *tracker, uint32_t count, int64_t now)
 
 /* Shards. */
 
-/* Reads the next range of a set. False at the end. */
+/* Reads the next range of a set, as far as it is below count. False at the end. */
 static bool
 next_range(const char **text, uint32_t count, uint32_t *first, uint32_t *last)
 {
-    char *end;
-    if (!**text)
-        return false;
-    *first = *last = (uint32_t)strtoul(*text, &end, 10);
-    if (*end == '-')
-        *last = (uint32_t)strtoul(end + 1, &end, 10);
-    *text = *end ? end + 1 : end;
-    return *first <= *last && *last < count;
+    while (**text) {
+        char *end;
+        *first = *last = (uint32_t)strtoul(*text, &end, 10);
+        if (*end == '-')
+            *last = (uint32_t)strtoul(end + 1, &end, 10);
+        *text = *end ? end + 1 : end;
+        if (*last >= count)
+            *last = count - 1;
+        if (*first <= *last)
+            return true;
+    }
+    return false;
 }
 
 /*
@@ -231,12 +235,14 @@ set_index(const struct tracked_count *c, const struct tracked_set *wanted)
     return low;
 }
 
-/* The set's entry, made if need be; NULL: there is no room. */
+/* The set's entry, made if need be; NULL: there is no room, or none of the set's shards is below the count. */
 static struct tracked_set *
 find_set(struct shard_tracker *tracker, struct tracked_count *c, const char *text, int64_t now)
 {
     struct tracked_set wanted;
     name_set(&wanted, text, c->count);
+    if (!wanted.n)
+        return NULL;
     size_t at = set_index(c, &wanted);
     if (at < c->n_sets && !compare_sets(&c->sets[at], &wanted))
         return &c->sets[at];
@@ -248,6 +254,87 @@ find_set(struct shard_tracker *tracker, struct tracked_count *c, const char *tex
     memmove(&c->sets[at + 1], &c->sets[at], (c->n_sets++ - at) * sizeof(*c->sets));
     c->sets[at] = wanted;
     return &c->sets[at];
+}
+
+/* Reshards. */
+
+/* NULL: no scrape has requested it. */
+static const struct tracked_count *
+known_count(const struct shard_tracker *tracker, uint32_t count)
+{
+    for (const struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++)
+        if (c->count == count)
+            return c;
+    return NULL;
+}
+
+static void
+forget_count(struct shard_tracker *tracker, uint32_t count)
+{
+    for (struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++)
+        if (c->count == count)
+            free_count(c);
+}
+
+void
+shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32_t to)
+{
+    struct reshard *r = &tracker->reshard;
+    if (r->to == to && (!to || r->from == from))
+        return;
+    *r = (struct reshard){to ? from : 0, to, false};
+    forget_count(tracker, to); /* who scraped it before the announcement does not count */
+}
+
+uint32_t
+shard_tracker_count_in_force(const struct shard_tracker *tracker, uint32_t count)
+{
+    const struct reshard *r = &tracker->reshard;
+    if (!r->to)
+        return count;
+    if (r->switched)
+        return r->to;
+    /* After a restart it is not known how far the reshard is. The smaller count is whole in any case: all servers that
+       it needs are there. A request for a larger old count shows that it is still in use. */
+    const struct tracked_count *old = known_count(tracker, r->from);
+    bool old_in_use = count == r->from || (old && old->last != NEVER_SCRAPED);
+    return old_in_use || r->from < r->to ? r->from : r->to;
+}
+
+bool
+shard_tracker_is_in_force(const struct shard_tracker *tracker, const struct tracked_count *c)
+{
+    const struct reshard *r = &tracker->reshard;
+    return !r->to || c->count != (r->switched ? r->from : r->to);
+}
+
+/* Whether every shard of a count is scraped; twice: by at least two scrapes each. */
+static bool
+has_all_shards(struct shard_tracker *tracker, uint32_t count, bool twice, int64_t now)
+{
+    const struct tracked_count *c = known_count(tracker, count);
+    for (uint32_t i = 0; c && i < count; i++)
+        if ((twice && !c->shards[i].interval) || shard_tracker_state(tracker, c, i, 0, now) != SHARD_PRESENT)
+            return false;
+    return c;
+}
+
+/* Decides which count is in force. It falls back to the old one if that is requested for all its shards, and the new
+   one no longer is. */
+static void
+update_reshard(struct shard_tracker *tracker, int64_t now)
+{
+    struct reshard *r = &tracker->reshard;
+    if (!r->to)
+        return;
+    bool complete = has_all_shards(tracker, r->to, !r->switched, now);
+    if (!r->switched && complete) {
+        r->switched = true;
+        forget_count(tracker, r->from); /* from here on those that still request it count */
+    } else if (r->switched && !complete && has_all_shards(tracker, r->from, false, now)) {
+        r->switched = false;
+        forget_count(tracker, r->to); /* its shards have to be seen twice again */
+    }
 }
 
 /* Recording. */
@@ -274,11 +361,23 @@ record_failure(struct tracked_failure *f, const struct tracked_scrape *s, int64_
     snprintf(f->peer, sizeof(f->peer), "%s", s->peer);
 }
 
+/* Records that a count was requested which was not in force: its shards are scraped. */
+static void
+record_request(struct shard_tracker *tracker, const struct tracked_scrape *s, int64_t now)
+{
+    struct tracked_count *c = s->ok ? find_count(tracker, s->count, now) : NULL;
+    if (!c)
+        return;
+    c->scrapes++;
+    c->tried = c->last = now;
+    mark_scraped(tracker, c, s->shard, now);
+}
+
 /* Records a scrape of shards. */
 static bool
 record_shards(struct shard_tracker *tracker, const struct tracked_scrape *s, int64_t now)
 {
-    struct tracked_count *c = find_count(tracker, s->count, now);
+    struct tracked_count *c = find_count(tracker, s->in_force ? s->in_force : s->count, now);
     bool first = false;
     if (!c)
         return false;
@@ -302,10 +401,14 @@ shard_tracker_record_scrape(struct shard_tracker *tracker, const struct tracked_
         tracker->last = now;
     else
         record_failure(s->by_upstream ? &tracker->by_upstream : &tracker->by_other, s, now);
-    if (s->count)
-        return record_shards(tracker, s, now);
-    if (s->ok)
+    if (s->count) {
+        first = record_shards(tracker, s, now);
+        if (s->in_force && s->in_force != s->count)
+            record_request(tracker, s, now);
+        update_reshard(tracker, now);
+    } else if (s->ok) {
         record(&tracker->whole, s, now);
+    }
     return first;
 }
 
@@ -348,6 +451,8 @@ shard_tracker_count_is_expected(const struct shard_tracker *tracker, const struc
 {
     if (!c->count || shard_tracker_count_is_in_use(tracker, c, now))
         return c->count;
+    if (!shard_tracker_is_in_force(tracker, c))
+        return false;
     for (const struct tracked_count *other = tracker->counts; other < tracker->counts + TRACKED_COUNTS; other++)
         if (other != c && other->count &&
             (shard_tracker_count_is_in_use(tracker, other, now) || other->tried > c->tried))
@@ -360,10 +465,11 @@ shard_tracker_state(const struct shard_tracker *tracker, const struct tracked_co
                     uint32_t interval, int64_t now)
 {
     const struct tracked_shard *s = &c->shards[shard];
+    enum shard_state silent = shard_tracker_is_in_force(tracker, c) ? SHARD_MISSING : SHARD_UNKNOWN;
     if (!s->last)
-        return now - c->first <= (int64_t)MISSED_INTERVALS * interval ? SHARD_UNKNOWN : SHARD_MISSING;
+        return now - c->first <= (int64_t)MISSED_INTERVALS * interval ? SHARD_UNKNOWN : silent;
     int64_t own = s->interval ? s->interval : tracker->assumed;
-    return now - from_ticks(tracker, s->last) <= MISSED_INTERVALS * own ? SHARD_PRESENT : SHARD_MISSING;
+    return now - from_ticks(tracker, s->last) <= MISSED_INTERVALS * own ? SHARD_PRESENT : silent;
 }
 
 struct shard_state_counts

@@ -12,6 +12,12 @@
  * scrape. A shard that was never seen is unknown, not missing, until that much time has passed since the first scrape
  * of its count: a restart raises no alarm, and hides none for longer.
  *
+ * A reshard may be announced: from one count to another, both of which may then be requested. One of them is in force
+ * and decides what every scrape gets, and the number of a shard stands for the server: a scrape gets that shard of the
+ * count in force, or nothing if it has none. So the servers may change the count one by one, and no series is lost or
+ * duplicated. The old count is in force until every shard of the new one was requested in at least two scrapes: one
+ * round of requests by hand, or by scrapeshard verify, must not move the series.
+ *
  * Pure data: no sockets, no log, no clock. All times are non-negative milliseconds of one monotonic clock.
  */
 #include <scrapeshard/filter.h>
@@ -62,8 +68,15 @@ struct tracked_family {
     uint64_t series, bytes;
 };
 
+/* An announced reshard. */
+struct reshard {
+    uint32_t from, to; /* shard counts; 0: none is announced */
+    bool switched;     /* to is in force, not from */
+};
+
 struct shard_tracker {
     int64_t began;
+    struct reshard reshard;
     uint32_t assumed; /* the interval of a shard whose own is not learnt yet */
     struct tracked_count counts[TRACKED_COUNTS];
     struct tracked_set whole; /* successful scrapes that name no shard */
@@ -91,11 +104,21 @@ void shard_tracker_deinit(struct shard_tracker *tracker);
 struct tracked_scrape {
     const char *shard; /* the set, validated by ss_shards_parse(), or NULL for the whole body */
     uint32_t count;    /* 0 for the whole body */
+    uint32_t in_force; /* the count that decided what it got, if another than count; or 0 */
     const char *peer;
     bool ok, by_upstream;         /* by_upstream: it failed because of the upstream */
     const char *outcome, *reason; /* outcome is static */
     uint64_t series, bytes;       /* of the response */
 };
+
+/* Announces a reshard, or (to is 0) none; nothing changes if it is announced already. */
+void shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32_t to);
+
+/* The count that decides what a scrape that requests count gets: count itself, unless a reshard is announced. */
+uint32_t shard_tracker_count_in_force(const struct shard_tracker *tracker, uint32_t count);
+
+/* False: a reshard is announced, and the other of its counts is in force. */
+bool shard_tracker_is_in_force(const struct shard_tracker *tracker, const struct tracked_count *count);
 
 /* Records a scrape. True: it is the first successful one of a shard, or of the whole body. What there is no room or no
    memory for is dropped and counted. */
@@ -116,7 +139,7 @@ bool shard_tracker_count_is_expected(const struct shard_tracker *tracker, const 
 
 enum shard_state { SHARD_PRESENT, SHARD_MISSING, SHARD_UNKNOWN };
 
-/* interval is shard_tracker_interval(). */
+/* interval is shard_tracker_interval(). During a reshard no shard of the count that is not in force is missing. */
 enum shard_state shard_tracker_state(const struct shard_tracker *tracker, const struct tracked_count *count,
                                      uint32_t shard, uint32_t interval, int64_t now);
 

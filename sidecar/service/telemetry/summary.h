@@ -19,6 +19,7 @@ enum summary_kind {
     SUMMARY_FIRST = SUMMARY_FAILURES, /* the first successful scrape of a shard */
     SUMMARY_RECOVERED,
     SUMMARY_OVER_BUDGET, /* a body that there was no room to cache */
+    SUMMARY_OLD_COUNT,   /* a scrape that names the old shard count after a reshard */
     SUMMARY_KINDS
 };
 

@@ -227,6 +227,7 @@ telemetry_set_config(struct telemetry *t, const struct telemetry_config *config)
             shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
         }
         shard_tracker_assume(&e->tracker, config->scrape_interval);
+        shard_tracker_announce(&e->tracker, config->reshard_from, config->reshard_to);
         if (!target || target->changed)
             e->distribution.when = 0;
         e->removed = target ? 0 : e->removed + 1;
@@ -247,6 +248,7 @@ record_in_tracker(const struct telemetry *t, struct telemetry_endpoint *e, const
     struct tracked_scrape scrape = {
         .shard = s->shard,
         .count = s->shard_count,
+        .in_force = s->in_force,
         .peer = s->peer,
         .ok = s->ok,
         .by_upstream = s->error != UPSTREAM_ERROR_NONE,
@@ -256,6 +258,20 @@ record_in_tracker(const struct telemetry *t, struct telemetry_endpoint *e, const
         .bytes = s->counts.bytes_kept,
     };
     return shard_tracker_record_scrape(&e->tracker, &scrape, telemetry_now());
+}
+
+const struct reshard *
+telemetry_reshard(const struct telemetry *t, const char *endpoint)
+{
+    const struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e && e->tracker.reshard.to ? &e->tracker.reshard : NULL;
+}
+
+uint32_t
+telemetry_count_in_force(const struct telemetry *t, const char *endpoint, uint32_t count)
+{
+    const struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    return e ? shard_tracker_count_in_force(&e->tracker, count) : count;
 }
 
 bool

@@ -101,7 +101,8 @@ struct telemetry_config {
         bool changed; /* the endpoint is new, or its keys, rules or upstream may have changed */
     } * endpoints;
     size_t n_endpoints;
-    int64_t scrape_interval; /* assumed until one is learnt; milliseconds */
+    int64_t scrape_interval;           /* assumed until one is learnt; milliseconds */
+    uint32_t reshard_from, reshard_to; /* an announced reshard; 0: none */
     const struct telemetry_certificate *certificates;
     size_t n_certificates;
 };
@@ -125,11 +126,17 @@ struct telemetry_scrape {
     struct ss_filter_counts counts;
     bool shared; /* the body was fetched for another scrape, which counts it */
     /* For the shard tracker. */
-    bool untracked;    /* a HEAD: no series were sent */
-    const char *shard; /* as requested, validated; NULL: the whole body, or an invalid request */
-    uint32_t shard_count;
+    bool untracked;                 /* a HEAD: no series were sent */
+    const char *shard;              /* as requested, validated; NULL: the whole body, or an invalid request */
+    uint32_t shard_count, in_force; /* as struct tracked_scrape's */
     const char *peer, *reason;
 };
+
+/* An endpoint's announced reshard; NULL: there is none. */
+const struct reshard *telemetry_reshard(const struct telemetry *telemetry, const char *endpoint);
+
+/* As shard_tracker_count_in_force(). */
+uint32_t telemetry_count_in_force(const struct telemetry *telemetry, const char *endpoint, uint32_t count);
 
 /* Records a scrape. As shard_tracker_record_scrape(). */
 bool telemetry_scrape(struct telemetry *telemetry, const struct telemetry_scrape *scrape);

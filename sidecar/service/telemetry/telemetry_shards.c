@@ -155,6 +155,21 @@ telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, c
 }
 
 void
+telemetry_reshard_switched(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
+{
+    start_family(e, row, t);
+    for (const struct telemetry_endpoint *of = NULL; (of = next_endpoint(t, of));) {
+        const struct reshard *r = &of->tracker.reshard;
+        char from[16], to[16];
+        snprintf(from, sizeof(from), "%u", r->from);
+        snprintf(to, sizeof(to), "%u", r->to);
+        const struct metric_label labels[] = {{"endpoint", of->name}, {"from", from}, {"to", to}};
+        if (r->to)
+            exposition_sample(e, row->name, labels, 3, r->switched);
+    }
+}
+
+void
 telemetry_shard_tracking_overflow(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
     start_family(e, row, t);

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another number of shards: counts that are not expected are refused, and an announced reshard (contrib/docs/resharding.md)
+moves every series once, at one moment, however long its servers take to change."""
+import collections
+import itertools
+import json
+import signal
+
+import pytest
+
+from conftest import BINARY, ROOT, answer, answering, wait_until
+from exposition import shard_of, target
+from prometheus import PATIENCE, Prometheus
+
+GUIDE = (ROOT / "contrib/docs/resharding.md").read_text()
+BODY = b"".join(b"# TYPE family_%d gauge\n" % i + b"".join(b'family_%d{id="%d"} %d\n' % (i, j, i) for j in range(2))
+                for i in range(60))
+LINES = sorted(BODY.splitlines())
+
+
+class Fleet:
+    """A sidecar, and the servers that scrape it, each {shard: shard_count}, in this order."""
+
+    def __init__(self, sidecar, config, url, counts, more=""):
+        self.config, self.url, self.more = config, url, more
+        self.path = self.write(*counts)
+        self.side = sidecar(config=self.path)
+        self.servers = {}
+
+    def write(self, count, to=None):
+        """The announcements are the guide's own, as far as it has them."""
+        sharding = f"[sharding]\nshard_count = {count}\n" + (f"reshard_to = {to}\n" if to else "")
+        assert (count, to) == (5, 3) or f"```ini\n{sharding}```" in GUIDE
+        return self.config(f"[endpoint app]\nupstream = {self.url}\n{self.more}{sharding}[process]\nwatch_files = off\n")
+
+    def announce(self, *counts):
+        self.write(*counts)
+        assert self.side.admin("/-/reload", "POST")[0] == 200
+
+    def ask(self, shard, count):
+        status, _, body = self.side.get(target(shard, count))
+        return status, body.splitlines()
+
+    def round(self):
+        """One scrape of each server: together they are the body, once. The number of families that each got."""
+        answers = {shard: self.ask(shard, count) for shard, count in self.servers.items()}
+        assert {status for status, _ in answers.values()} == {200}
+        assert sorted(itertools.chain(*(lines for _, lines in answers.values()))) == LINES
+        return {shard: len(lines) for shard, (_, lines) in answers.items()}
+
+    def expect(self, count):
+        """Each server gets its shard of this count, and those beyond it nothing."""
+        sizes = collections.Counter(shard_of(f"family_{i}", count) for i in range(60))
+        assert self.round() == {shard: 3 * sizes[shard] for shard in self.servers}
+
+    def metrics(self):
+        return self.side.admin("/metrics")[2].decode()
+
+    def page(self):
+        return self.side.admin("/")[2].decode()
+
+
+@pytest.fixture
+def fleet(sidecar, config, upstream):
+    return lambda *counts, **more: Fleet(sidecar, config, upstream(answering(answer(BODY))).url, counts, **more)
+
+
+def test_a_count_that_is_not_expected_is_refused(fleet):
+    f = fleet(3)
+    assert [f.ask(2, count)[0] for count in (3, 4, 5)] == [200, 400, 400]
+    assert f.side.get(target(0, 5))[2] == b"shard_count is 5, expected 3 (shard_count of this sidecar)\n"
+    assert f.side.get()[::2] == (200, BODY)
+    assert 'scrapeshard_shard_counts_in_use{endpoint="app"} 1' in f.metrics() and "scrapeshard_reshard_switched{" not in f.metrics()
+
+
+@pytest.mark.parametrize("more", ["", "max_age = 1h\n"], ids=["streamed", "snapshot"])
+def test_from_3_to_5_and_back(fleet, more):
+    f = fleet(3, more=more)
+    f.servers = {0: 3, 1: 3}
+    f.servers[2] = 3
+    f.expect(3)
+    f.announce(3, 5)
+    f.servers |= {3: 5, 4: 3}  # new servers, which may know the new count or not
+    f.expect(3)
+    f.expect(3)
+    assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 0' in f.metrics()
+    assert "Resharding from 3 to 5 shards: 3 is in force until each of the 5 has been scraped. Not seen yet: 0-2, 4." in f.page()
+    for shard in (0, 4, 1):
+        f.servers[shard] = 5
+        f.expect(3)
+    assert 'scrapeshard_shards_missing{endpoint="app",shard_count="3"} 0' in f.metrics()
+    assert "Not seen yet: 2." in f.page() and 'class="alarm"' not in f.page()
+    f.servers = {shard: 5 for shard in (0, 1, 3, 4, 2)}  # the last one decides, after all others
+    f.expect(3)
+    f.expect(3)
+    f.expect(5)
+    f.side.wait_line('level=warn msg="reshard: another shard count is in force" endpoint=app shard_count=5 before=3')
+    assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 1' in f.metrics()
+    assert 'scrapeshard_shards_missing{endpoint="app",shard_count="5"} 0' in f.metrics()
+    assert "5 is in force. To finish, set shard_count to 5 and reshard_to to off." in f.page() and 'class="alarm"' not in f.page()
+    assert 'scrapeshard_shard_counts_in_use{endpoint="app"} 1' in f.metrics()
+    f.servers[1] = 3  # forgotten by somebody
+    f.expect(5)
+    f.side.wait_line('level=warn msg="reshard: a scraper still names the old shard count" endpoint=app shard=1 shard_count=3')
+    assert "Scrapers still name 3 shards: 1." in f.page()
+    f.servers[1] = 5
+    f.announce(5)
+    f.expect(5)
+    assert f.ask(1, 3)[0] == 400
+    # Back. Servers that are to go name the old count, or the new one as all others do.
+    f.announce(5, 3)
+    f.expect(5)
+    f.servers = {0: 3, 1: 5, 3: 3, 4: 5, 2: 5}
+    f.expect(5)
+    f.servers = {0: 3, 1: 3, 3: 3, 4: 5, 2: 3}
+    f.expect(5)
+    f.expect(5)
+    f.expect(3)
+    f.announce(3)
+    del f.servers[3], f.servers[4]
+    f.expect(3)
+
+
+def test_verify_moves_nothing(fleet):
+    """One round of requests is no fleet of servers."""
+    f = fleet(3, 5)
+    f.servers = {0: 3, 1: 3, 2: 3}
+    f.expect(3)
+    for shard in range(5):
+        assert f.ask(shard, 5)[0] == 200
+    f.expect(3)
+
+
+# Real servers.
+
+
+class Server(Prometheus):
+    """A server that scrapes each second."""
+
+    def __init__(self, directory, shard, port, count):
+        self.shard, self.target, self.config = shard, f"127.0.0.1:{port}", directory / "prometheus.yml"
+        super().__init__(directory, [self.job(count)])
+
+    def job(self, count):
+        return {"job_name": "app", "scrape_interval": "1s", "scrape_timeout": "1s",
+                "params": {"shard": [str(self.shard)], "shard_count": [str(count)]},
+                "static_configs": [{"targets": [self.target]}]}
+
+    def use(self, count):
+        self.config.write_text(json.dumps({"scrape_configs": [self.job(count)]}))
+        self.process.send_signal(signal.SIGHUP)
+
+    def wait_for(self, count):
+        """Until it scrapes with this count: Prometheus hands changed targets over every five seconds."""
+        wait_until(lambda: any(f"shard_count={count}" in t["scrapeUrl"] and t["health"] == "up"
+                               for t in self.api("targets", state="active")["activeTargets"]), "not changed", PATIENCE)
+
+
+@pytest.mark.skipif("build/" not in BINARY, reason="the ordinary build walks it, once")
+def test_real_servers(fleet, tmp_path):
+    """From 3 to 5 and back: each series is on one server at a time, and in each of its scrapes."""
+    f = fleet(3, 5)
+    servers = [Server(tmp_path / f"server-{i}", i, f.side.port, 3 if i < 3 else 5) for i in range(5)]
+
+    def switched(start, to):
+        return f'scrapeshard_reshard_switched{{endpoint="app",from="{start}",to="{to}"}} 1' in f.metrics()
+    try:
+        for s in servers:
+            s.wait_ready()
+        for s in servers:
+            s.wait_scrapes(2)
+        servers[0].use(5)
+        servers[0].wait_for(5)
+        assert not switched(3, 5)
+        for s in servers[1:3]:
+            s.use(5)
+        wait_until(lambda: switched(3, 5), "the new count is not in force", PATIENCE)
+        wait_more_scrapes(servers, 2)
+        f.announce(5, 3)
+        for s in servers[:3]:
+            s.use(3)
+        wait_until(lambda: switched(5, 3), "the old count is not in force again", PATIENCE)
+        wait_more_scrapes(servers, 2)
+        check_samples(servers)
+    finally:
+        assert [s.stop() for s in servers] == [0] * 5
+
+
+def wait_more_scrapes(servers, more):
+    before = [len(s.ups()["app"]) for s in servers]
+    for s, n in zip(servers, before):
+        s.wait_scrapes(n + more)
+
+
+def rounds_of(server):
+    """The scrapes of a server, in order: (time, names of the families that it got), held against `up`, which each has."""
+    rounds = {}
+    for result in server.query('up{job="app"}[1h]'):
+        assert {value for _, value in result["values"]} == {"1"}
+        rounds |= {time: [] for time, _ in result["values"]}
+    for result in server.query('{job="app",id="0"}[1h]'):
+        for time, _ in result["values"]:
+            rounds[time].append(result["metric"]["__name__"])
+    assert len(server.query('{job="app",id="1"}[1h]')) == len(server.query('{job="app",id="0"}[1h]'))
+    return [(float(time), sorted(names)) for time, names in sorted(rounds.items())]
+
+
+def check_samples(servers):
+    """Each scrape of each server has exactly its shard of one of the counts, and all servers change at one moment: so each
+    series is on one server at any time. By rounds, not by time: a server that is reloaded, or is busy, scrapes later."""
+    names = [f"family_{i}" for i in range(60)]
+    changes = []
+    for shard, server in enumerate(servers):
+        rounds = rounds_of(server)
+        of = {count: sorted(name for name in names if shard_of(name, count) == shard) for count in (3, 5)}
+        counts = [next((count for count in (3, 5) if found == of[count]), found) for _, found in rounds]
+        assert [count for count, _ in itertools.groupby(counts)] == [3, 5, 3], (shard, counts)
+        first, last = counts.index(5), len(counts) - 1 - counts[::-1].index(5)
+        times = [time for time, _ in rounds]
+        changes.append([times[:first], times[first:last + 1], times[last + 1:]])
+    for before, after in ((0, 1), (1, 2)):
+        start = min(rounds[after][0] for rounds in changes)
+        # A scrape that was on its way at that moment may have started later by the clock of its server.
+        assert all(sum(time > start for time in rounds[before]) <= 1 for rounds in changes), changes
