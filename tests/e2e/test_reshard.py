@@ -8,13 +8,16 @@ import signal
 
 import pytest
 
-from conftest import BINARY, ROOT, answer, answering, wait_until
-from exposition import shard_of, target
+from conftest import BINARY, OPENMETRICS, ROOT, answer, answering, wait_until
+from exposition import PROTOBUF, shard_of, target
 from prometheus import PATIENCE, Prometheus
 
 GUIDE = (ROOT / "contrib/docs/resharding.md").read_text()
 BODY = b"".join(b"# TYPE family_%d gauge\n" % i + b"".join(b'family_%d{id="%d"} %d\n' % (i, j, i) for j in range(2))
                 for i in range(60))
+# Delimited MetricFamily messages with a name and a gauge each.
+PROTOBUF_BODY = b"".join(bytes([len(m)]) + m for m in (
+    b"\n" + bytes([len(name)]) + name + b"\x18\x01\x22\x0b\x12\x09\x09" + bytes(8) for name in (b"family_%d" % i for i in range(20))))
 LINES = sorted(BODY.splitlines())
 
 
@@ -119,6 +122,20 @@ def test_from_3_to_5_and_back(fleet, more):
     f.announce(3)
     del f.servers[3], f.servers[4]
     f.expect(3)
+
+
+@pytest.mark.parametrize("accept, nothing", [
+    (OPENMETRICS, b"# EOF\n"), (PROTOBUF, b""), ("text/plain; version=0.0.4", b"")], ids=["OpenMetrics", "protobuf", "text"])
+def test_a_server_that_waits_gets_nothing(sidecar, config, upstream, accept, nothing):
+    """A whole body of its format."""
+    body = {OPENMETRICS: BODY + b"# EOF\n", PROTOBUF: PROTOBUF_BODY}.get(accept, BODY)
+    f = Fleet(sidecar, config, upstream(answering(answer(body, accept))).url, (3, 5))
+    f.servers = {0: 3, 1: 3, 2: 3}
+    assert all(f.side.get(target(i, 3), {"Accept": accept})[2] for i in range(3))
+    for count in (3, 5):
+        assert f.side.get(target(4, count), {"Accept": accept})[::2] == (200, nothing)
+    both = f.side.get(target("0-4", 5), {"Accept": accept})
+    assert both[::2] == (200, body)
 
 
 def test_verify_moves_nothing(fleet):

@@ -201,7 +201,10 @@ static bool
 is_port(const char *text)
 {
     size_t len = strlen(text);
-    return !len || (len <= 5 && strspn(text, "0123456789") == len && atoi(text) >= 1 && atoi(text) <= 65535);
+    if (strspn(text, "0123456789") < len || len > 5)
+        return false;
+    long port = strtol(text, NULL, 10);
+    return !len || (port >= 1 && port <= 65535);
 }
 
 const char *
