@@ -357,7 +357,7 @@ def torture(w, name, step=5):
 WAYS = {
     "streamed": (1, False, ()),
     "streamed, gzip": (1, True, ()),
-    "held": (80, False, ()),
+    "held": (80, False, ("--set=sharding.shard_count=80", "--set=sharding.reshard_to=81", "--set=endpoint.default.host_header=a")),
     "held, gzip": (80, True, ()),
     "snapshot": (1, False, ("--set=endpoint.default.max_age=1ms",)),
     "snapshot, gzip": (80, True, ("--set=endpoint.default.max_age=1ms",)),

@@ -99,7 +99,7 @@ url_expand(const char *text)
         from = value ? close : from;
     }
     fputs(end, out);
-    if (ferror(out) | fclose(out)) {
+    if (ferror(out) | fclose(out) || !expanded) {
         free(expanded);
         return NULL;
     }
