@@ -141,6 +141,7 @@ def test_a_server_that_waits_gets_nothing(sidecar, config, upstream, accept, not
 def test_verify_moves_nothing(fleet):
     """One round of requests is no fleet of servers."""
     f = fleet(3, 5)
+    assert f.side.get()[::2] == (200, BODY) and "scrapeshard_reshard_switched{" not in f.metrics()
     f.servers = {0: 3, 1: 3, 2: 3}
     f.expect(3)
     for shard in range(5):

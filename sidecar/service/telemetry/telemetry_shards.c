@@ -154,6 +154,17 @@ telemetry_counts_in_use(struct exposition *e, const struct telemetry_row *row, c
     }
 }
 
+/* Whether a scrape has named shards. */
+static bool
+is_sharded(const struct shard_tracker *tracker)
+{
+    for (const struct tracked_count *c = tracker->counts; c < tracker->counts + TRACKED_COUNTS; c++)
+        if (c->count)
+            return true;
+    return false;
+}
+
+/* An endpoint that is not scraped, or only as a whole, has nothing to switch. */
 void
 telemetry_reshard_switched(struct exposition *e, const struct telemetry_row *row, const struct telemetry *t)
 {
@@ -164,7 +175,7 @@ telemetry_reshard_switched(struct exposition *e, const struct telemetry_row *row
         snprintf(from, sizeof(from), "%u", r->from);
         snprintf(to, sizeof(to), "%u", r->to);
         const struct metric_label labels[] = {{"endpoint", of->name}, {"from", from}, {"to", to}};
-        if (r->to)
+        if (r->to && is_sharded(&of->tracker))
             exposition_sample(e, row->name, labels, 3, r->switched);
     }
 }
