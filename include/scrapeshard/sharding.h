@@ -51,6 +51,16 @@ uint32_t ss_sharding_place(const struct ss_sharding *sharding, uint64_t hash, ui
  */
 bool ss_sharding_takes_protobuf(const struct ss_sharding *sharding);
 
+/* A group of families that colocate rules name: NAME: PATTERN. */
+struct ss_group {
+    struct ss_span name; /* the key; borrowed from the sharding's rules */
+    uint64_t hash;       /* of the key */
+};
+
+/* The named groups, each once, in the order of their rules. Writes at most n of them; *np is how many there are. 0 or
+   -ENOMEM. */
+int ss_sharding_groups(struct ss_sharding *sharding, struct ss_group *out, size_t n, size_t *np);
+
 /* NULL is fine. */
 void ss_sharding_free(struct ss_sharding *sharding);
 

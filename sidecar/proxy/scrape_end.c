@@ -182,7 +182,7 @@ scrape_report_families(const struct scrape *s, const struct ss_index *index)
     /* Not with keys and rules that a reload has replaced. */
     if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->proxy->config, now))
         return;
-    distribution_start(distribution, telemetry_now());
+    distribution_start(distribution, telemetry_now(), s->proxy->config->sharding);
     if (index)
         ss_index_families(index, distribution_add_family, distribution);
     else

@@ -180,17 +180,36 @@ def test_a_group_is_shown_together(sidecar, service):
     assert "Together" not in said("x:1") and "Together" not in said("up")
 
 
+GROUPED = b"".join(b'%s{id="%d"} 1\n' % (name, i) for name, series in
+                   ((b"a_1", 3), (b"a_2", 2), (b"d", 4), *((b"many_%d" % n, 10 + n) for n in range(10)), (b"other", 99))
+                   for i in range(series))
+GROUPS = [f"--set=rules.colocate={rule}" for rule in ("g: a_.*", "g: d", "h: nothing", "m: many_.*")]
+
+
+@pytest.mark.parametrize("max_age", ["0s", "1h"])
+def test_groups_are_listed(sidecar, upstream, max_age):
+    """All of the last body's, whatever shard was asked for: their shard, their size, their largest families."""
+    s = sidecar(upstream(answering(answer(GROUPED))).url, *GROUPS, f"--set=endpoint.default.max_age={max_age}")
+    assert "<h3>Groups</h3>" not in s.admin("/")[2].decode()
+    scrape(s, target(0, 5), target(1, 7))
+    section = re.search(r"<h3>Groups</h3>(.*?)</section>", s.admin("/")[2].decode(), re.S)[1]
+    rows = [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(.*?)</tr>", section)[1:]]
+    largest = ", ".join(f"many_{n} ({10 + n})" for n in range(9, 1, -1))
+    assert rows == [[name, families, series, f"{shard_of(name, 5)} of 5, {shard_of(name, 7)} of 7", members]
+                    for name, families, series, members in
+                    (("m", "10", "145", f"{largest} and 2 more"), ("g", "3", "9", "d (4), a_1 (3), a_2 (2)"),
+                     ("h", "0", "0", ""))]
+
+
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
 def test_a_group_has_a_size(sidecar, upstream, max_age):
     """Of the last body: what has the group's key, whatever shard was asked for."""
-    body = b"".join(b'%s{id="%d"} 1\n' % (name, i) for name in (b"a_1", b"a_2", b"d", b"other")
-                    for i in range(701 if name == b"d" else 700))
-    s = sidecar(upstream(answering(answer(body))).url, "--set=rules.colocate=g: a_.*", "--set=rules.colocate=g: d",
-                "--set=rules.colocate=h: nothing", f"--set=endpoint.default.max_age={max_age}")
+    s = sidecar(upstream(answering(answer(GROUPED))).url, *GROUPS, f"--set=endpoint.default.max_age={max_age}")
     assert "Group at" not in s.admin("/?series=d&shard_count=5")[2].decode()
     scrape(s, target(0, 5))
-    largest = "<code>d</code> (701), <code>a_1</code> (700), <code>a_2</code> (700)"
-    for series, size in ("d", f"3 families, 2,101 series; the largest: {largest}"), ("nothing", "0 families, 0 series"):
+    members = "<code>d</code> (4), <code>a_1</code> (3), <code>a_2</code> (2)"
+    for series, size in ("d", f"3 families, 9 series: {members}"), ("nothing", "0 families, 0 series"):
         page = s.admin(f"/?series={series}&shard_count=5")[2].decode()
         assert f"<dt>Group at endpoint default</dt><dd>{size}</dd>" in page
     assert "Group at" not in s.admin("/?series=other&shard_count=5")[2].decode()

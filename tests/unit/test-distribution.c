@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -34,10 +36,10 @@ add(struct distribution *d, enum ss_family_route route, uint64_t hash, uint64_t 
 
 /* 10 and 30 series that stay whole, 2 in every shard, 4 and 5 of two split families, 6 in none. */
 static struct distribution
-example(void)
+example(struct ss_sharding *sharding)
 {
     struct distribution d = {0};
-    distribution_start(&d, 1);
+    distribution_start(&d, 1, sharding);
     add(&d, SS_FAMILY_BY_HASH, 4, 10);
     add(&d, SS_FAMILY_BY_HASH, 5, 30);
     add(&d, SS_FAMILY_ALL, 0, 2);
@@ -51,15 +53,14 @@ example(void)
 static void
 test_totals(void **state)
 {
-    struct distribution d = example();
-    (void)state;
+    struct distribution d = example(*state);
     assert_int_equal(d.n, 2);
     assert_int_equal(d.in_all, 2);
     assert_int_equal(d.split, 9);
     assert_int_equal(d.split_families, 2);
     assert_int_equal(d.dropped, 6);
     assert_int_equal(d.uncounted, 60 - 10 - 30 - 2 - 9 - 6);
-    distribution_start(&d, 2);
+    distribution_start(&d, 2, *state);
     distribution_finish(&d, 0);
     assert_int_equal(d.n + d.in_all + d.split + d.dropped + d.uncounted, 0);
     distribution_deinit(&d);
@@ -68,7 +69,7 @@ test_totals(void **state)
 static void
 test_loads(void **state)
 {
-    struct distribution d = example();
+    struct distribution d = example(*state);
     struct shard_load loads[3] = {{0}};
     distribution_shard_loads(&d, *state, 3, loads);
     assert_int_equal(loads[0].series, 2);
@@ -80,7 +81,7 @@ test_loads(void **state)
 static void
 test_moved(void **state)
 {
-    struct distribution d = example();
+    struct distribution d = example(*state);
     assert_int_equal(distribution_moved_series(&d, *state, 3, 3), 0);
     assert_int_equal(distribution_moved_series(&d, *state, 3, 4), 10 + 30); /* 1, 2 to 0, 1 */
     assert_int_equal(distribution_moved_series(&d, *state, 2, 4), 0);       /* 0, 1 both times */
@@ -93,14 +94,114 @@ static void
 test_families_are_bounded(void **state)
 {
     struct distribution d = {0};
-    (void)state;
-    distribution_start(&d, 1);
+    distribution_start(&d, 1, *state);
     for (uint64_t i = 0; i < DISTRIBUTION_FAMILIES_MAX + 10; i++)
         add(&d, SS_FAMILY_BY_HASH, i, 1);
     distribution_finish(&d, DISTRIBUTION_FAMILIES_MAX + 10);
     assert_int_equal(d.n, DISTRIBUTION_FAMILIES_MAX);
     assert_int_equal(d.uncounted, 10);
     distribution_deinit(&d);
+}
+
+/* Groups. */
+
+/* g has two lines; "(x)" is no named group. */
+static struct ss_rules *
+group_rules(const char *const *patterns)
+{
+    struct ss_rules *rules;
+    struct ss_rule_error error;
+    assert_int_equal(ss_rules_new(&rules), 0);
+    for (; *patterns; patterns++)
+        assert_int_equal(
+            ss_rules_add(rules, SS_ACTION_COLOCATE, (struct ss_span){*patterns, strlen(*patterns)}, &error), 0);
+    return rules;
+}
+
+static uint64_t
+hash_of(const char *key)
+{
+    struct ss_hasher *hasher;
+    uint64_t hash = 0;
+    assert_int_equal(ss_hasher_new(&hasher, SS_HASH_XXH64), 0);
+    assert_int_equal(ss_hasher_hash(hasher, (struct ss_span){key, strlen(key)}, &hash), 0);
+    ss_hasher_free(hasher);
+    return hash;
+}
+
+static void
+add_named(struct distribution *d, const char *name, const char *key, uint64_t series)
+{
+    struct ss_family_count family = {.name = {name, strlen(name)}, .hash = hash_of(key), .series = series};
+    distribution_add_family(d, &family);
+}
+
+static void
+test_groups(void **state)
+{
+    struct ss_rules *rules = group_rules((const char *const[]){"g: a", "empty: e", "(x)", "g: b", NULL});
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    struct ss_sharding *sharding;
+    struct distribution d = {0};
+    char name[200];
+    (void)state;
+    settings.rules = rules;
+    assert_int_equal(ss_sharding_new(&sharding, &settings), 0);
+
+    for (int body = 1; body <= 2; body++) { /* the second one starts from nothing */
+        distribution_start(&d, body, sharding);
+        assert_int_equal(d.n_groups, 2);
+        for (uint64_t i = 0; i < GROUP_MEMBERS + 3; i++) {
+            snprintf(name, sizeof(name), "%0*d", i == 5 ? 150 : 2, (int)i);
+            add_named(&d, name, "g", 100 * (i * 7 % (GROUP_MEMBERS + 3)));
+        }
+        add_named(&d, "other", "other", 5000);
+        distribution_finish(&d, 0);
+    }
+    const struct named_group *g = distribution_group(&d, hash_of("g")),
+                             *empty = distribution_group(&d, hash_of("empty"));
+    assert_string_equal(g->name, "g");
+    assert_int_equal(g->families, GROUP_MEMBERS + 3);
+    assert_int_equal(g->series, 100 * (GROUP_MEMBERS + 2) * (GROUP_MEMBERS + 3) / 2);
+    assert_int_equal(named_group_members(g), GROUP_MEMBERS);
+    for (size_t i = 0; i < GROUP_MEMBERS; i++)
+        assert_int_equal(g->largest[i].series, 100 * (GROUP_MEMBERS + 2 - i));
+    assert_string_equal(g->largest[0].name, "03"); /* 3 * 7 % 11 */
+    assert_int_equal(empty->families + empty->series + named_group_members(empty), 0);
+    assert_null(distribution_group(&d, hash_of("other")));
+
+    /* A configuration without them, and one with too many. */
+    d.when = 0;
+    distribution_start(&d, 3, *state);
+    assert_int_equal(d.n_groups + d.all_groups, 0);
+    distribution_deinit(&d);
+    ss_sharding_free(sharding);
+    ss_rules_free(rules);
+}
+
+static void
+test_groups_are_bounded(void **state)
+{
+    static char texts[DISTRIBUTION_GROUPS_MAX + 3][16];
+    const char *patterns[DISTRIBUTION_GROUPS_MAX + 4] = {NULL};
+    struct ss_sharding_settings settings = ss_sharding_settings_default();
+    struct ss_sharding *sharding;
+    struct distribution d = {0};
+    (void)state;
+    for (size_t i = 0; i < DISTRIBUTION_GROUPS_MAX + 3; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "g%zu: a", i);
+        patterns[i] = texts[i];
+    }
+    struct ss_rules *rules = settings.rules = group_rules(patterns);
+    assert_int_equal(ss_sharding_new(&sharding, &settings), 0);
+    distribution_start(&d, 1, sharding);
+    assert_int_equal(d.n_groups, DISTRIBUTION_GROUPS_MAX);
+    assert_int_equal(d.all_groups, DISTRIBUTION_GROUPS_MAX + 3);
+    assert_non_null(distribution_group(&d, hash_of("g255")));
+    assert_null(distribution_group(&d, hash_of("g256")));
+    distribution_deinit(&d);
+    ss_sharding_free(sharding);
+    ss_rules_free(rules);
 }
 
 static void
@@ -125,7 +226,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(totals), TEST(loads), TEST(moved), TEST(families_are_bounded), TEST(balance),
+        TEST(totals),  TEST(loads), TEST(moved), TEST(families_are_bounded), TEST(groups), TEST(groups_are_bounded),
+        TEST(balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,10 @@ struct rule_match {
 /* Whether there are rules of an action. NULL has none. */
 bool rules_have(const struct ss_rules *rules, enum ss_action action);
 
+/* The names that colocate rules give to their keys, each once, in the order of the rules. Writes at most n of them,
+   borrowed from the rules, and returns how many there are. */
+size_t rules_groups(const struct ss_rules *rules, struct ss_span *out, size_t n);
+
 /*
  * Matches the names of a line, the family's first; empty ones are skipped. 0; or EINVAL (positive) if matching
  * match->rule failed: reason, of size bytes, says how.

@@ -2,6 +2,8 @@
 /* The rules, compiled and matched by PCRE2. */
 #include "route.h"
 
+#include "core/base/buffer.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +204,30 @@ bool
 rules_have(const struct ss_rules *r, enum ss_action action)
 {
     return r && r->of_action[action];
+}
+
+/* Whether an earlier rule gives its key the same name. */
+static bool
+is_named_before(const struct ss_rules *r, const struct rule *rule)
+{
+    for (const struct rule *before = r->items; before < rule; before++)
+        if (spans_equal(before->group, rule->group))
+            return true;
+    return false;
+}
+
+size_t
+rules_groups(const struct ss_rules *r, struct ss_span *out, size_t n)
+{
+    size_t found = 0;
+    for (const struct rule *rule = r ? r->items : NULL; rule && rule < r->items + r->n; rule++) {
+        if (!rule->group.len || is_named_before(r, rule))
+            continue;
+        if (found < n)
+            out[found] = rule->group;
+        found++;
+    }
+    return found;
 }
 
 /* Matching. */

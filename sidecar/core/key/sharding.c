@@ -173,6 +173,21 @@ match_rules(struct ss_sharding *s, const struct line_names *n, struct name_route
 }
 
 int
+ss_sharding_groups(struct ss_sharding *s, struct ss_group *out, size_t n, size_t *np)
+{
+    struct ss_span *names = calloc(n + 1, sizeof(*names));
+    int r = names ? 0 : -ENOMEM;
+    if (!r)
+        *np = rules_groups(s->settings.rules, names, n);
+    for (size_t i = 0; !r && i < *np && i < n; i++) {
+        out[i].name = names[i];
+        r = ss_hasher_hash(s->hasher, names[i], &out[i].hash);
+    }
+    free(names);
+    return r;
+}
+
+int
 sharding_route(struct ss_sharding *s, const struct line_names *n, struct name_route *route, char *reason, size_t size)
 {
     uint64_t lengths = (uint64_t)n->family.len << 8 | strlen(n->suffix);

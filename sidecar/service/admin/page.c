@@ -121,6 +121,7 @@ write_endpoint(const struct page_view *v, const struct telemetry_endpoint *e, si
     write_facts(v, e, endpoint);
     page_shards(v, e, id);
     write_families(v, &e->tracker, id);
+    page_groups(v, e, id);
     fputs("</section>\n", v->out);
 }
 

@@ -32,35 +32,19 @@ write_span(const struct page_view *v, const char *name, struct ss_span span)
     free(text);
 }
 
-/* Those of an endpoint's largest families that have a group's key. Spans of earlier explanations end here. */
-static void
-write_largest_of_group(const struct page_view *v, const struct shard_tracker *tracker, uint64_t hash)
-{
-    const char *before = "; the largest: ";
-    for (const struct tracked_family *f = tracker->families; f < tracker->families + tracker->n_families; f++) {
-        struct ss_explanation x = {.reason = ""};
-        struct ss_span name = {f->name, strlen(f->name)};
-        if (ss_explain(v->page->config->sharding, name, &x) || x.hash != hash || !x.action ||
-            strcmp(x.action, "colocate") != 0)
-            continue;
-        HTML(v->out, "{}<code>{}</code> ({})", before, f->name, html_count(f->series).text);
-        before = ", ";
-    }
-}
-
 /* How much of a group each endpoint's last body had. */
 static void
 write_group_sizes(const struct page_view *v, uint64_t hash)
 {
     const struct telemetry *t = v->page->telemetry;
     for (const struct telemetry_endpoint *e = t->endpoints; e < t->endpoints + t->n_endpoints; e++) {
-        uint64_t series;
-        if (e->removed || !e->distribution.when)
+        const struct named_group *g =
+            e->removed || !e->distribution.when ? NULL : distribution_group(&e->distribution, hash);
+        if (!g)
             continue;
-        size_t families = distribution_of_key(&e->distribution, hash, &series);
-        HTML(v->out, "<dt>Group at endpoint {}</dt><dd>{} famil{}, {} series", e->name, html_count(families).text,
-             families == 1 ? "y" : "ies", html_count(series).text);
-        write_largest_of_group(v, &e->tracker, hash);
+        HTML(v->out, "<dt>Group at endpoint {}</dt><dd>{} famil{}, {} series{}", e->name, html_count(g->families).text,
+             g->families == 1 ? "y" : "ies", html_count(g->series).text, g->families ? ": " : "");
+        page_print_members(v, g);
         fputs("</dd>\n", v->out);
     }
 }

@@ -32,6 +32,12 @@ uint32_t page_parse_count(const struct page_view *v, const char *text, struct ss
 /* The shards of every expected count of an endpoint. id distinguishes endpoints in anchors. */
 void page_shards(const struct page_view *v, const struct telemetry_endpoint *e, size_t id);
 
+/* The named groups of an endpoint, and what each holds together. */
+void page_groups(const struct page_view *v, const struct telemetry_endpoint *e, size_t id);
+
+/* The largest families of a group, and how many more there are. */
+void page_print_members(const struct page_view *v, const struct named_group *group);
+
 /* The form that explains a series, and its result. */
 void page_explain(const struct page_view *v);
 
