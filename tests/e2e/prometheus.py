@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Prometheus that scrapes on loopback: its configuration from a list of jobs, its data in a directory of the
-test, and what it saw through its HTTP API."""
+test, and what it saw through its HTTP API.
+
+It is Debian's, or the one that the environment names: PROMETHEUS=/path/to/prometheus, from 2.42 on. promtool is the
+one beside it, or PROMTOOL.
+"""
 import http.client
 import json
+import os
+import pathlib
 import re
+import subprocess
 import urllib.parse
 
 from conftest import SLOW, Process, wait_until
+
+BINARY = os.environ.get("PROMETHEUS") or "prometheus"
+PROMTOOL = os.environ.get("PROMTOOL") or (str(pathlib.Path(BINARY).with_name("promtool")) if "/" in BINARY else "promtool")
+# (2, 42); none where Prometheus is not installed.
+VERSION = (0, 0)
 
 INTERVAL_SECONDS = max(2, round(SLOW))
 INTERVAL = f"{INTERVAL_SECONDS}s"  # and the time that a scrape has
@@ -15,6 +27,32 @@ PATIENCE = 30
 # Series that Prometheus makes of each scrape by itself.
 OWN_SERIES = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
               "scrape_series_added"}
+
+
+def version_of(text):
+    """The version in the output of --version."""
+    found = re.search(r"prometheus, version (\d+)\.(\d+)", text)
+    assert found, f"{BINARY} is no Prometheus: {text}"
+    return int(found[1]), int(found[2])
+
+
+try:
+    VERSION = version_of(subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout)
+except FileNotFoundError:
+    assert BINARY == "prometheus", f"PROMETHEUS={BINARY}: no such file"
+
+
+def settings_for(version, jobs, flags):
+    """(settings of the configuration's global section, jobs, flags) for a version, such that it does as 2.42 does."""
+    settings = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL}
+    if version >= (3, 0):
+        # Else it refuses a response without a Content-Type that it knows, which 2.x reads as text.
+        jobs = [{"fallback_scrape_protocol": "PrometheusText0.0.4", **j} for j in jobs]
+    if version >= (3, 8) and any("native-histograms" in flag for flag in flags):
+        # No longer a feature but a setting.
+        settings["scrape_native_histograms"] = True
+        flags = [re.sub("native-histograms,?", "", flag) for flag in flags]
+    return settings, jobs, [flag for flag in flags if flag != "--enable-feature="]
 
 
 def job(name, port, path="/metrics", **params):
@@ -40,13 +78,13 @@ class Prometheus(Process):
         directory.mkdir()
         self.jobs = [j["job_name"] for j in jobs]
         config = directory / "prometheus.yml"
-        config.write_text(json.dumps({"global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL},
-                                      "scrape_configs": jobs}))  # JSON is YAML
-        super().__init__(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
+        settings, jobs, flags = settings_for(VERSION, jobs, flags)
+        config.write_text(json.dumps({"global": settings, "scrape_configs": jobs}))  # JSON is YAML
+        super().__init__([BINARY, f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                           "--web.listen-address=127.0.0.1:0", "--log.level=debug", *flags])
 
     def wait_ready(self):
-        self.port = int(self.wait_line(r'msg="Listening on" address=127\.0\.0\.1:(\d+)')[1])
+        self.port = int(self.wait_line(r'msg="Listening on".* address=127\.0\.0\.1:(\d+)')[1])
         wait_until(lambda: self.get("/-/ready")[0] == 200, "Prometheus is not ready", PATIENCE)
 
     def get(self, target):
@@ -111,4 +149,4 @@ class Prometheus(Process):
     def complaints(self):
         """Lines of its log that speak of a scrape that failed or could not be taken in whole."""
         return [line for line in list(self.lines)
-                if re.search('level=(warn|error)|msg="(Scrape|Append) failed"', line)]
+                if re.search('level=(warn|error)|msg="(Scrape|Append) failed"', line, re.I)]

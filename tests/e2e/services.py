@@ -11,6 +11,7 @@ import subprocess
 import urllib.parse
 
 from conftest import ROOT, SLOW, _connects, free_port, wait_until
+from prometheus import BINARY as PROMETHEUS
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROM_CLIENT = "prom-client@15.1.3"
@@ -63,7 +64,7 @@ def prometheus(start, directory, *flags):
     config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [
         {"job_name": "self", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]}))
     address = f"127.0.0.1:{port}"
-    p = start(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
+    p = start([PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                f"--web.listen-address={address}", *flags])
     listening(p, port)
     url = f"http://{address}/metrics"

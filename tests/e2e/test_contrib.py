@@ -10,7 +10,7 @@ import yaml
 
 from conftest import BINARY, ROOT, answer, answering, free_port, wait_until
 from containers import good, run
-from prometheus import PATIENCE
+from prometheus import PATIENCE, PROMTOOL
 from test_docs import DEF, KEYS
 
 CONTRIB = ROOT / "contrib"
@@ -23,7 +23,7 @@ RULES = ALERTS["groups"][0]["rules"]
 
 
 def test_prometheus_config():
-    assert "is valid prometheus config file" in good("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    assert "is valid prometheus config file" in good(PROMTOOL, "check", "config", PROMETHEUS / "prometheus.yml")
 
 
 def test_prometheus_config_of_another_server(tmp_path):
@@ -32,7 +32,7 @@ def test_prometheus_config_of_another_server(tmp_path):
     sed = re.search(r"^#     (sed .*) prometheus.yml$", text, re.M)[1]
     (tmp_path / "alerts.yml").write_text((PROMETHEUS / "alerts.yml").read_text())
     (tmp_path / "prometheus.yml").write_text(good("sh", "-c", sed, input=text))
-    good("promtool", "check", "config", tmp_path / "prometheus.yml")
+    good(PROMTOOL, "check", "config", tmp_path / "prometheus.yml")
     config = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
     app, own = config["scrape_configs"]
     assert config["global"]["external_labels"] == {"shard": "1"}
@@ -61,8 +61,8 @@ def test_vmagent(tmp_path, process, upstream, sidecar):
 
 
 def test_alerts():
-    assert "SUCCESS" in good("promtool", "check", "rules", PROMETHEUS / "alerts.yml")
-    assert "SUCCESS" in good("promtool", "test", "rules", "alerts_test.yml", cwd=PROMETHEUS)
+    assert "SUCCESS" in good(PROMTOOL, "check", "rules", PROMETHEUS / "alerts.yml")
+    assert "SUCCESS" in good(PROMTOOL, "test", "rules", "alerts_test.yml", cwd=PROMETHEUS)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -73,7 +73,7 @@ def test_the_tests_of_alerts_can_fail(rule, broken, tmp_path):
     rules = [{**r, **changed} if r is rule else r for r in RULES]
     (tmp_path / "alerts.yml").write_text(json.dumps({"groups": [{"name": "scrapeshard", "rules": rules}]}))
     (tmp_path / "alerts_test.yml").write_text((PROMETHEUS / "alerts_test.yml").read_text())
-    assert run("promtool", "test", "rules", "alerts_test.yml", cwd=tmp_path).returncode == 1
+    assert run(PROMTOOL, "test", "rules", "alerts_test.yml", cwd=tmp_path).returncode == 1
 
 
 # systemd.

@@ -12,7 +12,7 @@ import pytest
 from conftest import answer, answering, wait_until
 from exposition import (COUNTER, GAUGE, HISTOGRAM, PROTOBUF, SUMMARY, delimited, field, labels, messages,
                         protobuf_shard, read_fields, target)
-from prometheus import PATIENCE, Prometheus, identity, job, shard_jobs
+from prometheus import PATIENCE, VERSION, Prometheus, identity, job, shard_jobs
 
 SHARDS = 3
 FEATURES = "--enable-feature=native-histograms,exemplar-storage"
@@ -130,19 +130,19 @@ def histograms(p, selector, function):
     return found
 
 
-def check_equal(p, direct, shards, least):
-    """The shards' histograms, and all else, are those of the direct job."""
+def check_equal(p, direct, shards, count):
+    """The shards' histograms, and all else, are those of the direct job, which has this count of native ones; None: some."""
     for function in FUNCTIONS:
         expected = histograms(p, f'job="{direct}"', function)
         assert histograms(p, f'job=~"{shards}-.*"', function) == expected
         if function == "histogram_count(":
-            assert len(expected) == least
+            assert len(expected) == count if count else expected
             assert all(float(value) > 0 for value in expected.values())
             parts = [histograms(p, f'job="{shards}-{i}"', function) for i in range(SHARDS)]
             assert all(parts), "a shard has none of them"
     assert set().union(*(p.series(f"{shards}-{i}") for i in range(SHARDS))) == p.series(direct)
     scraped = {r["metric"]["job"]: int(r["value"][1]) for r in p.query("scrape_samples_scraped")}
-    assert sum(scraped[f"{shards}-{i}"] for i in range(SHARDS)) == scraped[direct] >= least
+    assert sum(scraped[f"{shards}-{i}"] for i in range(SHARDS)) == scraped[direct] >= (count or 1)
 
 
 def port_of(url):
@@ -239,6 +239,7 @@ def merged(k):
 
 
 # Families whose metrics are not of one kind, and whether Prometheus 2.42 reads them as native: by the first of them.
+# Later versions may read them in another way.
 MIXED = [((only_classic, only_native), False), ((only_native, only_classic), True), ((neither, only_native), False),
          ((only_native, neither, both), True), ((zero_bucket, only_classic), True), ((only_classic, zero_bucket), False),
          ((floating, only_classic, only_native), True), ((only_classic, floating), False),
@@ -266,7 +267,7 @@ def test_mixed_kinds(prometheus, upstream, sidecar):
             jobs += shard_jobs(names[-1], s.port, SHARDS)
     p = prometheus(jobs)
     p.wait_up(1)
-    natives = sum(3 * len(kinds) for kinds, native_first in families if native_first)
+    natives = sum(3 * len(kinds) for kinds, native_first in families if native_first) if VERSION < (2, 46) else None
     for name in names:
         check_equal(p, "direct", name, natives)
 

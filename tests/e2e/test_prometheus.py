@@ -14,7 +14,7 @@ import time
 import pytest
 
 from conftest import OPENMETRICS, TEXT, answer, answering, wait_until
-from prometheus import OWN_SERIES, PATIENCE, Prometheus, job, shard_jobs
+from prometheus import OWN_SERIES, PATIENCE, Prometheus, job, settings_for, shard_jobs, version_of
 
 
 @pytest.fixture
@@ -29,6 +29,20 @@ def prometheus(tmp_path):
         return p
     yield start
     assert [p.stop() for p in started] == [0] * len(started)
+
+
+@pytest.mark.parametrize("version, jobs, features, setting", [
+    ((2, 42), {}, ["--enable-feature=native-histograms"], None),
+    ((3, 7), {"fallback_scrape_protocol": "PrometheusText0.0.4"}, ["--enable-feature=native-histograms"], None),
+    ((3, 14), {"fallback_scrape_protocol": "PrometheusText0.0.4"}, [], True)])
+def test_versions_of_prometheus(version, jobs, features, setting):
+    """What later ones take as settings of the configuration is no flag for them."""
+    found = settings_for(version, [{"job_name": "a"}], ["--enable-feature=native-histograms"])
+    assert found[0].get("scrape_native_histograms") is setting
+    assert found[1:] == ([{"job_name": "a", **jobs}], features)
+    both = settings_for(version, [], ["--enable-feature=native-histograms,exemplar-storage"])[2]
+    assert both == ["--enable-feature=exemplar-storage" if setting else "--enable-feature=native-histograms,exemplar-storage"]
+    assert version_of(f"prometheus, version {version[0]}.{version[1]}.0 (branch: HEAD, revision: 1234)\n") == version
 
 
 def port_of(url):

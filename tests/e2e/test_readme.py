@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import BINARY, ROOT, answer, answering, free_port
+from prometheus import PROMTOOL
 from containers import good, run
 from exposition import target
 from pki import Authority
@@ -130,7 +131,7 @@ def is_prometheus(text):
 @pytest.mark.parametrize("text", [b for b in blocks("yaml") if is_prometheus(b)])
 def test_prometheus_configurations(text, tmp_path):
     (tmp_path / "prometheus.yml").write_text(text)
-    good("promtool", "check", "config", tmp_path / "prometheus.yml")
+    good(PROMTOOL, "check", "config", tmp_path / "prometheus.yml")
 
 
 def contains(whole, part):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from conftest import BINARY, ROOT, TEXT, answer, answering, run
+from prometheus import PROMTOOL
 
 RULES = ROOT / "tests/rules"
 ORACLES = sorted(glob.glob(str(RULES / "oracle/*.tsv")))
@@ -180,7 +181,7 @@ def test_a_group_that_is_there_twice(rule_file):
     once, other = rule_file(text), rule_file(text, "other.yml")
     twice = rule_file(text + "- name: g\n  rules: [{record: a, expr: b}]\n", "twice.yml")
     for file, good in (once, True), (other, True), (twice, False):
-        done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+        done = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False)
         assert (done.returncode == 0) == good and ('groupname: "g" is repeated' in done.stderr) != good
     assert run("rules", once, other)[0] == 0
     status, out, err = run("rules", once, twice)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, SLOW, Process, run
-from prometheus import INTERVAL, PATIENCE, Prometheus, identity, job
+from prometheus import BINARY as PROMETHEUS, PATIENCE, VERSION, Prometheus, identity, job, settings_for
 
 pytestmark = pytest.mark.xdist_group("rules")
 
@@ -57,10 +57,10 @@ class RuleServer(Prometheus):
         directory.mkdir()
         self.jobs = [j["job_name"] for j in jobs]
         config = directory / "prometheus.yml"
-        config.write_text(json.dumps({
-            "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": "1s"},
-            "rule_files": [str(rule_file)], "scrape_configs": jobs}))
-        Process.__init__(self, ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
+        settings, jobs, _ = settings_for(VERSION, jobs, [])
+        config.write_text(json.dumps({"global": settings | {"evaluation_interval": "1s"},
+                                      "rule_files": [str(rule_file)], "scrape_configs": jobs}))
+        Process.__init__(self, [PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                                 "--web.listen-address=127.0.0.1:0", "--log.level=info"])
 
     def results(self, name):

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, wait_until
 from exposition import shard_of, target
-from prometheus import Prometheus, job
+from prometheus import PROMTOOL, Prometheus, job
 from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\nhttp_requests_total 2\n"
@@ -56,7 +56,7 @@ def service(upstream):
 
 
 def promtool(text):
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
