@@ -5,6 +5,7 @@
 #include "escape.h"
 #include "http_client.h"
 
+#include "proxy/negotiate.h"
 #include "service/access/secrets.h"
 #include "service/access/tls.h"
 #include "service/config/config_value.h"
@@ -200,8 +201,13 @@ read_tls_files(struct cli *cli)
     return tls_client_new(&cli->tls, &files, &error) ? cli_fail(names[error.part], error.reason) : 0;
 }
 
+/* The default of scrape/scrape.go in Prometheus 3.4 to 3.14 (acceptHeader()). */
+static const char prometheus_accept[] =
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+    "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+
 int
-cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, const char *default_accept)
+cli_open_url(struct http_client **clientp, struct cli *cli, const char *url)
 {
     const struct cli_http *http = &cli->http;
     const char *file = http->authorization_file, *error;
@@ -211,9 +217,12 @@ cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, con
         return status;
     if (file && !cli->authorization && secret_read_line(&cli->authorization, file, &error))
         return cli_fail(file, error);
+    if (!cli->accept && negotiate_accept(http->accept ? http->accept : prometheus_accept,
+                                         ss_sharding_takes_protobuf(cli->config->sharding), &cli->accept))
+        return cli_fail("the Accept header", strerror(ENOMEM));
     struct http_client_settings settings = {
         .url = url,
-        .accept = http->accept ? http->accept : default_accept,
+        .accept = cli->accept,
         .authorization = cli->authorization,
         .timeout = http->timeout ? http->timeout : TIMEOUT_DEFAULT,
         .tls = {cli->tls, http->tls_insecure, false},
@@ -269,6 +278,7 @@ void
 cli_deinit(struct cli *cli)
 {
     config_unref(cli->config);
+    free(cli->accept);
     secret_free(cli->authorization);
     SSL_CTX_free(cli->tls);
     settings_deinit(&cli->settings);

@@ -10,7 +10,7 @@
 
 /* Flags of a command that sends requests. */
 struct cli_http {
-    const char *accept; /* NULL: the command's default */
+    const char *accept; /* NULL: that of Prometheus */
     int64_t timeout;    /* milliseconds; 0: the default */
     const char *authorization_file, *tls_ca, *tls_certificate, *tls_key;
     bool tls_insecure;
@@ -22,6 +22,7 @@ struct cli {
     bool json;
     struct cli_http http;
     struct config *config;
+    char *accept;        /* what is sent of http.accept; NULL: nothing, or not known yet */
     char *authorization; /* read from its file */
     SSL_CTX *tls;        /* from the TLS files; NULL: none */
     bool count_is_optional;
@@ -41,8 +42,9 @@ struct cli {
         CLI_FLAG("set", "SECTION.KEY=VALUE", "any of their settings, e.g. sharding.key=name; repeatable",              \
                  settings_store_set, &(cli)->settings)
 
-#define CLI_HTTP_FLAGS(cli, default_accept)                                                                            \
-    CLI_FLAG("accept", "ACCEPT", "Accept header to send (" default_accept ")", cli_store_header, &(cli)->http.accept), \
+#define CLI_HTTP_FLAGS(cli)                                                                                            \
+    CLI_FLAG("accept", "ACCEPT", "Accept header to send (that of Prometheus 3.14)", cli_store_header,                  \
+             &(cli)->http.accept),                                                                                     \
         CLI_FLAG("timeout", "DURATION", "time limit of each request (10s)", cli_store_duration, &(cli)->http.timeout), \
         CLI_FLAG("authorization-file", "FILE", "file with the Authorization header to send", flag_store_text,          \
                  &(cli)->http.authorization_file),                                                                     \
@@ -84,8 +86,9 @@ int cli_read_split(const struct cli *cli, char *const *patterns, size_t n, struc
 
 struct http_client;
 
-/* Makes a client for a URL. 0, or an exit status after printing the error. */
-int cli_open_url(struct http_client **clientp, struct cli *cli, const char *url, const char *default_accept);
+/* Makes a client for a URL. It offers the formats that a sidecar with this configuration would offer if Prometheus
+   scraped it. 0, or an exit status after printing the error. */
+int cli_open_url(struct http_client **clientp, struct cli *cli, const char *url);
 
 /* Prints an error of a URL or file; why may have any bytes. Returns EXIT_FAILED. */
 int cli_fail(const char *name, const char *why);

@@ -15,7 +15,7 @@ struct http_client;
 /* Borrowed by the client. */
 struct http_client_settings {
     const char *url;           /* http://, https:// or unix:/SOCKET:/PATH */
-    const char *accept;        /* the header */
+    const char *accept;        /* the header, or NULL */
     const char *authorization; /* the header, or NULL */
     int64_t timeout;           /* milliseconds, of each response */
     struct fetch_tls tls;

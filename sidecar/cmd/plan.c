@@ -18,17 +18,13 @@ static const char usage[] =
     "scrapeshard plan --shard-count=N [flags] [FILE|URL]\n"
     "\n"
     "Shows how a body (FILE, standard input or -, http://, https:// or unix:/SOCKET:/PATH) is distributed over N\n"
-    "shards: series, families and bytes per shard, the skew, the families that cause it, the split rules that\n"
-    "would reduce it, the balance of other shard counts, and what a change of the count would move. With --rules,\n"
-    "the lines that make recording and alerting rules right are assumed, and nothing that they need whole is\n"
-    "split. Exits 0; 1 if the body cannot be read or is not a valid exposition, 2 if the command line is invalid,\n"
-    "3 if a rule file cannot be read.\n";
+    "shards: series, families and bytes per shard, the skew, the families that cause it, the labels of the largest\n"
+    "families by their number of values, the split rules that would reduce the skew, the balance of other shard\n"
+    "counts, and what a change of the count would move. With --rules, the lines that make recording and alerting\n"
+    "rules right are assumed, and nothing that they need whole is split. Exits 0; 1 if the body cannot be read or\n"
+    "is not a valid exposition, 2 if the command line is invalid, 3 if a rule file cannot be read.\n";
 
 enum { INTERVAL_DEFAULT = 60000 /* milliseconds */ };
-
-/* scrape/scrape.go of Prometheus 2.42. */
-static const char prometheus_accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
-                                        "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /* The command line. */
 
@@ -79,7 +75,7 @@ read_url(struct plan *p, const char *url, const struct ss_filter_settings *setti
 {
     char why[SOURCE_REASON];
     struct http_client *client;
-    int status = cli_open_url(&client, &p->cli, url, prometheus_accept);
+    int status = cli_open_url(&client, &p->cli, url);
     if (status)
         return status;
     status = source_read_url(indexp, client, NULL, settings, why);
@@ -136,7 +132,8 @@ make_plan(struct plan *p, const struct ss_index *index)
         plan_distribution_largest(&p->distribution, p->cli.count, p->balance.fullest, p->largest, LARGEST_MAX);
     for (enum ss_placement placement = SS_PLACE_MODULO; placement <= SS_PLACE_JUMP; placement++)
         p->moved[placement] = plan_distribution_moved(&p->distribution, placement, p->cli.count, p->to);
-    return 0;
+    r = plan_labels_count(&p->labels, &p->distribution);
+    return r ? cli_fail(p->name, strerror(-r)) : 0;
 }
 
 static int
@@ -166,7 +163,7 @@ cmd_plan(int argc, char **argv)
     struct plan plan = {.content_type = "text/plain; version=0.0.4"};
     const struct flag flags[] = {
         CLI_COMMON_FLAGS(&plan.cli),
-        CLI_HTTP_FLAGS(&plan.cli, "that of Prometheus 2.42"),
+        CLI_HTTP_FLAGS(&plan.cli),
         {"content-type", "CT", "content type of a body without one (text/plain; version=0.0.4)", flag_store_text,
          &plan.content_type},
         {"to", "M", "show what a change from N to M shards moves (N+1)", cli_store_count, &plan.to},
@@ -186,6 +183,7 @@ cmd_plan(int argc, char **argv)
     if (!status)
         status = output_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);
+    plan_labels_deinit(&plan.labels);
     split_advice_deinit(&plan.advice);
     plan_rules_deinit(&plan.rules);
     config_unref(plan.config_before);

@@ -3,6 +3,7 @@
 #define CMD_PLAN_H
 /* The distribution of a body over shards, and the report of it. */
 #include "cli_common.h"
+#include "plan_labels.h"
 #include "service/base/balance.h"
 
 #include "promql/analysis.h"
@@ -119,6 +120,7 @@ struct plan {
     struct shard_balance counts[COUNTS_MAX + 1]; /* by shard count */
     struct family_load largest[LARGEST_MAX];
     size_t n_largest;
+    struct plan_labels labels;
     uint64_t moved[2]; /* by enum ss_placement */
     struct split_advice advice;
     struct plan_rules rules;

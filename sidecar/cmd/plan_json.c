@@ -64,6 +64,30 @@ write_largest_families(struct json *j, const struct plan *p)
 }
 
 static void
+write_label_cardinality(struct json *j, const struct plan *p)
+{
+    json_open_array(j, "label_cardinality");
+    for (size_t i = 0; i < p->labels.n; i++) {
+        const struct labelled_family *f = &p->labels.families[i];
+        json_open_object(j, NULL);
+        json_text(j, "family", f->family);
+        json_count(j, "series", f->series);
+        json_open_array(j, "labels");
+        for (size_t k = 0; k < f->n_labels; k++) {
+            json_open_object(j, NULL);
+            json_text(j, "label", f->labels[k].name);
+            json_count(j, "values", f->labels[k].n);
+            json_flag(j, "at_least", f->labels[k].has_more);
+            json_close_object(j);
+        }
+        json_close_array(j);
+        json_flag(j, "more_labels", f->has_more_labels);
+        json_close_object(j);
+    }
+    json_close_array(j);
+}
+
+static void
 write_split_advice(struct json *j, const struct split_advice *a)
 {
     if (!a->n) {
@@ -186,6 +210,7 @@ plan_print_json(const struct plan *p)
     write_shards(j, p);
     write_balance(j, "balance", &p->balance);
     write_largest_families(j, p);
+    write_label_cardinality(j, p);
     write_split_advice(j, &p->advice);
     write_split_all(j, p);
     write_rules(j, p);

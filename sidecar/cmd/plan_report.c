@@ -11,6 +11,8 @@
 /* Lines of the chart: by default, at least, and what the terminal shows besides it. */
 enum { LINES = 40, LINES_MIN = 8, LINES_BESIDE = 6 };
 
+enum { LABELS_SHOWN = 5 /* of a family */ };
+
 /* Shards above this multiple of the mean are red. */
 #define OVERLOADED 1.5
 
@@ -108,6 +110,38 @@ print_largest_families(const struct plan *p, const struct terminal *t)
         printf("%11" PRIu64 " series %9s %4.0f %%  ", l->series, scale((double)l->bytes, "B").text,
                percent(l->series, p->balance.most_series));
         print_escaped(stdout, l->family);
+        putchar('\n');
+    }
+}
+
+/* "path 812, code at least 100000, and 3 more labels". */
+static void
+print_label_values(const struct labelled_family *f)
+{
+    for (size_t i = 0; i < f->n_labels && i < LABELS_SHOWN; i++) {
+        fputs(i ? ", " : "  ", stdout);
+        print_escaped(stdout, f->labels[i].name);
+        printf(f->labels[i].has_more ? " at least %zu" : " %zu", f->labels[i].n);
+    }
+    if (f->n_labels > LABELS_SHOWN)
+        printf(f->has_more_labels ? ", and more than %zu other labels" : ", and %zu more labels",
+               f->n_labels - LABELS_SHOWN);
+}
+
+static void
+print_labels(const struct plan *p, const struct terminal *t)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->labels.n; i++)
+        any |= p->labels.families[i].n_labels > 0;
+    if (!any)
+        return;
+    print_heading(t, "The largest families of the body, and how many values their labels have:");
+    for (size_t i = 0; i < p->labels.n; i++) {
+        const struct labelled_family *f = &p->labels.families[i];
+        printf("%11" PRIu64 " series  ", f->series);
+        print_escaped(stdout, f->family);
+        print_label_values(f);
         putchar('\n');
     }
 }
@@ -250,6 +284,7 @@ plan_print(const struct plan *p)
     print_chart(p, &t);
     if (p->n_largest)
         print_largest_families(p, &t);
+    print_labels(p, &t);
     print_rules(p, &t);
     print_split_advice(p, &t);
     print_counts(p, &t);

@@ -118,7 +118,7 @@ cmd_rules(int argc, char **argv)
     struct rules_run run = {.cli = {.count_is_optional = true}, .content_type = "text/plain; version=0.0.4"};
     const struct flag flags[] = {
         CLI_COMMON_FLAGS(&run.cli),
-        CLI_HTTP_FLAGS(&run.cli, "that of Prometheus 2.42"),
+        CLI_HTTP_FLAGS(&run.cli),
         {"body", "FILE", "exposition that the rules apply to, a file or URL; repeatable", store_body, &run},
         {"content-type", "CT", "content type of bodies without one (text/plain; version=0.0.4)", flag_store_text,
          &run.content_type},

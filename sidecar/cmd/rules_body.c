@@ -11,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As in plan: from scrape/scrape.go of Prometheus 2.42. */
-static const char accept[] = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
-                             "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-
 /* Adds a family of a body. */
 static void
 add_family(void *ctx, const struct ss_family_count *family)
@@ -48,7 +44,7 @@ read_body(struct rules_run *run, const char *where, const char *type, struct ss_
     struct http_client *client;
 
     if (http_client_is_url(where)) {
-        int status = cli_open_url(&client, &run->cli, where, accept);
+        int status = cli_open_url(&client, &run->cli, where);
         if (status)
             return status == EXIT_USAGE ? status : EXIT_UNREAD;
         status = source_read_url(indexp, client, NULL, &settings, why);

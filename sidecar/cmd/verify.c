@@ -211,11 +211,10 @@ run_rounds(struct verify *v, struct http_client *shards, struct http_client *uns
 static int
 verify(struct verify *v)
 {
-    static const char accept[] = "text/plain;version=0.0.4";
     struct http_client *shards = NULL, *unsharded = NULL;
-    int status = cli_open_url(&shards, &v->cli, v->url, accept);
+    int status = cli_open_url(&shards, &v->cli, v->url);
     if (!status && v->unsharded_url)
-        status = cli_open_url(&unsharded, &v->cli, v->unsharded_url, accept);
+        status = cli_open_url(&unsharded, &v->cli, v->unsharded_url);
     if (!status)
         status = run_rounds(v, shards, v->unsharded_url ? unsharded : shards);
     http_client_free(unsharded);
@@ -235,7 +234,7 @@ cmd_verify(int argc, char **argv)
     struct verify v = {.url = NULL};
     const struct flag flags[] = {
         CLI_COMMON_FLAGS(&v.cli),
-        CLI_HTTP_FLAGS(&v.cli, "text/plain;version=0.0.4"),
+        CLI_HTTP_FLAGS(&v.cli),
         {"whole", "URL", "fetch the unsharded body from here, e.g. from the upstream itself", flag_store_text,
          &v.unsharded_url},
         FLAGS_END,

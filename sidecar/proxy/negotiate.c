@@ -118,14 +118,34 @@ drop_protobuf(char *accept)
     return !dropped || accept[strspn(accept, ", \t")];
 }
 
+int
+negotiate_accept(const char *accept, bool protobuf, char **leftp)
+{
+    char *left = strdup(accept);
+    if (!left)
+        return -ENOMEM;
+    *leftp = left;
+    if (protobuf)
+        return 0;
+    if (drop_protobuf(left)) {
+        size_t blanks = strspn(left, " \t");
+        memmove(left, left + blanks, strlen(left + blanks) + 1);
+    } else {
+        free(left);
+        *leftp = NULL;
+    }
+    return 0;
+}
+
 static int
 add_accept(struct evkeyvalq *to, const char *key, const char *value)
 {
-    char *left = strdup(value);
-    int r = left ? 0 : -ENOMEM;
-    if (left && drop_protobuf(left) && evhttp_add_header(to, key, left + strspn(left, " \t")))
+    char *left;
+    int r = negotiate_accept(value, false, &left);
+    if (!r && left && evhttp_add_header(to, key, left))
         r = -ENOMEM;
-    free(left);
+    if (!r)
+        free(left);
     return r;
 }
 

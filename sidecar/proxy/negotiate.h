@@ -21,6 +21,10 @@ struct negotiate_error {
  */
 int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error);
 
+/* What of an Accept header is forwarded: without protobuf, it does not offer it. *leftp is the caller's to free, NULL
+   if it offers nothing else. 0 or -ENOMEM. */
+int negotiate_accept(const char *accept, bool protobuf, char **leftp);
+
 /* Copies the headers of the upstream's response that hold for part of its body too. 0 or -ENOMEM. */
 int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);
 

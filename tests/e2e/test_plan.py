@@ -8,12 +8,18 @@ import shlex
 import subprocess
 import threading
 
+import prometheus
 import pytest
 import xxhash
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run, wait_until
-from exposition import PROTOBUF, family_key, gauge_family, line_name, lines, messages, shard_of
+from exposition import PROTOBUF, family_key, gauge_family, line_name, lines, messages, read_fields, shard_of
 from test_captured import CAPTURED, CASES, split
 from tools import complaints, jump
+
+# prometheus/prometheus, scrape/scrape.go, acceptHeader(), with the default scrape protocols of 3.14.
+ACCEPT = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," \
+         "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4," \
+         "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 
 NODE = CASES / "node-exporter-text-6of7.in"
 
@@ -217,6 +223,96 @@ def test_skew_that_splitting_cannot_reduce(tmp_path):
     assert "Splitting families would not reduce the skew" in run("plan", "--shard-count=16", str(body))[1]
 
 
+# Label cardinality.
+
+
+def label_counts(body, protobuf):
+    """{(family, label): its number of values}, and {family: its series}."""
+    values, series = collections.defaultdict(set), collections.Counter()
+    if protobuf:
+        for name, _, fields in messages(body):
+            for metric in (value for number, value in fields if number == 4):
+                series[family_key(name)] += 1
+                for label in (dict(read_fields(value)) for number, value in read_fields(metric) if number == 1):
+                    values[family_key(name), label[1].decode()].add(label.get(2, b""))
+    else:
+        for line in lines(body):
+            if not line.startswith(b"#") and (name := line_name(line)):
+                series[family_key(name)] += 1
+                of_sample = re.match(rb'[^{ ]*(?:\{((?:[^"}]|"(?:\\.|[^"\\])*")*))?', line)[1]
+                for label, value in re.findall(rb'(\w+)="((?:\\.|[^"\\])*)"', of_sample or b""):
+                    values[family_key(name), label.decode()].add(value)
+    return {key: len(found - {b""}) for key, found in values.items() if found - {b""}}, series
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_labels_of_the_largest_families(name):
+    counts, series = label_counts((CASES / f"{name}.in").read_bytes(), "protobuf" in name)
+    found = plan(7, *case(name))["label_cardinality"]
+    assert [f["series"] for f in found] == sorted(series.values(), reverse=True)[:5]
+    for f in found:
+        assert f["series"] == series[f["family"]] and not f["more_labels"]
+        wanted = [{"label": label, "values": n, "at_least": False}
+                  for (family, label), n in counts.items() if family == f["family"]]
+        assert f["labels"] == sorted(wanted, key=lambda w: (-w["values"], w["label"]))
+
+
+LABELLED = """# TYPE a gauge
+a{x="1",y="p\\nq",le=""} 1
+a { x = "2" , y = "p\\\\nq" , } 1
+{"a","x y"="1",x="1"} 1
+# TYPE b histogram
+b_bucket{le="1",x="1"} 1 # {trace="1"} 1
+b_bucket{le="+Inf",x="1"} 2 # {trace="2"} 1
+a{x="3",y="\U0001f600"} 1
+"""
+
+
+def test_labels_as_they_are_written():
+    """Escapes, blanks, quoted names, empty values, exemplars; a family that is there in two places."""
+    found = plan(3, input=LABELLED.encode())["label_cardinality"]
+    assert [(f["family"], f["series"], {v["label"]: v["values"] for v in f["labels"]}) for f in found] == [
+        ("a", 4, {"x": 3, "y": 3, "x y": 1}), ("b", 2, {"le": 2, "x": 1})]
+    out = run("plan", "--shard-count=3", input=LABELLED)[1]
+    assert "          4 series  a  x 3, y 3, x y 1\n          2 series  b  le 2, x 1\n" in out
+
+
+@pytest.mark.parametrize("setting", ["rules.split=.*", "sharding.key=name", "sharding.key=declared", "rules.replicate=go_.*",
+                                     "rules.colocate=g: .*"])
+@pytest.mark.parametrize("name", ["node-exporter-text-6of7", "node-exporter-protobuf-5of7"])
+def test_labels_do_not_depend_on_the_sharding(name, setting):
+    if "protobuf" in name and setting == "sharding.key=name":
+        pytest.skip("protobuf has no such key")
+    def found(*args):
+        found = plan(7, *args, *case(name))["label_cardinality"]
+        return {family_key(f["family"]): f["labels"] for f in found if f["series"] > 4}
+    assert found(f"--set={setting}") == found() and found()
+
+
+def test_many_labels_and_values():
+    """Beyond the limits, at least is said."""
+    names = [f"l{i:02}" for i in range(70)]
+    body = "".join('wide{' + ",".join(f'{n}="{i}"' for n in names) + '} 1\n' for i in range(3))
+    body += "".join(f'tall{{id="{i}",one="1"}} 1\n' for i in range(100_010))
+    body += "".join(f'exact{{id="{i}"}} 1\n' for i in range(100_000))
+    found = {f["family"]: f for f in plan(3, input=body.encode())["label_cardinality"]}
+    assert found["tall"]["labels"] == [{"label": "id", "values": 100_000, "at_least": True},
+                                       {"label": "one", "values": 1, "at_least": False}]
+    assert found["exact"]["labels"] == [{"label": "id", "values": 100_000, "at_least": False}]
+    assert found["wide"]["labels"] == [{"label": n, "values": 3, "at_least": False} for n in names[:64]]
+    assert [found[n]["more_labels"] for n in ("wide", "tall", "exact")] == [True, False, False]
+    out = run("plan", "--shard-count=3", input=body)[1]
+    assert "     100010 series  tall  id at least 100000, one 1\n" in out
+    assert "          3 series  wide  l00 3, l01 3, l02 3, l03 3, l04 3, and more than 59 other labels\n" in out
+
+
+def test_values_of_all_labels_are_limited():
+    names = [f"l{i:02}" for i in range(12)]
+    body = "".join('a{' + ",".join(f'{n}="{i}"' for n in names) + '} 1\n' for i in range(90_000))
+    found, = plan(3, input=body.encode())["label_cardinality"]
+    assert sum(v["values"] for v in found["labels"]) == 1_000_000 and all(v["at_least"] for v in found["labels"])
+
+
 # Sources of the body.
 
 
@@ -245,19 +341,33 @@ def test_url(upstream, tmp_path, unix):
     service = upstream(answering(answer(body, OPENMETRICS)), path=str(tmp_path / "socket") if unix else None)
     p = plan(3, service.url)
     assert (p["body"]["format"], p["body"]["series"], p["body"]["source"]) == ("openmetrics", 1, service.url)
-    assert b"Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;" \
-           b"q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n" in service.requests[0]
+    assert f"Accept: {ACCEPT}\r\n".encode() in service.requests[0]
     plan(3, "--accept=text/plain", service.url)
     assert b"Accept: text/plain\r\n" in service.requests[1]
 
 
+@pytest.mark.parametrize("key", ["family", "name"])
+def test_the_accept_is_what_a_sidecar_would_send(upstream, sidecar, key):
+    """With a key for which protobuf is not offered."""
+    service = upstream(answering(answer(b"a 1\n", TEXT)))
+    s = sidecar(service.url, f"--set=sharding.key={key}")
+    for accept in f"{PROTOBUF.replace(' ', '')},{ACCEPT}", PROTOBUF, ACCEPT:
+        s.get(headers={"Accept": accept})
+        plan(3, f"--set=sharding.key={key}", f"--accept={accept}", service.url)
+        sent = [re.findall(rb"\r\nAccept: (.*)\r\n", request) for request in service.requests[-2:]]
+        assert sent[0] == sent[1]
+        assert any(b"protobuf" in a for a in sent[0]) == (key == "family" and "protobuf" in accept)
+
+
 def test_real_prometheus_sends_the_same_accept(upstream, process, tmp_path):
-    """Debian's Prometheus, which is 2.42, sends the Accept that plan sends."""
+    """A later Prometheus than Debian's sends the Accept that plan sends."""
+    if prometheus.VERSION < (3, 4):
+        pytest.skip("needs PROMETHEUS=/path/to/prometheus, 3.4 or later")
     service = upstream(answering(answer(b"a 1\n", TEXT)))
     config = tmp_path / "prometheus.yml"
     config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [
         {"job_name": "a", "static_configs": [{"targets": [service.url.split("/")[2]]}]}]}))
-    process(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+    process([prometheus.BINARY, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
              "--web.listen-address=127.0.0.1:0"])
     wait_until(lambda: service.requests, "Prometheus does not scrape", 60)
     plan(3, service.url)

@@ -484,7 +484,7 @@ def test_openmetrics(broken):
     passes(N, broken(lambda shard, body: body, OM_BODY, OPENMETRICS).url, f"--accept={OPENMETRICS}")
     lost = broken(lambda shard, body: body if shard is None else body.replace(b'a_created{x="1"} 1\n', b""), OM_BODY, OPENMETRICS)
     assert violations(N, lost.url) == [("lost", 'a_created{x="1"}', None, None)]
-    assert b"Accept: text/plain;version=0.0.4\r\n" in lost.requests[0]
+    assert b"Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," in lost.requests[0]
 
 
 PROTO_BODY = gauge_family("a", {"1": 1, "2": 2}) + gauge_family("b", {"1": 1}) + gauge_family("c_total", {"1": 1})
