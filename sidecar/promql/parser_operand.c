@@ -46,7 +46,9 @@ parse_label(struct promql_parser *p, struct ss_span *out)
         p->later = "a quoted name";
         return parse_string(p, out);
     }
-    if (kind != TOKEN_IDENTIFIER && (!token_is_word(kind) || kind == TOKEN_WITHOUT)) {
+    if (kind == TOKEN_METRIC)
+        p->later = "a label with a colon";
+    else if (kind != TOKEN_IDENTIFIER && (!token_is_word(kind) || kind == TOKEN_WITHOUT)) {
         parser_expected(p, "a label or `)`");
         return false;
     }

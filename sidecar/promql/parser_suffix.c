@@ -190,15 +190,23 @@ parse_offset(struct promql_parser *p, struct node *node)
     struct token word = parser_take(p);
     struct duration duration;
 
-    if (p->token.kind == TOKEN_ADD)
-        p->later = "a sign before an offset";
-    if (p->token.kind == TOKEN_ADD || p->token.kind == TOKEN_SUB)
-        parser_take(p);
+    for (bool first = true; p->token.kind == TOKEN_ADD || p->token.kind == TOKEN_SUB; first = false)
+        if (parser_take(p).kind == TOKEN_ADD || !first)
+            p->later = "a sign before an offset";
     if (!parse_term(p, &duration) || !may_have_modifier(p, node, word.text, node->has_offset))
         return false;
     if (duration.is_literal && duration.is_zero)
         p->later = "an offset of 0";
     node->has_offset = true;
+    return true;
+}
+
+static bool
+set_time(struct promql_parser *p, struct node *node, struct ss_span at)
+{
+    if (!may_have_modifier(p, node, at, node->has_time))
+        return false;
+    node->has_time = true;
     return true;
 }
 
@@ -216,6 +224,11 @@ parse_time(struct promql_parser *p, struct node *node)
             parser_take(p);
         struct token number = p->token;
         double value;
+        if (number.kind == TOKEN_DURATION) {
+            struct duration duration;
+            p->later = "a duration as a number";
+            return parse_literal_duration(p, &duration) && set_time(p, node, sign.text);
+        }
         if (!parser_take_a(p, TOKEN_NUMBER, "a time in seconds, start() or end()"))
             return false;
         const char *wrong = number_read(number.text, &value);
@@ -224,10 +237,7 @@ parse_time(struct promql_parser *p, struct node *node)
         if (wrong)
             parser_refuse(p, number.text, "%s", wrong);
     }
-    if (!may_have_modifier(p, node, sign.text, node->has_time))
-        return false;
-    node->has_time = true;
-    return true;
+    return set_time(p, node, sign.text);
 }
 
 /* smoothed and anchored: how a selector interpolates between scrapes. */
