@@ -417,7 +417,9 @@ def test_real_service(process, tmp_path, upstream, sidecar, start, query, accept
     url = start(process, tmp_path)
     scraped = f"{url}?{query}" if query else url
     got_type, body = services.fetch(scraped, accept)
-    assert got_type == content_type and len(sample_names(body)) > 5
+    # Later versions of Prometheus than Debian's say how they escape names.
+    assert got_type.split("; escaping=")[0] == content_type and len(sample_names(body)) > 5
+    content_type = got_type
     path = f"/metrics?{query}" if query else "/metrics"
     recorded = upstream(answering(answer(body, content_type)))
     s, alive = sidecar(recorded.url), sidecar(url)
