@@ -215,6 +215,23 @@ def test_a_group_has_a_size(sidecar, upstream, max_age):
     assert "Group at" not in s.admin("/?series=other&shard_count=5")[2].decode()
 
 
+def test_groups_after_a_reload(sidecar, upstream, config):
+    """They are those of the new rules, once a scrape has used them."""
+    url = upstream(answering(answer(GROUPED))).url
+    file = config(f"[endpoint a]\nupstream = {url}\n[rules]\ncolocate = g: a_.*\n")
+    s = sidecar(config=file)
+
+    def groups():
+        return re.findall(r'<tr><th scope="row" class="name"><code>(\w+)</code></th><td>(\d+)</td><td>(\d+)</td>',
+                          s.admin("/")[2].decode())
+    scrape(s, target(0, 5))
+    assert groups() == [("g", "2", "5")]
+    config(f"[endpoint a]\nupstream = {url}\n[rules]\ncolocate = h: a_.*|d\ncolocate = i: other\n")
+    assert s.admin("/-/reload", "POST")[0] == 200 and groups() == []
+    scrape(s, target(0, 5))
+    assert groups() == [("i", "1", "99"), ("h", "3", "9")]
+
+
 @pytest.mark.parametrize("query, said", [
     ("?series=up&shard_count=0", "from 1 to 65536"), ("?series=up&shard_count=x", "from 1 to 65536"),
     ("?series=up", "is not a number"), ("?series=9up&shard_count=3", "9up"), ("?series=%C3%A9&shard_count=3", "é"),
