@@ -16,6 +16,9 @@
  * record once, with these exceptions: every shard gets the end marker of OpenMetrics; the metadata of a family that is
  * split go to each shard that has one of its samples; rules may drop or replicate.
  *
+ * A line with a sample is one series, and so is a protobuf metric: a histogram or summary counts as one in protobuf and
+ * OpenMetrics 2.0, and as one for each of its samples in the other formats.
+ *
  * The filter splits bodies, it does not validate them: it rejects only what no scraper could read as an exposition, and
  * it rejects that for every shard alike.
  */
@@ -121,7 +124,7 @@ size_t ss_filter_largest(const struct ss_filter *filter, struct ss_family_count 
 void ss_filter_families(const struct ss_filter *filter, void (*visit)(void *ctx, const struct ss_family_count *family),
                         void *ctx);
 
-/* The name of the detected format: "text", "openmetrics" or "protobuf". Static. */
+/* The name of the detected format: "text", "openmetrics", "openmetrics 2.0" or "protobuf". Static. */
 const char *ss_filter_format(const struct ss_filter *filter);
 
 /* NULL is fine. */

@@ -6,8 +6,8 @@
  *
  * A pattern is a PCRE2 regular expression, anchored at both ends, as Prometheus anchors its own. It is matched against
  * the name of a sample and the name of its family, which is the sample's without the conventional suffixes or, under
- * SS_KEY_DECLARED, the one that the body declares. In protobuf, where samples have no names of their own, the message's
- * name is used. A name that is not UTF-8 matches no pattern.
+ * SS_KEY_DECLARED, the one that the body declares. In protobuf and OpenMetrics 2.0, where the samples of a histogram
+ * have no names of their own, it is the family's name. A name that is not UTF-8 matches no pattern.
  */
 #include <scrapeshard/span.h>
 

@@ -16,7 +16,8 @@ extern "C" {
 /* Which bytes are the key. */
 enum ss_key {
     SS_KEY_FAMILY,   /* ss_key_family() of the name: families stay whole in every format */
-    SS_KEY_DECLARED, /* the family name as declared by TYPE (protobuf: name), else the sample's */
+    SS_KEY_DECLARED, /* the family name as declared by TYPE (protobuf: name), else the sample's. In OpenMetrics 2.0
+                        without the _total of a counter and the _info of an info: as 1.0 declares it. */
     SS_KEY_NAME,     /* the sample's own name */
     SS_KEY_LABELS,   /* values of labels */
 };
@@ -46,8 +47,8 @@ int ss_sharding_new(struct ss_sharding **shardingp, const struct ss_sharding_set
 uint32_t ss_sharding_place(const struct ss_sharding *sharding, uint64_t hash, uint32_t count);
 
 /*
- * Whether the key works in protobuf. There a histogram is one metric whose samples have no names and no le label of
- * their own: SS_KEY_NAME does not work, nor do __name__, le or quantile as source labels.
+ * Whether the key works in protobuf and OpenMetrics 2.0. There a histogram is one metric whose samples have no names
+ * and no le label of their own: SS_KEY_NAME does not work, nor do __name__, le or quantile as source labels.
  */
 bool ss_sharding_takes_protobuf(const struct ss_sharding *sharding);
 

@@ -5,6 +5,7 @@
 #include "progress.h"
 #include "source.h"
 
+#include "core/parse/format.h"
 #include "promql/pattern.h"
 
 #include <errno.h>
@@ -74,10 +75,7 @@ write_patterns(struct split_advice *a, const struct family_load *hot_families, s
 const char *
 plan_content_type(const struct ss_index *index)
 {
-    const char *format = ss_index_format(index);
-    return !strcmp(format, "openmetrics") ? "application/openmetrics-text"
-           : !strcmp(format, "protobuf")  ? "application/vnd.google.protobuf"
-                                          : "text/plain";
+    return format_named(ss_index_format(index))->media_type;
 }
 
 /* Reads the body again with the rules and measures the balance. */

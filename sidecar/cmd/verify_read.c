@@ -5,6 +5,7 @@
 #include "source.h"
 #include "verify.h"
 
+#include "core/parse/format.h"
 #include "core/protobuf/label_pairs.h"
 #include "core/text/line_splitter.h"
 #include "core/text/sample.h"
@@ -18,7 +19,7 @@ struct body_reader {
     struct observations *observations;
     enum role role;
     uint32_t shard;
-    bool openmetrics;
+    enum text_syntax syntax;
     struct identity identity;
     const char *error; /* or NULL */
 };
@@ -92,7 +93,7 @@ take_series(struct body_reader *r, struct ss_span name)
     if (!new)
         return 0;
     int error = name_table_add(&o->keys, ss_key_family(name), &item->key);
-    struct ss_span declared = o->is_protobuf ? name : families_declared(&o->families, name, r->openmetrics);
+    struct ss_span declared = o->is_protobuf ? name : families_declared(&o->families, name, r->syntax);
     return error ? error : families_add(&o->families, declared, &item->family);
 }
 
@@ -127,7 +128,7 @@ static int
 read_sample(struct body_reader *r, struct ss_span line)
 {
     struct sample sample;
-    r->error = sample_read(line, r->openmetrics, &sample);
+    r->error = sample_read(line, r->syntax, &sample);
     if (r->error)
         return EINVAL;
     struct ss_span name = identity_unescape(&r->identity, &sample.name);
@@ -150,7 +151,7 @@ static int
 read_comment(struct body_reader *r, struct ss_span line)
 {
     struct comment comment;
-    r->error = comment_read(line, r->openmetrics, &comment);
+    r->error = comment_read(line, r->syntax, &comment);
     if (r->error)
         return EINVAL;
     if (comment.kind != COMMENT_META)
@@ -179,7 +180,7 @@ read_text(struct body_reader *r, struct ss_span left, uint64_t *linep)
 {
     int error = 0;
     for (*linep = 0; left.len && !error;) {
-        struct line_splitter splitter = {.openmetrics = r->openmetrics};
+        struct line_splitter splitter = {.openmetrics = syntax_is_openmetrics(r->syntax)};
         size_t n = line_splitter_feed(&splitter, left);
         struct ss_span line = {left.ptr, n ? n : left.len};
         ++*linep;
@@ -250,11 +251,11 @@ int
 observations_read(struct observations *o, struct ss_span body, const char *format, enum role role, uint32_t shard,
                   char *why)
 {
-    struct body_reader r = {
-        .observations = o, .role = role, .shard = shard, .openmetrics = !strcmp(format, "openmetrics")};
+    const struct format *f = format_named(format);
+    struct body_reader r = {.observations = o, .role = role, .shard = shard, .syntax = f->syntax};
     uint64_t at;
 
-    o->is_protobuf = !strcmp(format, "protobuf");
+    o->is_protobuf = f->kind == FORMAT_PROTOBUF;
     int error = o->is_protobuf ? read_protobuf(&r, body, &at) : read_text(&r, body, &at);
     if (error > 0)
         snprintf(why, SOURCE_REASON, "%s %" PRIu64 ": %s", o->is_protobuf ? "family" : "line", at, r.error);

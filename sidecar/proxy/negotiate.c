@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "negotiate.h"
 
+#include "core/parse/format.h"
 #include "service/base/http_list.h"
 #include "service/config/config.h"
 
@@ -95,16 +96,16 @@ has_control(const char *value)
     return false;
 }
 
-/* Removes protobuf, whatever its parameters, from Accept in place. Whether anything is left. */
+/* Removes the formats with composites from Accept in place. Whether anything is left. */
 static bool
-drop_protobuf(char *accept)
+drop_composites(char *accept)
 {
     const char *list = accept;
     char *out = accept;
     struct http_list_element e;
     bool dropped = false, first = true;
     while (http_list_next(&list, &e)) {
-        if (http_list_equals(e.name, "application/vnd.google.protobuf")) {
+        if (format_of_element(e.value)->has_composites) {
             dropped = true;
             continue;
         }
@@ -119,15 +120,15 @@ drop_protobuf(char *accept)
 }
 
 int
-negotiate_accept(const char *accept, bool protobuf, char **leftp)
+negotiate_accept(const char *accept, bool composites, char **leftp)
 {
     char *left = strdup(accept);
     if (!left)
         return -ENOMEM;
     *leftp = left;
-    if (protobuf)
+    if (composites)
         return 0;
-    if (drop_protobuf(left)) {
+    if (drop_composites(left)) {
         size_t blanks = strspn(left, " \t");
         memmove(left, left + blanks, strlen(left + blanks) + 1);
     } else {
@@ -140,17 +141,16 @@ negotiate_accept(const char *accept, bool protobuf, char **leftp)
 static int
 add_accept(struct evkeyvalq *to, const char *key, const char *value)
 {
-    char *left;
+    char *left = NULL;
     int r = negotiate_accept(value, false, &left);
     if (!r && left && evhttp_add_header(to, key, left))
         r = -ENOMEM;
-    if (!r)
-        free(left);
+    free(left);
     return r;
 }
 
 int
-negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error)
+negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool composites, struct negotiate_error *error)
 {
     const struct evkeyval *h;
     TAILQ_FOREACH (h, from, next) {
@@ -161,7 +161,7 @@ negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool proto
         }
         if (is_among(h->key, hop_by_hop) || is_among(h->key, not_for_upstream) || is_of_connection(from, h->key))
             continue;
-        bool whole = protobuf || strcasecmp(h->key, "Accept") != 0;
+        bool whole = composites || strcasecmp(h->key, "Accept") != 0;
         if (whole ? evhttp_add_header(to, h->key, h->value) : add_accept(to, h->key, h->value))
             return -ENOMEM;
     }

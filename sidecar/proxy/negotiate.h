@@ -14,16 +14,17 @@ struct negotiate_error {
 
 /*
  * Copies the headers of a scrape that are for the upstream: all but those of this connection and of this body's
- * encoding. They are forwarded byte for byte, repeated ones too; but without protobuf, Accept does not offer it, and is
- * dropped if it offers nothing else.
+ * encoding. They are forwarded byte for byte, repeated ones too; but without composites, Accept does not offer protobuf
+ * and OpenMetrics 2.0 (see ss_sharding_takes_protobuf()), and is dropped if it offers nothing else.
  *
  * 0; EINVAL (positive): a header cannot be forwarded safely; -ENOMEM.
  */
-int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool protobuf, struct negotiate_error *error);
+int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool composites,
+                      struct negotiate_error *error);
 
-/* What of an Accept header is forwarded: without protobuf, it does not offer it. *leftp is the caller's to free, NULL
+/* What of an Accept header is forwarded: without composites, it does not offer them. *leftp is the caller's to free, NULL
    if it offers nothing else. 0 or -ENOMEM. */
-int negotiate_accept(const char *accept, bool protobuf, char **leftp);
+int negotiate_accept(const char *accept, bool composites, char **leftp);
 
 /* Copies the headers of the upstream's response that hold for part of its body too. 0 or -ENOMEM. */
 int negotiate_response(const struct evkeyvalq *from, struct evkeyvalq *to);

@@ -41,6 +41,7 @@ TYPES = [
     ("Application/OpenMetrics-Text;version=0.0.1", "openmetrics"),
     ("application/openmetrics-text ;charset=utf-8", "openmetrics"),
     ("application/openmetrics-text; version=99.0.0; escaping=underscores", "openmetrics"),
+    ("application/openmetrics-text; version=2.0.0; charset=utf-8", "openmetrics"),
     ("application/vnd.google.protobuf", "protobuf"), (PROTOBUF, "protobuf"),
     ("APPLICATION/vnd.Google.Protobuf;encoding=delimited", "protobuf"),
     ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=values",

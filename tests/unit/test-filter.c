@@ -14,6 +14,7 @@
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
 #define TEXT1 "text/plain; version=1.0.0; escaping=allow-utf-8"
 #define OM "application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define OM2 "application/openmetrics-text; version=2.0.0; charset=utf-8"
 
 /* Bodies that every shard count must split without loss. */
 static const struct {
@@ -74,6 +75,20 @@ static const struct {
     {"OpenMetrics, quoted names", OM,
      SPAN("# UNIT \"a._s\" s\n{\"a\n# EOF\n.s\"} 1\n{\"b.c\",x=\"y\"} {count:1,sum:2} st@1\nc {count:1}\n# "
           "EOF\n")},
+    {"OpenMetrics 2.0", OM2,
+     SPAN("# TYPE s summary\n# UNIT s seconds\n# HELP s \"It\" # EOF\n"
+          "s{path=\"/v1\",m=\"G\"} {count:80,sum:9036.32,quantile:[0.95:2,0.99:20]} st@1605281325.0\n"
+          "s{path=\"/v2\",m=\"G\"} {count:34,sum:479.3,quantile:[]} 1 st@1605301325.0\n# TYPE c_total counter\n"
+          "c_total 4.2e+06\nc_total{a=\"b\"} 17.0 15.7 st@15 # {trace_id=\"}# EOF\"} 0.67 15.1 # {} 1 2\n"
+          "# TYPE h histogram\nh{a=\"1\"} {count:2,sum:1.2e2,schema:0,zero_threshold:1e-4,zero_count:0,"
+          "positive_spans:[1:2],positive_buckets:[1,1],bucket:[0.5:1,1:2,+Inf:2]} st@1 # {a=\"1\"} 1 1\n"
+          "h{a=\"2\"} {count:0,sum:0,bucket:[+Inf:0]}\n# TYPE h:rate5m gaugehistogram\n"
+          "h:rate5m {gcount:0.01,gsum:NaN,bucket:[-Inf:0,+Inf:0.01]} 5\n# TYPE t_info info\nt_info{a=\"b\"} 1\n"
+          "# TYPE \"foodb.errors\" counter\n{\"foodb.errors\",\"service.name\"=\"x\"} 3482 st@1\n"
+          "{\"lat.ency\"} {count:1,sum:1,bucket:[+Inf:1]} 1 st@1\nc_count 1 st@-1e3\n# EOF\n")},
+    {"OpenMetrics 2.0, names alike and newlines in names", OM2,
+     SPAN("h {count:1,sum:2}\nh{a=\"}\"} {count:1,sum:2} 5\nh 1 st@1\nh {count:3,sum:2} st@1\nh_sum 1\nh 4\n"
+          "{\"a\n# EOF\n\"} {gcount:1,gsum:2} 1 st@1 # {\"b\"=\"c\"} 1 1 # {} 2 2\n{\"a\n# EOF\n\",x=\"y\"} 2\n# EOF")},
     {"a type unknown, perhaps OpenMetrics", "application/json", SPAN("a 1\nb 2\nc 3\n# EOF\n")},
     {"no type, a marker without newline", NULL, SPAN("a 1\nb 2\n# EOF")},
     {"no type, a marker in the middle", NULL, SPAN("a 1\n# EOF\nb 2\n# EOF\n\n")},
@@ -86,8 +101,8 @@ test_union(void **state)
     for (size_t i = 0; i < sizeof(whole_bodies) / sizeof(whole_bodies[0]); i++) {
         print_message("  %s\n", whole_bodies[i].name);
         const char *type = whole_bodies[i].content_type;
-        check_union(whole_bodies[i].body, type,
-                    type && !strcmp(type, OM) ? first_openmetrics_line_len : first_line_len);
+        bool openmetrics = type && (!strcmp(type, OM) || !strcmp(type, OM2));
+        check_union(whole_bodies[i].body, type, openmetrics ? first_openmetrics_line_len : first_line_len);
     }
 }
 
@@ -142,6 +157,17 @@ static const struct {
     {OM, SPAN("# hello\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "a comment other than HELP, TYPE, UNIT or # EOF: # hello"},
     {OM, SPAN("a{b=\"c\"} 1\nb 1\na{b=\"c\"} # {d=\"e\"} 1\n# EOF\n"), SS_NO_EXPOSITION, 15, 3,
      "no value: a{b=\"c\"} # {d=\"e\"} 1"},
+    {OM2, SPAN(""), SS_BODY_TRUNCATED, 0, 1, "the body ends without # EOF"},
+    {OM2, SPAN("up 1\n# hello\n"), SS_NO_EXPOSITION, 5, 2, "a comment other than HELP, TYPE, UNIT or # EOF: # hello"},
+    {OM2, SPAN("a{b=\"c\"} 1\nb 1\na{b=\"c\"} # {d=\"e\"} 1 1\n# EOF\n"), SS_NO_EXPOSITION, 15, 3,
+     "no value: a{b=\"c\"} # {d=\"e\"} 1 1"},
+    {OM2, SPAN("a st@1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a st@1"},
+    {OM2, SPAN("a {count:1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {count:1"},
+    {OM2, SPAN("a {count:1, sum:1}\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {count:1, sum:1}"},
+    {OM2, SPAN("a {count:1}5\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {count:1}5"},
+    {OM2, SPAN("a {} 5\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {} 5"},
+    {OM2, SPAN("a {\"count\":1}\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {\"count\":1}"},
+    {OM2, SPAN("a {b=\"c\"} 1\n# EOF\n"), SS_NO_EXPOSITION, 0, 1, "no value: a {b=\"c\"} 1"},
 };
 
 static void

@@ -47,18 +47,19 @@ check(struct evkeyvalq *headers, const char *expected)
 }
 
 static void
-check_request(const char *from, bool protobuf, const char *expected)
+check_request(const char *from, bool composites, const char *expected)
 {
     struct evkeyvalq in, out;
     struct negotiate_error error;
     fill(&in, from);
     TAILQ_INIT(&out);
-    assert_int_equal(negotiate_request(&in, &out, protobuf, &error), 0);
+    assert_int_equal(negotiate_request(&in, &out, composites, &error), 0);
     check(&out, expected);
     evhttp_clear_headers(&in);
 }
 
 #define PROTO "application/vnd.google.protobuf"
+#define OM "application/openmetrics-text"
 
 static void
 test_request(void **state)
@@ -70,9 +71,19 @@ test_request(void **state)
 }
 
 static void
-test_request_without_protobuf(void **state)
+test_request_without_composites(void **state)
 {
     (void)state;
+    check_request("Accept: " OM ";version=2.0.0;q=0.7," OM ";version=1.0.0;q=0.6,*/*;q=0.1", false,
+                  "Accept: " OM ";version=1.0.0;q=0.6,*/*;q=0.1");
+    check_request("Accept: text/plain, Application/OpenMetrics-Text ; a=\";version=1\";q=1; Version=\"2.0.0\"", false,
+                  "Accept: text/plain");
+    check_request("Accept: " OM ";version=2|Accept: " OM ";version=2.1-rc0,text/plain", false, "Accept: text/plain");
+    check_request("Accept: " OM "," OM ";version=20," OM ";version=12," OM "; xversion=2.0.0", false,
+                  "Accept: " OM "," OM ";version=20," OM ";version=12," OM "; xversion=2.0.0");
+    check_request("Accept: " OM ";a=\";version=2.0.0\",text/plain;version=2.0.0", false,
+                  "Accept: " OM ";a=\";version=2.0.0\",text/plain;version=2.0.0");
+    check_request("Accept: " OM ";version=2.0.0", true, "Accept: " OM ";version=2.0.0");
     check_request("Accept: " PROTO ";q=1, text/plain;q=0.5 , */*", false, "Accept: text/plain;q=0.5 , */*");
     check_request("Accept: ,text/plain, ,*/*", false, "Accept: ,text/plain, ,*/*");
     check_request("Accept: text/plain;a=\"x,y\"," PROTO ";b=\",\"", false, "Accept: text/plain;a=\"x,y\"");
@@ -208,7 +219,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),
-        cmocka_unit_test(test_request_without_protobuf),
+        cmocka_unit_test(test_request_without_composites),
         cmocka_unit_test(test_request_that_is_refused),
         cmocka_unit_test(test_response),
         cmocka_unit_test(test_vary),

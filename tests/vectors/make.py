@@ -65,8 +65,46 @@ def write_groups():
                   sep="\t", file=out)
 
 
+# What a body declares and the key of it under key = declared: Content-Type, TYPE, the name that it declares, a sample's
+# name, the key of both.
+OM = "application/openmetrics-text; version="
+DECLARED = [
+    ("text/plain", "counter", "foo_total", "foo_total", "foo_total"),
+    (OM + "1.0.0", "counter", "foo", "foo_total", "foo"),
+    (OM + "2.0.0", "counter", "foo_total", "foo_total", "foo"),
+    (OM + "1.0.0", "counter", "foo", "foo", "foo"),
+    (OM + "2.0.0", "counter", "foo", "foo", "foo"),
+    (OM + "2.0.0", "counter", "_total", "_total", "_total"),
+    (OM + "2.0.0", "counter", "foo_total_total", "foo_total_total", "foo_total"),
+    (OM + "2.0.0", "counter", "foo_count", "foo_count", "foo_count"),
+    (OM + "1.0.0", "gauge", "foo_total", "foo_total", "foo_total"),
+    (OM + "2.0.0", "gauge", "foo_total", "foo_total", "foo_total"),
+    (OM + "2.0.0", "unknown", "foo_total", "foo_total", "foo_total"),
+    ("text/plain", "gauge", "build_info", "build_info", "build_info"),
+    (OM + "1.0.0", "info", "build", "build_info", "build"),
+    (OM + "2.0.0", "info", "build_info", "build_info", "build"),
+    (OM + "2.0.0", "gauge", "build_info", "build_info", "build_info"),
+    ("text/plain", "histogram", "foo", "foo_bucket", "foo"),
+    (OM + "1.0.0", "histogram", "foo", "foo_bucket", "foo"),
+    (OM + "2.0.0", "histogram", "foo", "foo", "foo"),
+    (OM + "2.0.0", "histogram", "foo_total", "foo_total", "foo_total"),
+    (OM + "1.0.0", "stateset", "foo", "foo", "foo"),
+    (OM + "2.0.0", "stateset", "foo", "foo", "foo"),
+]
+
+
+def write_declared():
+    with open(pathlib.Path(__file__).with_name("declared.tsv"), "w", encoding="utf-8") as out:
+        print("# Content-Type\tTYPE\tdeclared\tsample\tkey = declared\thash\tcount:shard ... of xxh64 and modulo. Written by "
+              "make.py.", file=out)
+        for row in DECLARED:
+            h = xxh64(row[-1].encode())
+            print(*row, f"{h:016x}", *(f"{c}:{(h & 0xffffffff) % c}" for c in COUNTS), sep="\t", file=out)
+
+
 def main():
     write_groups()
+    write_declared()
     rng = random.Random(2023)
     words = ["node", "http", "go", "process", "cache", "queue", "requests", "seconds", "bytes", "total", "cpu", "é", "日本"]
     names = NAMED + ["_".join(rng.choice(words) for _ in range(rng.randrange(1, 9))) for _ in range(120)]

@@ -32,9 +32,9 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
     struct line_splitter splitter = {.openmetrics = false};
     if (line_splitter_feed(&splitter, *line) || line_splitter_is_quoted(&splitter))
         return refuse(out, "expected a single line with closed quotes");
-    const char *wrong = spans_lines(*line) ? strict_sample(*line, false) : NULL;
+    const char *wrong = spans_lines(*line) ? strict_sample(*line, SYNTAX_TEXT) : NULL;
     if (!wrong)
-        wrong = sample_read(*line, false, sample);
+        wrong = sample_read(*line, SYNTAX_TEXT, sample);
     if (wrong)
         return refuse(out, wrong);
     out->name = name_unescape(&sample->name, s->explained.ptr + line->len);
@@ -102,7 +102,7 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
         return r;
     out->family = s->settings.key == SS_KEY_DECLARED ? out->name : ss_key_family(out->name);
     settings.sharding = s;
-    r = key_resolver_init(&k, &settings, false);
+    r = key_resolver_init(&k, &settings, SYNTAX_TEXT);
     if (!r)
         r = explain_rule(s, out);
     if (!r)

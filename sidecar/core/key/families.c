@@ -57,7 +57,7 @@ families_type(struct ss_span word)
 /* The suffixes that samples of a family may have, by its types. */
 static const struct {
     const char *suffix;
-    uint32_t text, openmetrics;
+    uint32_t text, openmetrics; /* not 2.0, which has none */
 } suffixes[] = {
     {"_bucket", TYPE_HISTOGRAM, TYPE_HISTOGRAM | TYPE_GAUGEHISTOGRAM},
     {"_sum", TYPE_HISTOGRAM | TYPE_SUMMARY, TYPE_HISTOGRAM | TYPE_SUMMARY},
@@ -69,21 +69,44 @@ static const struct {
     {"_gcount", 0, TYPE_GAUGEHISTOGRAM},
 };
 
-struct ss_span
-families_declared(const struct families *f, struct ss_span name, bool openmetrics)
+/* Whether the name ends with the suffix, but is longer. */
+static bool
+has_suffix(struct ss_span name, const char *suffix)
 {
-    uint32_t own = name_table_find(&f->names, name);
-    if (own && f->items[own].types)
+    size_t len = strlen(suffix);
+    return name.len > len && !memcmp(name.ptr + name.len - len, suffix, len);
+}
+
+/* What the TYPE lines so far declare for a name. */
+static uint32_t
+types_of(const struct families *f, struct ss_span name)
+{
+    uint32_t number = name_table_find(&f->names, name);
+    return number ? f->items[number].types : 0;
+}
+
+struct ss_span
+families_declared(const struct families *f, struct ss_span name, enum text_syntax syntax)
+{
+    if (syntax == SYNTAX_OPENMETRICS_2 || types_of(f, name))
         return name;
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        size_t len = strlen(suffixes[i].suffix);
-        if (name.len <= len || memcmp(name.ptr + name.len - len, suffixes[i].suffix, len) != 0)
+        if (!has_suffix(name, suffixes[i].suffix))
             continue;
-        struct ss_span base = {name.ptr, name.len - len};
-        uint32_t number = name_table_find(&f->names, base);
-        if (number && f->items[number].types & (openmetrics ? suffixes[i].openmetrics : suffixes[i].text))
+        struct ss_span base = {name.ptr, name.len - strlen(suffixes[i].suffix)};
+        if (types_of(f, base) & (syntax_is_openmetrics(syntax) ? suffixes[i].openmetrics : suffixes[i].text))
             return base;
     }
+    return name;
+}
+
+struct ss_span
+families_declared_before_2(const struct families *f, struct ss_span name)
+{
+    uint32_t declared = types_of(f, name);
+    const char *suffix = declared & TYPE_COUNTER ? "_total" : declared & TYPE_INFO ? "_info" : "";
+    if (*suffix && has_suffix(name, suffix))
+        name.len -= strlen(suffix);
     return name;
 }
 

@@ -3,6 +3,7 @@
 #define CORE_FAMILIES_H
 /* The families of a body: what their TYPE lines declare, and how many series each has. */
 #include "core/base/name_table.h"
+#include "core/text/syntax.h"
 
 #include <scrapeshard/filter.h>
 
@@ -48,9 +49,15 @@ enum family_type families_type(struct ss_span word);
 /*
  * The family that a sample belongs to according to the TYPE lines so far: the one of its own name, else the one of its
  * name without a suffix that the type allows (OpenMetrics 1.0, "Suffixes"; the text format allows those of histograms
- * and summaries only), else its own name. Borrows from name.
+ * and summaries only, OpenMetrics 2.0 none), else its own name. Borrows from name.
  */
-struct ss_span families_declared(const struct families *families, struct ss_span name, bool openmetrics);
+struct ss_span families_declared(const struct families *families, struct ss_span name, enum text_syntax syntax);
+
+/*
+ * The name that OpenMetrics 1.0 would declare for a family of 2.0: that of a counter without _total and that of an info
+ * without _info, if its TYPE line came. Borrows from name.
+ */
+struct ss_span families_declared_before_2(const struct families *families, struct ss_span name);
 
 /* Records the route of samples of a family. */
 void families_record_route(struct families *families, uint32_t number, enum ss_family_route route, uint64_t hash);

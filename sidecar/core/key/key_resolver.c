@@ -11,10 +11,10 @@
 #include <string.h>
 
 int
-key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *settings, bool openmetrics)
+key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *settings, enum text_syntax syntax)
 {
     const struct ss_sharding *s = settings->sharding;
-    *k = (struct key_resolver){.sharding = settings->sharding, .openmetrics = openmetrics};
+    *k = (struct key_resolver){.sharding = settings->sharding, .syntax = syntax};
     k->has_split_families = s->settings.key != SS_KEY_FAMILY || s->splits;
     k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || s->splits;
     k->counts_families = settings->count_families || settings->max_series || settings->max_families;
@@ -141,11 +141,13 @@ find_counted_route(struct key_resolver *k, const struct line_names *names, struc
 
 static const char no_suffix[] = "";
 
-/* The family of a name, as used by keys and rules. */
+/* The family of a name, as used by keys and rules. A service that begins to write OpenMetrics 2.0 moves no series. */
 static struct ss_span
 family_of(const struct key_resolver *k, struct ss_span name, struct ss_span declared)
 {
-    return key_of(k) == SS_KEY_DECLARED ? declared : ss_key_family(name);
+    if (key_of(k) != SS_KEY_DECLARED)
+        return ss_key_family(name);
+    return k->syntax == SYNTAX_OPENMETRICS_2 ? families_declared_before_2(&k->families, declared) : declared;
 }
 
 /* Records the route of samples for the family counts. */
@@ -163,7 +165,7 @@ record_route(struct key_resolver *k, const struct route *route)
 int
 key_resolver_sample(struct key_resolver *k, struct ss_span name, struct route *route)
 {
-    struct ss_span declared = k->has_split_families ? families_declared(&k->families, name, k->openmetrics) : name;
+    struct ss_span declared = k->has_split_families ? families_declared(&k->families, name, k->syntax) : name;
     struct line_names names = {name, family_of(k, name, declared), no_suffix};
 
     int r = find_counted_route(k, &names, route);
@@ -177,7 +179,7 @@ key_resolver_sample(struct key_resolver *k, struct ss_span name, struct route *r
 static const char *
 suffix_of(const struct key_resolver *k, struct ss_span type)
 {
-    if (!k->openmetrics)
+    if (k->syntax != SYNTAX_OPENMETRICS)
         return no_suffix;
     enum family_type t = families_type(type);
     return t == TYPE_COUNTER ? "_total" : t == TYPE_INFO ? "_info" : no_suffix;
@@ -186,12 +188,12 @@ suffix_of(const struct key_resolver *k, struct ss_span type)
 int
 key_resolver_meta(struct key_resolver *k, struct ss_span name, struct ss_span type, struct route *route)
 {
-    struct line_names names = {name, family_of(k, name, name), suffix_of(k, type)};
     uint32_t number = 0;
 
     int r = k->has_split_families ? remember_family(k, name, &number) : 0;
     if (!r && k->has_split_families && type.len)
         k->families.items[number].types |= families_type(type);
+    struct line_names names = {name, family_of(k, name, name), suffix_of(k, type)};
     if (!r)
         r = find_counted_route(k, &names, route);
     if (!r && route->is_split) {
@@ -202,9 +204,12 @@ key_resolver_meta(struct key_resolver *k, struct ss_span name, struct ss_span ty
 }
 
 bool
-key_resolver_has_rules(const struct key_resolver *k)
+key_resolver_needs_type(const struct key_resolver *k)
 {
-    return k->sharding->has_rules;
+    /* Rules match the names of samples too, whose suffixes metadata omit in 1.0. In 2.0 the key leaves them out. */
+    return k->syntax == SYNTAX_OPENMETRICS     ? k->sharding->has_rules
+           : k->syntax == SYNTAX_OPENMETRICS_2 ? key_of(k) == SS_KEY_DECLARED
+                                               : false;
 }
 
 bool

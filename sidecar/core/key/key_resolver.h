@@ -40,7 +40,7 @@ struct key_label {
 struct key_resolver {
     struct ss_sharding *sharding;
     struct families families;
-    bool openmetrics;
+    enum text_syntax syntax; /* of the samples: which suffixes their names have */
     bool has_split_families; /* families may be split, or TYPE is part of the key: declarations must be remembered */
     bool may_split;          /* families may be split */
     bool counts_families;    /* families are counted individually */
@@ -59,7 +59,8 @@ struct key_resolver {
 };
 
 /* settings as of the filter, with a sharding. 0 or -ENOMEM. */
-int key_resolver_init(struct key_resolver *resolver, const struct ss_filter_settings *settings, bool openmetrics);
+int key_resolver_init(struct key_resolver *resolver, const struct ss_filter_settings *settings,
+                      enum text_syntax syntax);
 
 /*
  * The functions return 0; a condition of filter.h, with resolver->reason; or -ENOMEM. Names are passed unescaped.
@@ -71,8 +72,8 @@ int key_resolver_sample(struct key_resolver *resolver, struct ss_span name, stru
 /* The route of metadata for a name; type is what TYPE declares, or empty if unknown. */
 int key_resolver_meta(struct key_resolver *resolver, struct ss_span name, struct ss_span type, struct route *route);
 
-/* Whether there are rules, which may depend on the name. */
-bool key_resolver_has_rules(const struct key_resolver *resolver);
+/* Whether the route of metadata may depend on the type, which other lines of the family may declare. */
+bool key_resolver_needs_type(const struct key_resolver *resolver);
 
 /* Whether routes depend on preceding metadata, so that cached ones must be dropped when metadata come. */
 bool key_resolver_depends_on_meta(const struct key_resolver *resolver);

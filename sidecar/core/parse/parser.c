@@ -17,9 +17,9 @@ parser_init(struct parser *p, const struct ss_filter_settings *settings, bool wh
         own.sharding = p->own_sharding;
     }
     if (!r)
-        r = key_resolver_init(&p->resolver, &own, p->format->kind == FORMAT_OPENMETRICS);
+        r = key_resolver_init(&p->resolver, &own, p->format->syntax);
     if (!r)
-        r = p->format->new (&p->state, p->format->kind,
+        r = p->format->new (&p->state, p->format,
                             &(struct format_settings){own.max_line, &p->resolver, &p->error, whole_families, &p->held});
     return r;
 }
@@ -46,13 +46,26 @@ finish(struct parser *p, int r)
     return p->failed = r;
 }
 
+/* Fails a format in which the key does not work. */
+static int
+check_key(struct parser *p)
+{
+    if (!p->format->has_composites || ss_sharding_takes_protobuf(p->resolver.sharding))
+        return 0;
+    snprintf(p->error.reason, sizeof(p->error.reason),
+             "a key that does not work in %s, where a histogram is a single metric", p->format->name);
+    p->error.condition = SS_KEY_IMPOSSIBLE;
+    return SS_KEY_IMPOSSIBLE;
+}
+
 int
 parser_feed(struct parser *p, struct ss_span bytes, const struct records *out)
 {
     if (p->failed || !bytes.len) /* an empty span may be NULL */
         return p->failed;
+    int r = p->bytes ? 0 : check_key(p);
     p->bytes += bytes.len;
-    return finish(p, p->format->feed(p->state, bytes, out));
+    return finish(p, r ? r : p->format->feed(p->state, bytes, out));
 }
 
 int

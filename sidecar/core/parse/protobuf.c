@@ -451,8 +451,6 @@ protobuf_feed(void *state, struct ss_span in, const struct records *out)
     int r = 0;
 
     p->out = out;
-    if (in.len && !ss_sharding_takes_protobuf(p->resolver->sharding))
-        return fail(p, SS_KEY_IMPOSSIBLE, "a key that does not work in protobuf, where a histogram is a single metric");
     while (at < end && !r) {
         if (is_between(p))
             p->offset = p->position + (uint64_t)(at - in.ptr);
@@ -494,10 +492,10 @@ protobuf_free(void *state)
 }
 
 int
-protobuf_new(void **statep, enum format_kind kind, const struct format_settings *settings)
+protobuf_new(void **statep, const struct format *format, const struct format_settings *settings)
 {
     struct protobuf *p = calloc(1, sizeof(*p));
-    (void)kind;
+    (void)format;
     if (!p)
         return -ENOMEM;
     p->error = settings->error;

@@ -150,7 +150,7 @@ continues_run(struct text *t, const struct walk *w, struct ss_span line)
 {
     const struct name_prefix *prefix = prefix_cache_lookup(&t->prefixes, line);
     if (!prefix || !routes_are_equal(&prefix->route, &t->current->route) || line.len > t->max_line ||
-        must_read(w, line) || !sample_ends_in_value(line, is_openmetrics(t)))
+        must_read(w, line) || !sample_ends_in_value(line, t->syntax))
         return false;
     t->current = prefix;
     return true;
@@ -315,18 +315,19 @@ text_free(void *state)
 }
 
 int
-text_new(void **statep, enum format_kind kind, const struct format_settings *settings)
+text_new(void **statep, const struct format *format, const struct format_settings *settings)
 {
     struct text *t = malloc(sizeof(*t));
     if (!t)
         return -ENOMEM;
     memset(t, 0, offsetof(struct text, ends)); /* the scanner needs no zeros there */
-    t->kind = kind;
+    t->kind = format->kind;
+    t->syntax = format->syntax;
     t->scanner = scanner_best();
     t->error = settings->error;
     t->resolver = settings->resolver;
     t->max_line = settings->max_line;
-    t->blocks = is_openmetrics(t) && key_resolver_has_rules(t->resolver);
+    t->blocks = key_resolver_needs_type(t->resolver);
     t->line.splitter.openmetrics = is_openmetrics(t);
     *statep = t;
     return 0;

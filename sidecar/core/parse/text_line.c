@@ -106,7 +106,7 @@ text_emit_known(struct text *t, struct ss_span line, const struct name_prefix *p
 {
     size_t labels = prefix->labels;
     if (!labels && route_is_by_series(&prefix->route))
-        labels = sample_labels(line, prefix->prefix.len, is_openmetrics(t));
+        labels = sample_labels(line, prefix->prefix.len, t->syntax);
     return emit_sample(t, line, &prefix->route, prefix->name, labels, lfs);
 }
 
@@ -118,7 +118,7 @@ take_sample(struct text *t, struct ss_span line)
     uint64_t lfs = count_lfs(line);
 
     if (lfs > (line.ptr[line.len - 1] == '\n')) {
-        const char *wrong = strict_sample(line, is_openmetrics(t));
+        const char *wrong = strict_sample(line, t->syntax);
         if (wrong)
             return text_fail(t, SS_NO_EXPOSITION, wrong, line);
     }
@@ -126,10 +126,10 @@ take_sample(struct text *t, struct ss_span line)
     if (t->current && prefix_matches(line, &t->current->prefix))
         return text_emit_known(t, line, t->current, lfs);
     t->current = prefix_cache_lookup(&t->prefixes, line);
-    if (t->current && sample_ends_in_value(line, is_openmetrics(t)))
+    if (t->current && sample_ends_in_value(line, t->syntax))
         return text_emit_known(t, line, t->current, lfs);
 
-    const char *what = sample_read(line, is_openmetrics(t), &sample);
+    const char *what = sample_read(line, t->syntax, &sample);
     if (what)
         return text_fail(t, SS_NO_EXPOSITION, what, line);
     struct ss_span name = unescape(t, &sample.name);
@@ -229,7 +229,7 @@ static int
 take_comment(struct text *t, struct ss_span line)
 {
     struct comment comment;
-    const char *what = comment_read(line, is_openmetrics(t), &comment);
+    const char *what = comment_read(line, t->syntax, &comment);
     if (what)
         return text_fail(t, SS_NO_EXPOSITION, what, line);
     if (comment.kind == COMMENT_META)

@@ -16,8 +16,8 @@ enum ending {
 };
 
 /*
- * Neighbouring lines of metadata for one name, in OpenMetrics, if rules may need more than the name: the names of
- * samples depend on the type, which may be in the last line of the block. Emitted as one record.
+ * Neighbouring lines of metadata for one name, in OpenMetrics, if the route may depend on the type, which may be in the
+ * last line of the block. Emitted as one record.
  */
 struct block {
     struct buffer name, type, lines;
@@ -26,6 +26,7 @@ struct block {
 
 struct text {
     enum format_kind kind;
+    enum text_syntax syntax;
     const struct scanner *scanner;
     const struct records *out; /* of the current call */
     struct ss_filter_error *error;
@@ -47,7 +48,7 @@ struct text {
 static inline bool
 is_openmetrics(const struct text *t)
 {
-    return t->kind == FORMAT_OPENMETRICS;
+    return syntax_is_openmetrics(t->syntax);
 }
 
 /* The functions return as those of struct format. */

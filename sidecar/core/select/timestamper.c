@@ -27,7 +27,7 @@ enum {
 };
 
 struct ss_timestamper {
-    enum format_kind format;
+    const struct format *format;
     size_t max_line;
     char text[SS_TIMESTAMP_MAX_GROWTH]; /* what is added to a sample */
     size_t len;
@@ -37,19 +37,25 @@ struct ss_timestamper {
     struct buffer out;
 };
 
+static bool
+is_protobuf(const struct ss_timestamper *s)
+{
+    return s->format->kind == FORMAT_PROTOBUF;
+}
+
 int
 ss_timestamper_new(struct ss_timestamper **timestamperp, const char *content_type, int64_t time_ms, size_t max_line)
 {
     struct ss_timestamper *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
-    s->format = format_of(content_type)->kind;
+    s->format = format_of(content_type);
     s->max_line = max_line;
-    s->line.splitter.openmetrics = s->format == FORMAT_OPENMETRICS;
-    if (s->format == FORMAT_PROTOBUF) {
+    s->line.splitter.openmetrics = syntax_is_openmetrics(s->format->syntax);
+    if (is_protobuf(s)) {
         s->text[0] = FIELD_TIMESTAMP << 3 | WIRE_VARINT;
         s->len = 1 + wire_put_varint(s->text + 1, (uint64_t)time_ms);
-    } else if (s->format == FORMAT_OPENMETRICS) {
+    } else if (syntax_is_openmetrics(s->format->syntax)) {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64 ".%03d", time_ms / 1000, (int)(time_ms % 1000));
     } else {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64, time_ms);
@@ -94,7 +100,7 @@ put_varint(struct ss_timestamper *s, uint64_t value, const struct ss_sink *sink)
 static int
 timestamp_line(struct ss_timestamper *s, struct ss_span line, const struct ss_sink *sink)
 {
-    size_t at = sample_timestamp_offset(line, s->format == FORMAT_OPENMETRICS);
+    size_t at = sample_timestamp_offset(line, s->format->syntax);
     int r = put(s, (struct ss_span){line.ptr, at}, sink);
     if (!r && at)
         r = put_timestamp(s, sink);
@@ -281,7 +287,7 @@ timestamp_protobuf(struct ss_timestamper *s, struct ss_span in, const struct ss_
 int
 ss_timestamper_feed(struct ss_timestamper *s, struct ss_span bytes, const struct ss_sink *sink)
 {
-    int r = s->format == FORMAT_PROTOBUF ? timestamp_protobuf(s, bytes, sink) : timestamp_text(s, bytes, sink);
+    int r = is_protobuf(s) ? timestamp_protobuf(s, bytes, sink) : timestamp_text(s, bytes, sink);
     return r ? r : flush(s, sink);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sample.h"
+
+#include "find.h"
 #include "strict.h"
 
 #include <string.h>
@@ -48,18 +50,31 @@ skip_letters(struct cursor *c, const char *word)
     return true;
 }
 
+size_t
+sample_composite_len(struct ss_span text)
+{
+    const char *end = text.ptr + text.len;
+    if (text.len < 2 || *text.ptr != '{' || text.ptr[1] < 'a' || text.ptr[1] > 'z')
+        return 0;
+    const char *p = find_any(text.ptr, end, ' ', '"', '\n');
+    return p[-1] == '}' && (p == end || *p != '"') ? (size_t)(p - text.ptr) : 0;
+}
+
+static size_t
+composite_len(const struct cursor *c)
+{
+    return sample_composite_len((struct ss_span){c->p, (size_t)(c->end - c->p)});
+}
+
 /*
- * Whether there is a value at the cursor: a number as Go's ParseFloat accepts it (no hexadecimal, no underscore), up to
- * a blank or the end of the line. A CR after it is left for the scraper to reject. OpenMetrics 2.0 has values in
- * braces.
+ * Whether there is a number at the cursor as Go's ParseFloat accepts it (no hexadecimal, no underscore), up to a blank
+ * or the end of the line. A CR after it is left for the scraper to reject.
  */
 static bool
-is_value(struct cursor c, bool openmetrics)
+is_number(struct cursor c)
 {
     size_t digits = 0;
 
-    if (peek(&c) == '{')
-        return openmetrics;
     if (peek(&c) == '+' || peek(&c) == '-')
         c.p++;
     if (skip_letters(&c, "inf")) {
@@ -89,7 +104,14 @@ bool
 sample_is_number(struct ss_span word)
 {
     struct cursor c = {word.ptr, word.ptr + word.len};
-    return peek(&c) != '{' && !memchr(word.ptr, '\r', word.len) && is_value(c, false);
+    return !memchr(word.ptr, '\r', word.len) && is_number(c);
+}
+
+/* Whether there is a value at the cursor. */
+static bool
+is_value(const struct cursor *c, bool openmetrics)
+{
+    return peek(c) == '{' ? openmetrics && composite_len(c) : is_number(*c);
 }
 
 /* Skips the separator between name or labels and the value. */
@@ -112,12 +134,12 @@ back_over_blanks(const char *start, const char *p)
 }
 
 bool
-sample_ends_in_value(struct ss_span line, bool openmetrics)
+sample_ends_in_value(struct ss_span line, enum text_syntax syntax)
 {
     const char *start = line.ptr, *p = line.ptr + line.len;
 
     /* After an exemplar's closing brace there is no value of the sample. */
-    if (openmetrics && memchr(line.ptr, '#', line.len) && memmem(line.ptr, line.len, " # {", 4))
+    if (syntax_is_openmetrics(syntax) && memchr(line.ptr, '#', line.len) && memmem(line.ptr, line.len, " # {", 4))
         return false;
     if (p > start && p[-1] == '\n')
         p--;
@@ -129,7 +151,7 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
         while (p > start && p[-1] != ' ' && p[-1] != '\t' && p[-1] != '"' && p[-1] != '}')
             p--;
         number.p = p;
-        if (!is_value(number, false))
+        if (!is_number(number))
             return false;
         p = back_over_blanks(start, p);
         if (p > start && p[-1] == '}')
@@ -139,12 +161,12 @@ sample_ends_in_value(struct ss_span line, bool openmetrics)
 }
 
 size_t
-sample_labels(struct ss_span line, size_t prefix_len, bool openmetrics)
+sample_labels(struct ss_span line, size_t prefix_len, enum text_syntax syntax)
 {
     struct cursor c = {line.ptr + prefix_len - 1, line.ptr + line.len};
     if (peek(&c) == ',')
         return prefix_len;
-    if (!openmetrics)
+    if (!syntax_is_openmetrics(syntax))
         skip_blanks(&c);
     return peek(&c) == '{' ? (size_t)(c.p - line.ptr) + 1 : 0;
 }
@@ -176,9 +198,10 @@ read_labels(struct cursor *c, struct sample *sample, const char *line)
 }
 
 const char *
-sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
+sample_read(struct ss_span line, enum text_syntax syntax, struct sample *sample)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
+    bool openmetrics = syntax_is_openmetrics(syntax);
 
     *sample = (struct sample){0};
     if (!openmetrics)
@@ -186,8 +209,8 @@ sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
     sample->name.raw = read_word(&c);
     if (sample->name.raw.len) {
         sample->prefix_len = (size_t)(c.p - line.ptr) + 1;
-        sample->labels = sample_labels(line, sample->prefix_len, openmetrics);
-        if (peek(&c) == '{' && sample_ends_in_value(line, openmetrics))
+        sample->labels = sample_labels(line, sample->prefix_len, syntax);
+        if (peek(&c) == '{' && sample_ends_in_value(line, syntax))
             return NULL;
         if (!openmetrics)
             skip_blanks(&c);
@@ -200,14 +223,33 @@ sample_read(struct ss_span line, bool openmetrics, struct sample *sample)
         if (what)
             return what;
     }
-    return skip_to_value(&c, openmetrics) && is_value(c, openmetrics) ? NULL : "no value";
+    return skip_to_value(&c, openmetrics) && is_value(&c, openmetrics) ? NULL : "no value";
+}
+
+static bool
+is_at(const struct cursor *c, const char *text)
+{
+    size_t len = strlen(text);
+    return (size_t)(c->end - c->p) >= len && !memcmp(c->p, text, len);
+}
+
+/* Skips the value at the cursor. False: there is none that may have a timestamp. */
+static bool
+skip_value(struct cursor *c)
+{
+    if (!is_number(*c))
+        return false;
+    while (c->p < c->end && !strchr(" \t\r\n", *c->p))
+        c->p++;
+    return true;
 }
 
 size_t
-sample_timestamp_offset(struct ss_span line, bool openmetrics)
+sample_timestamp_offset(struct ss_span line, enum text_syntax syntax)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
     struct sample sample = {0};
+    bool openmetrics = syntax_is_openmetrics(syntax);
 
     if (!openmetrics)
         skip_blanks(&c);
@@ -221,14 +263,11 @@ sample_timestamp_offset(struct ss_span line, bool openmetrics)
         if (read_labels(&c, &sample, line.ptr))
             return 0;
     }
-    /* A value in braces includes its times. */
-    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || peek(&c) == '{' || !is_value(c, openmetrics))
+    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || !skip_value(&c))
         return 0;
-    while (c.p < c.end && !strchr(" \t\r\n", *c.p))
-        c.p++;
     size_t at = (size_t)(c.p - line.ptr);
     if (openmetrics)
-        return peek(&c) == '\n' || (c.end - c.p > 3 && !memcmp(c.p, " # {", 4)) ? at : 0;
+        return peek(&c) == '\n' || is_at(&c, " # {") ? at : 0;
     skip_blanks(&c);
     return peek(&c) == '\n' ? at : 0;
 }
@@ -255,9 +294,10 @@ skip_gap(struct cursor *c, bool openmetrics)
 }
 
 const char *
-comment_read(struct ss_span line, bool openmetrics, struct comment *comment)
+comment_read(struct ss_span line, enum text_syntax syntax, struct comment *comment)
 {
     struct cursor c = {line.ptr, line.ptr + line.len};
+    bool openmetrics = syntax_is_openmetrics(syntax);
 
     *comment = (struct comment){.kind = COMMENT_PLAIN};
     if (line.len >= 5 && !memcmp(line.ptr, "# EOF", 5) && (line.len == 5 || (line.len == 6 && line.ptr[5] == '\n'))) {

@@ -9,8 +9,9 @@
 /* A position in a record. */
 struct strict_reader {
     const char *p, *end;
-    bool openmetrics;
-    bool named; /* the metric's name has been read */
+    enum text_syntax syntax;
+    bool openmetrics; /* the syntax is one of its */
+    bool named;       /* the metric's name has been read */
 };
 
 enum strings {
@@ -117,20 +118,21 @@ read_label_name(struct strict_reader *r)
 }
 
 /* Parses labels up to and including the closing brace; the reader is after the opening one. A quoted string that is
-   not a label's name is the metric's; an exemplar has none. */
+   not a label's name is the metric's, in OpenMetrics 2.0 only if it comes first; an exemplar has none. */
 static const char *
 read_labels(struct strict_reader *r, bool exemplar)
 {
-    for (;;) {
+    for (bool first = true;; first = false) {
         skip_blanks(r);
         if (skip(r, '}'))
             return NULL;
+        bool may_be_name = !exemplar && !r->named && (first || r->syntax != SYNTAX_OPENMETRICS_2);
         bool quoted = peek(r) == '"';
         const char *what = quoted ? read_string(r, STRING_NAME, !exemplar) : read_label_name(r) ? NULL : no_label;
         if (what)
             return what;
         skip_blanks(r);
-        if (quoted && !exemplar && !r->named && (peek(r) == ',' || peek(r) == '}')) {
+        if (quoted && may_be_name && (peek(r) == ',' || peek(r) == '}')) {
             r->named = true;
             skip(r, ',');
             continue;
@@ -189,9 +191,18 @@ is_milliseconds(struct ss_span word)
 }
 
 static bool
-is_at_exemplar(const struct strict_reader *r)
+is_at(const struct strict_reader *r, const char *text)
 {
-    return r->end - r->p >= 4 && !memcmp(r->p, " # {", 4);
+    size_t len = strlen(text);
+    return (size_t)(r->end - r->p) >= len && !memcmp(r->p, text, len);
+}
+
+/* Reads a number, or a composite one of OpenMetrics 2.0. */
+static bool
+read_value(struct strict_reader *r)
+{
+    struct ss_span word = read_word(r);
+    return is_number(word, false) || (r->syntax == SYNTAX_OPENMETRICS_2 && sample_composite_len(word));
 }
 
 /* The rest of a line of text after the value: perhaps a timestamp. */
@@ -205,21 +216,41 @@ read_text_end(struct strict_reader *r)
     return peek(r) == '\n' ? NULL : no_end;
 }
 
-/* The same in OpenMetrics: a timestamp and an exemplar, which may have one too. */
+static const char exemplar_start[] = " # {", start_timestamp[] = " st@";
+
+/* Reads an exemplar. Its timestamp is required in OpenMetrics 2.0. */
+static const char *
+read_exemplar(struct strict_reader *r)
+{
+    r->p += strlen(exemplar_start);
+    const char *what = read_labels(r, true);
+    if (what)
+        return what;
+    if (!skip(r, ' ') || !is_number(read_word(r), false))
+        return "quotes that span lines, expected a value after the exemplar's labels";
+    if (!skip(r, ' '))
+        return r->syntax == SYNTAX_OPENMETRICS_2 ? no_time : NULL;
+    return is_number(read_word(r), true) ? NULL : no_time;
+}
+
+/* The same in OpenMetrics: a timestamp and an exemplar, in 2.0 a start timestamp between them and any number of
+   exemplars. */
 static const char *
 read_openmetrics_end(struct strict_reader *r)
 {
-    if (!is_at_exemplar(r) && skip(r, ' ') && !is_number(read_word(r), true))
+    bool is_2 = r->syntax == SYNTAX_OPENMETRICS_2;
+    bool has_time = !is_at(r, exemplar_start) && !(is_2 && is_at(r, start_timestamp));
+    if (has_time && skip(r, ' ') && !is_number(read_word(r), true))
         return no_time;
-    if (is_at_exemplar(r)) {
-        r->p += 4;
-        const char *what = read_labels(r, true);
+    if (is_2 && is_at(r, start_timestamp)) {
+        r->p += strlen(start_timestamp);
+        if (!is_number(read_word(r), true))
+            return no_time;
+    }
+    for (bool more = true; more && is_at(r, exemplar_start); more = is_2) {
+        const char *what = read_exemplar(r);
         if (what)
             return what;
-        if (!skip(r, ' ') || !is_number(read_word(r), false))
-            return "quotes that span lines, expected a value after the exemplar's labels";
-        if (skip(r, ' ') && !is_number(read_word(r), true))
-            return no_time;
     }
     return peek(r) == '\n' ? NULL : no_end;
 }
@@ -236,9 +267,10 @@ end_of(struct ss_span record, bool openmetrics)
 }
 
 const char *
-strict_sample(struct ss_span record, bool openmetrics)
+strict_sample(struct ss_span record, enum text_syntax syntax)
 {
-    struct strict_reader r = {record.ptr, end_of(record, openmetrics), openmetrics, false};
+    bool openmetrics = syntax_is_openmetrics(syntax);
+    struct strict_reader r = {record.ptr, end_of(record, openmetrics), syntax, openmetrics, false};
 
     r.p = name_end(r.p, r.end);
     r.named = r.p > record.ptr;
@@ -253,7 +285,7 @@ strict_sample(struct ss_span record, bool openmetrics)
     if (!r.named)
         return no_name;
     skip_blanks(&r);
-    if ((openmetrics && !skip(&r, ' ')) || !is_number(read_word(&r), false))
+    if ((openmetrics && !skip(&r, ' ')) || !read_value(&r))
         return no_value;
     return openmetrics ? read_openmetrics_end(&r) : read_text_end(&r);
 }

@@ -6,9 +6,10 @@
  *
  * They are rare, and most of them are lines of several families joined by a stray quote, which would take the samples
  * of others into one shard, or into none if it is dropped. So everything that the parsers of scrapers reject
- * (Prometheus 2.42 to 3.5: model/textparse) is rejected here, and therefore in every shard.
+ * (Prometheus 2.42 to 3.15: model/textparse) is rejected here, and therefore in every shard.
  */
 #include "labels.h"
+#include "syntax.h"
 
 #include <scrapeshard/span.h>
 
@@ -23,7 +24,7 @@ spans_lines(struct ss_span record)
 }
 
 /* Parses a sample that spans lines. Returns NULL, or what is wrong. */
-const char *strict_sample(struct ss_span record, bool openmetrics);
+const char *strict_sample(struct ss_span record, enum text_syntax syntax);
 
 /* Parses text metadata whose quoted name spans lines; rest is what follows the name. Returns likewise. */
 const char *strict_metadata(const struct name *name, bool is_type, struct ss_span rest);
