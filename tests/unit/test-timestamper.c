@@ -16,6 +16,7 @@
 
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
 #define OM "application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define OM2 "application/openmetrics-text; version=2.0.0"
 #define PROTOBUF "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 enum { MAX_LINE = 64 };
@@ -104,6 +105,58 @@ test_openmetrics(void **state)
     check(OM, SPAN("a_total{b=\"c\"} 1 # {id=\"d\"} 2\n"), SPAN("a_total{b=\"c\"} 1 1700000000.123 # {id=\"d\"} 2\n"));
     check(OM, SPAN("a 1 17\na 1 # 2\n a 1\na {b=\"c\"} 1\n"), SPAN("a 1 17\na 1 # 2\n a 1\na {b=\"c\"} 1\n"));
     check(OM, SPAN("a {count:1,sum:2}\n"), SPAN("a {count:1,sum:2}\n"));
+    check(OM, SPAN("a 1 st@1\n"), SPAN("a 1 st@1\n"));
+}
+
+/* The timestamp follows the value, before a start timestamp and exemplars. */
+static void
+test_openmetrics_2(void **state)
+{
+    (void)state;
+    static const char *const timestamped[][2] = {
+        {"a_total 1", ""},
+        {"a_total{b=\"c\"} 1", " st@1.5"},
+        {"a_total 1", " # {id=\"}\"} 2 3"},
+        {"a_total 1", " st@1.5 # {id=\" # {\"} 2 3 # {} 4 5"},
+        {"{\"a.b\",c=\" st@1\"} NaN", " st@1"},
+        {"a {count:1,sum:2,bucket:[0.5:1,+Inf:1]}", ""},
+        {"a{b=\"{\"} {count:1,sum:2,quantile:[0.5:1]}", " st@1"},
+        {"{\"a.b\"} {gcount:1,gsum:NaN,bucket:[+Inf:1]}", " st@1"},
+        {"{\"a.b\"} {gcount:1,gsum:NaN}", " st@1 # {} 1 1 # {} 1 1"},
+        {"a{b=\"c\"} {count:1,sum:2,schema:0,positive_spans:[1:2]}", ""},
+    };
+    static const char *const unchanged[] = {
+        "a 1 17",
+        "a 1 17 st@1",
+        "a {count:1,sum:2} 17",
+        "a {count:1,sum:2} 1.5 st@1 # {} 1 1",
+        "# TYPE a gauge",
+        "# HELP a st@",
+        "a 1  st@1",
+        "a 1 sT@1",
+        "a 1 # 2",
+        "a {count:1",
+        "a {}",
+        "a { count:1}",
+        "a {count:1}st@1",
+        "a {\"count\":1}",
+        "a st@1",
+        "a {b=\"c\"} 1",
+        "a",
+    };
+    char before[MAX_LINE], after[2 * MAX_LINE];
+
+    for (size_t i = 0; i < sizeof(timestamped) / sizeof(*timestamped); i++) {
+        const char *sample = timestamped[i][0], *rest = timestamped[i][1];
+        int n = snprintf(before, sizeof(before), "%s%s\n", sample, rest);
+        int m = snprintf(after, sizeof(after), "%s 1700000000.123%s\n", sample, rest);
+        check(OM2, (struct ss_span){before, (size_t)n}, (struct ss_span){after, (size_t)m});
+        check(OM2, (struct ss_span){before, (size_t)n - 1}, (struct ss_span){after, (size_t)m - 1});
+    }
+    for (size_t i = 0; i < sizeof(unchanged) / sizeof(*unchanged); i++) {
+        struct ss_span line = {before, (size_t)snprintf(before, sizeof(before), "%s\n", unchanged[i])};
+        check(OM2, line, line);
+    }
 }
 
 /* A gauge of 1, as the fields of a metric. */
@@ -166,6 +219,9 @@ static const struct {
     {NULL, SPAN("a 1\n# EOF\n"), SPAN("a 1 1500\n# EOF\n")},
     {OM, SPAN("a 1\nb 1 2\nc{d=\" # {\"} 3 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF"),
      SPAN("a 1 1.500\nb 1 2\nc{d=\" # {\"} 3 1.500 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF")},
+    {OM2, SPAN("a 1\nb {count:1} st@2\nc{d=\" # {\"} 3 # {e=\"}\"} 4 5\n{\"g\n\"} {count:1}\n# UNIT f s\n# EOF"),
+     SPAN("a 1 1.500\nb {count:1} 1.500 st@2\nc{d=\" # {\"} 3 1.500 # {e=\"}\"} 4 5\n{\"g\n\"} {count:1} 1.500\n"
+          "# UNIT f s\n# EOF")},
     {OM, SPAN("a 1 \nb  2\nc 3 #\n d 4\n# EOF\n"), SPAN("a 1 \nb  2\nc 3 #\n d 4\n# EOF\n")},
     /* A family without metrics; one with a metric that has a timestamp and one that has none; an empty one. */
     {PROTOBUF,
@@ -260,15 +316,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_openmetrics),
-        cmocka_unit_test(test_protobuf),
-        cmocka_unit_test(test_malformed_protobuf),
-        cmocka_unit_test(test_line_limit),
-        cmocka_unit_test(test_sink_error_travels),
-        cmocka_unit_test(test_long_body),
-        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_padding),     cmocka_unit_test(test_text),
+        cmocka_unit_test(test_openmetrics), cmocka_unit_test(test_openmetrics_2),
+        cmocka_unit_test(test_protobuf),    cmocka_unit_test(test_malformed_protobuf),
+        cmocka_unit_test(test_line_limit),  cmocka_unit_test(test_sink_error_travels),
+        cmocka_unit_test(test_long_body),   cmocka_unit_test(test_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,8 +235,13 @@ is_at(const struct cursor *c, const char *text)
 
 /* Skips the value at the cursor. False: there is none that may have a timestamp. */
 static bool
-skip_value(struct cursor *c)
+skip_value(struct cursor *c, enum text_syntax syntax)
 {
+    if (peek(c) == '{') {
+        size_t len = syntax == SYNTAX_OPENMETRICS_2 ? composite_len(c) : 0;
+        c->p += len;
+        return len;
+    }
     if (!is_number(*c))
         return false;
     while (c->p < c->end && !strchr(" \t\r\n", *c->p))
@@ -263,11 +268,11 @@ sample_timestamp_offset(struct ss_span line, enum text_syntax syntax)
         if (read_labels(&c, &sample, line.ptr))
             return 0;
     }
-    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || !skip_value(&c))
+    if (!sample.name.raw.len || !skip_to_value(&c, openmetrics) || !skip_value(&c, syntax))
         return 0;
     size_t at = (size_t)(c.p - line.ptr);
     if (openmetrics)
-        return peek(&c) == '\n' || is_at(&c, " # {") ? at : 0;
+        return peek(&c) == '\n' || is_at(&c, " # {") || (syntax == SYNTAX_OPENMETRICS_2 && is_at(&c, " st@")) ? at : 0;
     skip_blanks(&c);
     return peek(&c) == '\n' ? at : 0;
 }
