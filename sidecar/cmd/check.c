@@ -12,8 +12,9 @@
 static const char usage[] =
     "scrapeshard check [flags] FILE\n"
     "\n"
-    "Reports every error of a configuration file (- for standard input), with its line and column. Exits 0 if\n"
-    "there are none, 1 if there are some, 2 if the command line is invalid.\n";
+    "Reports every error of a configuration file (- for standard input), with its line and column, and warns of\n"
+    "rules that some formats do not honour. Exits 0 if there are no errors, 1 if there are some, 2 if the command\n"
+    "line is invalid.\n";
 
 static int
 report(const struct config *config, bool print, const char *name)
@@ -29,7 +30,7 @@ report(const struct config *config, bool print, const char *name)
 int
 cmd_check(int argc, char **argv)
 {
-    struct config_flags settings = {.file = NULL};
+    struct config_flags settings = {.file = NULL, .warnings = true};
     bool print = false;
     const struct flag flags[] = {
         {"print", NULL, "print the effective configuration: all settings, with defaults and --set", flag_store_switch,

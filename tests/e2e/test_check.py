@@ -566,6 +566,30 @@ def test_only_queries_are_hidden(config):
     assert "\n    drop = http?_a|(b\n" in err
 
 
+SUFFIXED = ["h_bucket", ".*_(bucket|sum|count)", "h_sum|(?:g|h)_count$", "a: h_count", "((x|y)_bucket|z_sum)", "[^_]+_sum",
+            r"h\(_bucket"]
+NOT_SUFFIXED = ["h", "h_bucket|h", "h(_bucket)?", "h_(bucket|total)", "h_.*", ".*", "h_bucke[t]", "h_buckets?", "(?!x)h_sum|h",
+                "h_sum.", r"h_sum\$", "h_(?=sum)", "h_total", "sum", "h|[(]_sum|[]x]", "_count_x"]
+
+
+def test_warns_of_rules_that_some_formats_do_not_honour(config):
+    """They match samples that a histogram or summary does not have in protobuf and OpenMetrics 2.0."""
+    lines = ["[endpoint app]", "upstream = http://a", "[rules]",
+             *(f"drop = {pattern}" for pattern in [*SUFFIXED, *NOT_SUFFIXED]), "colocate = a: x_sum|y_count", "keep = h_sum"]
+    path = config("\n".join(lines) + "\n")
+    status, out, err = run("check", path)
+    assert status == 0 and "no errors" in out
+    warned = [int(n) for n in re.findall(rf"^{re.escape(str(path))}:(\d+):\d+: warning: rules\.", err, re.M)]
+    assert [lines[n - 1] for n in warned] == ["keep = h_sum", *(f"drop = {pattern}" for pattern in SUFFIXED),
+                                              "colocate = a: x_sum|y_count"]
+    assert "    drop = h_bucket\n           ^\n" in err
+    # Where the key rules these formats out, nothing is to be said, nor by another command.
+    assert run("check", "--set=sharding.key=name", path)[2] == ""
+    assert run("explain", "--shard-count=2", f"--config.file={path}", "up")[2] == ""
+    assert "rules.drop: warning" not in err
+    assert re.search(r"^--set rules.drop: warning: ", run("check", "--set=rules.drop=h_sum", path)[2], re.M)
+
+
 def test_standard_input():
     status, out, err = run("check", "-", input=APP)
     assert (status, err) == (0, "") and "1 endpoint" in out

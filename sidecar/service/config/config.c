@@ -48,7 +48,8 @@ builder_deinit(struct builder *b)
 int
 config_read(struct config **configp, const struct config_flags *flags, FILE *errors)
 {
-    struct builder b = {.errors = errors, .path = flags->file, .sharding_only = flags->sharding_only};
+    struct builder b = {
+        .errors = errors, .path = flags->file, .sharding_only = flags->sharding_only, .warnings = flags->warnings};
 
     b.config = calloc(1, sizeof(*b.config));
     if (!b.config)

@@ -76,6 +76,7 @@ struct config {
 struct config_flags {
     const char *file;   /* NULL: none */
     bool sharding_only; /* nothing is fetched: no endpoint is required, and no other file is read */
+    bool warnings;      /* report what is allowed but probably not meant, in the form of errors */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */
         char *setting; /* section.key, or "upstream.url" for the only endpoint's upstream */

@@ -76,6 +76,7 @@ struct builder {
     size_t n_errors, n_flag_errors; /* all, and those of the command line only */
     bool out_of_memory;
     bool sharding_only;        /* see struct config_flags */
+    bool warnings;             /* likewise */
     bool unread;               /* reading the file failed, so a missing setting may be in it */
     const char *path;          /* of the file, or NULL */
     struct string_list lines;  /* of the file, as far as read, verbatim */
@@ -92,6 +93,9 @@ __attribute__((format(printf, 2, 3))) void builder_error(struct builder *b, cons
 /* The same in two steps: print the message to b->errors in between. */
 void builder_begin_error(struct builder *b);
 void builder_end_error(struct builder *b);
+
+/* Reports what is allowed but probably not meant, in the same form. */
+__attribute__((format(printf, 2, 3))) void builder_warning(struct builder *b, const char *format, ...);
 
 /* The last error is in a file that a setting names, not in the command line. */
 void builder_error_was_in_file(struct builder *b);
@@ -161,6 +165,9 @@ void check_config(struct builder *b);
 
 /* Checks [sharding] and [rules] and builds the config's sharding from them, in config_sharding.c. */
 void check_sharding(struct builder *b);
+
+/* Whether a pattern matches only names that end in _bucket, _sum or _count, in config_pattern.c. */
+bool pattern_needs_suffix(const char *pattern);
 
 /* Read the files of the listeners' access policies and of the endpoints' TLS and authorization, in config_access.c. */
 void check_access_policies(struct builder *b);

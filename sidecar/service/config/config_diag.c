@@ -55,17 +55,23 @@ print_excerpt(FILE *out, char *line, size_t at)
     fputs("^\n", out);
 }
 
-void
-builder_begin_error(struct builder *b)
+static void
+print_place(struct builder *b)
 {
-    b->n_errors++;
-    b->n_flag_errors += b->at.flag || !b->path;
     if (b->at.flag)
         fprintf(b->errors, "%s: ", b->at.flag);
     else if (b->at.line)
         fprintf(b->errors, "%s:%d:%zu: ", b->path, b->at.line, b->at.column);
     else if (b->of)
         fprintf(b->errors, "[endpoint %s]: ", b->of->name);
+}
+
+void
+builder_begin_error(struct builder *b)
+{
+    b->n_errors++;
+    b->n_flag_errors += b->at.flag || !b->path;
+    print_place(b);
 }
 
 void
@@ -92,6 +98,18 @@ builder_error(struct builder *b, const char *format, ...)
     va_list args;
     va_start(args, format);
     builder_begin_error(b);
+    vfprintf(b->errors, format, args);
+    builder_end_error(b);
+    va_end(args);
+}
+
+void
+builder_warning(struct builder *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_place(b);
+    fputs("warning: ", b->errors);
     vfprintf(b->errors, format, args);
     builder_end_error(b);
     va_end(args);

@@ -49,6 +49,23 @@ make_rules(struct builder *b)
         add_rules(b, actions[i].setting, actions[i].action);
 }
 
+/* Warns of patterns for samples that have no names of their own in some formats. */
+static void
+warn_of_suffixes(struct builder *b, int setting)
+{
+    const struct string_list *patterns = (const void *)((const char *)b->config + settings[setting].offset);
+    for (size_t i = 0; i < patterns->n; i++) {
+        if (!pattern_needs_suffix(patterns->items[i]))
+            continue;
+        builder_at_value(b, setting, i, 0);
+        builder_warning(
+            b,
+            "%s: matches only _bucket, _sum and _count, and no histogram or summary of protobuf and OpenMetrics "
+            "2.0, where these are one metric (expected its name too)",
+            settings[setting].name);
+    }
+}
+
 /* The sharding. */
 
 static void
@@ -96,4 +113,8 @@ check_sharding(struct builder *b)
     make_rules(b);
     if (!b->out_of_memory)
         make_sharding(b);
+    /* With other keys these formats are not asked for. */
+    bool warns = b->warnings && c->sharding && ss_sharding_takes_protobuf(c->sharding);
+    for (size_t i = 0; warns && i < sizeof(actions) / sizeof(actions[0]); i++)
+        warn_of_suffixes(b, actions[i].setting);
 }
