@@ -4,6 +4,8 @@
 #include "plan.h"
 #include "terminal.h"
 
+#include "core/parse/format.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +55,8 @@ print_body(const struct plan *p, const struct terminal *t)
     print_escaped(stdout, (struct ss_span){p->name, strlen(p->name)});
     printf("%s: %" PRIu64 " series in %" PRIu64 " families, %s of %s\n", terminal_colour(t, COLOUR_NONE), f->series,
            f->families, scale((double)f->bytes, "B").text, ss_index_format(f->index));
+    if (format_named(ss_index_format(f->index))->has_composites)
+        printf("A histogram or summary counts as one series in %s.\n", ss_index_format(f->index));
     printf("key = %s, hash = %s, placement = %s\n", cli_key_name(f->config), cli_hash_name(f->config),
            cli_placement_name(f->config));
     if (f->replicated)
@@ -272,8 +276,6 @@ print_fleet(const struct plan *p, const struct terminal *t)
     print_cost("bytes received", "B/s", plan_cost_before(p, p->distribution.bytes),
                plan_cost_after(p, p->balance.mean_bytes, p->balance.most_bytes));
     printf("Before, each server parses every body and drops %u/%u of it.\n", count - 1, count);
-    if (!strcmp(ss_index_format(p->distribution.index), "protobuf"))
-        puts("A histogram or summary counts as one series in protobuf.");
 }
 
 void

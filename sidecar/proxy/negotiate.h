@@ -22,8 +22,8 @@ struct negotiate_error {
 int negotiate_request(const struct evkeyvalq *from, struct evkeyvalq *to, bool composites,
                       struct negotiate_error *error);
 
-/* What of an Accept header is forwarded: without composites, it does not offer them. *leftp is the caller's to free, NULL
-   if it offers nothing else. 0 or -ENOMEM. */
+/* What of an Accept header is forwarded: without composites, it does not offer them. *leftp is the caller's to free,
+   NULL if it offers nothing else. 0 or -ENOMEM. */
 int negotiate_accept(const char *accept, bool composites, char **leftp);
 
 /* Copies the headers of the upstream's response that hold for part of its body too. 0 or -ENOMEM. */

@@ -156,6 +156,25 @@ def test_verify(upstream, sidecar, settings):
     assert status == 0, out + err
 
 
+def test_a_composite_is_one_series(upstream, sidecar, tmp_path):
+    """For max_series, plan and the shard page."""
+    body = b'# TYPE h histogram\nh{a="1"} {count:1,sum:2,bucket:[1:1,+Inf:1]}\nh{a="2"} {count:1,sum:2,bucket:[+Inf:1]}\n# EOF\n'
+    url = upstream(answering(answer(body, OPENMETRICS2))).url
+    s = sidecar(url, "--set=endpoint.default.max_series=2")
+    assert s.get("/metrics")[0] == 200
+    page = s.admin("/")[2].decode()
+    assert "</code> <td>2</td>" in re.sub(r"</th><td.*?</td>", " ", page), page
+    assert "one series in protobuf and OpenMetrics 2.0" in page
+    s = sidecar(url, "--set=endpoint.default.max_series=1")
+    status, _, reason = s.get("/metrics")
+    assert status == 502 and b"2 series, more than max_series (1)" in reason
+    file = tmp_path / "body"
+    file.write_bytes(body)
+    status, out, _ = run("plan", "--shard-count=2", f"--content-type={OPENMETRICS2}", str(file))
+    assert status == 0
+    assert ": 2 series in 1 families" in out and "of openmetrics 2.0\nA histogram or summary counts as one series in" in out
+
+
 def test_truncated_at_every_byte(upstream, sidecar):
     """Without its end marker no body is a success, whatever it is cut in."""
     body = b'# TYPE h histogram\nh{a="1"} {count:1,sum:2} 1 st@1 # {t="}"} 1 1\nc_total 1 st@2\n# EOF'

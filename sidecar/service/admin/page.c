@@ -104,7 +104,9 @@ write_families(const struct page_view *v, const struct shard_tracker *tracker, s
         page_print_bar(v, (double)f->series, (double)tracker->families[0].series, "");
         HTML(v->out, "<td>{}</td><td>{}</td></tr>\n", html_count(f->series).text, html_bytes(f->bytes).text);
     }
-    fputs("</tbody></table></div>\n", v->out);
+    fputs("</tbody></table></div>\n<p class=\"soft\">A histogram or summary counts as one series in protobuf and "
+          "OpenMetrics 2.0, in other formats as one for each of its samples.</p>\n",
+          v->out);
 }
 
 static void
