@@ -240,10 +240,11 @@ main(int argc, char **argv)
 
     for (size_t c = 0; c < CONTESTS; c++)
         make_sharding(&contests[c]);
-    bool protobuf = strstr(content_type, "protobuf"), skipped[CONTESTS] = {false};
+    bool composites = strstr(content_type, "protobuf") || strstr(content_type, "version=2");
+    bool skipped[CONTESTS] = {false};
     for (size_t c = 0; c < CONTESTS; c++)
         skipped[c] = (c && !is_wanted(contests[c].name, argv + 4, argc - 4)) ||
-                     (protobuf && !ss_sharding_takes_protobuf(contests[c].sharding)); /* not possible */
+                     (composites && !ss_sharding_takes_protobuf(contests[c].sharding)); /* not possible */
     for (int i = 0; i < rounds; i++) {
         for (size_t c = 0; c < CONTESTS; c++) {
             if (skipped[c])

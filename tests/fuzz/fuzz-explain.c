@@ -2,7 +2,7 @@
 /*
  * Compares the explanation of a series with where the filter puts it: a series that is explained is, with a value, a
  * line of text in the explained shard; one that is not explained is not a valid line. In OpenMetrics it may have an
- * exemplar, whose labels do not count. The first byte selects the key and the rules.
+ * exemplar, whose labels do not count, and in 2.0 a composite value. The first byte selects the key and the rules.
  */
 #include "require.h"
 
@@ -111,7 +111,8 @@ require_place(const struct ss_explanation *e, struct ss_sharding *sharding, cons
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char openmetrics[] = "application/openmetrics-text";
+    static const char openmetrics[] = "application/openmetrics-text",
+                      openmetrics_2[] = "application/openmetrics-text;version=2.0.0";
     if (!size)
         return 0;
     struct ss_sharding *sharding = sharding_of(data[0] % PLANS);
@@ -127,17 +128,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (blanks == series.len || series.ptr[blanks] == '#' || memchr(series.ptr, '\n', series.len))
         return 0;
     struct written plain = write_line(series, " 0\n", ""),
-                   exemplar = write_line(series, " 0 # {z=\"1\",a=\"2\"} 1\n", "# EOF\n");
+                   exemplar = write_line(series, " 0 # {z=\"1\",a=\"2\"} 1\n", "# EOF\n"),
+                   composite = write_line(series, " {count:1,sum:2} st@1 # {a=\"2\"} 1 1\n", "# EOF\n");
     int status;
     if (!r) {
         require_place(&e, sharding, &plain, NULL, false);
         /* After a blank, OpenMetrics 2.0 has values in braces. */
-        if (!memmem(series.ptr, series.len, " {", 2))
+        if (!memmem(series.ptr, series.len, " {", 2)) {
             require_place(&e, sharding, &exemplar, openmetrics, true);
+            require_place(&e, sharding, &composite, openmetrics_2, true);
+        }
     } else {
         REQUIRE(kept((struct ss_span){plain.text, plain.all}, NULL, sharding, 0, &status) == 0 && status);
     }
     free(plain.text);
     free(exemplar.text);
+    free(composite.text);
     return 0;
 }

@@ -168,9 +168,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    size_t n = data[0] / FORMATS % PLANS;
+    size_t n = rest_of(data[0]) % PLANS;
     struct ss_filter_settings settings = ss_filter_settings_default();
-    settings.content_type = content_types[data[0] % FORMATS];
+    settings.content_type = content_types[format_of(data[0])];
     settings.max_line = MAX_LINE;
     settings.sharding = sharding_of(n);
     struct ss_span body = {(const char *)data + 2, size - 2};

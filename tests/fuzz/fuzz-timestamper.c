@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { TIME_MS = 1500, MAX_LINE = 200, METRIC = 4, TIMESTAMP = 6 };
 
 /* What TIME_MS adds. */
-static const struct ss_span timestamps[FORMATS] = {{" 1500", 5}, {" 1.500", 6}, {" 1500", 5}, {"\x30\xdc\x0b", 3}};
+static const struct ss_span timestamps[FORMATS] = {
+    {" 1500", 5}, {" 1.500", 6}, {" 1500", 5}, {"\x30\xdc\x0b", 3}, {" 1.500", 6}};
 
 static struct result
 add_timestamps(struct ss_span body, size_t format, size_t max_line, unsigned seed)
@@ -113,22 +114,40 @@ struct field {
     struct ss_span whole, value; /* value: of one with a length */
 };
 
+/* Reads what follows the tag of a field; of a group and its end, nothing. */
+static bool
+read_value(struct ss_span *in, unsigned type, struct ss_span *value)
+{
+    uint64_t n;
+    switch (type) {
+    case 0:
+        return read_varint(in, &n);
+    case 1: /* a double */
+        return read_bytes(in, 8, value);
+    case 2:
+        return read_varint(in, &n) && read_bytes(in, n, value);
+    case 5: /* a float */
+        return read_bytes(in, 4, value);
+    default:
+        return type < 5;
+    }
+}
+
+/* Reads a field, a group up to its end. */
 static bool
 read_field(struct ss_span *in, struct field *f)
 {
     const char *begin = in->ptr;
-    uint64_t n = 0;
-    f->value = (struct ss_span){"", 0};
+    struct ss_span none;
     bool read = read_varint(in, &f->tag);
-    switch (f->tag & 7) {
-    case 0:
-        read = read && read_varint(in, &n);
-        break;
-    case 2:
-        read = read && read_varint(in, &n) && read_bytes(in, n, &f->value);
-        break;
-    default: /* a double, or a float */
-        read = read && read_bytes(in, (f->tag & 7) == 1 ? 8 : 4, &f->value);
+    uint64_t tag = f->tag;
+
+    f->value = (struct ss_span){"", 0};
+    read = read && read_value(in, tag & 7, (tag & 7) == 2 ? &f->value : &none);
+    for (unsigned depth = (tag & 7) == 3; read && depth;) {
+        read = read_varint(in, &tag) && read_value(in, tag & 7, &none);
+        depth += (tag & 7) == 3;
+        depth -= (tag & 7) == 4;
     }
     f->whole = (struct ss_span){begin, (size_t)(in->ptr - begin)};
     return read;
@@ -196,7 +215,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    size_t format = data[0] % FORMATS;
+    size_t format = format_of(data[0]);
     struct ss_span body = {(const char *)data + 2, size - 2};
     struct result before = filter(body, format, MAX_LINE);
     struct result whole = add_timestamps(body, format, MAX_LINE, 0),

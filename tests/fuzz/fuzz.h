@@ -9,14 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMATS = 4, PROTOBUF = 3 };
+enum { OPENMETRICS = 1, PROTOBUF = 3, OPENMETRICS_2 = 4, FORMATS = 5 };
 
 static const char *const content_types[FORMATS] = {
-    "text/plain; version=0.0.4",
-    "application/openmetrics-text; version=1.0.0",
-    "text/html",
-    "application/vnd.google.protobuf",
+    "text/plain; version=0.0.4",       "application/openmetrics-text; version=1.0.0", "text/html",
+    "application/vnd.google.protobuf", "application/openmetrics-text; version=2.0.0",
 };
+
+/* The first byte of an input: a format, and what else a target selects. The highest bit makes 2.0 of OpenMetrics 1.0.
+ */
+static inline size_t
+format_of(uint8_t byte)
+{
+    size_t format = byte % OPENMETRICS_2;
+    return format == OPENMETRICS && byte & 0x80 ? OPENMETRICS_2 : format;
+}
+
+static inline size_t
+rest_of(uint8_t byte)
+{
+    return (byte & 0x7f) / OPENMETRICS_2;
+}
 
 struct result {
     int status;
