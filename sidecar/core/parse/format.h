@@ -15,7 +15,7 @@ enum format_kind {
     FORMAT_TEXT,          /* text/plain */
     FORMAT_GUESS,         /* parsed as text, but may be OpenMetrics: a last # EOF goes to every shard */
     FORMAT_OPENMETRICS,   /* application/openmetrics-text */
-    FORMAT_OPENMETRICS_2, /* the same with a version from 2 */
+    FORMAT_OPENMETRICS_2, /* the same with version=2 or 2.x */
     FORMAT_PROTOBUF,      /* application/vnd.google.protobuf, delimited */
 };
 
