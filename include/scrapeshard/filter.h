@@ -111,6 +111,9 @@ struct ss_family_count {
        in the same way. */
     enum ss_family_route { SS_FAMILY_BY_HASH, SS_FAMILY_ALL, SS_FAMILY_NONE, SS_FAMILY_SPLIT } route;
     uint64_t hash;
+    /* How many of its series are in no shard and in every shard; the route does not consider what selectors drop or
+       replicate. */
+    uint64_t dropped, replicated;
 };
 
 /*

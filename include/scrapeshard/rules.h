@@ -8,6 +8,19 @@
  * the name of a sample and the name of its family, which is the sample's without the conventional suffixes or, under
  * SS_KEY_DECLARED, the one that the body declares. In protobuf and OpenMetrics 2.0, where the samples of a histogram
  * have no names of their own, it is the family's name. A name that is not UTF-8 matches no pattern.
+ *
+ * The pattern of a drop, keep or replicate rule may be followed by a selector, as PromQL writes it: then the rule is
+ * for those series alone whose labels match.
+ *
+ *     http_requests_total{code=~"2..", job!="x"}
+ *
+ * The operators are = != =~ !~; regular expressions match the whole value, unescaped; a missing label is the empty
+ * string. Without a pattern before it the selector is for all names. le, quantile and __name__ cannot be selected: the
+ * series of one histogram or summary stay together. A brace starts a selector only if a label's name and an operator
+ * follow it, or if {} ends the rule, which selects everything; all others belong to the pattern, and \{ always does.
+ *
+ * Selectors choose among samples. The metadata of a family go where the samples go that no selector drops or
+ * replicates, and to each shard that has one of its samples.
  */
 #include <scrapeshard/span.h>
 
@@ -42,8 +55,8 @@ struct ss_rule_error {
     char reason[160];
 };
 
-/* Adds a rule and copies the pattern. 0; EINVAL (positive) with *error filled; -ENOMEM. Not while a sharding uses
-   the rules. */
+/* Adds a rule and copies the pattern, perhaps with a selector. 0; EINVAL (positive) with *error filled; -ENOMEM. Not
+   while a sharding uses the rules. */
 int ss_rules_add(struct ss_rules *rules, enum ss_action action, struct ss_span pattern, struct ss_rule_error *error);
 
 /* NULL is fine. */

@@ -73,7 +73,11 @@ struct ss_explanation {
     uint64_t hash;          /* of the key */
     const char *action;     /* "drop", "keep" (no keep rule matched), "replicate"...; NULL: no rule applied */
     struct ss_span pattern; /* the rule's; empty under "keep" */
-    char reason[240];       /* why the series cannot be explained */
+    /* The first rule whose selector decides about series of this name, by their labels, whether or not it applies to
+       this one; NULL and empty: none. */
+    const char *label_action;
+    struct ss_span label_pattern;
+    char reason[240]; /* why the series cannot be explained */
 };
 
 /*

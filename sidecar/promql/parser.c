@@ -7,7 +7,7 @@
 #include "parser.h"
 
 #include "limits.h"
-#include "strings.h"
+#include "numbers.h"
 
 #include <errno.h>
 #include <stdarg.h>

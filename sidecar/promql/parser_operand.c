@@ -3,9 +3,9 @@
 #include "functions.h"
 #include "parser.h"
 #include "pattern.h"
-#include "strings.h"
 
 #include "core/base/buffer.h"
+#include "core/base/unquote.h"
 
 #include <errno.h>
 #include <stdio.h>

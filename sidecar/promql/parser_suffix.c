@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Suffixes of an operand: ranges, subqueries, offset, @; and the durations in them. */
 #include "limits.h"
+#include "numbers.h"
 #include "parser.h"
-#include "strings.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Templates in rule files: the queries of annotations, and the detection of unrendered Helm templates. */
 #include "ruleset.h"
-#include "strings.h"
 
 #include "core/base/buffer.h"
+#include "core/base/unquote.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -19,6 +19,16 @@ enum {
     CORE_MAX_NAME_BYTES = 32 * 1024 * 1024,
     /* Overhead of metadata that wait for a sample, in memory and in the count above. */
     CORE_WAITING_OVERHEAD = 32,
+    /* Rules with a selector, each a bit of a 64-bit number; names can share one: (a|b){...}. */
+    CORE_MAX_SELECTORS = 64,
+    /* Different labels in all of them, which are looked for in each series that they concern. */
+    CORE_MAX_SELECTOR_LABELS = 64,
+    /* Bytes of one, far more than anyone writes. */
+    CORE_MAX_SELECTOR_BYTES = 4 * 1024,
+    /* Values whose match is remembered for each regular expression of a selector, and the bytes of the longest. Most
+       labels have few values, and remembering is several times as fast as matching. */
+    CORE_SELECTOR_VALUES = 64,
+    CORE_SELECTOR_VALUE_BYTES = 62,
     /* Bytes of a protobuf family that are examined together when it is split. */
     CORE_MAX_FAMILY_WINDOW = 256 * 1024,
 };

@@ -41,32 +41,67 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
     return 0;
 }
 
+/* A series that is explained: its line, and how it is read. */
+struct explained {
+    struct ss_span line;
+    const struct sample *sample;
+};
+
+static void
+set_rule(struct ss_explanation *out, const struct rule_match *match)
+{
+    if (match->not_kept)
+        out->action = ss_action_name(SS_ACTION_KEEP);
+    if (!match->rule)
+        return;
+    out->action = ss_action_name(match->rule->action);
+    out->pattern = match->rule->pattern;
+}
+
+/* Asks the selectors. *match: of the name, then of the series. */
+static int
+explain_selectors(struct key_resolver *k, const struct explained *e, struct rule_match *match,
+                  struct ss_explanation *out)
+{
+    const struct ss_rules *rules = k->sharding->settings.rules;
+    const struct rule *first = rules_first(rules, match->selectors);
+    struct route route = {.selectors = match->selectors}, own;
+
+    out->label_action = ss_action_name(first->action);
+    out->label_pattern = first->pattern;
+    int r = key_resolver_select_text(k, &route, e->line, e->sample->labels, &own);
+    return r ? r : rules_match_series(rules, &k->selected, match, out->reason, sizeof(out->reason));
+}
+
 /* Finds the rule that applies and, for a colocate rule, the key. */
 static int
-explain_rule(struct ss_sharding *s, struct ss_explanation *out)
+explain_rule(struct ss_sharding *s, struct key_resolver *k, const struct explained *e, struct ss_explanation *out)
 {
     struct ss_span names[] = {out->family, out->name};
     struct rule_match match;
-    int r = s->has_rules ? rules_match(s->settings.rules, names, 2, &match, out->reason, sizeof(out->reason)) : 0;
-    if (r || !s->has_rules)
-        return r;
-    if (match.not_kept)
-        out->action = ss_action_name(SS_ACTION_KEEP);
-    if (!match.rule)
+    if (!s->has_rules)
         return 0;
-    out->action = ss_action_name(match.rule->action);
-    out->pattern = match.rule->pattern;
-    return match.rule->action == SS_ACTION_COLOCATE ? sharding_join(s, match.groups, match.n_groups, &s->explained_key)
-                                                    : 0;
+    int r = rules_match(s->settings.rules, names, 2, &match, out->reason, sizeof(out->reason));
+    if (!r && match.selectors)
+        r = explain_selectors(k, e, &match, out);
+    if (r)
+        return r;
+    set_rule(out, &match);
+    return match.rule && match.rule->action == SS_ACTION_COLOCATE
+               ? sharding_join(s, match.groups, match.n_groups, &s->explained_key)
+               : 0;
 }
 
 /* The key and its hash. */
 static int
-explain_key(struct ss_sharding *s, struct key_resolver *k, struct ss_span line, const struct sample *sample,
-            struct ss_explanation *out)
+explain_key(struct ss_sharding *s, struct key_resolver *k, const struct explained *e, struct ss_explanation *out)
 {
-    struct route route;
+    struct route route = {.selectors = 0};
+    size_t labels = e->sample->labels;
     int r = key_resolver_sample(k, out->name, &route);
+    const struct route of_name = route;
+    if (!r && of_name.selectors)
+        r = key_resolver_select_text(k, &of_name, e->line, labels, &route);
     if (r)
         return r;
     out->hash = route.hash;
@@ -75,7 +110,7 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, struct ss_span line, 
     const struct line_names names = {out->name, out->family, ""};
     struct ss_span key = sharding_key(s, &names);
     if (route_is_by_series(&route)) {
-        r = key_resolver_key_text(k, &route, out->name, line, sample->labels, &key);
+        r = key_resolver_key_text(k, &route, out->name, e->line, labels, &key);
         if (!r)
             r = ss_hasher_hash(s->hasher, key, &out->hash);
     }
@@ -102,11 +137,12 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
         return r;
     out->family = s->settings.key == SS_KEY_DECLARED ? out->name : ss_key_family(out->name);
     settings.sharding = s;
+    const struct explained e = {line, &sample};
     r = key_resolver_init(&k, &settings, SYNTAX_TEXT);
     if (!r)
-        r = explain_rule(s, out);
+        r = explain_rule(s, &k, &e, out);
     if (!r)
-        r = explain_key(s, &k, line, &sample, out);
+        r = explain_key(s, &k, &e, out);
     if (r > 0 && !*out->reason)
         refuse(out, k.reason);
     key_resolver_deinit(&k);

@@ -127,7 +127,13 @@ static struct ss_family_count
 count_of(const struct families *f, uint32_t number)
 {
     const struct family *item = &f->items[number];
-    return (struct ss_family_count){f->names.items[number].name, item->series, item->bytes, item->route, item->hash};
+    return (struct ss_family_count){f->names.items[number].name,
+                                    item->series,
+                                    item->bytes,
+                                    item->route,
+                                    item->hash,
+                                    item->dropped,
+                                    item->replicated};
 }
 
 void

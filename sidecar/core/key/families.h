@@ -27,6 +27,7 @@ struct family {
     enum ss_family_route route;
     uint64_t hash;
     uint64_t series, bytes;
+    uint64_t dropped, replicated; /* of its series */
 };
 
 /* Zeroed is empty; free with families_deinit(). */

@@ -2,6 +2,7 @@
 #include "key_resolver.h"
 
 #include "core/base/limits.h"
+#include "route.h"
 #include "sharding.h"
 
 #include <errno.h>
@@ -15,8 +16,10 @@ key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *setti
 {
     const struct ss_sharding *s = settings->sharding;
     *k = (struct key_resolver){.sharding = settings->sharding, .syntax = syntax};
-    k->has_split_families = s->settings.key != SS_KEY_FAMILY || s->splits;
-    k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || s->splits;
+    /* Where some of a family's series are in every shard, so are its metadata. */
+    bool splits = s->splits || rules_selectors(s->settings.rules, SS_ACTION_REPLICATE);
+    k->has_split_families = s->settings.key != SS_KEY_FAMILY || splits;
+    k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || splits;
     k->counts_families = settings->count_families || settings->max_series || settings->max_families;
     k->max_families = settings->max_families;
     k->found = calloc(s->settings.n_source_labels + 1, sizeof(*k->found));
@@ -87,6 +90,15 @@ key_resolver_count(struct key_resolver *k, uint32_t family, uint64_t series, siz
     k->families.items[family].bytes += bytes;
 }
 
+void
+key_resolver_count_others(struct key_resolver *k, uint32_t family, uint64_t dropped, uint64_t replicated)
+{
+    if (!family)
+        return;
+    k->families.items[family].dropped += dropped;
+    k->families.items[family].replicated += replicated;
+}
+
 /* Names. */
 
 /* Applies the rules and, if none matches, the key. */
@@ -103,6 +115,7 @@ find_route(struct key_resolver *k, const struct line_names *names, struct route 
         return r;
     route->kind = kinds[named.kind];
     route->hash = named.hash;
+    route->selectors = named.selectors;
     route->is_split = named.kind == NAME_ROUTE_BY_SERIES;
     if (named.kind != NAME_ROUTE_BY_KEY)
         return 0;
@@ -155,8 +168,13 @@ static void
 record_route(struct key_resolver *k, const struct route *route)
 {
     static const enum ss_family_route routes[] = {
-        [ROUTE_BY_HASH] = SS_FAMILY_BY_HASH, [ROUTE_ALL] = SS_FAMILY_ALL,         [ROUTE_NONE] = SS_FAMILY_NONE,
-        [ROUTE_BY_LABELS] = SS_FAMILY_SPLIT, [ROUTE_BY_SERIES] = SS_FAMILY_SPLIT, [ROUTE_METADATA] = SS_FAMILY_SPLIT,
+        [ROUTE_BY_HASH] = SS_FAMILY_BY_HASH,
+        [ROUTE_ALL] = SS_FAMILY_ALL,
+        [ROUTE_NONE] = SS_FAMILY_NONE,
+        [ROUTE_BY_LABELS] = SS_FAMILY_SPLIT,
+        [ROUTE_BY_SERIES] = SS_FAMILY_SPLIT,
+        [ROUTE_METADATA] = SS_FAMILY_SPLIT,
+        [ROUTE_METADATA_AT_HASH] = SS_FAMILY_SPLIT,
     };
     families_record_route(&k->families, route->family, route->is_split ? SS_FAMILY_SPLIT : routes[route->kind],
                           route->hash);
@@ -196,11 +214,15 @@ key_resolver_meta(struct key_resolver *k, struct ss_span name, struct ss_span ty
     struct line_names names = {name, family_of(k, name, name), suffix_of(k, type)};
     if (!r)
         r = find_counted_route(k, &names, route);
-    if (!r && route->is_split) {
-        route->kind = ROUTE_METADATA;
+    if (r)
+        return r;
+    bool some_in_all = route->selectors & rules_selectors(k->sharding->settings.rules, SS_ACTION_REPLICATE);
+    route->selectors = 0;
+    if (route->is_split || (some_in_all && route->kind == ROUTE_BY_HASH)) {
+        route->kind = route->is_split ? ROUTE_METADATA : ROUTE_METADATA_AT_HASH;
         route->meta = number;
     }
-    return r;
+    return 0;
 }
 
 bool

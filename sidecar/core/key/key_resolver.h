@@ -10,6 +10,7 @@
 #include "core/base/buffer.h"
 #include "core/base/limits.h"
 #include "families.h"
+#include "selector.h"
 
 #include <scrapeshard/sharding.h>
 
@@ -23,14 +24,17 @@ enum route_kind {
     ROUTE_BY_LABELS, /* each series by its source labels, with key_resolver_hash_text() or key_resolver_hash_metric() */
     ROUTE_BY_SERIES, /* each series by all its labels: likewise */
     ROUTE_METADATA,  /* metadata of a split family: where its samples are */
+    ROUTE_METADATA_AT_HASH, /* likewise, and in any case in the shard of its hash */
 };
 
 struct route {
     enum route_kind kind;
-    bool is_split;   /* its family is split across shards */
-    uint32_t family; /* its number among the counted families, or 0 */
-    uint32_t meta;   /* the number of a split family, by which its metadata are found, or 0 */
-    uint64_t hash;   /* ROUTE_BY_HASH */
+    bool is_split;      /* its family is split across shards */
+    uint32_t family;    /* its number among the counted families, or 0 */
+    uint32_t meta;      /* the number of a split family, by which its metadata are found, or 0 */
+    uint64_t hash;      /* ROUTE_BY_HASH */
+    uint64_t selectors; /* not 0: each series has its own route, by key_resolver_select_text() or _metric(), which is
+                           this one unless a selector drops or replicates it */
 };
 
 struct key_label {
@@ -46,8 +50,9 @@ struct key_resolver {
     bool counts_families;    /* families are counted individually */
     uint64_t max_families;
     struct buffer key, scratch;
-    struct ss_span *found;    /* the source label values of the current series */
-    struct key_label *labels; /* the labels that are the key of a split series */
+    struct selector_values selected; /* of the current series */
+    struct ss_span *found;           /* the source label values of the current series */
+    struct key_label *labels;        /* the labels that are the key of a split series */
     size_t labels_capacity;
     struct {
         struct route route;
@@ -82,16 +87,25 @@ bool key_resolver_depends_on_meta(const struct key_resolver *resolver);
 static inline bool
 route_is_by_series(const struct route *route)
 {
-    return route->kind == ROUTE_BY_LABELS || route->kind == ROUTE_BY_SERIES;
+    return route->kind == ROUTE_BY_LABELS || route->kind == ROUTE_BY_SERIES || route->selectors;
 }
 
 /* Whether neighbouring records with these routes go the same way. */
 static inline bool
 routes_are_equal(const struct route *a, const struct route *b)
 {
-    return a->kind == b->kind && !route_is_by_series(a) && a->hash == b->hash && a->family == b->family &&
-           a->meta == b->meta;
+    return a->kind == b->kind && !route_is_by_series(a) && !b->selectors && a->hash == b->hash &&
+           a->family == b->family && a->meta == b->meta;
 }
+
+/* The route of one series of a line of text, whose labels start at an offset (0: it has none), by the selectors of its
+   name's route: a route without selectors. */
+int key_resolver_select_text(struct key_resolver *resolver, const struct route *route, struct ss_span line,
+                             size_t labels, struct route *own);
+
+/* The same for one protobuf series, given the fields of its Metric. */
+int key_resolver_select_metric(struct key_resolver *resolver, const struct route *route, struct ss_span metric,
+                               struct route *own);
 
 /* The key of one series of a line of text, whose labels start at an offset (0: it has none). Borrowed until the next
    key, from the line, the name or the resolver. */
@@ -108,6 +122,9 @@ int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *
 
 /* Counts an emitted record of a numbered family, or of none (0). */
 void key_resolver_count(struct key_resolver *resolver, uint32_t family, uint64_t series, size_t bytes);
+
+/* And how many of its series go to no shard or to every shard. */
+void key_resolver_count_others(struct key_resolver *resolver, uint32_t family, uint64_t dropped, uint64_t replicated);
 
 void key_resolver_deinit(struct key_resolver *resolver);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CORE_ROUTE_H
 #define CORE_ROUTE_H
-/* Matches names against the rules. */
-#include <scrapeshard/rules.h>
-
-#include <stdbool.h>
+/* Matches names, and the labels of series, against the rules. */
+#include "selector.h"
 
 struct rule {
     enum ss_action action;
-    struct ss_span pattern; /* as it was written */
-    struct ss_span group;   /* of a colocate rule that names its key: a beginning of pattern; else empty */
-    struct pcre2_real_code_8 *code;
+    struct ss_span pattern;         /* as it was written */
+    struct ss_span group;           /* of a colocate rule that names its key: a beginning of pattern; else empty */
+    struct pcre2_real_code_8 *code; /* NULL: all names match */
+    struct selector selector;
+    uint64_t bit; /* of a rule with a selector, else 0 */
 };
 
 enum {
@@ -23,6 +23,7 @@ enum {
 struct rule_match {
     const struct rule *rule; /* the one that applies, or NULL */
     bool not_kept;           /* there are keep rules, and none matched */
+    uint64_t selectors;      /* the bits of rules that may decide first, by the labels of each series; or 0 */
     /* The captured groups of a colocate rule, borrowed from the names; empty if a group did not take part. Or the name
        that the rule gives to the key, borrowed from the rule. */
     struct ss_span groups[RULE_MATCH_GROUPS];
@@ -36,11 +37,27 @@ bool rules_have(const struct ss_rules *rules, enum ss_action action);
    borrowed from the rules, and returns how many there are. */
 size_t rules_groups(const struct ss_rules *rules, struct ss_span *out, size_t n);
 
+/* The bits of those with a selector. NULL has none. */
+uint64_t rules_selectors(const struct ss_rules *rules, enum ss_action action);
+
+/* The first rule among these bits. */
+const struct rule *rules_first(const struct ss_rules *rules, uint64_t selectors);
+
 /*
  * Matches the names of a line, the family's first; empty ones are skipped. 0; or EINVAL (positive) if matching
  * match->rule failed: reason, of size bytes, says how.
  */
 int rules_match(const struct ss_rules *rules, const struct ss_span *names, size_t n, struct rule_match *match,
                 char *reason, size_t size);
+
+/* Prepares to look for the labels of these selectors, if they are not the last ones. */
+void rules_prepare_values(const struct ss_rules *rules, uint64_t selectors, struct selector_values *values);
+
+/*
+ * Matches the selectors of a name with the values of a series. *match is what rules_match() gave for the name and
+ * becomes what holds for the series. Returns as rules_match().
+ */
+int rules_match_series(const struct ss_rules *rules, const struct selector_values *values, struct rule_match *match,
+                       char *reason, size_t size);
 
 #endif

@@ -11,19 +11,15 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-enum {
-    /* A pattern for names matches within some hundred steps; PCRE2's own limit of 10,000,000 would take a tenth of a
-       second per name and scrape. */
-    MATCH_LIMIT = 100 * 1000,
-    HEAP_LIMIT_KIB = 4 * 1024,
-};
-
 struct ss_rules {
     struct rule *items;
     size_t n;
     size_t of_action[SS_ACTION_SPLIT + 1];
-    pcre2_match_context *context;
-    pcre2_match_data *data; /* room for RULE_MATCH_GROUPS pairs */
+    struct regex_state state; /* with room for RULE_MATCH_GROUPS pairs */
+    uint64_t selectors[SS_ACTION_SPLIT + 1];
+    size_t n_selectors, with_selector[CORE_MAX_SELECTORS]; /* by the number of the bit: the rule */
+    struct name_table labels;                              /* of selectors */
+    struct arena arena;
 };
 
 const char *
@@ -42,49 +38,11 @@ ss_rules_new(struct ss_rules **rulesp)
     struct ss_rules *r = calloc(1, sizeof(*r));
     if (!r)
         return -ENOMEM;
-    r->context = pcre2_match_context_create(NULL);
-    r->data = pcre2_match_data_create(RULE_MATCH_GROUPS + 1, NULL);
-    if (!r->context || !r->data) {
+    if (regex_state_init(&r->state, RULE_MATCH_GROUPS)) {
         ss_rules_free(r);
         return -ENOMEM;
     }
-    pcre2_set_match_limit(r->context, MATCH_LIMIT);
-    pcre2_set_depth_limit(r->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(r->context, HEAP_LIMIT_KIB);
     *rulesp = r;
-    return 0;
-}
-
-static int
-refuse(struct ss_rule_error *error, size_t offset, const char *reason)
-{
-    error->offset = offset;
-    snprintf(error->reason, sizeof(error->reason), "%s", reason);
-    return EINVAL;
-}
-
-/*
- * Compiles as Prometheus does: the whole name must match, a dot matches every character. No \C, which could stop inside
- * a character.
- */
-static int
-compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *error)
-{
-    const uint32_t options =
-        PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C;
-    char reason[160];
-    PCRE2_SIZE offset;
-    int code;
-
-    *codep = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, options, &code, &offset, NULL);
-    if (!*codep) {
-        if (code == PCRE2_ERROR_HEAP_FAILED)
-            return -ENOMEM;
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof(reason));
-        return refuse(error, offset, reason);
-    }
-    /* Without the JIT, as on a kernel that forbids executable memory, matching is only slower. */
-    (void)pcre2_jit_compile(*codep, PCRE2_JIT_COMPLETE);
     return 0;
 }
 
@@ -106,9 +64,9 @@ check_groups(const pcre2_code *code, struct ss_rule_error *error)
     uint32_t groups = 0;
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
     if (!groups)
-        return refuse(error, 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*");
+        return rule_refuse(error, 0, "expected a capture group or a name, e.g. (job:.*):.* or jobs: job:.*");
     if (groups > RULE_MATCH_GROUPS)
-        return refuse(error, 0, "more than 16 capture groups; use (?:...) for those that are not part of the key");
+        return rule_refuse(error, 0, "more than 16 capture groups; use (?:...) for those that are not part of the key");
     return 0;
 }
 
@@ -138,48 +96,97 @@ take_group_name(struct ss_span *pattern, struct ss_span *name, struct ss_rule_er
     if (at + 1 >= pattern->len)
         return 0;
     if (!at || bad != SIZE_MAX)
-        return refuse(error, at ? bad : 0,
-                      "expected a group's name of letters, digits, _ . and - before the colon, as in "
-                      "filesystem: node_filesystem_.*");
+        return rule_refuse(error, at ? bad : 0,
+                           "expected a group's name of letters, digits, _ . and - before the colon, as in "
+                           "filesystem: node_filesystem_.*");
     name->len = at++;
     while (at < pattern->len && (pattern->ptr[at] == ' ' || pattern->ptr[at] == '\t'))
         at++;
     *pattern = (struct ss_span){pattern->ptr + at, pattern->len - at};
-    return pattern->len ? 0 : refuse(error, at, "expected a pattern after the group's name");
+    return pattern->len ? 0 : rule_refuse(error, at, "expected a pattern after the group's name");
+}
+
+/* Takes the selector off the end of a pattern, and numbers the rule. */
+static int
+take_selector(struct ss_rules *r, enum ss_action action, struct ss_span *pattern, struct rule *rule,
+              struct ss_rule_error *error)
+{
+    size_t at = selector_find(*pattern);
+    struct ss_span text = {pattern->ptr + at, pattern->len - at};
+    bool takes_one = action == SS_ACTION_DROP || action == SS_ACTION_KEEP || action == SS_ACTION_REPLICATE;
+
+    if (!text.len)
+        return 0;
+    if (!takes_one)
+        return rule_refuse(error, at, "this rule takes no selector, expected a pattern alone (a literal { is \\{)");
+    if (r->n_selectors == CORE_MAX_SELECTORS)
+        return rule_refuse(error, at, "more than 64 rules with a selector; several names can share one: (a|b){...}");
+    int result = selector_parse(&rule->selector, text, &r->labels, &r->arena, error);
+    if (result > 0)
+        error->offset += at;
+    if (!result && !at && !rule->selector.n)
+        return rule_refuse(error, 0, "expected a pattern of names or a label, such as {job=\"x\"}");
+    pattern->len = at;
+    if (!result && rule->selector.n)
+        rule->bit = UINT64_C(1) << r->n_selectors;
+    return result;
+}
+
+/* Compiles what a rule says into *rule, of which rule_deinit() frees what there is in all cases. */
+static int
+compile(struct ss_rules *r, enum ss_action action, struct ss_span text, struct rule *rule, struct ss_rule_error *error)
+{
+    struct ss_span names = text, group = {text.ptr, 0};
+    int result = action == SS_ACTION_COLOCATE ? take_group_name(&names, &group, error) : 0;
+    size_t before = (size_t)(names.ptr - text.ptr);
+
+    *rule = (struct rule){.action = action};
+    if (result)
+        return result;
+    result = take_selector(r, action, &names, rule, error);
+    if (!result && names.len)
+        result = regex_compile(&rule->code, names, error);
+    if (result) {
+        error->offset += before;
+        return result;
+    }
+    if (action == SS_ACTION_COLOCATE && !group.len)
+        result = check_groups(rule->code, error);
+    char *copy = result ? NULL : copy_pattern(text);
+    if (!copy)
+        return result ? result : -ENOMEM;
+    rule->pattern = (struct ss_span){copy, text.len};
+    rule->group = (struct ss_span){copy, group.len};
+    return 0;
+}
+
+static void
+rule_deinit(struct rule *rule)
+{
+    regex_free(rule->code);
+    selector_deinit(&rule->selector);
+    free((char *)(uintptr_t)rule->pattern.ptr);
 }
 
 int
 ss_rules_add(struct ss_rules *r, enum ss_action action, struct ss_span pattern, struct ss_rule_error *error)
 {
     if (!pattern.len)
-        return refuse(error, 0, "the pattern is empty, expected a regular expression such as http_.*");
+        return rule_refuse(error, 0, "the pattern is empty, expected a regular expression such as http_.*");
 
     struct rule *items = realloc(r->items, (r->n + 1) * sizeof(*items));
     if (!items)
         return -ENOMEM;
     r->items = items;
     struct rule *rule = &items[r->n];
-    struct ss_span names = pattern, group = {pattern.ptr, 0};
-    int result = action == SS_ACTION_COLOCATE ? take_group_name(&names, &group, error) : 0;
-    if (result)
-        return result;
-    result = compile(&rule->code, names, error);
+    int result = compile(r, action, pattern, rule, error);
     if (result) {
-        error->offset += (size_t)(names.ptr - pattern.ptr);
+        rule_deinit(rule);
         return result;
     }
-    char *copy = NULL;
-    if (action == SS_ACTION_COLOCATE && !group.len)
-        result = check_groups(rule->code, error);
-    if (!result && !(copy = copy_pattern(pattern)))
-        result = -ENOMEM;
-    if (result) {
-        pcre2_code_free(rule->code);
-        return result;
-    }
-    rule->action = action;
-    rule->pattern = (struct ss_span){copy, pattern.len};
-    rule->group = (struct ss_span){copy, group.len};
+    if (rule->bit)
+        r->with_selector[r->n_selectors++] = r->n;
+    r->selectors[action] |= rule->bit;
     r->n++;
     r->of_action[action]++;
     return 0;
@@ -190,13 +197,12 @@ ss_rules_free(struct ss_rules *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n; i++) {
-        pcre2_code_free(r->items[i].code);
-        free((char *)(uintptr_t)r->items[i].pattern.ptr);
-    }
+    for (size_t i = 0; i < r->n; i++)
+        rule_deinit(&r->items[i]);
     free(r->items);
-    pcre2_match_data_free(r->data);
-    pcre2_match_context_free(r->context);
+    regex_state_deinit(&r->state);
+    name_table_deinit(&r->labels);
+    arena_deinit(&r->arena);
     free(r);
 }
 
@@ -230,25 +236,37 @@ rules_groups(const struct ss_rules *r, struct ss_span *out, size_t n)
     return found;
 }
 
-/* Matching. */
-
-/* Whether a rule matches a name: 1, 0, or a negative PCRE2 error. A name that is not UTF-8 is not valid for any
-   scraper; PCRE2_MATCH_INVALID_UTF would match fragments of it where there is no JIT. */
-static int
-match_name(const struct ss_rules *r, const struct rule *rule, struct ss_span name)
+uint64_t
+rules_selectors(const struct ss_rules *r, enum ss_action action)
 {
-    int n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, 0, r->data, r->context);
-    /* The JIT's 32 KiB stack is too small for some names; the interpreter has only the limits. */
-    if (n == PCRE2_ERROR_JIT_STACKLIMIT)
-        n = pcre2_match(rule->code, (PCRE2_SPTR)name.ptr, name.len, 0, PCRE2_NO_JIT, r->data, r->context);
-    bool no_utf8 = n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21;
-    return n == PCRE2_ERROR_NOMATCH || no_utf8 ? 0 : n < 0 ? n : 1;
+    return r ? r->selectors[action] : 0;
 }
+
+static const struct rule *
+rule_of_bit(const struct ss_rules *r, unsigned bit)
+{
+    return &r->items[r->with_selector[bit]];
+}
+
+/* Bits are in the order of the rules, which is not that of the actions. */
+const struct rule *
+rules_first(const struct ss_rules *r, uint64_t selectors)
+{
+    const struct rule *first = NULL;
+    for (; selectors; selectors &= selectors - 1) {
+        const struct rule *rule = rule_of_bit(r, (unsigned)__builtin_ctzll(selectors));
+        if (!first || rule->action < first->action)
+            first = rule;
+    }
+    return first;
+}
+
+/* Matching. */
 
 static void
 take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span name, struct rule_match *match)
 {
-    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->data);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->state.data);
     uint32_t groups = 0;
 
     if (rule->group.len) {
@@ -263,21 +281,34 @@ take_groups(const struct ss_rules *r, const struct rule *rule, struct ss_span na
             at[2] == PCRE2_UNSET ? (struct ss_span){name.ptr, 0} : (struct ss_span){name.ptr + at[2], at[3] - at[2]};
 }
 
-/* The first rule of an action that matches one of the names: 1, with match->rule; 0; or a PCRE2 error, with
-   match->rule. */
+/* Whether a rule matches one of the names: 1, with its groups; 0; or a PCRE2 error. */
+static int
+match_names(const struct ss_rules *r, const struct rule *rule, const struct ss_span *names, size_t n,
+            struct rule_match *match)
+{
+    for (size_t i = 0; i < n; i++) {
+        int m = !names[i].len ? 0 : rule->code ? regex_match(rule->code, names[i], &r->state) : 1;
+        if (m > 0 && rule->action == SS_ACTION_COLOCATE)
+            take_groups(r, rule, names[i], match);
+        if (m)
+            return m;
+    }
+    return 0;
+}
+
+/* The first rule of an action that matches one of the names, whatever the labels: 1, with match->rule; 0; or a PCRE2
+   error, with match->rule. Those with a selector are added to match->selectors. */
 static int
 find(const struct ss_rules *r, enum ss_action action, const struct ss_span *names, size_t n, struct rule_match *match)
 {
     if (!r->of_action[action])
         return 0;
     for (const struct rule *rule = r->items; rule < r->items + r->n; rule++) {
-        for (size_t i = 0; rule->action == action && i < n; i++) {
-            int m = names[i].len ? match_name(r, rule, names[i]) : 0;
-            if (!m)
-                continue;
+        int m = rule->action == action ? match_names(r, rule, names, n, match) : 0;
+        if (m > 0 && rule->bit)
+            match->selectors |= rule->bit;
+        else if (m) {
             match->rule = rule;
-            if (m > 0 && action == SS_ACTION_COLOCATE)
-                take_groups(r, rule, names[i], match);
             return m;
         }
     }
@@ -285,12 +316,11 @@ find(const struct ss_rules *r, enum ss_action action, const struct ss_span *name
 }
 
 static int
-fail(const struct rule_match *match, int code, char *reason, size_t size)
+fail(const struct rule *rule, int code, char *reason, size_t size)
 {
     char what[120];
-    pcre2_get_error_message(code, (PCRE2_UCHAR *)what, sizeof(what));
-    snprintf(reason, size, "cannot match rule %s = %.80s: %s", ss_action_name(match->rule->action),
-             match->rule->pattern.ptr, what);
+    regex_error_text(code, what, sizeof(what));
+    snprintf(reason, size, "cannot match rule %s = %.80s: %s", ss_action_name(rule->action), rule->pattern.ptr, what);
     return EINVAL;
 }
 
@@ -300,18 +330,77 @@ rules_match(const struct ss_rules *r, const struct ss_span *names, size_t n, str
 {
     match->rule = NULL;
     match->not_kept = false;
+    match->selectors = 0;
     for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
         int m = find(r, action, names, n, match);
         if (m < 0)
-            return fail(match, m, reason, size);
+            return fail(match->rule, m, reason, size);
+        /* Where a rule decides by the name, the selectors of its action have no say. */
+        if (m)
+            match->selectors &= ~r->selectors[action];
         if (action == SS_ACTION_KEEP) {
             /* A matching keep rule decides nothing else. */
             match->rule = NULL;
-            if (!m && r->of_action[action]) {
-                match->not_kept = true;
-                return 0;
-            }
-        } else if (m) {
+            match->not_kept = !m && r->of_action[action] && !(match->selectors & r->selectors[action]);
+        }
+        if (match->not_kept || (action == SS_ACTION_DROP && m))
+            match->selectors = 0;
+        if (match->not_kept || match->rule)
+            return 0;
+    }
+    return 0;
+}
+
+/* Series. */
+
+void
+rules_prepare_values(const struct ss_rules *r, uint64_t selectors, struct selector_values *values)
+{
+    if (values->selectors == selectors)
+        return;
+    memset(values->slots, 0, sizeof(values->slots));
+    values->n = 0;
+    values->selectors = selectors;
+    for (; selectors; selectors &= selectors - 1)
+        selector_add_labels(&rule_of_bit(r, (unsigned)__builtin_ctzll(selectors))->selector, &r->labels, values);
+}
+
+/* The first rule among these bits that selects the series: 1, with *rulep; 0; or a PCRE2 error, with *rulep. */
+static int
+find_selecting(const struct ss_rules *r, uint64_t selectors, const struct selector_values *values,
+               const struct rule **rulep)
+{
+    for (; selectors; selectors &= selectors - 1) {
+        *rulep = rule_of_bit(r, (unsigned)__builtin_ctzll(selectors));
+        int m = selector_matches(&(*rulep)->selector, values, &r->state);
+        if (m)
+            return m;
+    }
+    return 0;
+}
+
+int
+rules_match_series(const struct ss_rules *r, const struct selector_values *values, struct rule_match *match,
+                   char *reason, size_t size)
+{
+    const uint64_t selectors = match->selectors;
+    const struct rule *rule = NULL;
+
+    match->selectors = 0;
+    for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_REPLICATE; action++) {
+        uint64_t own = selectors & r->selectors[action];
+        int m = own ? find_selecting(r, own, values, &rule) : 0;
+        if (m < 0)
+            return fail(rule, m, reason, size);
+        if (action == SS_ACTION_KEEP) {
+            match->not_kept = own && !m;
+            if (!match->not_kept)
+                continue;
+            match->rule = NULL;
+            return 0;
+        }
+        if (m) {
+            match->rule = rule;
             return 0;
         }
     }

@@ -4,6 +4,7 @@
 #include "core/protobuf/label_pairs.h"
 #include "core/text/labels.h"
 #include "key_resolver.h"
+#include "route.h"
 #include "sharding.h"
 
 #include <errno.h>
@@ -72,11 +73,10 @@ start_search(struct key_resolver *k, struct ss_span name)
     return wanted;
 }
 
-/* Finds the values of the source labels that the series has. */
+/* Finds the values of the wanted labels that the series has. */
 static int
-find_labels(struct key_resolver *k, struct ss_span name, struct series *s)
+find_labels(struct key_resolver *k, struct wanted_labels wanted, struct series *s)
 {
-    struct wanted_labels wanted = start_search(k, name);
     struct label label;
 
     while (wanted.missing && next_label(s, &label)) {
@@ -209,22 +209,35 @@ series_key(struct key_resolver *k, const struct route *route, struct ss_span nam
 {
     if (route->kind == ROUTE_BY_SERIES)
         return split_key(k, name, s, keyp);
-    int r = find_labels(k, name, s);
+    int r = find_labels(k, start_search(k, name), s);
     return r ? r : join_found(k, keyp);
+}
+
+static struct series
+series_of_text(struct ss_span line, size_t labels)
+{
+    const char *none = "}";
+    struct series s = {.size = line.len};
+    s.labels = labels ? labels_in_text(line.ptr + labels, line.ptr + line.len) : labels_in_text(none, none + 1);
+    return s;
+}
+
+static struct series
+series_of_metric(struct ss_span metric)
+{
+    return (struct series){.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
 }
 
 int
 key_resolver_key_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
                       size_t labels, struct ss_span *keyp)
 {
-    const char *none = "}";
     if (route->kind == ROUTE_BY_LABELS && labels) {
         struct wanted_labels wanted = start_search(k, name);
         if (!wanted.missing || labels_find(line, labels, &wanted))
             return join_found(k, keyp);
     }
-    struct series s = {.size = line.len};
-    s.labels = labels ? labels_in_text(line.ptr + labels, line.ptr + line.len) : labels_in_text(none, none + 1);
+    struct series s = series_of_text(line, labels);
     return series_key(k, route, name, &s, keyp);
 }
 
@@ -241,8 +254,58 @@ int
 key_resolver_hash_metric(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span metric,
                          uint64_t *hashp)
 {
-    struct series s = {.protobuf = true, .pairs = {wire_of(metric)}, .size = metric.len};
+    struct series s = series_of_metric(metric);
     struct ss_span key;
     int r = series_key(k, route, name, &s, &key);
     return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
+}
+
+/* Selectors. */
+
+/* Starts with no value found of the labels that the selectors look at. */
+static struct wanted_labels
+start_selection(struct key_resolver *k, uint64_t selectors)
+{
+    struct selector_values *v = &k->selected;
+    rules_prepare_values(k->sharding->settings.rules, selectors, v);
+    for (size_t i = 0; i < v->n; i++)
+        v->values[i].ptr = NULL;
+    k->scratch.len = 0;
+    return (struct wanted_labels){v->names, v->values, v->n, v->n};
+}
+
+/* The route of a series whose values are found. */
+static int
+select_route(struct key_resolver *k, const struct route *route, struct route *own)
+{
+    struct rule_match match = {.rule = NULL, .selectors = route->selectors};
+    if (rules_match_series(k->sharding->settings.rules, &k->selected, &match, k->reason, sizeof(k->reason)))
+        return SS_RULE_FAILED;
+    *own = *route;
+    own->selectors = 0;
+    if (match.not_kept || match.rule)
+        own->kind = match.rule && match.rule->action == SS_ACTION_REPLICATE ? ROUTE_ALL : ROUTE_NONE;
+    return 0;
+}
+
+int
+key_resolver_select_text(struct key_resolver *k, const struct route *route, struct ss_span line, size_t labels,
+                         struct route *own)
+{
+    if (labels) {
+        struct wanted_labels wanted = start_selection(k, route->selectors);
+        if (labels_find(line, labels, &wanted))
+            return select_route(k, route, own);
+    }
+    struct series s = series_of_text(line, labels);
+    int r = find_labels(k, start_selection(k, route->selectors), &s);
+    return r ? r : select_route(k, route, own);
+}
+
+int
+key_resolver_select_metric(struct key_resolver *k, const struct route *route, struct ss_span metric, struct route *own)
+{
+    struct series s = series_of_metric(metric);
+    int r = find_labels(k, start_selection(k, route->selectors), &s);
+    return r ? r : select_route(k, route, own);
 }

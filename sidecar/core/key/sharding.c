@@ -166,6 +166,7 @@ match_rules(struct ss_sharding *s, const struct line_names *n, struct name_route
     }
     int r = rules_match(s->settings.rules, names, RULE_MATCH_NAMES, &match, reason, size) ? SS_RULE_FAILED : 0;
     route->kind = match.not_kept ? NAME_ROUTE_NONE : match.rule ? kinds[match.rule->action] : NAME_ROUTE_BY_KEY;
+    route->selectors = match.selectors;
     if (!r)
         r = route->kind == NAME_ROUTE_COLOCATED ? hash_groups(s, &match, &route->hash) : hash_key(s, n, &route->hash);
     buffer_deinit(&suffixed);
@@ -192,7 +193,7 @@ sharding_route(struct ss_sharding *s, const struct line_names *n, struct name_ro
 {
     uint64_t lengths = (uint64_t)n->family.len << 8 | strlen(n->suffix);
     uint32_t number;
-    *route = (struct name_route){NAME_ROUTE_BY_KEY, lengths, 0};
+    *route = (struct name_route){.kind = NAME_ROUTE_BY_KEY, .lengths = lengths};
     if (!s->has_rules)
         return hash_key(s, n, &route->hash);
 

@@ -30,9 +30,10 @@ enum name_route_kind {
 
 struct name_route {
     enum name_route_kind kind;
-    uint64_t lengths; /* the lengths of family and suffix that it was looked up with */
-    uint64_t hash;    /* NAME_ROUTE_COLOCATED: of the captured groups, else of the name's own key. Where it does not
-                         decide, it still tells families apart for the counts. */
+    uint64_t lengths;   /* the lengths of family and suffix that it was looked up with */
+    uint64_t selectors; /* as in struct rule_match: kind is for series that none of these decides about */
+    uint64_t hash;      /* NAME_ROUTE_COLOCATED: of the captured groups, else of the name's own key. Where it does not
+                           decide, it still tells families apart for the counts. */
 };
 
 /* The names of a line, as matched by rules. */

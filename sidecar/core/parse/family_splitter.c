@@ -112,25 +112,45 @@ read_kinds(struct family_splitter *f, struct key_resolver *resolver, struct wire
     return r;
 }
 
-/* Whether all metrics have one hash, which becomes that of the route. */
+/* The route of one metric, which is no longer by series. hashes: its hash is of interest where it has one of its own.
+ */
 static int
-read_hashes(struct key_resolver *resolver, struct route *route, struct ss_span name, struct wire fields, bool *samep)
+metric_route(struct key_resolver *resolver, const struct route *route, struct ss_span name, struct ss_span metric,
+             bool hashes, struct route *own)
 {
+    int r = 0;
+    *own = *route;
+    if (route->selectors)
+        r = key_resolver_select_metric(resolver, route, metric, own);
+    if (r || !route_is_by_series(own))
+        return r;
+    if (hashes)
+        r = key_resolver_hash_metric(resolver, own, name, metric, &own->hash);
+    own->kind = ROUTE_BY_HASH;
+    return r;
+}
+
+/* Whether all metrics have one route, which becomes that of the family. */
+static int
+read_routes(struct key_resolver *resolver, struct route *route, struct ss_span name, struct wire fields, bool hashes,
+            bool *samep)
+{
+    struct route first = *route, own;
     struct wire_field field;
-    uint64_t hash, first = 0;
     bool any = false;
     int r = 0;
     *samep = true;
     while (!r && wire_next(&fields, &field)) {
         if (field.number != FIELD_METRIC)
             continue;
-        r = key_resolver_hash_metric(resolver, route, name, field.value, &hash);
-        first = any ? first : hash;
-        *samep &= hash == first;
+        r = metric_route(resolver, route, name, field.value, hashes, &own);
+        if (!any)
+            first = own;
+        *samep &= own.kind == first.kind && own.hash == first.hash;
         any = true;
     }
     if (!r && *samep)
-        route->hash = first;
+        *route = first;
     return r;
 }
 
@@ -162,11 +182,18 @@ family_splitter_start(struct family_splitter *f, struct key_resolver *resolver, 
         f->has_metric |= field.number == FIELD_METRIC;
     }
     int r = is_of_histograms(f) ? read_kinds(f, resolver, fields, f->emitted, togetherp) : 0;
-    if (r || !*togetherp || !is_hashmod(resolver, route))
+    if (r || !*togetherp)
         return r;
-    if (last && f->start_bytes == bytes.len && ((r = read_hashes(resolver, route, name, fields, &same)) || same))
+    bool hashes = is_hashmod(resolver, route), is_selected = route->selectors;
+    if (!hashes && !is_selected) {
+        route->kind = ROUTE_BY_HASH;
+        return 0;
+    }
+    if (last && f->start_bytes == bytes.len &&
+        ((r = read_routes(resolver, route, name, fields, hashes, &same)) || same))
         return r;
-    return refuse_mixed(resolver, "hash = xxh64, which may keep them together");
+    return refuse_mixed(resolver, is_selected ? "no selector that tells its series apart"
+                                              : "hash = xxh64, which may keep them together");
 }
 
 /* Emitting. */
@@ -177,9 +204,22 @@ emit(const struct records *out, struct ss_span bytes, uint32_t flags)
     return out->take(out->ctx, &(struct record){.bytes = bytes, .flags = flags});
 }
 
+/* The start of a part, which says where a family goes even without metrics, and whether it may lose some. */
+static struct record
+begin_record(const struct route *route, struct ss_span length)
+{
+    struct record record = {.bytes = length, .flags = RECORD_FAMILY_BEGIN};
+    if (!route->selectors)
+        return record;
+    record.flags |= RECORD_PARTIAL;
+    record.flags |= route->kind == ROUTE_ALL ? RECORD_ALL : route->kind == ROUTE_BY_HASH ? RECORD_AT_HASH : 0;
+    record.hash = route->hash;
+    return record;
+}
+
 /* Starts a part with the length of the message, or with the repeated fields. */
 static int
-start_part(struct family_splitter *f, struct wire *wire, const struct records *out)
+start_part(struct family_splitter *f, const struct route *route, struct wire *wire, const struct records *out)
 {
     struct ss_span length = {wire->p, 0}, repeated = {f->repeated.ptr, f->repeated.len};
     if (!f->started) {
@@ -187,7 +227,8 @@ start_part(struct family_splitter *f, struct wire *wire, const struct records *o
         length.len = (size_t)(wire->p - length.ptr);
         f->started = true;
     }
-    int r = emit(out, length, RECORD_FAMILY_BEGIN);
+    struct record begin = begin_record(route, length);
+    int r = out->take(out->ctx, &begin);
     return r || !repeated.len ? r : emit(out, repeated, RECORD_FAMILY_FIELD | RECORD_REPEATED);
 }
 
@@ -195,9 +236,12 @@ static int
 emit_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,
             const struct wire_field *field, const struct records *out)
 {
-    struct record record = {.bytes = field->bytes, .family = route->family, .series = 1};
-    int r = key_resolver_hash_metric(resolver, route, name, field->value, &record.hash);
-    return r ? r : out->take(out->ctx, &record);
+    struct route own;
+    int r = metric_route(resolver, route, name, field->value, true, &own);
+    if (r)
+        return r;
+    uint32_t flags = own.kind == ROUTE_NONE ? RECORD_DROPPED : own.kind == ROUTE_ALL ? RECORD_ALL : 0;
+    return out->take(out->ctx, &(struct record){field->bytes, own.hash, flags, own.family, 0, 1});
 }
 
 static int
@@ -244,7 +288,7 @@ family_splitter_emit(struct family_splitter *f, struct key_resolver *resolver, c
 {
     struct wire wire = wire_of(bytes);
     struct wire_field field;
-    int r = start_part(f, &wire, out);
+    int r = start_part(f, route, &wire, out);
     struct ss_span fields = {wire.p, 0};
 
     while (!r && wire_next(&wire, &field)) {

@@ -9,7 +9,8 @@
  * Prometheus reads a family by its type and its first metric: whether its histograms are native. Where that differs
  * between metrics that could come first in a shard, the family must stay together. The start of the family decides; if
  * what follows disagrees, the body fails. The body also fails if a family would have to stay together while its series
- * are promised to be where hashmod puts them: a server that still has the relabeling would drop them.
+ * are promised to be where hashmod puts them: a server that still has the relabeling would drop them; or if selectors
+ * would drop or replicate only some of them.
  */
 #include "core/base/buffer.h"
 #include "core/key/key_resolver.h"
@@ -31,7 +32,7 @@ struct family_splitter {
 
 /*
  * Examines the start of a family before anything is emitted: of bytes, which start with the length of the message and
- * have max_start of it, or all of it (last). *togetherp: it must not be split and goes by route->hash instead.
+ * have max_start of it, or all of it (last). *togetherp: it must not be split and goes by *route, which is changed.
  *
  * 0; a condition, with resolver->reason; or -ENOMEM.
  */

@@ -32,6 +32,10 @@ parser_count(struct parser *parser, const struct record *record)
 {
     if (parser->resolver.counts_families)
         key_resolver_count(&parser->resolver, record->family, record->series, record->bytes.len);
+    if (parser->resolver.counts_families && record->flags & (RECORD_DROPPED | RECORD_ALL))
+        key_resolver_count_others(&parser->resolver, record->family,
+                                  record->flags & RECORD_DROPPED ? record->series : 0,
+                                  record->flags & RECORD_ALL ? record->series : 0);
     parser->series += record->series;
     return !parser->max_series || parser->series <= parser->max_series;
 }

@@ -324,7 +324,7 @@ emit_family_window(struct protobuf *p, bool last)
         r = key_resolver_failed(
             p, family_splitter_start(&p->splitter, p->resolver, &p->route, decided, held, last, &together));
     if (!r && together) {
-        p->route.kind = ROUTE_BY_HASH;
+        p->route.selectors = 0;
         return emit_all(p, (struct ss_span){NULL, 0}, 0);
     }
     if (!r)

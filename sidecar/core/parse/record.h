@@ -23,7 +23,12 @@ enum record_flags {
     RECORD_FAMILY_BEGIN = 16, /* a part starts; the bytes are the length of the family, or empty */
     RECORD_FAMILY_FIELD = 32, /* goes where the metrics of its part go; those are ordinary records */
     RECORD_REPEATED = 64,     /* with RECORD_FAMILY_FIELD: repeated from an earlier part; not part of the body */
-    RECORD_FAMILY_END = 128   /* a part ends; no bytes */
+    RECORD_FAMILY_END = 128,  /* a part ends; no bytes */
+
+    /* With RECORD_METADATA or RECORD_FAMILY_BEGIN: goes to the shard of the hash in any case, even without samples. */
+    RECORD_AT_HASH = 256,
+    /* With RECORD_FAMILY_BEGIN: some metrics of the part may be dropped, so that its length may change for everyone. */
+    RECORD_PARTIAL = 512,
 };
 
 struct record {

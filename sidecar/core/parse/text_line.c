@@ -52,8 +52,13 @@ text_emit_routed(struct text *t, struct ss_span bytes, const struct route *route
                  uint64_t lfs)
 {
     static const uint32_t flags[] = {
-        [ROUTE_BY_HASH] = 0,   [ROUTE_ALL] = RECORD_ALL, [ROUTE_NONE] = RECORD_DROPPED,
-        [ROUTE_BY_LABELS] = 0, [ROUTE_BY_SERIES] = 0,    [ROUTE_METADATA] = RECORD_METADATA,
+        [ROUTE_BY_HASH] = 0,
+        [ROUTE_ALL] = RECORD_ALL,
+        [ROUTE_NONE] = RECORD_DROPPED,
+        [ROUTE_BY_LABELS] = 0,
+        [ROUTE_BY_SERIES] = 0,
+        [ROUTE_METADATA] = RECORD_METADATA,
+        [ROUTE_METADATA_AT_HASH] = RECORD_METADATA | RECORD_AT_HASH,
     };
     return emit(t, &(struct record){bytes, hash, flags[route->kind], route->family, route->meta, series}, lfs);
 }
@@ -92,6 +97,13 @@ static int
 emit_sample(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
             uint64_t lfs)
 {
+    struct route own;
+    if (route->selectors) {
+        int r = key_resolver_select_text(t->resolver, route, line, labels, &own);
+        if (r)
+            return key_resolver_failed(t, r, line);
+        route = &own;
+    }
     uint64_t hash = route->hash;
     if (route_is_by_series(route)) {
         int r = key_resolver_hash_text(t->resolver, route, name, line, labels, &hash);
@@ -171,7 +183,8 @@ emit_metadata(struct text *t, struct ss_span lines, struct ss_span name, struct 
     int r = key_resolver_meta(t->resolver, name, type, &route);
     if (r)
         return key_resolver_failed(t, r, lines);
-    if (route.kind == ROUTE_METADATA && (t->waiting += lines.len + CORE_WAITING_OVERHEAD) > CORE_MAX_NAME_BYTES)
+    bool waits = route.kind == ROUTE_METADATA || route.kind == ROUTE_METADATA_AT_HASH;
+    if (waits && (t->waiting += lines.len + CORE_WAITING_OVERHEAD) > CORE_MAX_NAME_BYTES)
         return text_fail(t, SS_TOO_MANY, "more than 32 MiB of metadata of split families", lines);
     /* The following samples may now belong to another family than before. */
     if (key_resolver_depends_on_meta(t->resolver))

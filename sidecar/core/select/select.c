@@ -86,7 +86,7 @@ take_meta(struct selection *s, const struct record *record)
     struct waiting *waiting = waiting_of(s, record->meta);
     if (!waiting)
         return -ENOMEM;
-    if (waiting->kept)
+    if (waiting->kept || (record->flags & RECORD_AT_HASH && has_hash(s, record->hash)))
         return selection_keep(s, record->bytes);
     struct waiting_line *line = arena_alloc(&s->arena, sizeof(*line));
     struct ss_span bytes = s->borrows ? record->bytes : arena_copy(&s->arena, record->bytes);
@@ -140,7 +140,32 @@ open_family_add(struct open_family *f, struct ss_span bytes)
     return 0;
 }
 
-/* Emits the part with its new length if any of its metrics is wanted. */
+/* Starts a part. */
+static void
+open_family_start(struct selection *s, const struct record *record)
+{
+    struct open_family *f = &s->open_family;
+    bool everywhere = !s->shards || record->flags & RECORD_ALL;
+    bool in_any_case = everywhere || (record->flags & RECORD_AT_HASH && has_hash(s, record->hash));
+    bool first = record->bytes.len;
+    f->open = true;
+    f->wanted = first && in_any_case;
+    f->family_wanted = first ? in_any_case : f->family_wanted;
+    f->written_length = record->bytes;
+    f->n = f->bytes = 0;
+}
+
+/* The length of a part: as the body has it if nothing is left out. */
+static struct ss_span
+open_family_length(struct open_family *f)
+{
+    struct wire written = wire_of(f->written_length);
+    if (f->written_length.len && wire_varint(&written) == f->bytes)
+        return f->written_length;
+    return (struct ss_span){f->length, wire_put_varint(f->length, f->bytes)};
+}
+
+/* Emits the part with its length if any of its metrics is wanted. */
 static int
 open_family_close(struct selection *s)
 {
@@ -148,8 +173,7 @@ open_family_close(struct selection *s)
     f->open = false;
     if (!f->wanted)
         return 0;
-    size_t len = wire_put_varint(f->length, f->bytes);
-    int r = selection_keep(s, (struct ss_span){f->length, len});
+    int r = selection_keep(s, open_family_length(f));
     for (size_t i = 0; i < f->n && !r; i++)
         r = selection_keep(s, f->spans[i]);
     /* The next part writes its length to the same place. */
@@ -160,14 +184,13 @@ static int
 take_family(struct selection *s, const struct record *record)
 {
     struct open_family *f = &s->open_family;
+    if (record->flags & RECORD_FAMILY_BEGIN)
+        f->rewritten = s->shards || record->flags & RECORD_PARTIAL;
     /* If everything is wanted, the body passes unchanged. */
-    if (!s->shards)
+    if (!f->rewritten)
         return record->flags & RECORD_REPEATED || !record->bytes.len ? 0 : selection_keep(s, record->bytes);
     if (record->flags & RECORD_FAMILY_BEGIN) {
-        f->family_wanted = f->family_wanted && !record->bytes.len;
-        f->open = true;
-        f->wanted = false;
-        f->n = f->bytes = 0;
+        open_family_start(s, record);
         return 0;
     }
     if (record->flags & RECORD_FAMILY_FIELD)

@@ -23,8 +23,10 @@ struct waiting {
 /* The current part of a split protobuf family. */
 struct open_family {
     bool open;
-    bool wanted; /* once one of its metrics is; a later part also if it adds fields */
+    bool rewritten; /* it may lack metrics, so that it has its own length */
+    bool wanted;    /* once one of its metrics is; a later part also if it adds fields */
     bool family_wanted;
+    struct ss_span written_length; /* of the message, as the body has it; empty in a later part */
     struct ss_span *spans;
     size_t n, capacity, bytes;
     char length[WIRE_VARINT_BYTES];

@@ -124,17 +124,24 @@ void
 distribution_add_family(void *ctx, const struct ss_family_count *family)
 {
     struct distribution *d = ctx;
+    struct ss_family_count placed = *family;
     struct named_group *group;
     switch (family->route) {
-    case SS_FAMILY_BY_HASH:
+    case SS_FAMILY_BY_HASH: /* unless selectors drop or replicate some */
+        placed.series -= family->dropped + family->replicated;
+        d->dropped += family->dropped;
+        d->in_all += family->replicated;
+        if (!placed.series)
+            break;
         if (has_room(d))
-            d->items[d->n++] = (struct hashed_family){family->hash, family->series};
+            d->items[d->n++] = (struct hashed_family){family->hash, placed.series};
         group = find_group(d, family->hash);
         if (group)
-            add_to_group(group, family);
+            add_to_group(group, &placed);
         break;
     case SS_FAMILY_ALL:
-        d->in_all += family->series;
+        d->in_all += family->series - family->dropped;
+        d->dropped += family->dropped;
         break;
     case SS_FAMILY_NONE:
         d->dropped += family->series;
