@@ -119,11 +119,11 @@ take_selector(struct ss_rules *r, enum ss_action action, struct ss_span *pattern
         return 0;
     if (!takes_one)
         return rule_refuse(error, at, "this rule takes no selector, expected a pattern alone (a literal { is \\{)");
-    if (r->n_selectors == CORE_MAX_SELECTORS)
-        return rule_refuse(error, at, "more than 64 rules with a selector; several names can share one: (a|b){...}");
     int result = selector_parse(&rule->selector, text, &r->labels, &r->arena, error);
     if (result > 0)
         error->offset += at;
+    if (!result && rule->selector.n && r->n_selectors == CORE_MAX_SELECTORS)
+        return rule_refuse(error, at, "more than 64 rules with a selector; several names can share one: (a|b){...}");
     if (!result && !at && !rule->selector.n)
         return rule_refuse(error, 0, "expected a pattern of names or a label, such as {job=\"x\"}");
     pattern->len = at;

@@ -46,16 +46,20 @@ is_quote(char c)
     return c == '"' || c == '\'' || c == '`';
 }
 
+static bool
+is_letter(char c)
+{
+    return ((c | ' ') >= 'a' && (c | ' ') <= 'z') || c == '_';
+}
+
 /* Skips a label's name, [a-zA-Z_][a-zA-Z0-9_]*, perhaps empty. */
 static void
 skip_name(struct reader *r)
 {
-    char c = peek(r);
-    if (!((c | ' ') >= 'a' && (c | ' ') <= 'z') && c != '_')
+    if (!is_letter(peek(r)))
         return;
-    do {
-        c = *++r->p;
-    } while (r->p < r->end && (((c | ' ') >= 'a' && (c | ' ') <= 'z') || c == '_' || (c >= '0' && c <= '9')));
+    while (is_letter(peek(r)) || (peek(r) >= '0' && peek(r) <= '9'))
+        r->p++;
 }
 
 struct match_operator {
