@@ -28,7 +28,8 @@ struct contest {
     size_t feed;                                                         /* bytes fed at once */
     enum ss_key key;
     enum ss_hash hash;
-    int rules; /* of each kind */
+    int rules;        /* of each kind */
+    const char *drop; /* a rule of its own */
     bool count_families;
     struct ss_sharding *sharding;
     double seconds[MOST_ROUNDS];
@@ -146,9 +147,17 @@ igzip_body(struct ss_span body, const struct contest *contest)
     return z.total_out;
 }
 
+static void
+add_rule(struct ss_rules *rules, enum ss_action action, const char *pattern)
+{
+    struct ss_rule_error error;
+    if (ss_rules_add(rules, action, (struct ss_span){pattern, strlen(pattern)}, &error))
+        exit(1);
+}
+
 /* Rules that match some of the names that body.py makes, and many that match none. */
 static struct ss_rules *
-make_rules(int n)
+make_rules(int n, const char *drop)
 {
     static const struct {
         const char *prefix, *suffix; /* of a number */
@@ -158,15 +167,15 @@ make_rules(int n)
         [SS_ACTION_SPLIT] = {"worker_giant_", "_bytes"},
     };
     struct ss_rules *rules;
-    struct ss_rule_error error;
     if (ss_rules_new(&rules))
         exit(1);
+    if (drop)
+        add_rule(rules, SS_ACTION_DROP, drop);
     for (int action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
         for (int i = 0; i < n; i++) {
             char pattern[80];
-            int len = snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].prefix, i, patterns[action].suffix);
-            if (ss_rules_add(rules, (enum ss_action)action, (struct ss_span){pattern, (size_t)len}, &error))
-                exit(1);
+            snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].prefix, i, patterns[action].suffix);
+            add_rule(rules, (enum ss_action)action, pattern);
         }
     }
     return rules;
@@ -181,7 +190,7 @@ make_sharding(struct contest *c)
     settings.hash = c->hash;
     settings.source_labels = labels;
     settings.n_source_labels = 2;
-    settings.rules = c->rules ? make_rules(c->rules) : NULL;
+    settings.rules = c->rules || c->drop ? make_rules(c->rules, c->drop) : NULL;
     if (ss_sharding_new(&c->sharding, &settings))
         exit(1);
 }
@@ -224,6 +233,17 @@ main(int argc, char **argv)
          .feed = FEED,
          .key = SS_KEY_LABELS,
          .hash = SS_HASH_MD5},
+        /* Every series is asked for two labels: of few values, and of as many as there are series. */
+        {.name = "selector",
+         .run = filter_body,
+         .count = 80,
+         .feed = FEED,
+         .drop = "{method=~\"P.*\",zone!=\"eu-west-1\"}"},
+        {.name = "selector, many",
+         .run = filter_body,
+         .count = 80,
+         .feed = FEED,
+         .drop = "{handler=~\"/api/v1/.*[02468]\",pool!=\"none\"}"},
         {.name = "igzip", .run = igzip_body, .feed = FEED},
     };
     enum { CONTESTS = sizeof(contests) / sizeof(contests[0]) };

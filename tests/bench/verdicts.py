@@ -36,6 +36,8 @@ def core_targets(report):
     yield "core, protobuf, N=80", speed(report, "core " + PROTOBUF, core), ">=", 5, "GB/s"
     yield "core, ten rules of each kind beside none", beside(TEXT, core, "rules"), "<=", 1.3, "x"
     yield "core, key labels", speed(report, "core " + TEXT, "labels"), ">=", 2, "GB/s"
+    for content_type, word in ((TEXT, "text"), (OPENMETRICS, "OpenMetrics"), (PROTOBUF, "protobuf")):
+        yield f"core, {word}, a selector beside key labels", beside(content_type, "labels", "selector"), "<=", 1.3, "x"
 
 
 def scrape_targets(report):

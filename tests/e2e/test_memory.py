@@ -100,7 +100,8 @@ def case(name):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["text-mixed-1of3", "openmetrics-0of2", "protobuf-node-1of3",
                                   "key-labels-protobuf", "key-name-openmetrics", "rules-text", "rules-openmetrics",
-                                  "rules-protobuf", "haproxy-text-74of80", "native-federated-protobuf-0of7"])
+                                  "rules-protobuf", "selector-all-text", "selector-all-protobuf",
+                                  "haproxy-text-74of80", "native-federated-protobuf-0of7"])
 def test_split(memory, name, mode):
     """Not with MD5: OpenSSL 3.0 crashes when it is out of memory at its initialization; the sidecar initializes it before
     any scrape."""

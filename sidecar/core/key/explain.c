@@ -70,7 +70,14 @@ explain_selectors(struct key_resolver *k, const struct explained *e, struct rule
     out->label_action = ss_action_name(first->action);
     out->label_pattern = first->pattern;
     int r = key_resolver_select_text(k, &route, e->line, e->sample->labels, &own);
-    return r ? r : rules_match_series(rules, &k->selected, match, out->reason, sizeof(out->reason));
+    struct series_match series;
+    if (!r)
+        r = rules_match_series(rules, &k->selected, &series, out->reason, sizeof(out->reason));
+    if (!r && (series.rule || series.not_kept)) {
+        match->rule = series.rule;
+        match->not_kept = series.not_kept;
+    }
+    return r;
 }
 
 /* Finds the rule that applies and, for a colocate rule, the key. */

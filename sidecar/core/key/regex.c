@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -64,12 +66,32 @@ regex_compile(pcre2_code **codep, struct ss_span pattern, struct ss_rule_error *
     return 0;
 }
 
+/* Whether all bytes are ASCII, eight at a time. */
+static bool
+is_ascii(struct ss_span text)
+{
+    const char *p = text.ptr, *end = p + text.len;
+    uint64_t bits = 0, word;
+    for (; end - p >= 8; p += 8) {
+        memcpy(&word, p, 8);
+        bits |= word;
+    }
+    for (; p < end; p++)
+        bits |= (unsigned char)*p;
+    return !(bits & UINT64_C(0x8080808080808080));
+}
+
 /* PCRE2_MATCH_INVALID_UTF would match fragments of what is not UTF-8 where there is no JIT. */
 int
 regex_match(const pcre2_code *code, struct ss_span subject, const struct regex_state *state)
 {
     PCRE2_SPTR bytes = (PCRE2_SPTR)(subject.len ? subject.ptr : "");
-    int n = pcre2_match(code, bytes, subject.len, 0, 0, state->data, state->context);
+    int n = PCRE2_ERROR_JIT_BADOPTION;
+    /* Straight to the compiled code, which does not check for UTF-8. */
+    if (is_ascii(subject))
+        n = pcre2_jit_match(code, bytes, subject.len, 0, 0, state->data, state->context);
+    if (n == PCRE2_ERROR_JIT_BADOPTION) /* or there is none */
+        n = pcre2_match(code, bytes, subject.len, 0, 0, state->data, state->context);
     /* The JIT's 32 KiB stack is too small for some subjects; the interpreter has only the limits. */
     if (n == PCRE2_ERROR_JIT_STACKLIMIT)
         n = pcre2_match(code, bytes, subject.len, 0, PCRE2_NO_JIT, state->data, state->context);

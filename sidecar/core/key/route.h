@@ -53,11 +53,14 @@ int rules_match(const struct ss_rules *rules, const struct ss_span *names, size_
 /* Prepares to look for the labels of these selectors, if they are not the last ones. */
 void rules_prepare_values(const struct ss_rules *rules, uint64_t selectors, struct selector_values *values);
 
-/*
- * Matches the selectors of a name with the values of a series. *match is what rules_match() gave for the name and
- * becomes what holds for the series. Returns as rules_match().
- */
-int rules_match_series(const struct ss_rules *rules, const struct selector_values *values, struct rule_match *match,
+/* What the selectors of a name decide about a series. If neither is set, what rules_match() gave for the name holds. */
+struct series_match {
+    const struct rule *rule; /* the one that drops or replicates it, or NULL */
+    bool not_kept;
+};
+
+/* Matches the selectors of values with them. Returns as rules_match(). */
+int rules_match_series(const struct ss_rules *rules, const struct selector_values *values, struct series_match *match,
                        char *reason, size_t size);
 
 #endif

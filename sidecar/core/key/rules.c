@@ -380,29 +380,21 @@ find_selecting(const struct ss_rules *r, uint64_t selectors, const struct select
 }
 
 int
-rules_match_series(const struct ss_rules *r, const struct selector_values *values, struct rule_match *match,
+rules_match_series(const struct ss_rules *r, const struct selector_values *values, struct series_match *match,
                    char *reason, size_t size)
 {
-    const uint64_t selectors = match->selectors;
-    const struct rule *rule = NULL;
-
-    match->selectors = 0;
+    *match = (struct series_match){NULL, false};
     for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_REPLICATE; action++) {
-        uint64_t own = selectors & r->selectors[action];
+        uint64_t own = values->selectors & r->selectors[action];
+        const struct rule *rule = NULL;
         int m = own ? find_selecting(r, own, values, &rule) : 0;
         if (m < 0)
             return fail(rule, m, reason, size);
-        if (action == SS_ACTION_KEEP) {
-            match->not_kept = own && !m;
-            if (!match->not_kept)
-                continue;
-            match->rule = NULL;
+        match->not_kept = action == SS_ACTION_KEEP && own && !m;
+        /* A matching keep rule decides nothing else. */
+        match->rule = m && action != SS_ACTION_KEEP ? rule : NULL;
+        if (match->not_kept || match->rule)
             return 0;
-        }
-        if (m) {
-            match->rule = rule;
-            return 0;
-        }
     }
     return 0;
 }

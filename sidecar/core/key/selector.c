@@ -5,7 +5,6 @@
 #include "core/base/buffer.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 enum value_state { VALUE_UNKNOWN, VALUE_MATCHES, VALUE_DIFFERS };
 
@@ -31,14 +30,59 @@ selector_add_labels(const struct selector *s, const struct name_table *labels, s
     }
 }
 
+static inline uint64_t
+load(const char *p, size_t size)
+{
+    uint64_t word = 0;
+    memcpy(&word, p, size);
+    return word;
+}
+
+/* The first and the last bytes of a value, up to eight each. */
+struct value_ends {
+    uint64_t first, last;
+};
+
+static inline struct value_ends
+ends_of(struct ss_span value)
+{
+    if (value.len >= 8)
+        return (struct value_ends){load(value.ptr, 8), load(value.ptr + value.len - 8, 8)};
+    if (value.len >= 4)
+        return (struct value_ends){load(value.ptr, 4), load(value.ptr + value.len - 4, 4)};
+    struct value_ends ends = {0, 0};
+    for (size_t i = 0; i < value.len; i++)
+        ends.first = ends.first << 8 | (unsigned char)value.ptr[i];
+    return ends;
+}
+
+/* The place of a value in the cache. */
+static inline size_t
+slot_of(struct ss_span value, struct value_ends ends)
+{
+    uint64_t mixed = (ends.first + value.len) * UINT64_C(0x9e3779b97f4a7c15) ^ ends.last * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return (size_t)((mixed * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % CORE_SELECTOR_VALUES;
+}
+
+static inline bool
+is_known(const struct cached_value *known, struct ss_span value, struct value_ends ends)
+{
+    struct ss_span bytes = {known->bytes, known->len};
+    if (known->state == VALUE_UNKNOWN || bytes.len != value.len)
+        return false;
+    struct value_ends own = ends_of(bytes);
+    return own.first == ends.first && own.last == ends.last && (value.len <= 16 || spans_equal(bytes, value));
+}
+
 /* Whether a regular expression matches, which is remembered for short values. */
 static int
 matches_regex(const struct selector_matcher *m, struct ss_span value, const struct regex_state *state)
 {
     if (value.len > CORE_SELECTOR_VALUE_BYTES)
         return regex_match(m->code, value, state);
-    struct cached_value *known = &m->cache[XXH64(value.ptr, value.len, 0) % CORE_SELECTOR_VALUES];
-    if (known->state != VALUE_UNKNOWN && spans_equal(value, (struct ss_span){known->bytes, known->len}))
+    struct value_ends ends = ends_of(value);
+    struct cached_value *known = &m->cache[slot_of(value, ends)];
+    if (is_known(known, value, ends))
         return known->state == VALUE_MATCHES;
     int r = regex_match(m->code, value, state);
     if (r < 0)

@@ -278,7 +278,7 @@ start_selection(struct key_resolver *k, uint64_t selectors)
 static int
 select_route(struct key_resolver *k, const struct route *route, struct route *own)
 {
-    struct rule_match match = {.rule = NULL, .selectors = route->selectors};
+    struct series_match match;
     if (rules_match_series(k->sharding->settings.rules, &k->selected, &match, k->reason, sizeof(k->reason)))
         return SS_RULE_FAILED;
     *own = *route;
