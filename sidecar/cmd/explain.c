@@ -61,6 +61,10 @@ print_rule(const struct cli *cli, const struct terminal *t, const struct ss_expl
     else
         printf("%s = %.*s", e->action, (int)e->pattern.len, e->pattern.ptr);
     putchar('\n');
+    bool is_same = e->action && e->label_pattern.ptr == e->pattern.ptr;
+    if (e->label_action && !is_same)
+        printf("          by its labels: %s = %.*s\n", e->label_action, (int)e->label_pattern.len,
+               e->label_pattern.ptr);
 }
 
 static void

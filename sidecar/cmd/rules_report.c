@@ -38,7 +38,10 @@ print_place(const struct rules_run *run, const struct rules_state *s, const stru
     if (run->n_bodies && !f->in_body)
         fputs(" (not in the body)", stdout);
     else if (p->spread != SPREAD_ONE)
-        printf(" (%s)", p->spread == SPREAD_ALL ? "all shards" : p->spread == SPREAD_NONE ? "no shard" : "split");
+        printf(" (%s)", p->spread == SPREAD_ALL       ? "all shards"
+                        : p->spread == SPREAD_NONE    ? "no shard"
+                        : p->spread == SPREAD_DIFFERS ? "by labels"
+                                                      : "split");
     else if (run->cli.count)
         printf(" (shard %u)", ss_sharding_place(s->config->sharding, p->hash, run->cli.count));
 }

@@ -31,7 +31,7 @@ place_on_shards(struct analysis *a, uint32_t count, uint32_t **placesp)
         return -ENOMEM;
     for (size_t i = 0; i < a->n_families; i++) {
         places[i] = a->places[i];
-        if (places[i] < PLACE_SPLIT)
+        if (places[i] < PLACE_DIFFERS)
             places[i] = a->settings.placement.shard(a->settings.placement.ctx, a->families[i].place.hash, count);
         else if (places[i] == PLACE_SPLIT && count == 1)
             places[i] = 0;
@@ -72,7 +72,7 @@ judge_with_place(struct analysis *a, uint32_t rule, uint32_t family, uint32_t pl
 {
     const struct rule_result *needs = &a->results[rule];
     for (size_t i = 0; i < needs->n_families; i++)
-        if (a->places[needs->families[i]] != PLACE_ALL && a->places[needs->families[i]] != PLACE_NONE)
+        if (a->places[needs->families[i]] < PLACE_DIFFERS || a->places[needs->families[i]] == PLACE_SPLIT)
             places[needs->families[i]] = 1;
     places[family] = place;
     return judge_rule(a, rule, places, 0, verdictp);

@@ -28,7 +28,7 @@ struct rule_list {
 };
 
 /* The place of a family: the number of a server, or one of these. */
-enum { PLACE_SPLIT = UINT32_MAX - 2, PLACE_NONE, PLACE_ALL };
+enum { PLACE_DIFFERS = UINT32_MAX - 3, PLACE_SPLIT, PLACE_NONE, PLACE_ALL };
 
 struct rule_state {
     struct binding *bindings;        /* of the expression, by the selector's number */
@@ -62,9 +62,11 @@ struct analysis {
     bool out_of_memory; /* results are not reliable */
 };
 
-/* families.c: the number of a key, or of a metric's family, added if new. 0 or a negative errno value. */
+/* families.c: the number of a key, or of the family that the selector's series of a metric are in (NULL: all series),
+   added if new. 0 or a negative errno value. */
 int analysis_key(struct analysis *analysis, struct ss_span key, uint32_t *numberp);
-int analysis_family(struct analysis *analysis, struct ss_span metric, uint32_t *familyp);
+int analysis_family(struct analysis *analysis, struct ss_span metric, const struct selector *selector,
+                    uint32_t *familyp);
 
 /* Grows a zero-filled array so that it has the item of that number. NULL: out of memory; the array is unchanged. */
 void *analysis_reserve(void *items, size_t *room, size_t number, size_t size);

@@ -138,7 +138,7 @@ matches_family(const struct name_patterns *p, struct ss_span family)
 }
 
 static int
-bind_matching(struct analysis *a, const struct name_patterns *p, struct binding *b)
+bind_matching(struct analysis *a, const struct selector *s, const struct name_patterns *p, struct binding *b)
 {
     int r = 0;
     for (size_t i = 0; r >= 0 && i < a->settings.n_families; i++) {
@@ -146,7 +146,7 @@ bind_matching(struct analysis *a, const struct name_patterns *p, struct binding 
         uint32_t family;
         r = matches_family(p, name);
         if (r > 0)
-            r = analysis_family(a, name, &family);
+            r = analysis_family(a, name, s, &family);
         else
             continue;
         if (!r)
@@ -185,7 +185,7 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
     }
     b->is_several = true;
     if (!r)
-        r = bind_matching(a, &patterns, b);
+        r = bind_matching(a, s, &patterns, b);
     for (size_t i = 0; i < patterns.n; i++)
         pattern_free(patterns.patterns[i]);
     return r;
@@ -223,7 +223,7 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         b->kind = BINDING_GENERATED;
         return 0;
     }
-    int r = analysis_family(a, name, &family);
+    int r = analysis_family(a, name, s, &family);
     return r ? r : append(a, &b->families, &b->n_families, family);
 }
 

@@ -31,7 +31,7 @@ bool
 family_is_movable(const struct deriving *d, uint32_t family)
 {
     uint32_t place = d->analysis->places[family];
-    return place != PLACE_ALL && place != PLACE_NONE && !d->replicated[family];
+    return (place < PLACE_DIFFERS || place == PLACE_SPLIT) && !d->replicated[family];
 }
 
 /* The key that a configured colocate rule gives a family: the first match wins, so a new rule could not change it. */

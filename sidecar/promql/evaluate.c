@@ -39,6 +39,7 @@ value_of_family(const struct evaluation *e, uint32_t family)
     uint32_t place = e->places[family];
     return place == PLACE_ALL                        ? VALUE_FULL
            : place == PLACE_SPLIT                    ? VALUE_PART
+           : place == PLACE_DIFFERS                  ? VALUE_UNKNOWN
            : place == e->here && place != PLACE_NONE ? VALUE_FULL
                                                      : VALUE_EMPTY;
 }

@@ -90,12 +90,34 @@ add_family(struct analysis *a, const struct metric_place *place, uint32_t *famil
     find_in_body(a, f);
     a->n_families = number;
     uint32_t *p = &a->places[number - 1];
-    *p = place->spread == SPREAD_ALL ? PLACE_ALL : place->spread == SPREAD_NONE ? PLACE_NONE : PLACE_SPLIT;
+    static const uint32_t places[] = {[SPREAD_ALL] = PLACE_ALL,
+                                      [SPREAD_NONE] = PLACE_NONE,
+                                      [SPREAD_SPLIT] = PLACE_SPLIT,
+                                      [SPREAD_DIFFERS] = PLACE_DIFFERS};
+    *p = places[place->spread];
     return place->spread == SPREAD_ONE ? analysis_key(a, f->place.key, p) : 0;
 }
 
+/* Adds the family of those series of a metric that a selector may select, by the values that it requires. */
+static int
+add_selected_family(struct analysis *a, struct ss_span name, const struct selector *s, uint32_t *familyp)
+{
+    struct placed_label *labels = calloc(s->n_matchers + 1, sizeof(*labels));
+    struct metric_place place;
+    size_t n = 0;
+
+    if (!labels)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n_matchers; i++)
+        if (s->matchers[i].op == TOKEN_ASSIGN)
+            labels[n++] = (struct placed_label){s->matchers[i].label, s->matchers[i].value};
+    int r = a->settings.placement.place(a->settings.placement.ctx, name, labels, n, &place);
+    free(labels);
+    return r ? r : add_family(a, &place, familyp);
+}
+
 int
-analysis_family(struct analysis *a, struct ss_span name, uint32_t *familyp)
+analysis_family(struct analysis *a, struct ss_span name, const struct selector *selector, uint32_t *familyp)
 {
     struct metric_place place;
     uint32_t number, before = a->names.n;
@@ -107,12 +129,13 @@ analysis_family(struct analysis *a, struct ss_span name, uint32_t *familyp)
         return -ENOMEM;
     a->family_of_name = families;
     if (a->names.n != before) {
-        int r = a->settings.placement.place(a->settings.placement.ctx, name, &place);
+        int r = a->settings.placement.place(a->settings.placement.ctx, name, NULL, 0, &place);
         if (!r)
             r = add_family(a, &place, &a->family_of_name[number]);
         if (r)
             return r;
     }
     *familyp = a->family_of_name[number];
-    return 0;
+    bool differs = a->families[*familyp].place.spread == SPREAD_DIFFERS;
+    return differs && selector ? add_selected_family(a, name, selector, familyp) : 0;
 }

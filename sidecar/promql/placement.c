@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "placement.h"
 
+#include "core/base/buffer.h"
+#include "core/key/route.h"
 #include "core/key/sharding.h"
 
 #include <errno.h>
@@ -45,8 +47,48 @@ family_of(const struct ss_sharding *s, struct ss_span name)
     return name;
 }
 
+/* Sets the values that are known. Returns a bit for each of them. */
+static uint64_t
+set_known_values(struct selector_values *v, const struct placed_label *labels, size_t n)
+{
+    uint64_t known = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        for (size_t k = 0; k < n && !(known >> i & 1); k++) {
+            if (!spans_equal(labels[k].name, v->names[i]))
+                continue;
+            v->values[i] = labels[k].value;
+            known |= UINT64_C(1) << i;
+        }
+    }
+    return known;
+}
+
+/* What the selectors of sharding rules do to the series with these labels; *out is what happens to all others. */
 static int
-place(void *ctx, struct ss_span name, struct metric_place *out)
+place_by_labels(struct ss_sharding *s, const struct line_names *names, const struct placed_label *labels, size_t n,
+                struct metric_place *out)
+{
+    struct selector_values values = {.selectors = 0};
+    const struct rule *rule;
+    struct name_route route;
+    char reason[200];
+
+    int r = sharding_route(s, names, &route, reason, sizeof(reason));
+    if (r || !route.selectors)
+        return r < 0 ? r : 0;
+    rules_prepare_values(s->settings.rules, route.selectors, &values);
+    uint64_t known = set_known_values(&values, labels, n);
+    enum known_match match = rules_match_known(s->settings.rules, &values, known, &rule);
+    if (match == KNOWN_UNCHANGED)
+        return 0;
+    out->spread = match == KNOWN_DROPPED ? SPREAD_NONE : match == KNOWN_REPLICATED ? SPREAD_ALL : SPREAD_DIFFERS;
+    out->action = ss_action_name(rule ? rule->action : SS_ACTION_KEEP);
+    out->pattern = rule ? rule->pattern : (struct ss_span){"", 0};
+    return 0;
+}
+
+static int
+place(void *ctx, struct ss_span name, const struct placed_label *labels, size_t n, struct metric_place *out)
 {
     struct ss_sharding *s = ctx;
     struct ss_explanation e;
@@ -54,7 +96,7 @@ place(void *ctx, struct ss_span name, struct metric_place *out)
 
     *out = (struct metric_place){.spread = SPREAD_NONE, .family = family};
     /* Under key = declared the key is the name of the family, otherwise derived from the name of the metric. */
-    int r = ss_explain(s, s->settings.key == SS_KEY_DECLARED ? family : name, &e);
+    int r = sharding_explain_name(s, s->settings.key == SS_KEY_DECLARED ? family : name, &e);
     if (r)
         return r < 0 ? r : 0; /* not a valid metric name */
     out->spread = spread_of(s, &e);
@@ -62,7 +104,8 @@ place(void *ctx, struct ss_span name, struct metric_place *out)
     out->hash = e.hash;
     out->action = e.action;
     out->pattern = e.pattern;
-    return 0;
+    const struct line_names names = {e.name, e.family, ""};
+    return e.label_action ? place_by_labels(s, &names, labels, n, out) : 0;
 }
 
 static uint32_t

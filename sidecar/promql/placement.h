@@ -5,10 +5,16 @@
 #include <scrapeshard/sharding.h>
 
 enum spread {
-    SPREAD_ONE,   /* one server has all of its series */
-    SPREAD_ALL,   /* every server has all of them */
-    SPREAD_NONE,  /* no server has any */
-    SPREAD_SPLIT, /* each server has some of them */
+    SPREAD_ONE,     /* one server has all of its series */
+    SPREAD_ALL,     /* every server has all of them */
+    SPREAD_NONE,    /* no server has any */
+    SPREAD_SPLIT,   /* each server has some of them */
+    SPREAD_DIFFERS, /* the selector of a sharding rule may drop or replicate some of them */
+};
+
+/* A label with the value that a selector requires. */
+struct placed_label {
+    struct ss_span name, value;
 };
 
 struct metric_place {
@@ -22,8 +28,10 @@ struct metric_place {
 
 /* Places names. */
 struct placement {
-    /* Places a metric. What *place borrows is valid until the next call. 0 or a negative errno value. */
-    int (*place)(void *ctx, struct ss_span name, struct metric_place *place);
+    /* Places the series of a metric that have these labels. What *place borrows is valid until the next call. 0 or a
+       negative errno value. */
+    int (*place)(void *ctx, struct ss_span name, const struct placed_label *labels, size_t n,
+                 struct metric_place *place);
     /* The shard of a hash among count. */
     uint32_t (*shard)(void *ctx, uint64_t hash, uint32_t count);
     void *ctx;

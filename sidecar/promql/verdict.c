@@ -33,7 +33,7 @@ servers_of(struct analysis *a, uint32_t rule, const uint32_t *places, uint32_t c
     if (!s->items)
         return -ENOMEM;
     for (size_t i = 0; i < needs->n_families; i++)
-        if (places[needs->families[i]] < PLACE_SPLIT)
+        if (places[needs->families[i]] < PLACE_DIFFERS)
             s->items[s->n++] = places[needs->families[i]];
     qsort(s->items, s->n, sizeof(*s->items), order_numbers);
     size_t distinct = 0;
@@ -103,7 +103,7 @@ rule_is_complete(const struct analysis *a, uint32_t rule, const uint32_t *places
     uint32_t here = PLACE_NONE;
 
     for (size_t i = 0; i < r->n_families; i++)
-        if (places[r->families[i]] < PLACE_SPLIT)
+        if (places[r->families[i]] < PLACE_DIFFERS)
             here = places[r->families[i]];
     for (size_t i = 0; i < r->n_queried; i++) {
         uint32_t place = places[r->queried[i]];

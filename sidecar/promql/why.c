@@ -241,8 +241,17 @@ print_unknown(FILE *out, const struct server_view *view, const struct culprit *c
 {
     const struct node *n = c->node;
     const char *why = n->kind == NODE_SELECTOR ? binding_of(view, c)->why : NULL;
+    const struct node *at;
+    const struct needed_family *differs = family_at(view, c->rule, n, PLACE_DIFFERS, &at);
     if (why) {
         fputs(why, out);
+        return;
+    }
+    if (differs) {
+        bool replicates = !strcmp(differs->place.action, ss_action_name(SS_ACTION_REPLICATE));
+        fprintf(out, "`%s = %.*s` may %s only some of ", differs->place.action, (int)differs->place.pattern.len,
+                differs->place.pattern.ptr, replicates ? "replicate" : "drop");
+        print_name(out, at);
         return;
     }
     fputs("rules read each other in a cycle, or through too many levels", out);

@@ -257,6 +257,42 @@ test_placement(void **state)
     check_scenario(&apart, "silent", "");
 }
 
+/* The selector of a sharding rule: what it does is known only where the values that it looks at are. */
+static void
+test_selectors(void **state)
+{
+    (void)state;
+    static const char drop[] = "drop a{code=~\"2..\",job!=\"x\"}", replicate[] = "replicate b{env=\"prod\"}",
+                      keep[] = "keep a{code=\"500\"}";
+    static const struct {
+        struct scenario scenario;
+        const char *verdict, *why;
+    } cases[] = {
+        {{.rules = "alert A sum(a)", .lines = {drop}}, "unknown", "2..\",job!=\"x\"}` may drop only some of `a`"},
+        {{.rules = "alert A sum(a{code!=\"200\"})", .lines = {drop}}, "unknown", "may drop only some of `a`"},
+        {{.rules = "alert A sum(a{code=\"200\"})", .lines = {drop}}, "unknown", "may drop only some of `a`"},
+        {{.rules = "alert A sum(a{code=\"500\"})", .lines = {drop}}, "right", ""},
+        {{.rules = "alert A sum(a{job=\"x\"})", .lines = {drop}}, "right", ""},
+        {{.rules = "alert A sum(a{job=\"y\",code=\"200\"})", .lines = {drop}},
+         "silent",
+         "no server has `a` (drop = a{"},
+        {{.rules = "alert A a / on (x) b", .lines = {replicate}}, "unknown", "may replicate only some of `b`"},
+        {{.rules = "alert A a / on (x) b{env=\"prod\"}", .lines = {replicate}}, "right", ""},
+        {{.rules = "alert A a / on (x) b{env=\"test\"}", .lines = {replicate}}, "silent", "no server has both sides"},
+        {{.rules = "alert A a / on (x) b{env=\"\"}", .lines = {replicate}}, "silent", "no server has both sides"},
+        {{.rules = "alert A a", .lines = {keep}}, "unknown", "may drop only some of `a`"},
+        {{.rules = "alert A a{code=\"500\"}", .lines = {keep}}, "right", ""},
+        {{.rules = "alert A a{code=\"200\"}", .lines = {keep}}, "silent", "no keep rule matches"},
+        {{.rules = "alert A a{code=\"500\"}", .lines = {keep, "drop a"}}, "silent", "(drop = a)"},
+        {{.rules = "alert A sum(a{code=\"500\"})", .lines = {drop, "split a"}}, "false", "(split = a)"},
+        {{.rules = "alert A sum(a{code=\"500\"})", .lines = {"drop a{code=\"1\"}", "drop a{code=~\"5..\"}"}},
+         "silent",
+         "(drop = a{code=~"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_scenario(&cases[i].scenario, cases[i].verdict, cases[i].why);
+}
+
 static void
 test_right_by_chance(void **state)
 {
@@ -433,6 +469,7 @@ main(void)
         cmocka_unit_test(test_nameless_selectors),
         cmocka_unit_test(test_recorded_names),
         cmocka_unit_test(test_placement),
+        cmocka_unit_test(test_selectors),
         cmocka_unit_test(test_right_by_chance),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_hubs),

@@ -45,6 +45,7 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
 struct explained {
     struct ss_span line;
     const struct sample *sample;
+    bool selects; /* selectors have a say */
 };
 
 static void
@@ -69,6 +70,8 @@ explain_selectors(struct key_resolver *k, const struct explained *e, struct rule
 
     out->label_action = ss_action_name(first->action);
     out->label_pattern = first->pattern;
+    if (!e->selects)
+        return 0;
     int r = key_resolver_select_text(k, &route, e->line, e->sample->labels, &own);
     struct series_match series;
     if (!r)
@@ -107,7 +110,8 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, const struct explaine
     size_t labels = e->sample->labels;
     int r = key_resolver_sample(k, out->name, &route);
     const struct route of_name = route;
-    if (!r && of_name.selectors)
+    route.selectors = 0;
+    if (!r && of_name.selectors && e->selects)
         r = key_resolver_select_text(k, &of_name, e->line, labels, &route);
     if (r)
         return r;
@@ -130,8 +134,8 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, const struct explaine
     return r;
 }
 
-int
-ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *out)
+static int
+explain(struct ss_sharding *s, struct ss_span series, bool selects, struct ss_explanation *out)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct sample sample;
@@ -144,7 +148,7 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
         return r;
     out->family = s->settings.key == SS_KEY_DECLARED ? out->name : ss_key_family(out->name);
     settings.sharding = s;
-    const struct explained e = {line, &sample};
+    const struct explained e = {line, &sample, selects};
     r = key_resolver_init(&k, &settings, SYNTAX_TEXT);
     if (!r)
         r = explain_rule(s, &k, &e, out);
@@ -154,4 +158,16 @@ ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *
         refuse(out, k.reason);
     key_resolver_deinit(&k);
     return r > 0 ? EINVAL : r;
+}
+
+int
+ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *out)
+{
+    return explain(s, series, true, out);
+}
+
+int
+sharding_explain_name(struct ss_sharding *s, struct ss_span name, struct ss_explanation *out)
+{
+    return explain(s, name, false, out);
 }

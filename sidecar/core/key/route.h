@@ -9,8 +9,20 @@ struct rule {
     struct ss_span pattern;         /* as it was written */
     struct ss_span group;           /* of a colocate rule that names its key: a beginning of pattern; else empty */
     struct pcre2_real_code_8 *code; /* NULL: all names match */
-    struct selector selector;
+    struct rule_selector selector;
     uint64_t bit; /* of a rule with a selector, else 0 */
+};
+
+/* Filled by rules.c, matched by rules_match.c. */
+struct ss_rules {
+    struct rule *items;
+    size_t n;
+    size_t of_action[SS_ACTION_SPLIT + 1];
+    struct regex_state state; /* with room for RULE_MATCH_GROUPS pairs */
+    uint64_t selectors[SS_ACTION_SPLIT + 1];
+    size_t n_selectors, with_selector[CORE_MAX_SELECTORS]; /* by the number of the bit: the rule */
+    struct name_table labels;                              /* of selectors */
+    struct arena arena;
 };
 
 enum {
@@ -58,6 +70,18 @@ struct series_match {
     const struct rule *rule; /* the one that drops or replicates it, or NULL */
     bool not_kept;
 };
+
+/* What they decide about all series that have some known values. */
+enum known_match {
+    KNOWN_UNCHANGED, /* nothing: what rules_match() gave for the name holds */
+    KNOWN_DROPPED,   /* with the rule, or none if it is not kept */
+    KNOWN_REPLICATED,
+    KNOWN_DIFFERS, /* one thing about some, another about others; with the first rule that may apply */
+};
+
+/* known has a bit for each of the values that is known; a missing label is known to be empty. */
+enum known_match rules_match_known(const struct ss_rules *rules, const struct selector_values *values, uint64_t known,
+                                   const struct rule **rulep);
 
 /* Matches the selectors of values with them. Returns as rules_match(). */
 int rules_match_series(const struct ss_rules *rules, const struct selector_values *values, struct series_match *match,

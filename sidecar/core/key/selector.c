@@ -9,17 +9,17 @@
 enum value_state { VALUE_UNKNOWN, VALUE_MATCHES, VALUE_DIFFERS };
 
 void
-selector_deinit(struct selector *s)
+selector_deinit(struct rule_selector *s)
 {
     for (size_t i = 0; i < s->n; i++) {
         regex_free(s->matchers[i].code);
         free(s->matchers[i].cache);
     }
-    *s = (struct selector){NULL, 0};
+    *s = (struct rule_selector){NULL, 0};
 }
 
 void
-selector_add_labels(const struct selector *s, const struct name_table *labels, struct selector_values *v)
+selector_add_labels(const struct rule_selector *s, const struct name_table *labels, struct selector_values *v)
 {
     for (size_t i = 0; i < s->n; i++) {
         uint32_t label = s->matchers[i].label;
@@ -93,17 +93,37 @@ matches_regex(const struct selector_matcher *m, struct ss_span value, const stru
     return r;
 }
 
-int
-selector_matches(const struct selector *s, const struct selector_values *v, const struct regex_state *state)
+/* Whether one matcher matches: 1, 0, or a negative error of PCRE2. */
+static int
+matches(const struct selector_matcher *m, const struct selector_values *v, const struct regex_state *state)
 {
+    struct ss_span value = v->values[v->slots[m->label] - 1];
+    if (!value.ptr)
+        value = (struct ss_span){"", 0};
+    int r = m->code ? matches_regex(m, value, state) : spans_equal(value, m->value);
+    return r < 0 ? r : (r != 0) != m->negated;
+}
+
+int
+selector_matches(const struct rule_selector *s, const struct selector_values *v, const struct regex_state *state)
+{
+    int r = 1;
+    for (size_t i = 0; i < s->n && r > 0; i++)
+        r = matches(&s->matchers[i], v, state);
+    return r;
+}
+
+bool
+selector_may_match(const struct rule_selector *s, const struct selector_values *v, uint64_t known,
+                   const struct regex_state *state, bool *allp)
+{
+    *allp = true;
     for (size_t i = 0; i < s->n; i++) {
-        const struct selector_matcher *m = &s->matchers[i];
-        struct ss_span value = v->values[v->slots[m->label] - 1];
-        if (!value.ptr)
-            value = (struct ss_span){"", 0};
-        int r = m->code ? matches_regex(m, value, state) : spans_equal(value, m->value);
-        if (r < 0 || (r != 0) == m->negated)
-            return r < 0 ? r : 0;
+        bool is_known = known >> (v->slots[s->matchers[i].label] - 1) & 1;
+        int r = is_known ? matches(&s->matchers[i], v, state) : -1;
+        if (!r)
+            return false;
+        *allp &= r > 0;
     }
-    return 1;
+    return true;
 }

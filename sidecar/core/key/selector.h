@@ -31,7 +31,7 @@ struct selector_matcher {
     struct cached_value *cache;     /* of code: CORE_SELECTOR_VALUES items, by the value's hash */
 };
 
-struct selector {
+struct rule_selector {
     struct selector_matcher *matchers; /* in the arena that it was parsed with */
     size_t n;                          /* 0: it selects everything */
 };
@@ -45,10 +45,10 @@ size_t selector_find(struct ss_span rule);
  *
  * 0; EINVAL (positive) with *error, whose offset is into the text; -ENOMEM. Free with selector_deinit() in all cases.
  */
-int selector_parse(struct selector *selector, struct ss_span text, struct name_table *labels, struct arena *arena,
+int selector_parse(struct rule_selector *selector, struct ss_span text, struct name_table *labels, struct arena *arena,
                    struct ss_rule_error *error);
 
-void selector_deinit(struct selector *selector);
+void selector_deinit(struct rule_selector *selector);
 
 /* The values of labels in the current series, which selectors look at. */
 struct selector_values {
@@ -60,11 +60,16 @@ struct selector_values {
 };
 
 /* Adds the labels of a selector, whose names are borrowed, unless they are there. */
-void selector_add_labels(const struct selector *selector, const struct name_table *labels,
+void selector_add_labels(const struct rule_selector *selector, const struct name_table *labels,
                          struct selector_values *values);
 
 /* Whether the series is selected: 1, 0, or a negative error of PCRE2. The values have the selector's labels. */
-int selector_matches(const struct selector *selector, const struct selector_values *values,
+int selector_matches(const struct rule_selector *selector, const struct selector_values *values,
                      const struct regex_state *state);
+
+/* Whether a series may be selected of which only some values are known, a bit for each. *allp: it is, whatever the
+   others are. A match that fails is not known. */
+bool selector_may_match(const struct rule_selector *selector, const struct selector_values *values, uint64_t known,
+                        const struct regex_state *state, bool *allp);
 
 #endif

@@ -271,7 +271,7 @@ read_matcher(struct parser *p, struct selector_matcher *m)
 
 /* Reads the matchers and the closing brace. */
 static int
-read_matchers(struct parser *p, struct selector *s)
+read_matchers(struct parser *p, struct rule_selector *s)
 {
     struct reader *r = &p->reader;
     for (;;) {
@@ -293,7 +293,7 @@ read_matchers(struct parser *p, struct selector *s)
 }
 
 int
-selector_parse(struct selector *s, struct ss_span text, struct name_table *labels, struct arena *arena,
+selector_parse(struct rule_selector *s, struct ss_span text, struct name_table *labels, struct arena *arena,
                struct ss_rule_error *error)
 {
     struct parser p = {{text.ptr + 1, text.ptr + text.len}, text.ptr, labels, arena, error};
