@@ -74,15 +74,22 @@ write_group(const struct page_view *v, const struct ss_explanation *x)
 }
 
 static void
+write_pattern(const struct page_view *v, const char *name, const char *action, struct ss_span pattern)
+{
+    char *text = strndup(pattern.ptr, pattern.len);
+    HTML(v->out, "<dt>{}</dt><dd>{} = <code>{}</code></dd>\n", name, action, text ? text : "");
+    free(text);
+}
+
+static void
 write_rule(const struct page_view *v, const struct ss_explanation *x)
 {
-    if (!x->pattern.len) {
+    if (x->pattern.len)
+        write_pattern(v, "Rule", x->action, x->pattern);
+    else
         HTML(v->out, "<dt>Rule</dt><dd>{}</dd>\n", x->action ? "no keep rule matches" : "no rule applies");
-        return;
-    }
-    char *pattern = strndup(x->pattern.ptr, x->pattern.len);
-    HTML(v->out, "<dt>Rule</dt><dd>{} = <code>{}</code></dd>\n", x->action, pattern ? pattern : "");
-    free(pattern);
+    if (x->label_action && x->label_pattern.ptr != x->pattern.ptr)
+        write_pattern(v, "By its labels", x->label_action, x->label_pattern);
 }
 
 /* The result for a valid series. */
