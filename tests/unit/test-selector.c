@@ -187,8 +187,11 @@ sharding_of(const char *const *lines, enum ss_key key)
         enum ss_action action = SS_ACTION_DROP;
         while (strncmp(ss_action_name(action), *lines, strlen(ss_action_name(action))) != 0)
             action++;
-        if (ss_rules_add(s.rules, action, span_of(strchr(*lines, ' ') + 1), &error))
+        char *pattern = strdup(strchr(*lines, ' ') + 1);
+        if (ss_rules_add(s.rules, action, span_of(pattern), &error))
             fail_msg("%s: %s", *lines, error.reason);
+        memset(pattern, 'x', strlen(pattern)); /* it is copied */
+        free(pattern);
     }
     settings.key = key;
     settings.rules = s.rules;

@@ -106,7 +106,8 @@ take_selector(struct ss_rules *r, enum ss_action action, struct ss_span *pattern
         return 0;
     if (!takes_one)
         return rule_refuse(error, at, "this rule takes no selector, expected a pattern alone (a literal { is \\{)");
-    int result = selector_parse(&rule->selector, text, &r->labels, &r->arena, error);
+    struct ss_span copy = arena_copy(&r->arena, text);
+    int result = copy.ptr ? selector_parse(&rule->selector, copy, &r->labels, &r->arena, error) : -ENOMEM;
     if (result > 0)
         error->offset += at;
     if (!result && rule->selector.n && r->n_selectors == CORE_MAX_SELECTORS)
@@ -133,10 +134,10 @@ compile(struct ss_rules *r, enum ss_action action, struct ss_span text, struct r
     result = take_selector(r, action, &names, rule, error);
     if (!result && names.len)
         result = regex_compile(&rule->code, names, error);
-    if (result) {
+    if (result > 0)
         error->offset += before;
+    if (result)
         return result;
-    }
     if (action == SS_ACTION_COLOCATE && !group.len)
         result = check_groups(rule->code, error);
     char *copy = result ? NULL : copy_pattern(text);

@@ -41,7 +41,7 @@ struct rule_selector {
 size_t selector_find(struct ss_span rule);
 
 /*
- * Parses a selector, from its brace to the end of the rule; labels numbers its labels. Zeroed before.
+ * Parses a selector, from its brace to the end of the rule, which it borrows; labels numbers its labels. Zeroed before.
  *
  * 0; EINVAL (positive) with *error, whose offset is into the text; -ENOMEM. Free with selector_deinit() in all cases.
  */
