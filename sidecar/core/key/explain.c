@@ -73,7 +73,7 @@ explain_selectors(struct key_resolver *k, const struct explained *e, struct rule
     if (!e->selects)
         return 0;
     int r = key_resolver_select_text(k, &route, e->line, e->sample->labels, &own);
-    struct series_match series;
+    struct series_match series = {NULL, false};
     if (!r)
         r = rules_match_series(rules, &k->selected, &series, out->reason, sizeof(out->reason));
     if (!r && (series.rule || series.not_kept)) {
