@@ -66,6 +66,22 @@ test_totals(void **state)
     distribution_deinit(&d);
 }
 
+/* Of a family that stays whole, what selectors drop is in no shard, and what they replicate in every one. */
+static void
+test_selected_series(void **state)
+{
+    struct distribution d = {0};
+    distribution_start(&d, 1, *state);
+    distribution_add_family(&d, &(struct ss_family_count){.hash = 4, .series = 10, .dropped = 3, .replicated = 2});
+    distribution_finish(&d, 10);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.items[0].series, 5);
+    assert_int_equal(d.in_all, 2);
+    assert_int_equal(d.dropped, 3);
+    assert_int_equal(d.uncounted, 0);
+    distribution_deinit(&d);
+}
+
 static void
 test_loads(void **state)
 {
@@ -226,8 +242,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(totals),  TEST(loads), TEST(moved), TEST(families_are_bounded), TEST(groups), TEST(groups_are_bounded),
-        TEST(balance),
+        TEST(totals), TEST(selected_series),    TEST(loads),   TEST(moved), TEST(families_are_bounded),
+        TEST(groups), TEST(groups_are_bounded), TEST(balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

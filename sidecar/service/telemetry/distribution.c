@@ -131,8 +131,6 @@ distribution_add_family(void *ctx, const struct ss_family_count *family)
         placed.series -= family->dropped + family->replicated;
         d->dropped += family->dropped;
         d->in_all += family->replicated;
-        if (!placed.series)
-            break;
         if (has_room(d))
             d->items[d->n++] = (struct hashed_family){family->hash, placed.series};
         group = find_group(d, family->hash);
