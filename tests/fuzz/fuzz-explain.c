@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { COUNT = 7, PLANS = 8 };
+enum { COUNT = 7, PLANS = 16 };
 
 static struct ss_sharding *
 sharding_of(unsigned n)
@@ -28,7 +28,8 @@ sharding_of(unsigned n)
     settings.key = n % 4;
     settings.source_labels = labels;
     settings.n_source_labels = 4;
-    if (n >= 4) {
+    settings.hash = n < 8 ? SS_HASH_XXH64 : SS_HASH_MD5;
+    if (n & 4) {
         REQUIRE(!ss_rules_new(&settings.rules));
         for (enum ss_action action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
             struct ss_rule_error error;

@@ -21,7 +21,7 @@ enum route_kind {
     ROUTE_BY_HASH,   /* to the shard of its hash */
     ROUTE_ALL,       /* to every shard */
     ROUTE_NONE,      /* to none */
-    ROUTE_BY_LABELS, /* each series by its source labels, with key_resolver_hash_text() or key_resolver_hash_metric() */
+    ROUTE_BY_LABELS, /* each series by its source labels, by key_resolver_key_text() or key_resolver_hash_metric() */
     ROUTE_BY_SERIES, /* each series by all its labels: likewise */
     ROUTE_METADATA,  /* metadata of a split family: where its samples are */
     ROUTE_METADATA_AT_HASH, /* likewise, and in any case in the shard of its hash */
@@ -113,8 +113,10 @@ int key_resolver_key_text(struct key_resolver *resolver, const struct route *rou
                           struct ss_span line, size_t labels, struct ss_span *keyp);
 
 /* The hash of that key. */
-int key_resolver_hash_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
-                           struct ss_span line, size_t labels, uint64_t *hashp);
+int key_resolver_hash(struct key_resolver *resolver, struct ss_span key, uint64_t *hashp);
+
+/* Whether series have keys of their own that are hashed by MD5, so that md5_multi.h may do it. */
+bool key_resolver_has_md5_series(const struct key_resolver *resolver);
 
 /* The hash of one protobuf series, given the fields of its Metric. */
 int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,

@@ -242,12 +242,16 @@ key_resolver_key_text(struct key_resolver *k, const struct route *route, struct 
 }
 
 int
-key_resolver_hash_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
-                       size_t labels, uint64_t *hashp)
+key_resolver_hash(struct key_resolver *k, struct ss_span key, uint64_t *hashp)
 {
-    struct ss_span key;
-    int r = key_resolver_key_text(k, route, name, line, labels, &key);
-    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
+    return ss_hasher_hash(k->sharding->hasher, key, hashp);
+}
+
+bool
+key_resolver_has_md5_series(const struct key_resolver *k)
+{
+    const struct ss_sharding_settings *settings = &k->sharding->settings;
+    return settings->hash == SS_HASH_MD5 && (settings->key == SS_KEY_LABELS || k->sharding->splits);
 }
 
 int

@@ -208,7 +208,7 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
     if (!r)
         r = emit_run(t, &w);
     if (!r)
-        r = t->out->flush(t->out->ctx);
+        r = text_flush(t);
     in->len -= (size_t)(w.line - in->ptr);
     in->ptr = w.line;
     *carryp = w.carry;
@@ -220,7 +220,7 @@ static int
 take_padding(struct text *t, struct ss_span in)
 {
     int r = text_take_padding(t, in);
-    return r ? r : t->out->flush(t->out->ctx);
+    return r ? r : text_flush(t);
 }
 
 /* Appends to the incomplete line, and handles it once complete. */
@@ -240,7 +240,7 @@ fill_line(struct text *t, struct ss_span *in)
 
     int r = text_take_line(t, buffer_span(&t->line.bytes));
     if (!r)
-        r = t->out->flush(t->out->ctx);
+        r = text_flush(t);
     partial_line_clear(&t->line);
     return r;
 }
@@ -289,7 +289,7 @@ text_end(void *state, const struct records *out)
         r = text_emit_held(t);
     if (!r && is_openmetrics(t) && t->ending != ENDING_SEEN)
         return text_fail(t, SS_BODY_TRUNCATED, "the body ends without # EOF", none);
-    return r ? r : out->flush(out->ctx);
+    return r ? r : text_flush(t);
 }
 
 bool
@@ -311,6 +311,7 @@ text_free(void *state)
     buffer_deinit(&t->block.name);
     buffer_deinit(&t->block.type);
     buffer_deinit(&t->block.lines);
+    free(t->pending.multi);
     free(t);
 }
 
@@ -329,6 +330,14 @@ text_new(void **statep, const struct format *format, const struct format_setting
     t->max_line = settings->max_line;
     t->blocks = key_resolver_needs_type(t->resolver);
     t->line.splitter.openmetrics = is_openmetrics(t);
+    if (key_resolver_has_md5_series(t->resolver)) {
+        t->pending.multi = malloc(sizeof(*t->pending.multi));
+        if (!t->pending.multi) {
+            free(t);
+            return -ENOMEM;
+        }
+        md5_multi_init(t->pending.multi);
+    }
     *statep = t;
     return 0;
 }

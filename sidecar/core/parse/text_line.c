@@ -36,13 +36,42 @@ key_resolver_failed(struct text *t, int r, struct ss_span line)
     return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->resolver->reason, line) : r;
 }
 
+/* Emits the pending series, whose hashes are computed now. */
+static int
+emit_pending(struct text *t)
+{
+    struct pending_series *pending = &t->pending;
+    size_t n = pending->multi ? pending->multi->n : 0;
+    int r = 0;
+    if (n)
+        md5_multi_finish(pending->multi);
+    for (size_t i = 0; i < n && !r; i++)
+        r = t->out->take(t->out->ctx, &pending->records[i]);
+    return r;
+}
+
+int
+text_flush(struct text *t)
+{
+    int r = emit_pending(t);
+    return r ? r : t->out->flush(t->out->ctx);
+}
+
+static void
+move_on(struct text *t, struct ss_span bytes, uint64_t lfs)
+{
+    t->offset += bytes.len;
+    t->lfs += lfs;
+}
+
 /* Emits a record that starts at the current line and moves after it. lfs: how many LFs it has. */
 static int
 emit(struct text *t, const struct record *record, uint64_t lfs)
 {
-    int r = t->out->take(t->out->ctx, record);
-    t->offset += record->bytes.len;
-    t->lfs += lfs;
+    int r = emit_pending(t);
+    if (!r)
+        r = t->out->take(t->out->ctx, record);
+    move_on(t, record->bytes, lfs);
     return r;
 }
 
@@ -92,6 +121,28 @@ unescape(struct text *t, const struct name *name)
     return name_unescape(name, t->scratch.ptr);
 }
 
+/* Emits a series by the hash of its own key, perhaps together with those that follow. */
+static int
+emit_series(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
+            uint64_t lfs)
+{
+    struct md5_multi *multi = t->pending.multi;
+    struct ss_span key;
+    uint64_t hash;
+    int r = key_resolver_key_text(t->resolver, route, name, line, labels, &key);
+    if (r)
+        return key_resolver_failed(t, r, line);
+    if (!multi || key.len > MD5_MULTI_MAX_KEY) {
+        r = key_resolver_hash(t->resolver, key, &hash);
+        return r ? r : text_emit_routed(t, line, route, hash, 1, lfs);
+    }
+    struct record *record = &t->pending.records[multi->n];
+    *record = (struct record){line, 0, 0, route->family, route->meta, 1};
+    md5_multi_add(multi, key, &record->hash);
+    move_on(t, line, lfs);
+    return multi->n < MD5_LANES ? 0 : emit_pending(t);
+}
+
 /* Emits a sample whose name and route are known; labels: where they start, or 0. */
 static int
 emit_sample(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
@@ -104,13 +155,9 @@ emit_sample(struct text *t, struct ss_span line, const struct route *route, stru
             return key_resolver_failed(t, r, line);
         route = &own;
     }
-    uint64_t hash = route->hash;
-    if (route_is_by_series(route)) {
-        int r = key_resolver_hash_text(t->resolver, route, name, line, labels, &hash);
-        if (r)
-            return key_resolver_failed(t, r, line);
-    }
-    return text_emit_routed(t, line, route, hash, 1, lfs);
+    if (route_is_by_series(route))
+        return emit_series(t, line, route, name, labels, lfs);
+    return text_emit_routed(t, line, route, route->hash, 1, lfs);
 }
 
 int
@@ -202,7 +249,7 @@ emit_block(struct text *t)
         return 0;
     b->lines.len = 0;
     int r = emit_metadata(t, lines, buffer_span(&b->name), buffer_span(&b->type), b->lfs);
-    return r ? r : t->out->flush(t->out->ctx);
+    return r ? r : text_flush(t);
 }
 
 static int

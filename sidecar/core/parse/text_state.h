@@ -3,10 +3,12 @@
 #define CORE_TEXT_STATE_H
 /* The state of a text parser, shared by text.c, which splits a body into lines, and text_line.c, which parses those
    that must be parsed. Private to these two. */
+#include "core/key/md5_multi.h"
 #include "core/text/line_splitter.h"
 #include "core/text/scan.h"
 #include "format.h"
 #include "prefix_cache.h"
+#include "record.h"
 
 enum ending {
     ENDING_OPEN,
@@ -24,6 +26,12 @@ struct block {
     uint64_t lfs;
 };
 
+/* Series whose records wait until the hashes of several keys are computed at once. */
+struct pending_series {
+    struct md5_multi *multi; /* NULL: each hash is computed by itself */
+    struct record records[MD5_LANES];
+};
+
 struct text {
     enum format_kind kind;
     enum text_syntax syntax;
@@ -36,6 +44,7 @@ struct text {
     struct prefix_cache prefixes; /* of the most recent names */
     bool blocks;                  /* metadata are emitted in blocks */
     struct block block;
+    struct pending_series pending;
     uint64_t waiting; /* bytes of metadata of split families: all of them may have to wait for a sample */
     const struct name_prefix *current; /* of the last line, if it was a sample */
     uint64_t offset, lfs;              /* bytes and LFs before the current line */
@@ -66,6 +75,9 @@ int text_emit_known(struct text *text, struct ss_span line, const struct name_pr
    each series has one. */
 int text_emit_routed(struct text *text, struct ss_span bytes, const struct route *route, uint64_t hash, uint64_t series,
                      uint64_t lfs);
+
+/* Flushes the records, pending ones first. Required before the bytes of any of them change. */
+int text_flush(struct text *text);
 
 /* Whether text starts, where a line would, with a NUL, at which the scraper stops reading. Before the first line
    this is not an end but a malformed exposition. */
