@@ -6,12 +6,30 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* What libcurl passes on at once (CURL_MAX_WRITE_SIZE) and the line that was incomplete before. */
+    BLOCK_BYTES = 20 * 1024,
+    /* Shorter blocks are copied into libevent's memory instead, and used again. */
+    BLOCK_MIN = 4096,
+};
+
+/*
+ * Output of one feed, in memory of its own: libevent's is wiped when it is freed, since it may hold credentials
+ * (alloc_reserve.h), which would take longer than the copy.
+ */
+struct block {
+    char *bytes; /* BLOCK_BYTES, or NULL */
+    size_t len;
+};
 
 struct body_filter {
     struct body_decoder decoder;
     struct ss_filter *filter; /* NULL: the body is passed through */
     struct gzip *gzip;        /* NULL: the output is not compressed, or not yet */
     int gzip_level;           /* negative: the output will not be compressed, or is already */
+    struct block block;
     struct evbuffer *out;
 };
 
@@ -64,17 +82,59 @@ start_gzip(struct body_filter *f)
 }
 
 /* The filter's sink: the output. */
+static void
+free_block(const void *bytes, size_t len, void *block)
+{
+    (void)bytes, (void)len;
+    free(block);
+}
+
+/* Appends the block to the output. */
+static int
+commit_block(struct body_filter *f)
+{
+    struct block *b = &f->block;
+    if (!b->len)
+        return 0;
+    if (b->len < BLOCK_MIN) {
+        int r = evbuffer_add(f->out, b->bytes, b->len) ? -ENOMEM : 0;
+        b->len = 0;
+        return r;
+    }
+    if (evbuffer_add_reference(f->out, b->bytes, b->len, free_block, b->bytes))
+        return -ENOMEM;
+    *b = (struct block){NULL, 0};
+    return 0;
+}
+
+static int
+add_to_block(struct body_filter *f, struct ss_span bytes)
+{
+    struct block *b = &f->block;
+    while (bytes.len) {
+        if (!b->bytes && !(b->bytes = malloc(BLOCK_BYTES)))
+            return -ENOMEM;
+        size_t room = BLOCK_BYTES - b->len, n = bytes.len < room ? bytes.len : room;
+        memcpy(b->bytes + b->len, bytes.ptr, n);
+        b->len += n;
+        bytes.ptr += n;
+        bytes.len -= n;
+        int r = b->len == BLOCK_BYTES ? commit_block(f) : 0;
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 static int
 take_spans(void *ctx, const struct ss_span *spans, size_t n)
 {
     struct body_filter *f = ctx;
     int r = 0;
-    for (size_t i = 0; i < n && !r; i++) {
-        if (f->gzip)
-            r = gzip_add(f->gzip, spans[i], f->out);
-        else
-            r = evbuffer_add(f->out, spans[i].ptr, spans[i].len) ? -ENOMEM : 0;
-    }
+    for (size_t i = 0; i < n && !r; i++)
+        r = f->gzip ? gzip_add(f->gzip, spans[i], f->out) : add_to_block(f, spans[i]);
+    if (!r && f->gzip_level >= 0)
+        r = commit_block(f);
     if (!r && f->gzip_level >= 0 && evbuffer_get_length(f->out) >= GZIP_MIN_BYTES)
         r = start_gzip(f);
     return r;
@@ -94,9 +154,8 @@ body_filter_feed(struct body_filter *f, struct ss_span *in, bool *morep)
     int r = body_decode(&f->decoder, in, &decoded, morep);
     if (r || !decoded.len)
         return r;
-    if (!f->filter)
-        return take_spans(f, &decoded, 1);
-    return filter_result(f, ss_filter_feed(f->filter, decoded, &sink));
+    r = f->filter ? filter_result(f, ss_filter_feed(f->filter, decoded, &sink)) : take_spans(f, &decoded, 1);
+    return r ? r : commit_block(f);
 }
 
 int
@@ -110,6 +169,8 @@ body_filter_end(struct body_filter *f, bool by_close)
         r = body_check_close(&f->decoder, by_close, ss_filter_ends_whole(f->filter));
     if (!r)
         r = filter_result(f, ss_filter_end(f->filter, &sink));
+    if (!r)
+        r = commit_block(f);
     if (!r && f->gzip)
         r = gzip_end(f->gzip, f->out);
     return r;
@@ -147,6 +208,7 @@ body_filter_free(struct body_filter *f)
     body_decoder_deinit(&f->decoder);
     ss_filter_free(f->filter);
     gzip_free(f->gzip);
+    free(f->block.bytes);
     if (f->out)
         evbuffer_free(f->out);
     free(f);
