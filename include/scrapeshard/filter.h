@@ -22,6 +22,7 @@
  * The filter splits bodies, it does not validate them: it rejects only what no scraper could read as an exposition, and
  * it rejects that for every shard alike.
  */
+#include <scrapeshard/key_cache.h>
 #include <scrapeshard/sharding.h>
 #include <scrapeshard/span.h>
 
@@ -55,6 +56,7 @@ struct ss_filter_settings {
     const char *content_type;       /* of the response; selects the format. NULL: text. Not kept. */
     const struct ss_shards *shards; /* the shards to keep, NULL: all. Borrowed while the filter lives. */
     struct ss_sharding *sharding;   /* NULL: the default. Borrowed while the filter lives. */
+    struct ss_key_cache *key_cache; /* of the body's source; NULL: none. Borrowed while the filter lives. */
     size_t max_line;                /* bytes of the longest accepted line, including its LF */
     uint64_t max_series;            /* of the whole body, whatever is kept; 0: no limit */
     uint64_t max_families;          /* likewise; families are told apart by the names that their keys come from */

@@ -91,6 +91,7 @@ body_core_settings(const struct body_settings *settings)
     struct ss_filter_settings filter = ss_filter_settings_default();
     filter.content_type = settings->content_type;
     filter.sharding = settings->sharding;
+    filter.key_cache = settings->key_cache;
     filter.max_line = settings->max_line;
     filter.max_series = settings->max_series;
     filter.max_families = settings->max_families;

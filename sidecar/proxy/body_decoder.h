@@ -25,9 +25,10 @@ enum body_condition {
 };
 
 struct body_settings {
-    bool passthrough;             /* the body passes unchanged; of the others only max_body applies */
-    const char *content_type;     /* not kept */
-    struct ss_sharding *sharding; /* borrowed while the body lives */
+    bool passthrough;               /* the body passes unchanged; of the others only max_body applies */
+    const char *content_type;       /* not kept */
+    struct ss_sharding *sharding;   /* borrowed while the body lives */
+    struct ss_key_cache *key_cache; /* likewise; or NULL */
     size_t max_line;
     uint64_t max_series, max_families; /* 0: unlimited */
     uint64_t max_body;                 /* applies to the received and to the decoded bytes */

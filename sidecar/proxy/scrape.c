@@ -258,7 +258,7 @@ on_head(void *ctx, int status, const struct evkeyvalq *headers)
 {
     struct scrape *s = ctx;
     struct failure failure = {.outcome = OUTCOME_OK}; /* or passed on */
-    struct body_settings settings = {.sharding = s->config->sharding};
+    struct body_settings settings = {.sharding = s->config->sharding, .key_cache = s->endpoint->key_cache};
     s->status = status;
     if (!upstream_response_begin(&settings, s->endpoint, status, headers, reply_headers(s->reply), &failure)) {
         scrape_fail(s, &failure);

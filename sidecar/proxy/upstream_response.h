@@ -11,8 +11,8 @@ struct endpoint;
 struct evkeyvalq;
 
 /*
- * Puts the headers that a scraper may see into out, and sets all settings of the body but sharding. A response with
- * another status than 200 is passed on unchanged: no scraper takes it for a success.
+ * Puts the headers that a scraper may see into out, and sets all settings of the body but sharding and key_cache. A
+ * response with another status than 200 is passed on unchanged: no scraper takes it for a success.
  *
  * True: failure says whether the response is passed on. False: failure says why.
  */

@@ -31,6 +31,8 @@ struct contest {
     int rules;        /* of each kind */
     const char *drop; /* a rule of its own */
     bool count_families;
+    bool cached; /* with the keys of the round before */
+    struct ss_key_cache *cache;
     struct ss_sharding *sharding;
     double seconds[MOST_ROUNDS];
     uint64_t kept;
@@ -106,6 +108,7 @@ filter_body(struct ss_span body, const struct contest *contest)
     settings.shards = shards;
     settings.sharding = contest->sharding;
     settings.count_families = contest->count_families;
+    settings.key_cache = contest->cache;
     if (ss_filter_new(&filter, &settings))
         exit(1);
     while (body.len) {
@@ -191,7 +194,7 @@ make_sharding(struct contest *c)
     settings.source_labels = labels;
     settings.n_source_labels = 2;
     settings.rules = c->rules || c->drop ? make_rules(c->rules, c->drop) : NULL;
-    if (ss_sharding_new(&c->sharding, &settings))
+    if (ss_sharding_new(&c->sharding, &settings) || (c->cached && ss_key_cache_new(&c->cache, SIZE_MAX)))
         exit(1);
 }
 
@@ -233,6 +236,14 @@ main(int argc, char **argv)
          .feed = FEED,
          .key = SS_KEY_LABELS,
          .hash = SS_HASH_MD5},
+        {.name = "labels, cached", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_LABELS, .cached = true},
+        {.name = "md5, cached",
+         .run = filter_body,
+         .count = 80,
+         .feed = FEED,
+         .key = SS_KEY_LABELS,
+         .hash = SS_HASH_MD5,
+         .cached = true},
         /* Every series is asked for two labels: of few values, and of as many as there are series. */
         {.name = "selector",
          .run = filter_body,

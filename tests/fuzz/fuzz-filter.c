@@ -87,7 +87,24 @@ sharding_of(size_t n)
     return made[n];
 }
 
-/* Filters the body; seed 0: whole, else in pieces of sizes derived from the seed. */
+/* The keys of the bodies before, as if all came from one source. */
+static struct ss_key_cache *
+cache_of(const struct ss_sharding *sharding)
+{
+    static struct {
+        const struct ss_sharding *sharding;
+        struct ss_key_cache *cache;
+    } made[PLANS];
+    size_t i = 0;
+    while (made[i].sharding && made[i].sharding != sharding)
+        i++;
+    if (!made[i].sharding)
+        REQUIRE(!ss_key_cache_new(&made[i].cache, 2000));
+    made[i].sharding = sharding;
+    return made[i].cache;
+}
+
+/* Filters the body; seed 0: whole, else in pieces of sizes derived from the seed, and with a cache of keys. */
 static struct result
 filter(struct ss_span body, const struct ss_filter_settings *settings, const struct ss_shards *shards, unsigned seed)
 {
@@ -97,6 +114,7 @@ filter(struct ss_span body, const struct ss_filter_settings *settings, const str
     struct ss_filter *filter;
 
     own.shards = shards;
+    own.key_cache = seed ? cache_of(own.sharding) : NULL;
     REQUIRE(!ss_filter_new(&filter, &own));
     while (body.len && !r.status)
         r.status = ss_filter_feed(filter, next_piece(&body, &seed), &sink);

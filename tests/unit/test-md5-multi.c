@@ -63,8 +63,6 @@ test_kinds(void **state)
 #ifdef __x86_64__
     if (md5_kind_runs(&md5_avx2))
         check_kind(&md5_avx2);
-    if (md5_kind_runs(&md5_avx512))
-        check_kind(&md5_avx512);
 #endif
 }
 

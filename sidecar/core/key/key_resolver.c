@@ -22,18 +22,27 @@ key_resolver_init(struct key_resolver *k, const struct ss_filter_settings *setti
     k->may_split = s->settings.key == SS_KEY_NAME || s->settings.key == SS_KEY_LABELS || splits;
     k->counts_families = settings->count_families || settings->max_series || settings->max_families;
     k->max_families = settings->max_families;
+    key_cursor_init(&k->cursor, s->settings.key == SS_KEY_LABELS ? settings->key_cache : NULL);
     k->found = calloc(s->settings.n_source_labels + 1, sizeof(*k->found));
+    if (s->settings.key == SS_KEY_LABELS && s->settings.hash == SS_HASH_MD5) {
+        k->md5 = malloc(sizeof(*k->md5));
+        if (!k->md5)
+            return -ENOMEM;
+        md5_multi_init(k->md5);
+    }
     return k->found ? 0 : -ENOMEM;
 }
 
 void
 key_resolver_deinit(struct key_resolver *k)
 {
+    key_cursor_end(&k->cursor, false);
     families_deinit(&k->families);
     buffer_deinit(&k->key);
     buffer_deinit(&k->scratch);
     free(k->labels);
     free(k->found);
+    free(k->md5);
 }
 
 static enum ss_key

@@ -10,6 +10,8 @@
 #include "core/base/buffer.h"
 #include "core/base/limits.h"
 #include "families.h"
+#include "key_cache.h"
+#include "md5_multi.h"
 #include "selector.h"
 
 #include <scrapeshard/sharding.h>
@@ -21,7 +23,7 @@ enum route_kind {
     ROUTE_BY_HASH,   /* to the shard of its hash */
     ROUTE_ALL,       /* to every shard */
     ROUTE_NONE,      /* to none */
-    ROUTE_BY_LABELS, /* each series by its source labels, by key_resolver_key_text() or key_resolver_hash_metric() */
+    ROUTE_BY_LABELS, /* each series by its source labels, with key_resolver_hash_text() or key_resolver_hash_metric() */
     ROUTE_BY_SERIES, /* each series by all its labels: likewise */
     ROUTE_METADATA,  /* metadata of a split family: where its samples are */
     ROUTE_METADATA_AT_HASH, /* likewise, and in any case in the shard of its hash */
@@ -50,6 +52,8 @@ struct key_resolver {
     bool counts_families;    /* families are counted individually */
     uint64_t max_families;
     struct buffer key, scratch;
+    struct md5_multi *md5;           /* NULL: series are not keyed by MD5 of their labels */
+    struct key_cursor cursor;        /* in the cache */
     struct selector_values selected; /* of the current series */
     struct ss_span *found;           /* the source label values of the current series */
     struct key_label *labels;        /* the labels that are the key of a split series */
@@ -113,10 +117,36 @@ int key_resolver_key_text(struct key_resolver *resolver, const struct route *rou
                           struct ss_span line, size_t labels, struct ss_span *keyp);
 
 /* The hash of that key. */
-int key_resolver_hash(struct key_resolver *resolver, struct ss_span key, uint64_t *hashp);
+int key_resolver_hash_text(struct key_resolver *resolver, const struct route *route, struct ss_span name,
+                           struct ss_span line, size_t labels, uint64_t *hashp);
 
-/* Whether series have keys of their own that are hashed by MD5, so that md5_multi.h may do it. */
-bool key_resolver_has_md5_series(const struct key_resolver *resolver);
+/* The source labels of a series. */
+struct found_labels {
+    struct ss_span *values; /* where they go, borrowed from the line and the name */
+    struct ss_span bytes;   /* of the line, which decide the key; empty: not only they do */
+    bool is_hashed;         /* by the cache, and there are no values */
+    uint64_t hash;
+};
+
+/*
+ * The same under ROUTE_BY_LABELS in two steps, for several series: MD5 is faster for many. labels is not 0.
+ *
+ * Looks in the cache, or finds the values. False: they are not written as usual, and only key_resolver_hash_text() can
+ * read them.
+ */
+bool key_resolver_find_labels(struct key_resolver *resolver, struct ss_span name, struct ss_span line, size_t labels,
+                              struct found_labels *found);
+
+/* Whether hashing waits for other series: for their MD5, or so that this body is recorded. */
+static inline bool
+key_resolver_delays(const struct key_resolver *resolver, const struct found_labels *found)
+{
+    return key_cursor_records(&resolver->cursor) || (resolver->md5 && !found->is_hashed);
+}
+
+/* The hash; *hashp may be written only by key_resolver_finish_hashes(). */
+int key_resolver_hash_found(struct key_resolver *resolver, const struct found_labels *found, uint64_t *hashp);
+void key_resolver_finish_hashes(struct key_resolver *resolver);
 
 /* The hash of one protobuf series, given the fields of its Metric. */
 int key_resolver_hash_metric(struct key_resolver *resolver, const struct route *route, struct ss_span name,

@@ -56,14 +56,6 @@ avx2_digest(struct md5_words *words)
 }
 
 const struct md5_kind md5_avx2 = {"avx2", avx2_digest};
-
-__attribute__((target("avx512f"))) static void
-avx512_digest(struct md5_words *words)
-{
-    DIGEST(words);
-}
-
-const struct md5_kind md5_avx512 = {"avx512", avx512_digest};
 #endif
 
 bool
@@ -72,9 +64,6 @@ md5_kind_runs(const struct md5_kind *kind)
 #ifdef __x86_64__
     if (kind == &md5_avx2)
         return __builtin_cpu_supports("avx2");
-    /* As for the scanners: processors without VBMI2 slow down when they use 512-bit registers. */
-    if (kind == &md5_avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vbmi2");
 #endif
     return kind != NULL;
 }
@@ -84,16 +73,14 @@ md5_multi_init(struct md5_multi *m)
 {
     *m = (struct md5_multi){.kind = &md5_portable};
 #ifdef __x86_64__
-    if (md5_kind_runs(&md5_avx512))
-        m->kind = &md5_avx512;
-    else if (md5_kind_runs(&md5_avx2))
+    if (md5_kind_runs(&md5_avx2))
         m->kind = &md5_avx2;
 #endif
 }
 
 /* A word of a block, which is little endian. */
 static uint32_t
-load_word(const unsigned char *p)
+load_word(const char *p)
 {
     uint32_t word;
     memcpy(&word, p, sizeof(word));
@@ -106,14 +93,17 @@ load_word(const unsigned char *p)
 void
 md5_multi_add(struct md5_multi *m, struct ss_span key, uint64_t *hashp)
 {
-    unsigned char block[64] = {0};
-    if (key.len)
-        memcpy(block, key.ptr, key.len);
-    block[key.len] = 0x80;
-    block[56] = (unsigned char)(key.len << 3); /* in bits */
-    block[57] = (unsigned char)(key.len >> 5);
-    for (size_t i = 0; i < 16; i++)
-        m->words.block[i][m->n] = load_word(block + 4 * i);
+    size_t lane = m->n, whole = key.len / 4, rest = key.len % 4;
+    uint32_t last = UINT32_C(0x80) << 8 * rest;
+
+    for (size_t i = 0; i < whole; i++)
+        m->words.block[i][lane] = load_word(key.ptr + 4 * i);
+    for (size_t i = 0; i < rest; i++)
+        last |= (uint32_t)(unsigned char)key.ptr[4 * whole + i] << 8 * i;
+    m->words.block[whole][lane] = last;
+    for (size_t i = whole + 1; i < 14; i++)
+        m->words.block[i][lane] = 0;
+    m->words.block[14][lane] = (uint32_t)key.len * 8;
     m->hashes[m->n++] = hashp;
 }
 

@@ -24,7 +24,8 @@ struct md5_words {
     uint32_t c[MD5_LANES], d[MD5_LANES];
 };
 
-/* Hashes the blocks of all lanes. One for each kind of processor; all give the same. */
+/* Hashes the blocks of all lanes. One for each kind of processor; all give the same. (AVX-512 is not faster than AVX2:
+   the steps still wait for each other.) */
 struct md5_kind {
     const char *name;
     void (*digest)(struct md5_words *words);
@@ -33,7 +34,6 @@ struct md5_kind {
 extern const struct md5_kind md5_portable;
 #ifdef __x86_64__
 extern const struct md5_kind md5_avx2;
-extern const struct md5_kind md5_avx512;
 #endif
 
 /* Whether this processor can run it. */

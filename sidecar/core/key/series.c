@@ -56,11 +56,11 @@ unescape(struct key_resolver *k, const struct name *name, size_t size)
 
 /* Starts with nothing found but the sample's name. */
 static struct wanted_labels
-start_search(struct key_resolver *k, struct ss_span name)
+start_search(const struct key_resolver *k, struct ss_span name, struct ss_span *values)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
-    struct wanted_labels wanted = {settings->source_labels, k->found, settings->n_source_labels,
-                                   settings->n_source_labels};
+    struct wanted_labels wanted = {settings->source_labels, values, settings->n_source_labels,
+                                   settings->n_source_labels, NULL};
     for (size_t i = 0; i < wanted.n; i++)
         wanted.values[i].ptr = NULL;
     for (size_t i = 0; i < wanted.n && k->sharding->has_name_label; i++) {
@@ -69,7 +69,6 @@ start_search(struct key_resolver *k, struct ss_span name)
             wanted.missing--;
         }
     }
-    k->scratch.len = 0;
     return wanted;
 }
 
@@ -79,6 +78,7 @@ find_labels(struct key_resolver *k, struct wanted_labels wanted, struct series *
 {
     struct label label;
 
+    k->scratch.len = 0;
     while (wanted.missing && next_label(s, &label)) {
         struct ss_span unescaped = unescape(k, &label.name, s->size);
         if (!unescaped.ptr)
@@ -102,19 +102,19 @@ find_labels(struct key_resolver *k, struct wanted_labels wanted, struct series *
     return is_broken(s) ? fail_labels(k, s) : 0;
 }
 
-/* Joins the values. */
+/* Joins the values; missing ones are empty. */
 static int
-join_found(struct key_resolver *k, struct ss_span *keyp)
+join_values(struct key_resolver *k, struct ss_span *values, struct ss_span *keyp)
 {
     const struct ss_sharding_settings *settings = &k->sharding->settings;
     if (settings->n_source_labels == 1) {
-        *keyp = k->found[0].ptr ? k->found[0] : (struct ss_span){"", 0};
+        *keyp = values[0].ptr ? values[0] : (struct ss_span){"", 0};
         return 0;
     }
     for (size_t i = 0; i < settings->n_source_labels; i++)
-        if (!k->found[i].ptr)
-            k->found[i].len = 0;
-    int r = sharding_join(k->sharding, k->found, settings->n_source_labels, &k->key);
+        if (!values[i].ptr)
+            values[i].len = 0;
+    int r = sharding_join(k->sharding, values, settings->n_source_labels, &k->key);
     *keyp = buffer_span(&k->key);
     return r;
 }
@@ -209,8 +209,29 @@ series_key(struct key_resolver *k, const struct route *route, struct ss_span nam
 {
     if (route->kind == ROUTE_BY_SERIES)
         return split_key(k, name, s, keyp);
-    int r = find_labels(k, start_search(k, name), s);
-    return r ? r : join_found(k, keyp);
+    int r = find_labels(k, start_search(k, name, k->found), s);
+    return r ? r : join_values(k, k->found, keyp);
+}
+
+bool
+key_resolver_find_labels(struct key_resolver *k, struct ss_span name, struct ss_span line, size_t labels,
+                         struct found_labels *found)
+{
+    const char *start = k->sharding->has_name_label ? line.ptr : line.ptr + labels;
+    const struct cached_key *known =
+        key_cursor_find(&k->cursor, (struct ss_span){start, (size_t)(line.ptr + line.len - start)});
+    if (known) {
+        found->is_hashed = true;
+        found->hash = known->hash;
+        found->bytes = (struct ss_span){start, known->len};
+        return true;
+    }
+    struct wanted_labels wanted = start_search(k, name, found->values);
+    found->is_hashed = false;
+    if (!labels_find(line, labels, &wanted))
+        return false;
+    found->bytes = wanted.end ? (struct ss_span){start, (size_t)(wanted.end - start)} : (struct ss_span){NULL, 0};
+    return true;
 }
 
 static struct series
@@ -233,25 +254,44 @@ key_resolver_key_text(struct key_resolver *k, const struct route *route, struct 
                       size_t labels, struct ss_span *keyp)
 {
     if (route->kind == ROUTE_BY_LABELS && labels) {
-        struct wanted_labels wanted = start_search(k, name);
+        struct wanted_labels wanted = start_search(k, name, k->found);
         if (!wanted.missing || labels_find(line, labels, &wanted))
-            return join_found(k, keyp);
+            return join_values(k, k->found, keyp);
     }
     struct series s = series_of_text(line, labels);
     return series_key(k, route, name, &s, keyp);
 }
 
 int
-key_resolver_hash(struct key_resolver *k, struct ss_span key, uint64_t *hashp)
+key_resolver_hash_text(struct key_resolver *k, const struct route *route, struct ss_span name, struct ss_span line,
+                       size_t labels, uint64_t *hashp)
 {
-    return ss_hasher_hash(k->sharding->hasher, key, hashp);
+    struct ss_span key;
+    int r = key_resolver_key_text(k, route, name, line, labels, &key);
+    return r ? r : ss_hasher_hash(k->sharding->hasher, key, hashp);
 }
 
-bool
-key_resolver_has_md5_series(const struct key_resolver *k)
+int
+key_resolver_hash_found(struct key_resolver *k, const struct found_labels *found, uint64_t *hashp)
 {
-    const struct ss_sharding_settings *settings = &k->sharding->settings;
-    return settings->hash == SS_HASH_MD5 && (settings->key == SS_KEY_LABELS || k->sharding->splits);
+    struct ss_span key;
+    *hashp = found->hash;
+    int r = found->is_hashed ? 0 : join_values(k, found->values, &key);
+    if (r || found->is_hashed)
+        return r;
+    if (!k->md5 || key.len > MD5_MULTI_MAX_KEY)
+        return ss_hasher_hash(k->sharding->hasher, key, hashp);
+    md5_multi_add(k->md5, key, hashp);
+    if (k->md5->n == MD5_LANES)
+        md5_multi_finish(k->md5);
+    return 0;
+}
+
+void
+key_resolver_finish_hashes(struct key_resolver *k)
+{
+    if (k->md5)
+        md5_multi_finish(k->md5);
 }
 
 int
@@ -275,7 +315,7 @@ start_selection(struct key_resolver *k, uint64_t selectors)
     for (size_t i = 0; i < v->n; i++)
         v->values[i].ptr = NULL;
     k->scratch.len = 0;
-    return (struct wanted_labels){v->names, v->values, v->n, v->n};
+    return (struct wanted_labels){v->names, v->values, v->n, v->n, NULL};
 }
 
 /* The route of a series whose values are found. */

@@ -76,6 +76,8 @@ parser_end(struct parser *p, const struct records *out)
     int r = p->format->end(p->state, out);
     if (!r && p->max_series && p->series > p->max_series)
         r = too_many_series(p);
+    if (!r)
+        key_cursor_end(&p->resolver.cursor, true);
     return finish(p, r);
 }
 

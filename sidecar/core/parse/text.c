@@ -5,6 +5,7 @@
  * Lines are split first and parsed as a whole, without state (text_line.c). Lines that start like the one before are
  * not parsed at all: they have the same name, and the scanner skips as many as there are.
  */
+#include "core/key/sharding.h"
 #include "core/text/sample.h"
 #include "core/text/strict.h"
 #include "text_state.h"
@@ -311,7 +312,7 @@ text_free(void *state)
     buffer_deinit(&t->block.name);
     buffer_deinit(&t->block.type);
     buffer_deinit(&t->block.lines);
-    free(t->pending.multi);
+    free(t->pending.values);
     free(t);
 }
 
@@ -330,14 +331,14 @@ text_new(void **statep, const struct format *format, const struct format_setting
     t->max_line = settings->max_line;
     t->blocks = key_resolver_needs_type(t->resolver);
     t->line.splitter.openmetrics = is_openmetrics(t);
-    if (key_resolver_has_md5_series(t->resolver)) {
-        t->pending.multi = malloc(sizeof(*t->pending.multi));
-        if (!t->pending.multi) {
-            free(t);
-            return -ENOMEM;
-        }
-        md5_multi_init(t->pending.multi);
+    size_t n = t->resolver->sharding->settings.n_source_labels;
+    t->pending.values = calloc(MAX_PENDING * n + 1, sizeof(*t->pending.values));
+    if (!t->pending.values) {
+        free(t);
+        return -ENOMEM;
     }
+    for (size_t i = 0; i < MAX_PENDING; i++)
+        t->pending.found[i].values = t->pending.values + i * n;
     *statep = t;
     return 0;
 }

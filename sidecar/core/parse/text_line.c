@@ -36,15 +36,22 @@ key_resolver_failed(struct text *t, int r, struct ss_span line)
     return r > 0 ? text_fail(t, (enum ss_filter_condition)r, t->resolver->reason, line) : r;
 }
 
-/* Emits the pending series, whose hashes are computed now. */
+/* Emits the pending series, whose keys are hashed now. */
 static int
 emit_pending(struct text *t)
 {
     struct pending_series *pending = &t->pending;
-    size_t n = pending->multi ? pending->multi->n : 0;
+    size_t n = pending->n;
     int r = 0;
-    if (n)
-        md5_multi_finish(pending->multi);
+    if (!n)
+        return 0;
+    pending->n = 0;
+    for (size_t i = 0; i < n && !r; i++)
+        r = key_resolver_hash_found(t->resolver, &pending->found[i], &pending->records[i].hash);
+    key_resolver_finish_hashes(t->resolver);
+    for (size_t i = 0; i < n && !r && key_cursor_records(&t->resolver->cursor); i++)
+        if (pending->found[i].bytes.len)
+            key_cursor_record(&t->resolver->cursor, pending->found[i].bytes, pending->records[i].hash);
     for (size_t i = 0; i < n && !r; i++)
         r = t->out->take(t->out->ctx, &pending->records[i]);
     return r;
@@ -121,26 +128,25 @@ unescape(struct text *t, const struct name *name)
     return name_unescape(name, t->scratch.ptr);
 }
 
-/* Emits a series by the hash of its own key, perhaps together with those that follow. */
+/* Emits a series by the hash of its own key, or leaves that to emit_pending(). */
 static int
 emit_series(struct text *t, struct ss_span line, const struct route *route, struct ss_span name, size_t labels,
             uint64_t lfs)
 {
-    struct md5_multi *multi = t->pending.multi;
-    struct ss_span key;
+    struct pending_series *pending = &t->pending;
+    struct found_labels *found = &pending->found[pending->n];
     uint64_t hash;
-    int r = key_resolver_key_text(t->resolver, route, name, line, labels, &key);
-    if (r)
-        return key_resolver_failed(t, r, line);
-    if (!multi || key.len > MD5_MULTI_MAX_KEY) {
-        r = key_resolver_hash(t->resolver, key, &hash);
-        return r ? r : text_emit_routed(t, line, route, hash, 1, lfs);
+    if (route->kind == ROUTE_BY_LABELS && labels && key_resolver_find_labels(t->resolver, name, line, labels, found)) {
+        if (!pending->n && !key_resolver_delays(t->resolver, found)) {
+            int r = key_resolver_hash_found(t->resolver, found, &hash);
+            return r ? r : text_emit_routed(t, line, route, hash, 1, lfs);
+        }
+        pending->records[pending->n++] = (struct record){line, 0, 0, route->family, route->meta, 1};
+        move_on(t, line, lfs);
+        return pending->n < MAX_PENDING ? 0 : emit_pending(t);
     }
-    struct record *record = &t->pending.records[multi->n];
-    *record = (struct record){line, 0, 0, route->family, route->meta, 1};
-    md5_multi_add(multi, key, &record->hash);
-    move_on(t, line, lfs);
-    return multi->n < MD5_LANES ? 0 : emit_pending(t);
+    int r = key_resolver_hash_text(t->resolver, route, name, line, labels, &hash);
+    return r ? key_resolver_failed(t, r, line) : text_emit_routed(t, line, route, hash, 1, lfs);
 }
 
 /* Emits a sample whose name and route are known; labels: where they start, or 0. */
@@ -164,9 +170,11 @@ int
 text_emit_known(struct text *t, struct ss_span line, const struct name_prefix *prefix, uint64_t lfs)
 {
     size_t labels = prefix->labels;
+    /* In the line, which lives longer than the prefix. */
+    struct ss_span name = {line.ptr + (prefix->name.ptr - prefix->prefix.bytes), prefix->name.len};
     if (!labels && route_is_by_series(&prefix->route))
         labels = sample_labels(line, prefix->prefix.len, t->syntax);
-    return emit_sample(t, line, &prefix->route, prefix->name, labels, lfs);
+    return emit_sample(t, line, &prefix->route, name, labels, lfs);
 }
 
 static int
@@ -197,7 +205,9 @@ take_sample(struct text *t, struct ss_span line)
         return key_resolver_failed(t, r, line);
     if (!t->current && sample.prefix_len && !sample.name.escaped)
         t->current = prefix_cache_insert(&t->prefixes, (struct ss_span){line.ptr, sample.prefix_len}, name, &route);
-    return emit_sample(t, line, &route, name, sample.labels, lfs);
+    r = emit_sample(t, line, &route, name, sample.labels, lfs);
+    /* The memory of an unescaped name is needed for the next. */
+    return r || !sample.name.escaped ? r : emit_pending(t);
 }
 
 /* A # EOF in a body that may be OpenMetrics: its shards depend on whether anything follows. */

@@ -3,7 +3,6 @@
 #define CORE_TEXT_STATE_H
 /* The state of a text parser, shared by text.c, which splits a body into lines, and text_line.c, which parses those
    that must be parsed. Private to these two. */
-#include "core/key/md5_multi.h"
 #include "core/text/line_splitter.h"
 #include "core/text/scan.h"
 #include "format.h"
@@ -26,10 +25,14 @@ struct block {
     uint64_t lfs;
 };
 
-/* Series whose records wait until the hashes of several keys are computed at once. */
+/* Series by the values of labels, which are found. Their records wait until several keys are hashed together. */
+enum { MAX_PENDING = 16 };
+
 struct pending_series {
-    struct md5_multi *multi; /* NULL: each hash is computed by itself */
-    struct record records[MD5_LANES];
+    size_t n;
+    struct record records[MAX_PENDING];
+    struct found_labels found[MAX_PENDING];
+    struct ss_span *values; /* of all */
 };
 
 struct text {

@@ -30,6 +30,7 @@ struct wanted_labels {
     const struct ss_span *names;
     struct ss_span *values;
     size_t n, missing; /* number of values not found yet */
+    const char *end;   /* set by labels_find(): the bytes of the labels up to here decided the values; or NULL */
 };
 
 /*

@@ -74,6 +74,7 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
     const char *name = line.ptr + at, *open = NULL, *end = line.ptr + line.len;
     bool blanks = false;
     char first = first_of(name, end);
+    wanted->end = NULL;
     if (first == '}' || first == ',')
         return first == '}';
     for (const char *p = name; p < end; p += STEP) {
@@ -92,13 +93,18 @@ find(struct ss_span line, size_t at, struct wanted_labels *wanted, size_t n)
             if (open - name < 2 || open[-1] != '=' || end - quote < 2)
                 return false;
             take_label(wanted, n, name, open, quote);
+            wanted->end = quote + 1;
             if (!wanted->missing)
                 return true;
             /* A label with blanks around its name was not matched, but it may be wanted. */
             blanks |= (open[-2] <= ' ') | (*name <= ' ');
             first = quote[1] == ',' ? first_of(quote + 2, end) : quote[1];
-            if (quote[1] != ',' || first == '}' || first == ',')
-                return first == '}' && !blanks;
+            if (quote[1] != ',' || first == '}' || first == ',') {
+                if (first != '}' || blanks)
+                    return false;
+                wanted->end = (const char *)memchr(quote + 1, '}', (size_t)(end - quote - 1)) + 1;
+                return true;
+            }
             name = quote + 2;
             open = NULL;
         }

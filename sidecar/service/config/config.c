@@ -115,6 +115,7 @@ config_unref(struct config *config)
         url_deinit(&e->url);
         secret_free(e->authorization);
         SSL_CTX_free(e->tls);
+        ss_key_cache_free(e->key_cache);
     }
     free(config->endpoints);
     access_policy_unref(config->web_access);

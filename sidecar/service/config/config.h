@@ -10,6 +10,7 @@
 #include "service/base/string_list.h"
 #include "upstream_url.h"
 
+#include <scrapeshard/key_cache.h>
 #include <scrapeshard/sharding.h>
 
 #include <stdbool.h>
@@ -57,7 +58,8 @@ struct endpoint {
     char *authorization;        /* from authorization_file, or NULL */
     struct ssl_ctx_st *tls;     /* tls_ca, tls_certificate and tls_key as they were read; NULL: none of them is set */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
-    bool timeout_is_set;        /* not the default: also caps the scraper's timeout */
+    struct ss_key_cache *key_cache; /* of what it responds; NULL: not with these settings */
+    bool timeout_is_set;            /* not the default: also caps the scraper's timeout */
 };
 
 struct config {

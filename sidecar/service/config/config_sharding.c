@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    /* What each endpoint remembers of its series when labels are the key: 90,000 of them, of 75 bytes. Others are
+       hashed each time. */
+    KEY_CACHE_BYTES = 8 * 1024 * 1024,
+};
+
 static struct ss_span
 span_of(const char *text)
 {
@@ -93,6 +99,16 @@ make_sharding(struct builder *b)
     }
 }
 
+/* A snapshot is read once for all shards, so that remembering its keys would save little. */
+static void
+make_key_caches(struct builder *b)
+{
+    struct config *c = b->config;
+    for (size_t i = 0; i < c->n_endpoints && c->key == SS_KEY_LABELS; i++)
+        if (!c->endpoints[i].max_age && ss_key_cache_new(&c->endpoints[i].key_cache, KEY_CACHE_BYTES))
+            b->out_of_memory = true;
+}
+
 void
 check_sharding(struct builder *b)
 {
@@ -113,6 +129,7 @@ check_sharding(struct builder *b)
     make_rules(b);
     if (!b->out_of_memory)
         make_sharding(b);
+    make_key_caches(b);
     /* With other keys these formats are not asked for. */
     bool warns = b->warnings && c->sharding && ss_sharding_takes_protobuf(c->sharding);
     for (size_t i = 0; warns && i < sizeof(actions) / sizeof(actions[0]); i++)
