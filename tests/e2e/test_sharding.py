@@ -332,6 +332,38 @@ def test_large_families_part(upstream, sidecar, series, name_late, sharding, rul
     assert (status, got) == (200, body)
 
 
+# Keys made of labels are remembered from scrape to scrape.
+
+
+def series_text(first, value):
+    return "".join(f'm{{job="{"x" * (i % 9)}",id="{i}"}} {value}\n' for i in range(first, first + 90)).encode()
+
+
+def test_remembered_keys(upstream, sidecar, tmp_path):
+    """Of two endpoints, for other values, shard counts and keys after a reload, and with series that come and go."""
+    bodies, config = {}, tmp_path / "c.ini"
+
+    def serving(i):
+        def serve(service, connection):
+            while service.read_request(connection):
+                connection.sendall(answer(bodies[i]))
+        return serve
+    services = [upstream(serving(i)) for i in range(2)]
+    text = "".join(f"[endpoint e{i}]\npath = /e{i}\nupstream = {service.url}\n" for i, service in enumerate(services))
+    s = None
+    for sharding in ({"source_labels": "id"}, {"source_labels": "job,id", "hash": "md5"}, {"source_labels": "job"}):
+        sharding["key"] = "labels"
+        config.write_text(text + "[sharding]\n" + "".join(f"{key} = {value}\n" for key, value in sharding.items()))
+        if s:
+            assert s.admin("/-/reload", "POST")[0] == 200
+        s = s or sidecar(config=config)
+        for scrape, count in enumerate((3, 3, 2)):
+            bodies.update({i: series_text(1000 * i + 3 * scrape, scrape) for i in range(2)})
+            for i, body in bodies.items():
+                parts = [s.get(f"/e{i}?shard={shard}&shard_count={count}")[2] for shard in range(count)]
+                assert parts == [split(body, TEXT, sharding, {}, shard, count) for shard in range(count)]
+
+
 # Named groups, whichever way a body takes through a real sidecar. Each of the families has its own shard without the rules.
 
 GROUP = {"node_disk_reads_completed_total": "COUNTER", "node_disk_io_now": "GAUGE", "node_md_state": "GAUGE",
