@@ -50,6 +50,8 @@ def scrape_targets(report):
         yield f"scrape, {word}, N=80, beside raw recv", divide(one, raw), "<=", 2.2, "x"
         yield (f"scrape, {word}, N=80, beside nginx proxying everything", divide(one, report.get(section, "nginx")),
                "<=", 0.8, "x")
+        yield (f"scrape, {word}, N=1, beside nginx proxying everything",
+               divide(report.get(section, "scrapeshard N=1"), report.get(section, "nginx")), "<=", 1.3, "x")
         yield (f"scrape, {word}, N=1, gzip, beside raw recv and igzip",
                divide(report.get(section, "scrapeshard N=1, gzip"), add(raw, igzip) if raw and igzip else None),
                "<=", 1.5, "x")
