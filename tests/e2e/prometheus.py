@@ -72,14 +72,15 @@ def identity(metric):
 
 
 class Prometheus(Process):
-    """A running Prometheus; wait_ready() before anything is asked."""
+    """A running Prometheus; wait_ready() before anything is asked. Keywords are further sections of its configuration."""
 
-    def __init__(self, directory, jobs, *flags):
+    def __init__(self, directory, jobs, *flags, **sections):
         directory.mkdir()
         self.jobs = [j["job_name"] for j in jobs]
         config = directory / "prometheus.yml"
         settings, jobs, flags = settings_for(VERSION, jobs, flags)
-        config.write_text(json.dumps({"global": settings, "scrape_configs": jobs}))  # JSON is YAML
+        settings |= sections.pop("global_settings", {})
+        config.write_text(json.dumps({"global": settings, "scrape_configs": jobs, **sections}))  # JSON is YAML
         super().__init__([BINARY, f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                           "--web.listen-address=127.0.0.1:0", "--log.level=debug", *flags])
 

@@ -144,20 +144,20 @@ def python_client(start, _directory):
     return f"http://127.0.0.1:{p.wait_line('listening on ([0-9]+)', 30)[1]}/metrics"
 
 
-def node_modules():
-    """Where npm's prom-client is; installed into the build folder by the first who needs it."""
-    folder = ROOT / "build" / "npm"
+def node_modules(name="npm", packages=(PROM_CLIENT,)):
+    """Where packages of npm are; installed into a folder of the build folder by the first who needs them."""
+    folder = ROOT / "build" / name
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        install(folder)
+        install(folder, packages)
     return folder / "node_modules"
 
 
-def install(folder):
-    if not (folder / "node_modules" / "prom-client" / "package.json").exists():
+def install(folder, packages):
+    if not all((folder / "node_modules" / p.rpartition("@")[0] / "package.json").exists() for p in packages):
         npm = subprocess.run([shutil.which("npm"), "install", "--no-save", "--no-audit", "--no-fund", "--prefix",
-                              str(folder), PROM_CLIENT], capture_output=True, text=True, check=False)
+                              str(folder), *packages], capture_output=True, text=True, check=False)
         assert npm.returncode == 0, npm.stderr
 
 

@@ -8,29 +8,44 @@ import re
 import pytest
 import yaml
 
-from conftest import BINARY, ROOT, answer, answering, free_port, wait_until
+from conftest import BINARY, ROOT
 from containers import good, run
-from prometheus import PATIENCE, PROMTOOL
+from prometheus import PROMTOOL
 from test_docs import DEF, KEYS
 
 CONTRIB = ROOT / "contrib"
 PROMETHEUS = CONTRIB / "prometheus"
-ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
-RULES = ALERTS["groups"][0]["rules"]
+TESTS_OF_RULES = {"alerts_test.yml": ["alerts.yml"], "up_test.yml": ["up.yml", "ruler.yml"]}
+
+
+def rules_of(file):
+    group, = yaml.safe_load((PROMETHEUS / file).read_text())["groups"]
+    return group["rules"]
+
+
+# (the file of tests, the file of rules, the rule)
+ALERTS = [(tests, file, rule) for tests, files in TESTS_OF_RULES.items() for file in files for rule in rules_of(file)
+          if "alert" in rule]
 
 
 # Prometheus.
 
 
-def test_prometheus_config():
-    assert "is valid prometheus config file" in good(PROMTOOL, "check", "config", PROMETHEUS / "prometheus.yml")
+@pytest.mark.parametrize("name, flags", [("prometheus.yml", ()), ("annotations.yml", ()), ("agent.yml", ("--agent",))])
+def test_prometheus_config(name, flags, tmp_path):
+    """Debian's Prometheus has no discovery in Kubernetes: file discovery stands for it."""
+    for path in PROMETHEUS.glob("*.yml"):
+        text = path.read_text().replace("kubernetes_sd_configs:\n      - role: pod\n", "file_sd_configs:\n      - files: [pods.json]\n")
+        (tmp_path / path.name).write_text(text)
+    assert "is valid prometheus config file" in good(PROMTOOL, "check", "config", *flags, tmp_path / name)
 
 
 def test_prometheus_config_of_another_server(tmp_path):
     """The sed of the file's head makes a whole file for another shard."""
     text = (PROMETHEUS / "prometheus.yml").read_text()
     sed = re.search(r"^#     (sed .*) prometheus.yml$", text, re.M)[1]
-    (tmp_path / "alerts.yml").write_text((PROMETHEUS / "alerts.yml").read_text())
+    for rules in ("alerts.yml", "up.yml"):
+        (tmp_path / rules).write_text((PROMETHEUS / rules).read_text())
     (tmp_path / "prometheus.yml").write_text(good("sh", "-c", sed, input=text))
     good(PROMTOOL, "check", "config", tmp_path / "prometheus.yml")
     config = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
@@ -38,42 +53,26 @@ def test_prometheus_config_of_another_server(tmp_path):
     assert config["global"]["external_labels"] == {"shard": "1"}
     assert app["params"] == {"shard": ["1"], "shard_count": ["3"]}
     assert own["relabel_configs"][1]["regex"] == "1"
+    assert config["alerting"]["alert_relabel_configs"][0]["regex"] == "1"
 
 
-def test_vmagent(tmp_path, process, upstream, sidecar):
-    """A real vmagent takes its shard from its environment."""
-    text = (PROMETHEUS / "vmagent.yml").read_text()
-    service = upstream(answering(answer(b"up 1\n")))
-    targets = re.sub(r'\["app-0:19480".*\]', f'["127.0.0.1:{sidecar(service.url).port}"]', text)
-    config, port = tmp_path / "vmagent.yml", free_port()
-    config.write_text(targets.replace("scrape_interval: 30s", "scrape_interval: 1s"))
-    assert targets != text and config.read_text() != targets
-    process(["vmagent", f"-promscrape.config={config}", f"-httpListenAddr=127.0.0.1:{port}",
-             f"-remoteWrite.url=http://127.0.0.1:{port}/nowhere", f"-remoteWrite.tmpDataPath={tmp_path}"],
-            env={**os.environ, "SHARD": "2", "SHARD_COUNT": "3"})
-
-    def target():
-        r = run("curl", "-sf", f"http://127.0.0.1:{port}/api/v1/targets")
-        active = json.loads(r.stdout)["data"]["activeTargets"] if r.returncode == 0 else []
-        return next((t for t in active if t["labels"]["job"] == "app" and t["health"] == "up"), None)
-    assert "shard=2" in wait_until(target, "vmagent does not scrape", PATIENCE)["scrapeUrl"]
-    assert service.requests
+@pytest.mark.parametrize("tests", TESTS_OF_RULES)
+def test_alerts(tests):
+    for rules in TESTS_OF_RULES[tests]:
+        assert "SUCCESS" in good(PROMTOOL, "check", "rules", PROMETHEUS / rules)
+    assert "SUCCESS" in good(PROMTOOL, "test", "rules", tests, cwd=PROMETHEUS)
 
 
-def test_alerts():
-    assert "SUCCESS" in good(PROMTOOL, "check", "rules", PROMETHEUS / "alerts.yml")
-    assert "SUCCESS" in good(PROMTOOL, "test", "rules", "alerts_test.yml", cwd=PROMETHEUS)
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+@pytest.mark.parametrize("tests, file, rule", ALERTS, ids=[rule["alert"] for _, _, rule in ALERTS])
 @pytest.mark.parametrize("broken", ["never", "always", "at once"])
-def test_the_tests_of_alerts_can_fail(rule, broken, tmp_path):
+def test_the_tests_of_alerts_can_fail(tests, file, rule, broken, tmp_path):
     """An alert that never fires, always fires or does not wait fails the rule tests: so each is really exercised."""
     changed = {"never": {"expr": "vector(0) > 1"}, "always": {"expr": "vector(1)"}, "at once": {"for": "0s"}}[broken]
-    rules = [{**r, **changed} if r is rule else r for r in RULES]
-    (tmp_path / "alerts.yml").write_text(json.dumps({"groups": [{"name": "scrapeshard", "rules": rules}]}))
-    (tmp_path / "alerts_test.yml").write_text((PROMETHEUS / "alerts_test.yml").read_text())
-    assert run(PROMTOOL, "test", "rules", "alerts_test.yml", cwd=tmp_path).returncode == 1
+    for name in (tests, *TESTS_OF_RULES[tests]):
+        (tmp_path / name).write_text((PROMETHEUS / name).read_text())
+    rules = [{**r, **changed} if r == rule else r for r in rules_of(file)]
+    (tmp_path / file).write_text(json.dumps({"groups": [{"name": "scrapeshard", "rules": rules}]}))
+    assert run(PROMTOOL, "test", "rules", tests, cwd=tmp_path).returncode == 1
 
 
 # systemd.

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """contrib/kubernetes as kubectl builds it, contrib/docker as buildah builds it, and both run for real by podman."""
+import copy
+import functools
 import gzip
+import json
 import pathlib
 import re
 import shutil
@@ -12,7 +15,8 @@ from conftest import BINARY, ROOT, Process, answer, answering
 from containers import containers, good, run  # containers is a fixture
 from exposition import PROTOBUF, gauge_family
 from pki import Authority
-from prometheus import PATIENCE, Prometheus
+from prometheus import PATIENCE
+from services import node_modules
 from test_security import ADDRESS, GUARDED, OPEN, ask_there, elsewhere, serving  # elsewhere is a fixture
 
 pytestmark = pytest.mark.xdist_group("containers")
@@ -25,26 +29,81 @@ OVERLAYS = sorted(p.name for p in (KUBERNETES / "overlays").iterdir())
 # kubectl.
 
 
+def workloads(folder):
+    """(kind, name) of what a folder of resources has, and the folders among them."""
+    found = []
+    for resource in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+        if (folder / resource).is_dir():
+            found += workloads(folder / resource)
+        else:
+            found += [(o["kind"], o["metadata"]["name"]) for o in yaml.safe_load_all((folder / resource).read_text())]
+    return found
+
+
+def component_patches(folder, component):
+    """The patches of a component, written for each object that a target of theirs selects."""
+    for patch in yaml.safe_load((component / "kustomization.yaml").read_text())["patches"]:
+        for kind, name in workloads(folder):
+            if patch["target"] == {"kind": kind}:
+                text = yaml.safe_load((component / patch["path"]).read_text())
+                path = folder / f"component-{kind}-{name}.yaml"
+                path.write_text(yaml.safe_dump({**text, "kind": kind, "metadata": {"name": name}}))
+                yield path.name
+
+
 def for_old_kubectl(folder):
     """Says the same to kubectl before 1.21, as Debian 12 has it, whose kustomize calls folders bases, and files of
-    patches patchesStrategicMerge."""
+    patches patchesStrategicMerge, and knows no components."""
+    changed = {}
     for path in folder.rglob("kustomization.yaml"):
         k = yaml.safe_load(path.read_text())
-        resources = k.pop("resources")
+        if k["kind"] == "Component":
+            continue
+        resources, components = k.pop("resources"), k.pop("components", [])
         k["bases"] = [r for r in resources if (path.parent / r).is_dir()]
         k["resources"] = [r for r in resources if (path.parent / r).is_file()]
         k["patchesStrategicMerge"] = [patch["path"] for patch in k.pop("patches", [])]
-        path.write_text(yaml.safe_dump(k))
+        for component in components:
+            k["patchesStrategicMerge"] += component_patches(path.parent, path.parent / component)
+        changed[path] = yaml.safe_dump(k)
+    for path, text in changed.items():
+        path.write_text(text)
+
+
+# One workload of each kind, one of them with init containers, and a Job.
+EVERY_KIND = """
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: app}, spec: {selector: {matchLabels: {a: b}}, template: {
+  metadata: {labels: {a: b}}, spec: {initContainers: [{name: first, image: "first:1"}], containers: [{name: app, image: "app:1"}]}}}}
+---
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: store}, spec: {serviceName: store, selector: {matchLabels: {a: b}}, template: {
+  metadata: {labels: {a: b}}, spec: {containers: [{name: app, image: "app:1"}]}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: node}, spec: {selector: {matchLabels: {a: b}}, template: {
+  metadata: {labels: {a: b}}, spec: {containers: [{name: app, image: "app:1"}]}}}}
+---
+{apiVersion: batch/v1, kind: Job, metadata: {name: once}, spec: {template: {
+  spec: {restartPolicy: Never, containers: [{name: app, image: "app:1"}]}}}}
+"""
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """build(overlay) is what kubectl makes of it."""
+    """build(overlay) is what kubectl makes of it; every-kind is a kustomization of the test's, with the component."""
     folder = tmp_path_factory.mktemp("kubernetes") / "k"
     shutil.copytree(KUBERNETES, folder)
+    kinds = folder / "overlays/every-kind"
+    kinds.mkdir()
+    (kinds / "workloads.yaml").write_text(yaml.safe_dump_all(yaml.safe_load_all(EVERY_KIND)))
+    (kinds / "kustomization.yaml").write_text(yaml.safe_dump({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["workloads.yaml"],
+        "components": ["../../component"]}))
     if re.search(r"GitVersion:\"v1\.(1\d|20)\.", good("kubectl", "version", "--client")):
         for_old_kubectl(folder)
-    return lambda overlay: list(yaml.safe_load_all(good("kubectl", "kustomize", folder / "overlays" / overlay)))
+
+    @functools.cache
+    def built(overlay):
+        return list(yaml.safe_load_all(good("kubectl", "kustomize", folder / "overlays" / overlay)))
+    return lambda overlay: copy.deepcopy(built(overlay))
 
 
 def sidecar_of(objects):
@@ -56,7 +115,26 @@ def sidecar_of(objects):
     return place, container
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [overlay for overlay in OVERLAYS if overlay not in ("native", "classic")])
+def test_overlays_have_the_native_sidecar(build, overlay):
+    assert sidecar_of(build(overlay)) == sidecar_of(build("native"))
+
+
+def test_component(build):
+    """Every workload gets the sidecar, after the init containers that it has, and its Pods the label; a Job stays as it is."""
+    _, sidecar = sidecar_of(build("native"))
+    objects = {o["kind"]: o for o in build("every-kind")}
+    first = {"name": "first", "image": "first:1"}
+    for kind, others in (("Deployment", [first]), ("StatefulSet", []), ("DaemonSet", [])):
+        template = objects[kind]["spec"]["template"]
+        assert [c for c in template["spec"]["initContainers"] if c != first] == [sidecar]
+        assert [c for c in template["spec"]["initContainers"] if c == first] == others
+        assert template["spec"]["containers"] == [{"name": "app", "image": "app:1"}]
+        assert template["metadata"]["labels"] == {"a": "b", **LABEL}
+    assert "scrapeshard" not in json.dumps(objects["Job"])
+
+
+@pytest.mark.parametrize("overlay", ["native", "classic"])
 def test_overlay(build, overlay, process, elsewhere):
     place, container = sidecar_of(build(overlay))
     native = overlay != "classic"
@@ -78,37 +156,108 @@ def test_overlay(build, overlay, process, elsewhere):
         {**dict.fromkeys(OPEN, 200), **dict.fromkeys(GUARDED, 403)}
 
 
-def snake(rule):
-    """A relabeling of the operator's as Prometheus has it, in shard 1."""
-    return {re.sub("[A-Z]", lambda m: "_" + m[0].lower(), key): value.replace("$(SHARD)", "1")
-            for key, value in rule.items()}
+# The schemas of the API, and injection.
 
 
-@pytest.mark.parametrize("overlay", ["podmonitor", "scrapeconfig"])
-def test_relabelings_ask_for_the_shard(build, overlay, upstream, sidecar, tmp_path):
-    """What the operator would put into Prometheus' configuration, put into a real one's."""
-    objects = {(o["kind"], o["metadata"]["name"]): o["spec"] for o in build(overlay)}
-    if overlay == "podmonitor":
-        prometheus, monitor = objects["Prometheus", "sharded"], objects["PodMonitor", "app"]
-        scrape_class, = prometheus["scrapeClasses"]
-        assert monitor["scrapeClass"] == scrape_class["name"]
-        assert [e["port"] for e in monitor["podMetricsEndpoints"]] == ["sharded-metrics"]
-        assert [e["port"] for e in objects["PodMonitor", "scrapeshard"]["podMetricsEndpoints"]] == ["shard-admin"]
-        assert scrape_class["relabelings"][2]["replacement"] == str(prometheus["shards"])
-        rules = scrape_class["relabelings"]
-    else:
-        rules = [r for r in objects["ScrapeConfig", "app"]["relabelings"] if "sourceLabels" not in r]
-    assert rules[0] == {"targetLabel": "__tmp_disable_sharding", "replacement": "true"}
-    port = sidecar(upstream(answering(answer(b"up 1\n"))).url).port
-    p = Prometheus(tmp_path / "prometheus", [{"job_name": "app", "relabel_configs": [snake(r) for r in rules],
-                                              "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}])
-    try:
-        p.wait_ready()
-        p.wait_up(1)
-        target, = p.api("targets", state="active")["activeTargets"]
-        assert target["scrapeUrl"].endswith(f":{port}/metrics?shard=1&shard_count=3")
-    finally:
-        assert p.stop(timeout=2 * PATIENCE) == 0
+LABEL = {"scrapeshard/sidecar": "true"}
+POLICY, BINDING = yaml.safe_load_all((KUBERNETES / "inject/mutatingadmissionpolicy.yaml").read_text())
+KYVERNO = yaml.safe_load((KUBERNETES / "inject/kyverno.yaml").read_text())
+PACKAGES = ("@bufbuild/cel@0.6.1", "@bufbuild/protobuf@2.17.0", "kubernetes-models@5.1.0", "@kubernetes-models/prometheus-operator@6.0.0")
+
+
+def app_pod(annotations=None, **spec):
+    metadata = {"name": "app", "labels": {"app": "app", **LABEL}, **({"annotations": annotations} if annotations else {})}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "spec": {**spec, "containers": [{"name": "app", "image": "app:1"}, *spec.get("containers", [])]}}
+
+
+# What the test changes in good objects: (kind, a place in it, what is put there, the mistake).
+WRONG = [("Deployment", ["spec", "template", "spec", "containers", 0], {"restartpolicy": "Always"}, "restartpolicy"),
+         ("Prometheus", ["spec"], {"shards": "3"}, "/spec/shards"),
+         ("PodMonitor", ["spec"], {"scrapeclass": "x"}, "scrapeclass"),
+         ("ServiceMonitor", ["spec", "endpoints", 0], {"relabeling": []}, "relabeling"),
+         ("MutatingAdmissionPolicy", ["spec", "mutations", 0], {"jsonPath": {}}, "jsonPath")]
+PODS = {
+    "bare": app_pod(), "with others": app_pod(initContainers=[{"name": "first", "image": "first:1"}]),
+    "annotated": app_pod({"scrapeshard/upstream-port": "9000", "scrapeshard/upstream-path": "/stats", "scrapeshard/admin-port": "9999"}),
+    "annotated for Prometheus": app_pod({"prometheus.io/port": "9000", "prometheus.io/path": "stats"}),
+    "injected": app_pod(initContainers=[{"name": "scrapeshard", "image": "scrapeshard:1"}]),
+    "classic": app_pod(containers=[{"name": "scrapeshard", "image": "scrapeshard:1"}]),
+    "wrong port": app_pod({"scrapeshard/upstream-port": "http"}),
+}
+
+
+@pytest.fixture(scope="module")
+def api(build):
+    """(mistakes of our objects by kind and overlay, mistakes of wrong ones by kind, Pods after the policy)."""
+    objects = [(f"{overlay} {o['kind']} {o['metadata']['name']}", o) for overlay in OVERLAYS for o in build(overlay)]
+    objects += [("inject " + o["kind"], o) for o in (POLICY, BINDING)] + [(f"Pod {name}", p) for name, p in PODS.items()]
+    wrong = []
+    for kind, place, change, _ in WRONG:
+        bad = copy.deepcopy(next(o for _, o in objects if o["kind"] == kind))
+        at = bad
+        for key in place:
+            at = at[key]
+        at.update(change)
+        wrong.append(bad)
+    given = {"objects": [o for _, o in objects] + wrong,
+             "policies": [{"spec": POLICY["spec"], "object": p} for p in PODS.values()]}
+    out = json.loads(good("node", ROOT / "tests/e2e/kubernetes.mjs", node_modules("npm-kubernetes", PACKAGES), input=json.dumps(given)))
+    names = [name for name, _ in objects]
+    return (dict(zip(names, out["objects"])), out["objects"][len(names):], dict(zip(PODS, out["policies"])))
+
+
+def test_objects_follow_their_schemas(api):
+    mistakes, _, _ = api
+    assert len(mistakes) > 30 and {name: m for name, m in mistakes.items() if m} == {}
+
+
+def test_schemas_find_mistakes(api):
+    """Unknown fields among them."""
+    _, wrong, _ = api
+    for (kind, _, _, mistake), found in zip(WRONG, wrong):
+        assert any(mistake in m for m in found), (kind, found)
+
+
+def expected_sidecar(build, port=8080, path="/metrics", admin=19481):
+    """The container of the component, for another service."""
+    _, container = sidecar_of(build("native"))
+    text = json.dumps(container).replace(":8080/metrics", f":{port}{path}").replace("19481", str(admin))
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("name, others, service", [
+    ("bare", [], {}), ("with others", [{"name": "first", "image": "first:1"}], {}),
+    ("annotated", [], {"port": 9000, "path": "/stats", "admin": 9999}),
+    ("annotated for Prometheus", [], {"port": 9000, "path": "/stats"})])
+def test_injection(api, build, name, others, service):
+    """The policy's own expressions, evaluated for Pods: they get the container that the component has, and nothing else
+    changes."""
+    pod, changed = PODS[name], api[2][name]
+    assert changed == {**pod, "spec": {**pod["spec"], "initContainers": [*others, expected_sidecar(build, **service)]}}
+
+
+@pytest.mark.parametrize("name", ["injected", "classic"])
+def test_no_second_sidecar(api, name):
+    assert api[2][name] is None
+
+
+def test_a_wrong_annotation_harms_no_service(api):
+    """The policy fails, which is ignored: the Pod starts without a sidecar."""
+    assert "http" in api[2]["wrong port"]["error"] and POLICY["spec"]["failurePolicy"] == "Ignore"
+
+
+def test_injection_is_for_pods_with_the_label():
+    rule, = POLICY["spec"]["matchConstraints"]["resourceRules"]
+    assert rule == {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    assert POLICY["spec"]["matchConstraints"]["objectSelector"] == {"matchLabels": LABEL}
+    assert BINDING["spec"] == {"policyName": POLICY["metadata"]["name"]}
+
+
+def test_kyverno_does_the_same():
+    """Its policy has the same spec; only for Kyverno's own controllers it says that Pods alone are meant."""
+    own = KYVERNO["spec"].pop("autogen")
+    assert own == {"podControllers": {"controllers": []}} and KYVERNO["spec"] == POLICY["spec"]
 
 
 # Images.

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import BINARY, ROOT, answer, answering, wait_until
+from monitors import pod
 from prometheus import OWN_SERIES, PATIENCE, INTERVAL_SECONDS, Prometheus
 
 GUIDE = (ROOT / "contrib/prometheus/migration.md").read_text()
@@ -33,18 +34,38 @@ pytestmark = [pytest.mark.skipif(not accepts("name"), reason="`scrapeshard check
 
 def guide_jobs():
     """The job of each step, as the guide writes them."""
-    (before,), relabel, (sharded,), _ = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
-    last = {key: value for key, value in sharded.items() if key != "metric_relabel_configs"}
-    return {0: before, 2: {**before, **relabel}, 3: sharded, 5: last}
+    (before,), relabel, (sharded,), _, *_ = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
+    return {0: before, 2: {**before, **relabel}, 3: sharded, 5: without_hashmod(sharded)}
+
+
+def without_hashmod(job):
+    return {key: value for key, value in job.items() if key != "metric_relabel_configs"}
+
+
+def kubernetes_jobs():
+    """The job in Kubernetes, before and after."""
+    *_, (before,), (after,) = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
+    for job in before, after:
+        assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
+    return before, after
 
 
 class Server(Prometheus):
-    """A server of the fleet; go() moves it to a step of the guide."""
+    """A server of the fleet; go() moves it to a step of the guide. It has the job in Kubernetes beside it, with the same
+    targets as discovery of Pods would give them."""
 
     def __init__(self, directory, shard, service, sidecar):
         self.config, self.shard, self.service, self.sidecar = directory / "prometheus.yml", shard, service, sidecar
-        self.steps = {step: self.own(job) for step, job in guide_jobs().items()}
-        super().__init__(directory, [self.steps[0]])
+        before, after = map(self.own, kubernetes_jobs())
+        last = without_hashmod(after)
+        pods_jobs = {0: before, 2: before, 3: after, 5: last}
+        self.steps = {step: [self.own(job), pods_jobs[step]] for step, job in guide_jobs().items()}
+        # Before 3.0 Prometheus does not list the ports of a native sidecar.
+        pods = directory.with_suffix(".json")
+        pods.write_text(json.dumps(pod("shop", "app-0", [("app", "http", service), ("scrapeshard", "sharded-metrics", sidecar)])))
+        for job in before, after, last:
+            job["file_sd_configs"] = [{"files": [str(pods)]}]
+        super().__init__(directory, self.steps[0])
 
     def own(self, job):
         """A job of the guide with the shard of this server and the ports of the test."""
@@ -60,31 +81,32 @@ class Server(Prometheus):
 
     def go(self, step):
         config = json.loads(self.config.read_text())
-        config["scrape_configs"] = [self.steps[step]]
+        config["scrape_configs"] = self.steps[step]
         self.config.write_text(json.dumps(config))
         self.process.send_signal(signal.SIGHUP)
 
-    def scraped_at(self):
-        """The URL of the last scrape, once it has scraped with the current configuration."""
-        target, = self.api("targets", state="active")["activeTargets"]
-        return target["scrapeUrl"] if target["health"] == "up" else ""
+    def is_scraped_at(self, port):
+        """Whether each job was last scraped there, with the current configuration."""
+        targets = self.api("targets", state="active")["activeTargets"]
+        assert len(targets) == 2
+        return all(f":{port}/" in t["scrapeUrl"] and t["health"] == "up" for t in targets)
 
     def scrapes(self):
-        """The number of scrapes."""
-        return sum(len(values) for _, values in self.samples('up{job="app"}'))
+        """The number of scrapes of each job."""
+        return min(len(values) for _, values in self.samples("up"))
 
     def gap(self):
-        """The longest time between two scrapes, in seconds."""
-        times = [float(time) for r in self.query('up{job="app"}[1h]') for time, _ in r["values"]]
-        return max(b - a for a, b in itertools.pairwise(sorted(times)))
+        """The longest time between two scrapes of a job, in seconds."""
+        return max(b - a for r in self.query("up[1h]")
+                   for a, b in itertools.pairwise(sorted(float(time) for time, _ in r["values"])))
 
     def now(self):
         """The current series, with all labels."""
-        return {frozenset(r["metric"].items()) for r in self.query('{job="app"}')
+        return {frozenset(r["metric"].items()) for r in self.query('{job!=""}')
                 if r["metric"]["__name__"] not in OWN_SERIES}
 
     def ever(self):
-        return {frozenset(m.items()) for m in self.api("series", **{"match[]": '{job="app"}'})
+        return {frozenset(m.items()) for m in self.api("series", **{"match[]": '{job!=""}'})
                 if m["__name__"] not in OWN_SERIES}
 
 
@@ -96,7 +118,7 @@ def go(servers, step):
     for s, before in zip(servers, reloads):
         wait_until(lambda: s.count(RELOADED) > before, "no reload", PATIENCE)
         port = s.sidecar if step >= 3 else s.service
-        wait_until(lambda: f":{port}/" in s.scraped_at(), f"step {step} is not in force", PATIENCE)
+        wait_until(lambda: s.is_scraped_at(port), f"step {step} is not in force", PATIENCE)
         before = s.scrapes()
         wait_until(lambda: s.scrapes() >= before + 2, "no scrapes", PATIENCE)
 
@@ -130,15 +152,18 @@ def walk(servers, side):
         s.wait_ready()
         s.wait_scrapes(2)
     first = [s.now() for s in servers]
-    start = [max(float(r["value"][0]) for r in s.query('up{job="app"}')) for s in servers]
+    start = [max(float(r["value"][0]) for r in s.query("up")) for s in servers]
     names = [{dict(series)["__name__"] for series in each} for each in first]
-    assert all(first) and not set.intersection(*names) and sum(map(len, first)) == SERIES
+    assert all(first) and not set.intersection(*names) and sum(map(len, first)) == 2 * SERIES
+    labels = {"job": "shop", "instance": f"127.0.0.1:{servers[0].service}", "container": "app", "endpoint": "http",
+              "namespace": "shop", "pod": "app-0"}
+    assert all(sum(labels.items() <= series for series in each) * 2 == len(each) for each in first)
     assert side.get()[0] == 400  # require_shard
 
     def check():
         for s, series in zip(servers, first):
             assert s.now() == series and s.ever() == series
-            assert set(s.ups()["app"]) == {1}
+            assert set(itertools.chain(*s.ups().values())) == {1}
 
     def check_dropped(some, nothing):
         query = 'scrape_samples_scraped{job="app"} != scrape_samples_post_metric_relabeling{job="app"}'
@@ -155,8 +180,9 @@ def walk(servers, side):
     # a reload if the machine is busy: step 3 of the guide says why.)
     for s, series, since in zip(servers, first, start):
         end = s.query("vector(time())")[0]["value"][0]
-        found, (up,) = [s.api("query_range", query=query, start=since, end=end, step=1)["result"]
-                        for query in ('{job="app"}', 'up{job="app"}')]
-        seen = {frozenset(r["metric"].items()): len(r["values"]) for r in found}
-        assert {seen.get(one) for one in series} == {len(up["values"])}
+        for job in s.jobs:
+            found, (up,) = [s.api("query_range", query=query, start=since, end=end, step=1)["result"]
+                            for query in (f'{{job="{job}"}}', f'up{{job="{job}"}}')]
+            seen = {frozenset(r["metric"].items()): len(r["values"]) for r in found}
+            assert {seen.get(one) for one in series if ("job", job) in one} == {len(up["values"])}
         assert s.gap() < 3 * INTERVAL_SECONDS  # at most two, depending on when Prometheus starts

@@ -153,15 +153,16 @@ def sets(value):
 
 def test_kubernetes_is_what_the_overlays_say():
     """They are built and run by tests of their own."""
-    overlays = ROOT / "contrib/kubernetes/overlays"
-    wholes = [yaml.safe_load((overlays / "podmonitor/prometheus.yaml").read_text())["spec"],
-              yaml.safe_load((overlays / "native/sidecar.yaml").read_text())["spec"]["template"]["spec"]]
+    kubernetes = ROOT / "contrib/kubernetes"
+    prometheus = yaml.safe_load((kubernetes / "operator/prometheus.yaml").read_text())["spec"]
+    wholes = [prometheus, *prometheus["scrapeClasses"],
+              yaml.safe_load((kubernetes / "component/sidecar.yaml").read_text())["spec"]["template"]["spec"]]
     texts = [yaml.safe_load(b) for b in blocks("yaml") if not is_prometheus(b)]
-    assert len(texts) == 2
+    assert len(texts) == 3
     for text in texts:
         assert any(contains(sets(whole), sets(text)) for whole in wholes), text
     assert re.search(r"`scrapeClass: (.*)`", TEXT)[1] == yaml.safe_load_all(
-        (overlays / "podmonitor/podmonitor.yaml").read_text()).__next__()["spec"]["scrapeClass"]
+        (kubernetes / "overlays/podmonitor/podmonitor.yaml").read_text()).__next__()["spec"]["scrapeClass"]
 
 
 @pytest.mark.parametrize("text", blocks("ini"))
@@ -282,6 +283,8 @@ def test_version_and_flags():
     own = set(re.findall(r"`(--[\w.-]+)", TEXT)) | {f for c in commands() if "scrapeshard" in c
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}
     others = {"--shard", "--total-shards", "--node",  # kube-state-metrics'
+              "--query.replica-label",  # Thanos'
+              "--arch",  # contrib/docker/build's, which test_image runs
               "--web.config.file"}  # which there is not
     assert {f for f in own - others if not re.search(rf"^  {re.escape(f)}[= ]", known, re.M)} <= {"--version"}
 
@@ -291,5 +294,5 @@ def test_flags_of_vmagent():
     r = run("vmagent", "-help")
     known = r.stdout + r.stderr
     found = set(re.findall(r"`(-\w+\.[\w.]+)", TEXT))
-    assert len(found) == 3
+    assert len(found) == 4
     assert {f for f in found if not re.search(rf"^  {re.escape(f)}\b", known, re.M)} <= {"-remoteWrite.shardByURL"}
