@@ -3,10 +3,13 @@
 import copy
 import functools
 import gzip
+import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -294,15 +297,81 @@ def test_image_has_what_it_needs_and_no_more(containers, image):
     good("podman", "image", "unmount", image, env=containers)
 
 
+def check_bill(path, arch, root):
+    """A bill of materials: what SPDX 2.3 asks for, and every file of an image with its checksum and its package."""
+    bill = json.loads(path.read_text())
+    assert bill["spdxVersion"] == "SPDX-2.3" and bill["dataLicense"] == "CC0-1.0" and bill["SPDXID"] == "SPDXRef-DOCUMENT"
+    assert re.fullmatch(r"https://\S+", bill["documentNamespace"]) and bill["creationInfo"]["creators"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", bill["creationInfo"]["created"])
+    files, packages = bill["files"], bill["packages"]
+    ids = [e["SPDXID"] for e in files + packages]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", i) for i in ids)
+    digests = {"." + "/" + str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+               for p in root.rglob("*") if p.is_file() and not p.is_symlink()}
+    assert {f["fileName"]: {c["algorithm"]: c["checksumValue"] for c in f["checksums"]}["SHA256"] for f in files} == digests
+    names = {p["name"]: p for p in packages}
+    assert {"scrapeshard", "libc6", "libcurl4", "libssl3", "ca-certificates"} <= set(names) and not {"libldap-2.5-0", "librtmp1"} & set(names)
+    assert names["scrapeshard"]["versionInfo"] == VERSION
+    assert re.fullmatch(rf"pkg:deb/debian/libc6@[\w.%-]+\?arch={arch}", names["libc6"]["externalRefs"][0]["referenceLocator"])
+    relations = [(r["spdxElementId"], r["relationshipType"], r["relatedSpdxElement"]) for r in bill["relationships"]]
+    assert sorted(to for _, kind, to in relations if kind == "CONTAINS") == sorted(f["SPDXID"] for f in files)
+    assert {i for relation in relations for i in (relation[0], relation[2])} == {*ids, "SPDXRef-DOCUMENT"}
+    return names
+
+
+def test_bill_of_materials(containers, image):
+    """It is beside the image, and Debian's database says the same of the packages."""
+    root = pathlib.Path(good("podman", "image", "mount", image, env=containers).strip())
+    arch = good("dpkg", "--print-architecture").strip()
+    names = check_bill(ROOT / f"build/image-{arch}.spdx.json", arch, root)
+    for name, package in names.items():
+        assert name == "scrapeshard" or package["versionInfo"] == good("dpkg-query", "-W", "-f", "${Version}", name)
+    good("podman", "image", "unmount", image, env=containers)
+
+
+@pytest.mark.skipif("ALL" not in os.environ, reason="the cross-build for arm64 takes a minute: tests/run --all")
+def test_image_for_arm64(containers, upstream, process):
+    """Cross-built, with its bill, and run by qemu: a shard is that of this machine, to the byte, cut by hand or served."""
+    environment = {k: v for k, v in containers.items() if k != "SCRAPESHARD"}
+    tag = f"localhost/scrapeshard:{VERSION}-arm64"
+    assert tag in good(ROOT / "contrib/docker/build", "--arch=arm64", env=environment)
+    assert good("podman", "image", "inspect", "--format", "{{.Architecture}} {{.Config.User}}", tag,
+                env=containers).split() == ["arm64", "65534:65534"]
+    root = pathlib.Path(good("podman", "image", "mount", tag, env=containers).strip())
+    check_bill(ROOT / "build/image-arm64.spdx.json", "arm64", root)
+    program = root / "usr/bin/scrapeshard"
+    assert program.read_bytes()[18:20] == b"\xb7\0"  # an ELF file for AArch64
+    emulated = ["qemu-aarch64-static", "-L", root, program]
+    body = (ROOT / "tests/cases/prometheus-text-9of80.in").read_bytes()
+    shard = subprocess.run([BINARY, "split", "--shard=1", "--shard-count=3"], input=body, capture_output=True, check=True).stdout
+    split = subprocess.run([*emulated, "split", "--shard=1", "--shard-count=3"], input=body, capture_output=True, check=True)
+    assert split.stdout == shard
+    service = upstream(answering(answer(body)))
+    p = process([*emulated, f"--upstream.url={service.url}", "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off"])
+    address = p.wait_line(r'msg="listening for scrapes" address=(\S+)', PATIENCE)[1]
+    assert good("curl", "-sSf", f"http://{address}/metrics?shard=1&shard_count=3").encode() == shard
+    good("podman", "image", "unmount", tag, env=containers)
+
+
+def test_build_refuses_junk():
+    r = run(ROOT / "contrib/docker/build", "--arch=riscv64")
+    assert r.returncode == 2 and "--arch=arm64" in r.stderr
+
+
 def test_image_runs(containers, image, upstream):
-    """Read-only, without any capability, as nobody: it finds its service by name, and ends as it should."""
+    """Read-only, without any capability, as nobody, under the runtime's own seccomp profile: it finds its service by name,
+    and ends as it should."""
     service = upstream(answering(answer(b"a 1\nb 2\n")))
-    p = Process(["podman", "run", "--rm", "--read-only", "--cap-drop=ALL", "--network=host", image,
+    p = Process(["podman", "run", "--rm", "--name=scrapeshard-run", "--read-only", "--cap-drop=ALL", "--network=host", image,
                  f"--upstream.url={service.url.replace('127.0.0.1', 'localhost')}", "--web.listen-address=127.0.0.1:0",
                  "--admin.listen-address=off"], env=containers)
     try:
         address = p.wait_line(r'msg="listening for scrapes" address=(\S+)', PATIENCE)[1]
         assert good("curl", "-sSf", f"http://{address}/metrics") == "a 1\nb 2\n"
+        pid = good("podman", "inspect", "--format", "{{.State.Pid}}", "scrapeshard-run", env=containers).strip()
+        status = dict(re.findall(r"(\w+):\s+(.*)", pathlib.Path(f"/proc/{pid}/status").read_text()))
+        assert status["Uid"].split() == ["65534"] * 4 and int(status["CapEff"], 16) == 0
+        assert int(status["Seccomp_filters"]) >= 2  # the runtime's, and the program's own
     finally:
         assert p.stop(timeout=2 * PATIENCE) == 0, p.lines
 
