@@ -103,6 +103,8 @@ def test_quickstart():
     assert "the shards are complete and disjoint" in r.stdout  # what verify says
     assert re.search(r"7\. The first lines of shard 3\n# HELP \w+ ", r.stdout), r.stdout
     assert re.search(r"^  http://127.0.0.1:\d+/ +the shard page", r.stdout, re.M)
+    *_, cluster, then = r.stdout.rstrip().splitlines()
+    assert "In a cluster" in cluster and all((ROOT / p).exists() for p in re.findall(r"contrib/[\w/.]+", cluster + then))
     port = re.search(r"http://127.0.0.1:(\d+)/metrics responds", r.stdout)[1]
     assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if _has(p, f"127.0.0.1:{port}")]
 
