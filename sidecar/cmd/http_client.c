@@ -124,7 +124,7 @@ on_timeout(evutil_socket_t fd, short what, void *ctx)
 int
 http_client_get(struct http_client *c, const char *query, const struct ss_sink *sink, struct http_response *response)
 {
-    static const struct fetch_events events = {on_head, on_body, on_end};
+    static const struct fetch_events events = {on_head, on_body, on_end, NULL};
     struct timeval timeout = {c->settings.timeout / 1000, c->settings.timeout % 1000 * 1000};
     char *url = url_with_query(&c->url, query);
     struct fetch_request request = {.url = url,

@@ -38,15 +38,30 @@ on_info(const SSL *ssl, int what, int alert)
         link->watch->missing = false;
 }
 
+/* The link of a context; NULL: out of memory. */
+static struct close_notify_link *
+link_of(SSL_CTX *ctx)
+{
+    struct close_notify_link *link = link_index() < 0 ? NULL : SSL_CTX_get_ex_data(ctx, link_index());
+    if (link || link_index() < 0)
+        return link;
+    link = calloc(1, sizeof(*link));
+    if (link && !SSL_CTX_set_ex_data(ctx, link_index(), link)) {
+        free(link);
+        return NULL;
+    }
+    return link;
+}
+
 int
 close_notify_watch(struct close_notify *watch, SSL_CTX *ctx)
 {
     close_notify_unwatch(watch);
-    struct close_notify_link *link = calloc(1, sizeof(*link));
-    if (!link || link_index() < 0 || !SSL_CTX_set_ex_data(ctx, link_index(), link)) {
-        free(link);
+    struct close_notify_link *link = link_of(ctx);
+    if (!link)
         return -ENOMEM;
-    }
+    if (link->watch)
+        link->watch->link = NULL;
     link->watch = watch;
     watch->link = link;
     watch->missing = true;

@@ -15,7 +15,7 @@ struct close_notify {
     struct close_notify_link *link;
 };
 
-/* Watches the connections of ctx, instead of any before. 0 or -ENOMEM. */
+/* Watches the connections of ctx, instead of any before and of any other watch. 0 or -ENOMEM. */
 int close_notify_watch(struct close_notify *watch, SSL_CTX *ctx);
 
 /* One that watches nothing is fine. */

@@ -4,6 +4,7 @@
 #include "fetch_state.h"
 
 #include "excerpt.h"
+#include "tls_pool.h"
 
 #include "service/base/alloc_reserve.h"
 
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 
 enum {
     /* How much of a redirect's body is read to reuse its connection. */
@@ -81,8 +81,8 @@ inspect_extra_body(struct fetch *f, const char *bytes, size_t len)
         size_t n = f->data_in - expected < len ? (size_t)(f->data_in - expected) : len;
         f->extra_kind = unsolicited_kind(bytes + len - n, n);
     }
-    if (f->data_in >= expected && f->can_inspect_socket)
-        note_extra_body(f, upstream_drain_owner(f->upstream, f));
+    if (f->data_in >= expected)
+        note_extra_body(f, upstream_sockets_drain(upstream_sockets(f->upstream), f));
 }
 
 /* libcurl drops what follows the body's length or the last chunk, and reports it only here; it does not pass on a
@@ -115,15 +115,12 @@ is_bodiless(int status)
 
 /* Between this transfer and the next on the connection, whatever can be read followed the body. What comes later is
    drained before the connection is reused. */
-static void
-fetch_released(void *owner, curl_socket_t fd)
+static bool
+fetch_released(void *owner, enum unsolicited kind)
 {
     struct fetch *f = owner;
-    if (!f->can_inspect_socket)
-        return;
-    note_extra_body(f, upstream_drain_unsolicited(fd));
-    if (f->trailing_bytes)
-        shutdown(fd, SHUT_RDWR); /* do not reuse a connection that is out of step */
+    note_extra_body(f, kind);
+    return !f->trailing_bytes; /* or it is out of step */
 }
 
 /* libcurl's reason; for a header that it cannot read, with that header. */
@@ -186,7 +183,9 @@ lacked_memory(const struct fetch *f, CURLcode code)
 static bool
 start(struct fetch *f)
 {
-    f->added = !upstream_add(f->upstream, f->easy);
+    f->added = !fetch_set_connection(f) && !upstream_add(f->upstream, f->easy);
+    if (!f->added)
+        upstream_sockets_release(upstream_sockets(f->upstream), f, false);
     return f->added;
 }
 
@@ -285,12 +284,27 @@ on_addresses(void *ctx, const struct resolver_answer *answer)
         end_lookup_failed(f, FETCH_UNREACHABLE, "could not resolve host", answer->reason);
 }
 
+/* The TLS session that was offered may be what the upstream failed on. */
+static void
+start_without_session(struct fetch *f)
+{
+    f->failed_to_connect = true;
+    stop(f);
+    *f->error = 0;
+    if (!start(f)) {
+        f->no_memory = true;
+        end(f, CURLE_OUT_OF_MEMORY);
+    }
+}
+
 static void
 fetch_ended(void *owner, CURLcode code)
 {
     struct fetch *f = owner;
     if (code && destination_needs_lookup(&f->destination))
         start_lookup(f);
+    else if (code == CURLE_SSL_CONNECT_ERROR && f->resumes && tls_pool_has_session(f->tls_settings))
+        start_without_session(f);
     else
         end(f, code);
 }
@@ -359,12 +373,13 @@ fetch_free(struct fetch *f)
     stop(f);
     curl_easy_cleanup(f->easy);
     close_notify_unwatch(&f->close_notify);
-    SSL_CTX_free(f->tls_files);
+    SSL_CTX_free(f->tls_settings);
     destination_deinit(&f->destination);
     curl_slist_free_all(f->request_headers);
     curl_slist_free_all(f->connect_to);
     curl_slist_free_all(f->redirected);
     free(f->host);
+    free(f->socket);
     free(f->target);
     free(f->line);
     evhttp_clear_headers(&f->headers);

@@ -54,10 +54,12 @@ struct fetch_events {
     enum fetch_action (*body)(void *ctx, struct ss_span *bytes);
     /* The only one of these in which the fetch may be freed. reason is borrowed for the call. */
     void (*end)(void *ctx, enum fetch_result result, const char *reason);
+    /* A request is about to be sent over a connection that had others before, or none. NULL: nobody counts. */
+    void (*connected)(void *ctx, bool reused);
 };
 
 struct fetch_tls {
-    SSL_CTX *files;                  /* from tls_client_new(); NULL: the system's authorities, no client certificate */
+    SSL_CTX *settings;               /* from tls_client_new(): authorities and client certificate; NULL: the defaults */
     bool insecure;                   /* do not verify the upstream's certificate */
     bool allow_missing_close_notify; /* do not take a connection that ends without one for truncated */
 };

@@ -2,6 +2,8 @@
 /* A request: its headers, and libcurl's options. */
 #include "fetch_state.h"
 
+#include "tls_pool.h"
+
 #include "service/access/secrets.h"
 #include "service/access/upstream_tls.h"
 
@@ -87,19 +89,81 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
            (agent || add_request_header(f, "User-Agent: scrapeshard/" SS_VERSION));
 }
 
+/* Connections. */
+
+static int
+on_open(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    struct fetch *f = ctx;
+    (void)purpose;
+    return upstream_sockets_opened(upstream_sockets(f->upstream), fd, f->socket, f->socket_number) ? CURL_SOCKOPT_OK
+                                                                                                   : CURL_SOCKOPT_ERROR;
+}
+
+/* The TLS of the connection that a transfer is about to use; NULL: it is not OpenSSL's. */
+static SSL *
+tls_of(CURL *easy)
+{
+    struct curl_tlssessioninfo *info = NULL;
+    return !curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) && info && info->backend == CURLSSLBACKEND_OPENSSL
+               ? info->internals
+               : NULL;
+}
+
+/* A kept connection was watched for another fetch. */
+static bool
+watch_close_notify(struct fetch *f, const SSL *tls)
+{
+    return f->allow_missing_close_notify || !close_notify_watch(&f->close_notify, SSL_get_SSL_CTX(tls));
+}
+
 static int
 before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 {
     struct fetch *f = ctx;
+    struct connection connection = {f->socket_number, ip, port, local_port, f->is_tls ? tls_of(f->easy) : NULL};
+    enum connection_use use = CONNECTION_UNKNOWN;
     (void)local_ip;
     f->request_sent = true;
     f->extra_body = UNSOLICITED_NONE; /* of a dead connection that had this request before */
     f->trailing_bytes = false;
-    if (f->can_inspect_socket &&
-        !upstream_use_connection(f->upstream, f, &(struct tcp_tuple){ip, port, local_port}, f->keepalive))
+    if (connection.tls && !watch_close_notify(f, connection.tls)) {
+        f->no_memory = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (connection.tls && f->tls_settings)
+        tls_pool_connected(f->tls_settings, f->failed_to_connect);
+    if (connection.tls || !f->is_tls)
+        use = upstream_sockets_use(upstream_sockets(f->upstream), f, &connection, f->keepalive);
+    if (use == CONNECTION_UNKNOWN)
         curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
+    if (use != CONNECTION_DEAD && f->events->connected)
+        f->events->connected(f->ctx, use == CONNECTION_REUSED);
     return CURL_PREREQFUNC_OK;
 }
+
+/* libcurl reuses a unix socket for those that connect to the same number. */
+static int
+set_socket_number(struct fetch *f)
+{
+    char text[32];
+    f->socket_number = upstream_sockets_reserve(upstream_sockets(f->upstream), f, f->socket);
+    snprintf(text, sizeof(text), "::socket-%u:", f->socket_number);
+    curl_slist_free_all(f->connect_to);
+    f->connect_to = curl_slist_append(NULL, text);
+    return f->connect_to && !curl_easy_setopt(f->easy, CURLOPT_CONNECT_TO, f->connect_to) ? 0 : -ENOMEM;
+}
+
+int
+fetch_set_connection(struct fetch *f)
+{
+    if (f->socket)
+        return set_socket_number(f);
+    f->resumes = f->tls_settings && !f->failed_to_connect && tls_pool_resumes(f->tls_settings);
+    return curl_easy_setopt(f->easy, CURLOPT_SSL_SESSIONID_CACHE, (long)f->resumes) ? -ENOMEM : 0;
+}
+
+/* TLS. */
 
 static CURLcode
 on_tls_context(CURL *easy, void *tls, void *ctx)
@@ -108,7 +172,9 @@ on_tls_context(CURL *easy, void *tls, void *ctx)
     (void)easy;
     /* libcurl 8.14, unlike 7.88, leaves it to OpenSSL to fail on an end without a close_notify; the watch decides. */
     SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    if (upstream_tls_apply(f->tls_files, tls) ||
+    /* By which most resume sessions of TLS 1.2; libcurl sets it because of servers of 2008. */
+    SSL_CTX_clear_options(tls, SSL_OP_NO_TICKET);
+    if (upstream_tls_apply(f->tls_settings, tls) ||
         (!f->allow_missing_close_notify && close_notify_watch(&f->close_notify, tls)))
         return CURLE_OUT_OF_MEMORY;
     return CURLE_OK;
@@ -119,18 +185,15 @@ set_tls_options(struct fetch *f, const struct fetch_tls *tls)
 {
     CURL *e = f->easy;
     CURLcode r = curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    bool own_ca = upstream_tls_has_authorities(tls->files);
-    f->tls_files = tls->files;
-    if (f->tls_files)
-        SSL_CTX_up_ref(f->tls_files);
+    bool own_ca = upstream_tls_has_authorities(tls->settings);
+    f->tls_settings = tls->settings;
+    if (f->tls_settings)
+        SSL_CTX_up_ref(f->tls_settings);
     f->allow_missing_close_notify = tls->allow_missing_close_notify;
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, f);
-    /* A resumed session's certificate is not verified again, perhaps after other authorities came in force. */
-    if (!r)
-        r = curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, 0L);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, own_ca ? 0L : (long)CA_SECONDS);
     /* Debian's libcurl has defaults for both. */
@@ -142,7 +205,10 @@ set_tls_options(struct fetch *f, const struct fetch_tls *tls)
         r = curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, (long)!tls->insecure);
     if (!r)
         r = curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
-    return !r;
+    if (r || !f->is_tls || !f->tls_settings)
+        return !r;
+    CURLSH *share = tls_pool_share(upstream_tls_pools(f->upstream), f->tls_settings);
+    return share && !curl_easy_setopt(e, CURLOPT_SHARE, share);
 }
 
 static bool
@@ -164,13 +230,11 @@ set_options(struct fetch *f, const struct fetch_request *request)
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_MAXAGE_CONN, (long)(f->keepalive / 1000 + 1)); /* upstream.c closes it before */
-    /* Bytes after a response must never become the next response. upstream.c sees to that for TCP; a unix socket has
-       no port to identify it by, and what TLS has read ahead cannot be seen. */
-    SET(CURLOPT_FORBID_REUSE, (long)(!f->can_inspect_socket || !f->keepalive));
+    SET(CURLOPT_MAXAGE_CONN, (long)(f->keepalive / 1000 + 1)); /* upstream_sockets.c shuts it down before */
+    SET(CURLOPT_FORBID_REUSE, (long)!f->keepalive);
     SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
-    SET(CURLOPT_SOCKOPTFUNCTION, upstream_open_socket);
-    SET(CURLOPT_SOCKOPTDATA, f->upstream);
+    SET(CURLOPT_SOCKOPTFUNCTION, on_open);
+    SET(CURLOPT_SOCKOPTDATA, f);
     SET(CURLOPT_CLOSESOCKETFUNCTION, upstream_close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, f->upstream);
     SET(CURLOPT_PREREQFUNCTION, before_request);
@@ -192,7 +256,9 @@ int
 fetch_set_request(struct fetch *f, const struct fetch_request *request)
 {
     f->keepalive = request->keepalive;
-    f->can_inspect_socket = !request->socket && strncmp(request->url, "https:", 6) != 0;
+    f->is_tls = !strncmp(request->url, "https:", 6);
+    if (request->socket && !(f->socket = strdup(request->socket)))
+        return -ENOMEM;
     return destination_init(&f->destination, f->easy, request->url, request->connect_to) ||
                    !add_request_headers(f, request) || !set_host(f, request) || !set_options(f, request)
                ? -ENOMEM

@@ -21,11 +21,15 @@ struct fetch {
     void *ctx;
     CURL *easy;
     struct curl_slist *request_headers, *connect_to;
-    char *host; /* the Host header, if not the URL's */
+    char *host;   /* the Host header, if not the URL's */
+    char *socket; /* path of a unix socket, or NULL */
+    unsigned socket_number;
     struct destination destination;
     bool added; /* easy is in the upstream's multi handle */
     int64_t keepalive;
-    bool can_inspect_socket; /* TCP without TLS: bytes after the body can be seen, and the socket be identified */
+    bool is_tls;
+    bool resumes;           /* a TLS session, if it needs a new connection */
+    bool failed_to_connect; /* perhaps because of the session that was offered */
     bool request_sent;
 
     struct curl_slist *redirected; /* the URLs whose responses were redirects */
@@ -47,7 +51,7 @@ struct fetch {
     enum unsolicited extra_body; /* what came after the body's length */
     bool blank_counts;           /* in this format CR and LF may begin another message */
     bool trailing_bytes;         /* bytes came after its last chunk */
-    SSL_CTX *tls_files;          /* a reference, or NULL */
+    SSL_CTX *tls_settings;       /* a reference, or NULL */
     bool allow_missing_close_notify;
     struct close_notify close_notify; /* over TLS */
     size_t taken;                     /* of the bytes that libcurl offers again after a pause */
@@ -67,6 +71,9 @@ enum fetch_action fetch_refuse(struct fetch *fetch, const char *why);
 
 /* Sets all options of the request and of its response's callbacks, with a new easy handle. 0 or -ENOMEM. */
 int fetch_set_request(struct fetch *fetch, const struct fetch_request *request);
+
+/* Before the transfer starts, also once more. 0 or -ENOMEM. */
+int fetch_set_connection(struct fetch *fetch);
 
 /* For CURLOPT_HEADERFUNCTION, CURLOPT_WRITEFUNCTION and CURLOPT_DEBUGFUNCTION, with the fetch as their data. */
 size_t fetch_on_header(char *bytes, size_t size, size_t n, void *fetch);

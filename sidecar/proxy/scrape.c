@@ -71,7 +71,8 @@ static void reply_from_snapshot(struct scrape *s);
 static enum fetch_action on_head(void *ctx, int status, const struct evkeyvalq *headers);
 static enum fetch_action on_body(void *ctx, struct ss_span *bytes);
 static void on_end(void *ctx, enum fetch_result result, const char *reason);
-static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+static void on_connected(void *ctx, bool reused);
+static const struct fetch_events fetch_events = {on_head, on_body, on_end, on_connected};
 
 static void on_drained(void *ctx);
 static void on_done(void *ctx);
@@ -251,6 +252,13 @@ start_fetch_when_slot_free(struct scrape *s)
         r = slot_acquire(&s->proxy->upstream_slots, &s->upstream_slot, s->endpoint->url.server, &s->endpoint_slot.peer,
                          on_slot, s);
     return r == EAGAIN ? 0 : r ? r : start_fetch(s);
+}
+
+static void
+on_connected(void *ctx, bool reused)
+{
+    const struct scrape *s = ctx;
+    telemetry_upstream_connected(s->proxy->telemetry, s->endpoint->name, reused);
 }
 
 static enum fetch_action

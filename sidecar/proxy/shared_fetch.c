@@ -98,6 +98,13 @@ on_deadline(evutil_socket_t fd, short what, void *ctx)
 
 /* The response. */
 
+static void
+on_connected(void *ctx, bool reused)
+{
+    const struct shared_fetch *x = ctx;
+    telemetry_upstream_connected(x->context->telemetry, x->snapshot->endpoint->name, reused);
+}
+
 static bool
 has_failed(const struct shared_fetch *x)
 {
@@ -171,7 +178,7 @@ on_end(void *ctx, enum fetch_result result, const char *reason)
     end(x);
 }
 
-static const struct fetch_events fetch_events = {on_head, on_body, on_end};
+static const struct fetch_events fetch_events = {on_head, on_body, on_end, on_connected};
 
 /* The start. */
 

@@ -1344,6 +1344,7 @@ def test_stray_answer_of_an_https_service(sidecar, upstream, ca, server):
     context, said = serving(server), threading.Semaphore(0)
 
     def serve(u, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or it would wait for the next request
         with context.wrap_socket(connection, server_side=True) as t:
             while u.read_request(t):
                 t.sendall(answer(BODY))

@@ -148,6 +148,26 @@ test_another_connection(void **state)
     assert_null(watch.link);
 }
 
+/* The next request over the same connection has another watch. */
+static void
+test_another_watch(void **state)
+{
+    struct pair p;
+    struct close_notify watches[2] = {{.link = NULL}, {.link = NULL}};
+    (void)state;
+    pair_init(&p);
+    assert_int_equal(close_notify_watch(&watches[0], p.client_ctx), 0);
+    pair_connect(&p);
+    assert_int_equal(close_notify_watch(&watches[1], p.client_ctx), 0);
+    assert_null(watches[0].link);
+    assert_true(watches[1].missing);
+    send_close_notify(&p);
+    assert_true(watches[0].missing);
+    assert_false(watches[1].missing);
+    pair_deinit(&p);
+    assert_null(watches[1].link);
+}
+
 int
 main(void)
 {
@@ -156,6 +176,7 @@ main(void)
         cmocka_unit_test(test_watch_freed_first),
         cmocka_unit_test(test_connection_freed_first),
         cmocka_unit_test(test_another_connection),
+        cmocka_unit_test(test_another_watch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,7 @@ on_resume(evutil_socket_t fd, short what, void *ctx)
     s->resuming = false;
 }
 
-static const struct fetch_events events = {on_head, on_body, on_end};
+static const struct fetch_events events = {on_head, on_body, on_end, NULL};
 
 static void
 run(struct scene *s, const char *url)

@@ -56,7 +56,7 @@ struct endpoint {
 #include "config.def"
     struct upstream_url url;    /* upstream, parsed, with tls_server_name */
     char *authorization;        /* from authorization_file, or NULL */
-    struct ssl_ctx_st *tls;     /* tls_ca, tls_certificate and tls_key as they were read; NULL: none of them is set */
+    struct ssl_ctx_st *tls;     /* tls_ca, tls_certificate and tls_key as they were read; NULL: no https, none is set */
     int64_t certificate_expiry; /* of tls_certificate, when it was read; in seconds since 1970 */
     struct ss_key_cache *key_cache; /* of what it responds; NULL: not with these settings */
     bool timeout_is_set;            /* not the default: also caps the scraper's timeout */

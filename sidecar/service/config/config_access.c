@@ -208,7 +208,7 @@ check_pair(struct builder *b, struct endpoint *e)
     builder_at_either(b, e, SETTING_ENDPOINT_tls_certificate, SETTING_ENDPOINT_tls_key);
     if (!tls.certificate != !tls.key)
         builder_error(b, "tls_certificate and tls_key must be set together");
-    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate))
+    if (b->n_errors > n_errors || (!tls.client_ca && !tls.certificate && !e->url.tls))
         return;
     if (!tls_client_new(&e->tls, &tls, &error)) {
         e->certificate_expiry = tls.certificate ? tls_expiry(e->tls) : 0;

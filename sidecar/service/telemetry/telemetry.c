@@ -50,6 +50,8 @@ static const char *const listeners[] = {[LISTENER_WEB] = "web", [LISTENER_ADMIN]
 
 static const char *const reloads[] = {"success", "failure"};
 
+static const char *const reused_or_not[] = {"false", "true"};
+
 static const char *const shared_ends[SHARED_ENDS] = {
     [SHARED_KEPT] = "kept",           [SHARED_PASSED_ON] = "passed_on",
     [SHARED_FAILED] = "failed",       [SHARED_OVER_BUDGET] = "over_budget",
@@ -328,6 +330,14 @@ telemetry_limit_hit(struct telemetry *t, enum limit limit)
 }
 
 void
+telemetry_upstream_connected(struct telemetry *t, const char *endpoint, bool reused)
+{
+    struct telemetry_endpoint *e = find_endpoint(t, endpoint);
+    if (e)
+        e->upstream_requests[reused]++;
+}
+
+void
 telemetry_reloaded(struct telemetry *t, bool successful)
 {
     t->reloads[successful ? 0 : 1]++;
@@ -414,6 +424,8 @@ label_of(const struct telemetry *t, enum label_set labels, size_t i)
         return listeners[i];
     case LABELS_SHARED:
         return shared_ends[i];
+    case LABELS_REUSED:
+        return reused_or_not[i];
     default:
         return NULL;
     }

@@ -51,6 +51,7 @@ enum {
     LABELS_RELOAD_MAX = 2,
     LABELS_LISTENER_MAX = 2,
     LABELS_SHARED_MAX = SHARED_ENDS,
+    LABELS_REUSED_MAX = 2,
 };
 
 struct telemetry_endpoint {
@@ -152,6 +153,9 @@ void telemetry_families(struct telemetry *telemetry, const char *endpoint, const
 struct distribution *telemetry_distribution(struct telemetry *telemetry, const char *endpoint);
 
 void telemetry_limit_hit(struct telemetry *telemetry, enum limit limit);
+
+/* A request is sent to the upstream over a connection that is new or reused. */
+void telemetry_upstream_connected(struct telemetry *telemetry, const char *endpoint, bool reused);
 
 void telemetry_reloaded(struct telemetry *telemetry, bool successful);
 
