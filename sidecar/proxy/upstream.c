@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libcurl's multi interface on libevent's loop. libcurl says which sockets to watch (watch_socket) and when to wake it
- * (set_timer); the loop reports what happened (on_socket, on_timer); ended transfers are collected after each call.
+ * (set_timer); the loop reports what happened (act, on_timer); ended transfers are collected after each call.
  */
 #include "upstream.h"
 
 #include "resolver.h"
+#include "socket_watch.h"
 #include "tls_pool.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct upstream {
     CURLM *multi;
     struct resolver *resolver;
     struct upstream_hooks hooks;
+    struct socket_watches watches;
     struct upstream_sockets sockets;
     struct tls_pools tls_pools;
     uint64_t opened;
@@ -50,12 +52,17 @@ collect_ended(struct upstream *u)
 }
 
 static void
-on_socket(evutil_socket_t fd, short what, void *ctx)
+act(void *ctx, curl_socket_t fd, int action)
 {
-    struct upstream *u = ctx;
-    int running, action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    const struct upstream *u = ctx;
+    int running;
     curl_multi_socket_action(u->multi, fd, action, &running);
-    collect_ended(u);
+}
+
+static void
+collect(void *ctx)
+{
+    collect_ended(ctx);
 }
 
 /* libcurl fails all transfers if this fails. So when the timer cannot be armed, it fires now. */
@@ -93,19 +100,12 @@ static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     struct upstream *u = ctx;
-    struct event *event = socket_ctx;
-    (void)easy;
-
-    if (event)
-        event_free(event);
-    event = NULL;
-    curl_multi_assign(u->multi, fd, NULL);
-    if (what == CURL_POLL_REMOVE)
-        return 0;
-    short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-    event = event_new(u->base, fd, events, on_socket, u);
-    curl_multi_assign(u->multi, fd, event);
-    return event && !event_add(event, NULL) ? 0 : -1;
+    struct socket_watch *watch = NULL;
+    socket_watch_free(socket_ctx);
+    if (what != CURL_POLL_REMOVE)
+        watch = socket_watch_new(&u->watches, easy, fd, what);
+    curl_multi_assign(u->multi, fd, watch);
+    return watch || what == CURL_POLL_REMOVE ? 0 : -1;
 }
 
 int
@@ -127,6 +127,8 @@ upstream_new(struct upstream **upstreamp, struct event_base *base, const struct 
     TAILQ_INIT(&u->tls_pools.list);
     u->timer = evtimer_new(base, on_timer, u);
     u->multi = curl_multi_init();
+    u->watches = (struct socket_watches){.base = base, .act = act, .collect = collect, .ctx = u};
+    socket_watches_init(&u->watches);
     int r = upstream_sockets_init(&u->sockets, base, hooks->released);
     if (!r)
         r = u->timer && u->multi ? resolver_new(&u->resolver, base) : -ENOMEM;
@@ -153,6 +155,7 @@ upstream_free(struct upstream *u)
         curl_multi_cleanup(u->multi);
     if (u->timer)
         event_free(u->timer);
+    socket_watches_deinit(&u->watches);
     upstream_sockets_deinit(&u->sockets);
     resolver_free(u->resolver);
     free(u);

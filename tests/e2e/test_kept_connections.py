@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from conftest import SLOW, TEXT, answer, wait_until
+from kinds import KINDS, context_of, kind_of, over_tls
 from pki import Authority
 from steer import Steer
 
@@ -29,56 +30,9 @@ def server(ca):
     return ca.issue("server", "IP:127.0.0.1,DNS:localhost")
 
 
-def context_of(server, version=ssl.TLSVersion.TLSv1_3, ca=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = context.maximum_version = version
-    context.load_cert_chain(*server)
-    if ca:
-        context.load_verify_locations(ca.pem)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-class Kind:
-    """One way to an upstream: start(serve) is one whose serve(upstream, connection, n) is called with the n-th of its
-    connections, after a handshake; flags are the sidecar's."""
-
-    def __init__(self, start, path=None, context=None, flags=()):
-        self.flags, self.path, self.context, self.start_upstream = flags, path, context, start
-        self.resumed, self.peers = [], []
-
-    def start(self, serve):
-        numbers = iter(range(10**6))
-
-        def run(u, connection):
-            n = next(numbers)
-            if self.path is None:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not self.context:
-                serve(u, connection, n)
-                return
-            with self.context.wrap_socket(connection, server_side=True) as t:
-                self.resumed.append(t.session_reused)
-                self.peers.append(t.getpeercert())
-                serve(u, t, n)
-        u = self.start_upstream(run, self.path)
-        if self.context:
-            u.url = u.url.replace("http:", "https:")
-        return u
-
-
-@pytest.fixture(params=["tcp", "unix", "TLS 1.2", "TLS 1.3"])
+@pytest.fixture(params=KINDS)
 def kind(request, upstream, tmp_path, ca, server):
-    if request.param == "tcp":
-        return Kind(upstream)
-    if request.param == "unix":
-        return Kind(upstream, path=str(tmp_path / "upstream"))
-    return over_tls(upstream, ca, context_of(server, {"TLS 1.2": ssl.TLSVersion.TLSv1_2,
-                                                      "TLS 1.3": ssl.TLSVersion.TLSv1_3}[request.param]))
-
-
-def over_tls(upstream, ca, context):
-    return Kind(upstream, context=context, flags=[f"--set=endpoint.default.tls_ca={ca.pem}"])
+    return kind_of(request.param, upstream, tmp_path, ca, server)
 
 
 @pytest.fixture

@@ -173,6 +173,18 @@ alloc_reserve_install(void)
                : 0;
 }
 
+void *
+alloc_reserve_calloc(size_t size)
+{
+    return counted(reserve_calloc(1, size), &failures);
+}
+
+void
+alloc_reserve_free(void *block)
+{
+    reserve_free(block);
+}
+
 uint64_t
 alloc_failures(void)
 {

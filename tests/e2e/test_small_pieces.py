@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies that come in small pieces, as services write them: they gather before they are read. Nothing is seen later than a
+millisecond because of it, or missed."""
+import socket
+import threading
+import time
+
+import pytest
+
+from conftest import SLOW, TEXT
+from kinds import KINDS, kind_of
+from pki import Authority
+from steer import Steer
+
+LINES = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
+SMALL = b"# TYPE up gauge\nup 1\n"
+HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+LAST = b"0\r\n\r\n"
+SHORT = f"--set=endpoint.default.timeout={1500 * SLOW:.0f}ms"
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"), "pieces")
+
+
+@pytest.fixture(scope="module")
+def server(ca):
+    return ca.issue("server", "IP:127.0.0.1")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request, upstream, tmp_path, ca, server):
+    return kind_of(request.param, upstream, tmp_path, ca, server)
+
+
+def chunk(body):
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def send_pieces(connection, body, size=4096):
+    """As a service with a small buffer."""
+    connection.sendall(HEAD)
+    for i in range(0, len(body), size):
+        connection.sendall(chunk(body[i:i + size]))
+
+
+def sends(body, then):
+    """A serve function whose first request gets a body in pieces and what then(connection) does; the others a small one."""
+    def serve(u, connection, _n):
+        while u.read_request(connection):
+            if len(u.requests) > 1:
+                connection.sendall(HEAD + chunk(SMALL) + LAST)
+                continue
+            send_pieces(connection, body)
+            then(connection)
+    return serve
+
+
+def test_each_byte_and_the_next_response(sidecar, kind):
+    """A small response on the same connection is not waited for as a large one was."""
+    u = kind.start(sends(LINES, lambda connection: connection.sendall(LAST)))
+    s = sidecar(u.url, *kind.flags, SHORT)
+    for body in (LINES, SMALL, SMALL):
+        assert s.get()[::2] == (200, body)
+    assert u.connections == 1
+
+
+def hang(connection):
+    connection.settimeout(20 * SLOW)
+    while connection.recv(4096):
+        pass
+    raise ConnectionError
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    raise ConnectionError
+
+
+def cut(_connection):
+    raise ConnectionError
+
+
+def cut_in_a_chunk(connection):
+    connection.sendall(chunk(SMALL)[:12])
+    raise ConnectionError
+
+
+@pytest.mark.parametrize("then, status", [(hang, 504), (reset, 502), (cut, 502), (cut_in_a_chunk, 502)])
+def test_faults(sidecar, kind, then, status):
+    """Of a body that is still held, in the middle of what gathers; the deadline is the usual one."""
+    u = kind.start(sends(LINES[:40 * 1024], then))
+    s = sidecar(u.url, *kind.flags, *([SHORT] if status == 504 else []))
+    start = time.monotonic()
+    assert s.get("/metrics?shard=0&shard_count=40")[0] == status
+    assert status == 504 or time.monotonic() - start < 9 * SLOW  # not the deadline
+    assert s.get()[::2] == (200, SMALL)
+
+
+def test_reader_that_pauses(sidecar, kind, tmp_path):
+    """The transfer is paused while pieces gather, and goes on. A unix socket holds less than the body."""
+    u = kind.start(sends(LINES, lambda connection: connection.sendall(LAST)))
+    s = sidecar(u.url, *kind.flags, listen=f"unix:{tmp_path}/listen")
+    with s.connect() as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        time.sleep(0.2)
+        received = 0
+        while piece := raw.recv(65536):
+            received += len(piece)
+    assert received > len(LINES)
+    s.wait_line("outcome=ok")
+
+
+def test_several_at_once(sidecar, kind):
+    """Also one that ends, and one that is cut, while others gather."""
+    together = threading.Barrier(4)
+
+    def serve(u, connection, n):
+        u.read_request(connection)
+        together.wait(20 * SLOW)
+        send_pieces(connection, LINES[:LINES.index(b"\n", 200_000 * (n + 1)) + 1])
+        if n != 2:
+            connection.sendall(LAST)
+    u = kind.start(serve)
+    s = sidecar(u.url, *kind.flags)
+    statuses = []
+
+    def scrape():
+        statuses.append(s.get("/metrics?shard=0&shard_count=400")[0])
+    threads = [threading.Thread(target=scrape) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(statuses) == [200, 200, 200, 502]
+
+
+@pytest.mark.skipif(SLOW > 1, reason="slower than the service")
+def test_it_wakes_rarely(sidecar, upstream, tmp_path):
+    """Over TCP: at most twice a millisecond, however many pieces come in it."""
+    def serve(u, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while u.read_request(connection):
+            connection.sendall(HEAD)
+            for i in range(0, len(LINES), 4096):
+                connection.sendall(chunk(LINES[i:i + 4096]))
+                time.sleep(0.0001)
+            connection.sendall(LAST)
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(upstream(serve).url, env=steer.environment)
+    pieces = len(LINES) // 4096
+    for _ in range(10):
+        before, start = steer.turns(), time.monotonic()
+        assert s.get("/metrics?shard=0&shard_count=400")[0] == 200
+        turns, most = steer.turns() - before, 40 + 2 * 1000 * (time.monotonic() - start) / 0.9
+        if most < pieces / 2:
+            assert turns < most
+            return
+    pytest.skip("the machine is too busy to send pieces fast enough")
