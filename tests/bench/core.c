@@ -28,8 +28,9 @@ struct contest {
     size_t feed;                                                         /* bytes fed at once */
     enum ss_key key;
     enum ss_hash hash;
-    int rules;        /* of each kind */
-    const char *drop; /* a rule of its own */
+    int rules;         /* of each kind */
+    bool named_groups; /* colocate rules are of the form NAME: PATTERN */
+    const char *drop;  /* a rule of its own */
     bool count_families;
     bool cached; /* with the keys of the round before */
     struct ss_key_cache *cache;
@@ -160,7 +161,7 @@ add_rule(struct ss_rules *rules, enum ss_action action, const char *pattern)
 
 /* Rules that match some of the names that body.py makes, and many that match none. */
 static struct ss_rules *
-make_rules(int n, const char *drop)
+make_rules(const struct contest *c)
 {
     static const struct {
         const char *prefix, *suffix; /* of a number */
@@ -172,12 +173,16 @@ make_rules(int n, const char *drop)
     struct ss_rules *rules;
     if (ss_rules_new(&rules))
         exit(1);
-    if (drop)
-        add_rule(rules, SS_ACTION_DROP, drop);
+    if (c->drop)
+        add_rule(rules, SS_ACTION_DROP, c->drop);
     for (int action = SS_ACTION_DROP; action <= SS_ACTION_SPLIT; action++) {
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < c->rules; i++) {
             char pattern[80];
-            snprintf(pattern, sizeof(pattern), "%s%d%s", patterns[action].prefix, i, patterns[action].suffix);
+            int len = 0;
+            if (action == SS_ACTION_COLOCATE && c->named_groups)
+                len = snprintf(pattern, sizeof(pattern), "group_%d: ", i);
+            snprintf(pattern + len, sizeof(pattern) - (size_t)len, "%s%d%s", patterns[action].prefix, i,
+                     patterns[action].suffix);
             add_rule(rules, (enum ss_action)action, pattern);
         }
     }
@@ -193,7 +198,7 @@ make_sharding(struct contest *c)
     settings.hash = c->hash;
     settings.source_labels = labels;
     settings.n_source_labels = 2;
-    settings.rules = c->rules || c->drop ? make_rules(c->rules, c->drop) : NULL;
+    settings.rules = c->rules || c->drop ? make_rules(c) : NULL;
     if (ss_sharding_new(&c->sharding, &settings) || (c->cached && ss_key_cache_new(&c->cache, SIZE_MAX)))
         exit(1);
 }
@@ -227,6 +232,7 @@ main(int argc, char **argv)
         {.name = "families", .run = filter_body, .count = 80, .feed = FEED, .count_families = true},
         {.name = "md5", .run = filter_body, .count = 80, .feed = FEED, .hash = SS_HASH_MD5},
         {.name = "rules", .run = filter_body, .count = 80, .feed = FEED, .rules = 10},
+        {.name = "named groups", .run = filter_body, .count = 80, .feed = FEED, .rules = 10, .named_groups = true},
         {.name = "declared", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_DECLARED},
         {.name = "name", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_NAME},
         {.name = "labels", .run = filter_body, .count = 80, .feed = FEED, .key = SS_KEY_LABELS},

@@ -3,6 +3,7 @@
 import collections
 import os
 import pathlib
+import re
 import shutil
 import socket
 import statistics
@@ -19,13 +20,13 @@ FORMATS = {TEXT: [], OPENMETRICS: ["--openmetrics"], PROTOBUF: ["--protobuf"]}
 SCRAPES = 40  # of one measurement
 
 NGINX = """
-daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
+{user} daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
 events {{ }}
 http {{ access_log off; proxy_temp_path {dir}/t1; client_body_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
   uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-  upstream service {{ server 127.0.0.1:{upstream}; keepalive 4; }}
+  upstream service {{ server {server}; keepalive 4; }}
   server {{ listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection "";
+    location / {{ proxy_pass {scheme}://service; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0; }} }} }}
 """
 
@@ -56,6 +57,10 @@ class Measured:
         lines = [line for task in tasks for line in pathlib.Path(task, "status").read_text().splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
+    def faults(self):
+        """Minor page faults, of all its threads."""
+        return int(pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[7])
+
     def memory(self):
         """Bytes of anonymous memory."""
         return self.status("RssAnon") * 1024
@@ -77,8 +82,13 @@ def start_service(body, content_type=TEXT, times=1):
     return s
 
 
+def url_of(upstream):
+    """Of a URL, or of a port of the bench's own service."""
+    return f"http://127.0.0.1:{upstream}/metrics" if isinstance(upstream, int) else upstream
+
+
 def start_sidecar(upstream, *flags):
-    s = Measured([BUILD / "sidecar/scrapeshard", f"--upstream.url=http://127.0.0.1:{upstream}/metrics",
+    s = Measured([BUILD / "sidecar/scrapeshard", f"--upstream.url={url_of(upstream)}",
                   "--web.listen-address=127.0.0.1:0", "--admin.listen-address=off", *flags],
                  stderr=subprocess.PIPE, text=True)
     for line in s.process.stderr:
@@ -98,9 +108,14 @@ def start_nginx(upstream, directory):
         return None
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    conf = pathlib.Path(directory, "nginx.conf")
-    conf.write_text(NGINX.format(dir=directory, port=port, upstream=upstream))
-    s = Measured(["nginx", "-c", conf, "-p", directory], stderr=subprocess.DEVNULL)
+    scheme, rest = url_of(upstream).split(":", 1)
+    server = f"unix:{rest.split(':')[0]}" if scheme == "unix" else rest.split("/")[2]
+    own = pathlib.Path(directory, f"nginx-{port}")
+    own.mkdir()
+    conf = own / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""  # whose files are those of unix sockets here
+    conf.write_text(NGINX.format(user=user, dir=own, port=port, server=server, scheme="https" if scheme == "https" else "http"))
+    s = Measured(["nginx", "-c", conf, "-p", own], stderr=subprocess.DEVNULL)
     s.port = port
     for _ in range(100):
         try:
@@ -112,15 +127,17 @@ def start_nginx(upstream, directory):
     return s
 
 
-def build_go_filter(directory):
-    """The path of the filter in Go, or None if Go or Debian packages that it needs are missing."""
+def build_go(name, directory):
+    """The path of a program in Go, or None if Go or Debian packages that it needs are missing."""
     packages = pathlib.Path("/usr/share/gocode")
-    needed = ["github.com/prometheus/common/expfmt", "github.com/cespare/xxhash"]
-    if not shutil.which("go") or not all((packages / "src" / name).exists() for name in needed):
+    source = HERE / name / "main.go"
+    needed = re.findall(r'^\t"(github\.com/[^"]+)"$', source.read_text(), re.M)
+    if not shutil.which("go") or not all((packages / "src" / package).exists() for package in needed):
         return None
-    program = pathlib.Path(directory, "go-filter")
-    offline = {**os.environ, "GO111MODULE": "off", "GOPATH": str(packages), "GOPROXY": "off", "GOFLAGS": ""}
-    built = subprocess.run(["go", "build", "-o", program, HERE / "go-filter/main.go"], env=offline, check=False)
+    program = pathlib.Path(directory, name)
+    offline = {**os.environ, "GO111MODULE": "off", "GOPATH": str(packages), "GOPROXY": "off", "GOFLAGS": "",
+               "GOCACHE": str(BUILD / "go-cache")}
+    built = subprocess.run(["go", "build", "-o", program, source], env=offline, check=False)
     return None if built.returncode else program
 
 
@@ -128,7 +145,7 @@ def start_go_filter(program, upstream):
     """None if there is no such program."""
     if not program:
         return None
-    s = Measured([program, f"http://127.0.0.1:{upstream}/metrics"], stdout=subprocess.PIPE, text=True)
+    s = Measured([program, url_of(upstream)], stdout=subprocess.PIPE, text=True)
     s.port = int(s.process.stdout.readline())
     return s
 
@@ -139,11 +156,17 @@ def write_body(path, *options):
     return path
 
 
-def peer_get(port, target, times=SCRAPES, header=""):
-    """Bytes per scrape, and the client's own CPU seconds."""
-    argv = [PEER, "get", str(port), target, str(times), header]
-    size, seconds = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    return int(size), float(seconds)
+class PeerFigures(collections.namedtuple("PeerFigures", "size cpu wall reads switches faults")):
+    """What bench-peer prints of one scrape, on average: bytes; then of the client, CPU seconds and so on."""
+
+    @classmethod
+    def of(cls, line):
+        return cls(*map(float, line.split()))
+
+
+def peer_get(address, target, times=SCRAPES, header=""):
+    argv = [PEER, "get", str(address), target, str(times), header]
+    return PeerFigures.of(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def proxied(process, target, header="", scrapes=SCRAPES):
@@ -155,15 +178,20 @@ def proxied(process, target, header="", scrapes=SCRAPES):
     return measure
 
 
-def take_turns(contests, rounds):
-    """Figures of each contest. The first round only warms up."""
+def in_turns(contests, rounds):
+    """The values of each contest. The first round only warms up."""
     values = {name: [] for name in contests}
     for round_ in range(rounds + 1):
         for name, measure in contests.items():
             value = measure()
             if round_:
                 values[name].append(value)
-    return {name: Figures.of(v) for name, v in values.items()}
+    return values
+
+
+def take_turns(contests, rounds):
+    """Figures of each contest."""
+    return {name: Figures.of(values) for name, values in in_turns(contests, rounds).items()}
 
 
 def run_core(body, content_type, rounds, *only):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program as a process: its startup time, wake-ups when idle, memory and system calls."""
+import contextlib
 import http.client
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -92,40 +94,62 @@ def bench_memory(report, body, slow_bytes, scrapes):
                  {name: Figures.of([value]) for name, value in figures.items()}, "MiB")
 
 
-def count_calls(process, target, scrapes, output):
-    """System calls per scrape, and the five most frequent ones; None if tracing is not allowed here."""
+NAMES = "recvfrom read readv poll epoll_wait epoll_ctl sendto write writev connect brk".split()
+
+
+def count_by_perf(process, client, output):
+    """All system calls and those of NAMES, while the client runs; None if perf may not count here."""
+    events = ["raw_syscalls:sys_enter"] + [f"syscalls:sys_enter_{name}" for name in NAMES]
+    ran = subprocess.run(["perf", "stat", "-x,", "-o", output, "-e", ",".join(events), "-p", str(process.pid), "--", *client],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    counts = re.findall(r"^(\d+),", pathlib.Path(output).read_text(), re.M) if not ran.returncode else []
+    return dict(zip(["total"] + NAMES, map(int, counts))) if len(counts) == len(events) else None
+
+
+def count_by_strace(process, client, output):
+    """The same, of all names; it slows reader and writer down, so that calls move other amounts than else."""
     tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-o", output, "-p", str(process.pid)],
                               stderr=subprocess.PIPE, text=True)
     if "attached" not in tracer.stderr.readline():
         tracer.wait()
         return None
-    peer_get(process.port, target, scrapes)
+    subprocess.run(client, stdout=subprocess.DEVNULL, check=True)
     tracer.send_signal(signal.SIGINT)
     tracer.communicate()
     rows = [line.split() for line in pathlib.Path(output).read_text().splitlines()[2:]]
-    calls = {row[1]: int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()}
+    return {row[1]: int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()}
+
+
+def count_calls(process, target, scrapes, directory, header=""):
+    """System calls per scrape, and the five most frequent ones; None if they cannot be counted here."""
+    output, client = pathlib.Path(directory, "calls"), [PEER, "get", str(process.port), target, str(scrapes), header]
+    calls = count_by_perf(process, client, output) if shutil.which("perf") else None
+    if not calls and shutil.which("strace"):
+        calls = count_by_strace(process, client, output)
+    if not calls:
+        return None
     total = calls.pop("total")
     most = sorted(calls.items(), key=lambda item: -item[1])[:5]
-    return total / scrapes, ", ".join(f"{name} {n / scrapes:.1f}" for name, n in most)
+    return total / scrapes, ", ".join(f"{name} {n / scrapes:.1f}" for name, n in most if n)
 
 
 def bench_calls(report, body, scrapes, directory):
-    """A tracer slows reader and writer down, so calls move other amounts than untraced."""
-    if not shutil.which("strace"):
-        print("System calls per scrape: not counted, strace is not installed\n")
-        return
     figures = {}
-    with start_service(body) as service, start_sidecar(service.port) as sidecar:
-        nginx = start_nginx(service.port, directory)
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(start_service(body))
+        sidecar = stack.enter_context(start_sidecar(service.port))
         targets = {"scrapeshard N=80": (sidecar, SHARD), "scrapeshard N=1": (sidecar, "/metrics")}
+        nginx = start_nginx(service.port, directory)
         if nginx:
+            stack.push(nginx)
             targets["nginx, the whole body"] = (nginx, "/metrics")
         for name, (process, target) in targets.items():
             peer_get(process.port, target, 3)
-            counted = count_calls(process, target, scrapes, pathlib.Path(directory, "strace"))
-            if counted:
-                print(f"{name}: {counted[1]}")
-                figures[name] = Figures.of([counted[0]])
-        if nginx:
-            nginx.__exit__()
-    report.table("calls", "System calls per scrape, by strace", figures, "calls")
+            add_calls(figures, name, count_calls(process, target, scrapes, directory))
+    report.table("calls", "System calls per scrape", figures, "calls")
+
+
+def add_calls(figures, name, counted):
+    if counted:
+        print(f"{name}: {counted[1]}")
+        figures[name] = Figures.of([counted[0]])

@@ -7,9 +7,33 @@ import platform
 SCALE = {"ms": 1e3, "MiB": 1 / (1 << 20)}
 
 
+def cell(value, unit):
+    """To three figures; nothing for what was not measured."""
+    return f"{value * SCALE.get(unit, 1):.3g} {unit}".rstrip() if value is not None else ""
+
+
+def wide_lines(title, figures):
+    """A table in Markdown, with a row for each contest."""
+    yield f"| {title} | CPU: min | median | wall: min | median | wake-ups | page faults |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, f in figures.items():
+        cells = [cell(value, "ms") if value else "" for times in (f.cpu, f.wall) for value in (times.least, times.median)]
+        yield f"| {name} | " + " | ".join(cells + [f"{count.median:.1f}" for count in (f.switches, f.faults)]) + " |"
+
+
 class Report:
     def __init__(self):
-        self.tables, self.sizes = {}, {}
+        self.tables, self.sizes, self.wides = {}, {}, {}
+
+    def wide(self, section, title, figures):
+        """Prints a row for each: a sample of figures, as real.py has them."""
+        self.wides[section] = title, figures
+        print("\n".join(wide_lines(title, figures)) + "\n", flush=True)
+
+    def get_wide(self, section, name, what):
+        """Figures of that field of that contest, or None if not measured."""
+        sample = self.wides.get(section, ("", {}))[1].get(name)
+        return sample and getattr(sample, what)
 
     def table(self, section, title, figures, unit="ms", size=None):
         """Prints a row for each; times also as multiples of the first. size: bytes of the body, if a speed makes sense."""
@@ -45,14 +69,20 @@ def print_markdown(report, verdicts, rounds):
         if section.startswith("growth "):
             continue  # that is a picture's
         print(f"| **{title}** | | | | |")
-        scale, first = SCALE.get(unit, 1), next(iter(figures.values()), None)
+        first = next(iter(figures.values()), None)
         for i, (name, f) in enumerate(figures.items()):
             times = f"{f.median / first.median:.2f} x" if i and unit == "ms" else ""
-            least, median, deviation = ("" if value is None else f"{value * scale:.3g} {unit}" for value in f)
+            least, median, deviation = (cell(value, unit) for value in f)
             print(f"| {name} | {least} | {median} | {deviation} | {times} |")
+    for title, figures in report.wides.values():
+        print("\n" + "\n".join(wide_lines(title, figures)))
+    print()
+    print_verdicts(verdicts)
+
+
+def print_verdicts(verdicts):
     rows = [("measurement", "by the minima", "by the medians", "target", "")] + verdicts
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    print()
     for i, row in enumerate(rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
         if not i:

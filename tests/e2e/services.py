@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real services on loopback. Each function starts one by the process fixture and answers the URL of its metrics."""
-import fcntl
 import http.client
 import json
 import os
 import pathlib
 import re
-import shutil
-import subprocess
 import urllib.parse
 
-from conftest import ROOT, SLOW, _connects, free_port, wait_until
+import npm
+from conftest import SLOW, _connects, free_port, wait_until
 from prometheus import BINARY as PROMETHEUS
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROM_CLIENT = "prom-client@15.1.3"
 # Collectors whose families do not come and go with what else happens on the machine.
 COLLECTORS = ("cpu", "entropy", "filefd", "loadavg", "meminfo", "netstat", "sockstat", "softnet", "stat", "uname",
               "vmstat")
@@ -144,23 +141,6 @@ def python_client(start, _directory):
     return f"http://127.0.0.1:{p.wait_line('listening on ([0-9]+)', 30)[1]}/metrics"
 
 
-def node_modules(name="npm", packages=(PROM_CLIENT,)):
-    """Where packages of npm are; installed into a folder of the build folder by the first who needs them."""
-    folder = ROOT / "build" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        install(folder, packages)
-    return folder / "node_modules"
-
-
-def install(folder, packages):
-    if not all((folder / "node_modules" / p.rpartition("@")[0] / "package.json").exists() for p in packages):
-        npm = subprocess.run([shutil.which("npm"), "install", "--no-save", "--no-audit", "--no-fund", "--prefix",
-                              str(folder), *packages], capture_output=True, text=True, check=False)
-        assert npm.returncode == 0, npm.stderr
-
-
 def node_client(start, _directory):
-    p = start(["node", str(HERE / "node_service.js")], env={**os.environ, "NODE_PATH": str(node_modules())})
+    p = start(["node", str(HERE / "node_service.js")], env={**os.environ, "NODE_PATH": str(npm.node_modules())})
     return f"http://127.0.0.1:{p.wait_line('listening on ([0-9]+)', 30)[1]}/metrics"

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench measures, and reports what it measured. No test depends on the speed."""
+import contextlib
+import importlib.machinery
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -13,6 +17,8 @@ sys.path.insert(0, str(ROOT / "tests/bench"))
 import growth
 import measure
 import plot
+import real
+import real_services
 import verdicts
 from report import Report
 
@@ -29,7 +35,7 @@ def test_bench_measures_the_core():
     markdown = r.stdout.split("Measured on: ")[1].splitlines()
     rows = [line for line in markdown if line.startswith("| N=80, 16 KiB ")]
     assert len(rows) == 3 and all(re.search(r"[1-9].* ms \| .*[1-9].* ms \| ", row) for row in rows)
-    assert len([line for line in markdown if "| core, " in line]) == 8 and "not measured" not in r.stdout
+    assert len([line for line in markdown if "| core, " in line]) == 9 and "not measured" not in r.stdout
 
 
 def figures(least, median):
@@ -45,6 +51,63 @@ def test_verdicts_by_minima_and_medians(least, median, verdict, capsys):
     assert rows["core, text, N=80: speed beside memchr"][1:] == (f"{least:.2f} x", f"{median:.2f} x", ">= 0.7 x", verdict)
     assert rows["core, text, N=1: speed beside memchr"][4] == verdicts.NOT_MEASURED
     assert "memchr loop" in capsys.readouterr().out
+
+
+@pytest.mark.alone
+@pytest.mark.skipif("build/" not in BINARY, reason="the bench measures the ordinary build")
+def test_bench_measures_a_real_service(tmp_path, capsys):
+    subprocess.run(["ninja", "-C", measure.BUILD, "tests/bench-peer"], check=True, capture_output=True)
+    report = Report()
+    service = real_services.start_python_service(200)
+    with service.process, contextlib.ExitStack() as stack:
+        contests = real.start_contests(stack, service, "TCP", tmp_path, None)
+        real.bench_hot(report, service, "TCP", contests, 1, 2)
+        real.bench_cold(report, service, "TCP", contests, 1, 0)
+    for section in ("real prometheus_client TCP", "cold prometheus_client TCP"):
+        for name in (real.NAIVE, real.STREAMED, real.WHOLE):
+            for what in ("cpu", "wall"):
+                assert 0 < report.get_wide(section, name, what).least < 10
+        assert (report.get_wide(section, real.NGINX, "cpu") is None) == (not shutil.which("nginx"))
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| scrapeshard N=80 |")]
+    assert len(rows) == 2 and all(row[1].endswith(" ms") for row in rows)
+
+
+def load_fleet():
+    """tests/bench/fleet as a module."""
+    loader = importlib.machinery.SourceFileLoader("fleet", str(ROOT / "tests/bench/fleet"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("fleet", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_fleet_places_series_as_hashmod_does():
+    fleet = load_fleet()
+    # tests/vectors: md5 of "up" is 2 of 3 and 4 of 8.
+    assert int.from_bytes(fleet.digest("up"), "big") % 3 == 2 and int.from_bytes(fleet.digest("up"), "big") % 8 == 4
+    names = [f"name_{i}" for i in range(400)]
+    shard = fleet.typical_shard("".join(f"# TYPE {name} gauge\n{name}{{a=\"b\"}} 1\n" for name in names).encode())
+    assert sum(fleet.shard_of(name) == shard for name in names) == 10
+
+
+def test_fleet_counts_what_all_servers_cost(capsys):
+    fleet = load_fleet()
+
+    def outcome(cpu, sidecars, service):
+        return fleet.Outcome(figures(cpu, cpu), figures(1e6, 1e6), figures(sidecars, sidecars), figures(service, service),
+                             figures(20, 20), figures(1e8, 1e8), figures(1e7, 1e7), figures(1e6, 1e6), 700)
+    measured = fleet.Fleet({"hashmod": outcome(0.5, 0, 2), "scrapeshard": outcome(0.025, 0.1, 1),
+                            "max_age": outcome(0.03, 0.188, 8), "one server": outcome(1, 0, 2)})
+    rows = {row[0]: row[2:] for row in verdicts.judge(measured.targets())}
+    assert rows["Prometheus' CPU, beside hashmod"] == ("0.05 x", "<= 0.08 x", "held")
+    # 40 servers save 0.47 s each; their scrapes were all made, so the sidecars' 0.188 s are for all of them, and so are the 8 s
+    # of the service, which without max_age takes 2 s for one server.
+    assert rows["the sidecars' CPU with max_age, of what all servers save"] == ("1.00 %", "<= 2 %", "held")
+    assert rows["the services' CPU with max_age, beside hashmod"] == ("0.10 x", "<= 0.1 x", "held")
+    fleet.print_table(measured, fleet.FULL)
+    table = capsys.readouterr().out.splitlines()
+    assert "| all servers: CPU | 20.0 s | 1.00 s | 1.20 s | 1.00 s |" in table
+    assert "| all sidecars: CPU |  | 4.00 s | 0.19 s |  |" in table
+    assert "| bodies they render | 800 | 800 | 20 | 20 |" in table
 
 
 def test_cost_of_a_series_is_judged_from_ten_thousand_up():

@@ -19,7 +19,7 @@ from containers import containers, good, run  # containers is a fixture
 from exposition import PROTOBUF, gauge_family
 from pki import Authority
 from prometheus import PATIENCE
-from services import node_modules
+from npm import node_modules
 from test_security import ADDRESS, GUARDED, OPEN, ask_there, elsewhere, serving  # elsewhere is a fixture
 
 pytestmark = pytest.mark.xdist_group("containers")

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A straightforward filter in Go, built from Debian's packages, for comparison with scrapeshard: it fetches the body,
-// parses it, hashes each family's name and writes those of one shard. Prints its port.
+// parses it, hashes each family's name and writes those of one shard. Prints its port. URL is http, https (not
+// verified) or unix:/SOCKET:/PATH.
 //
 //	go-filter URL
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"net"
@@ -35,7 +38,20 @@ func family(name string) string {
 	return name
 }
 
-func filter(w http.ResponseWriter, r *http.Request, upstream string) error {
+// transport takes connections from where the URL says, and returns the URL to request.
+func transport(url string) (*http.Transport, string) {
+	t := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	if !strings.HasPrefix(url, "unix:") {
+		return t, url
+	}
+	socket, path, _ := strings.Cut(strings.TrimPrefix(url, "unix:"), ":")
+	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return t, "http://localhost" + path
+}
+
+func filter(client *http.Client, w http.ResponseWriter, r *http.Request, upstream string) error {
 	shard, _ := strconv.ParseUint(r.FormValue("shard"), 10, 32)
 	count, err := strconv.ParseUint(r.FormValue("shard_count"), 10, 32)
 	if err != nil || count == 0 {
@@ -46,7 +62,7 @@ func filter(w http.ResponseWriter, r *http.Request, upstream string) error {
 		return err
 	}
 	request.Header.Set("Accept-Encoding", "identity")
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -81,9 +97,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	t, upstream := transport(os.Args[1])
+	client := &http.Client{Transport: t}
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
 	log.Fatal(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := filter(w, r, os.Args[1]); err != nil {
+		if err := filter(client, w, r, upstream); err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 		}
 	})))
