@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,14 @@ connection_send(struct connection *c, const char *bytes, size_t len)
     ssize_t n = c->ssl ? SSL_write(c->ssl, bytes, (int)len) : send(c->fd, bytes, len, MSG_NOSIGNAL);
     if (n != (ssize_t)len)
         die("send");
+}
+
+/* Whether the server closed a connection that was kept. */
+static bool
+connection_is_over(const struct connection *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0;
 }
 
 /* 0 at the end of the stream. */
@@ -240,6 +249,8 @@ scrape(struct connection *c, const struct scrape *what, int times, double pace)
     for (int i = 0; i < times; i++) {
         size_t len = make_request(request, sizeof(request), what->target, i, what->header);
         double start = now(CLOCK_MONOTONIC);
+        if (c->fd >= 0 && connection_is_over(c))
+            connection_close(c);
         if (c->fd < 0)
             connection_open(c, what->address);
         connection_send(c, request, len);

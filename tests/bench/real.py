@@ -120,16 +120,19 @@ def evict_caches():
     os.sched_setaffinity(0, allowed)
 
 
-def bench_cold(report, service, transport, contests, rounds, pause):
-    """One scrape after a pause, in which what other processes do takes the caches, and a sidecar gives memory back."""
-    samples = {name: [] for name in contests}
+def bench_cold(report, fields, rounds, pause):
+    """One scrape after a pause, in which what other processes do takes the caches, a sidecar gives memory back, and some services
+    close their connections."""
+    samples = [{name: [] for name in contests if name not in (GO, WHOLE + ", gzip")} for _, _, contests in fields]
     for _ in range(rounds):
         time.sleep(pause)
-        for name, contest in contests.items():
-            evict_caches()
-            samples[name].append(contest.measure(1))
-    report.wide(f"cold {service.name} {transport}", f"The same after {pause} s without a scrape, and with cold caches",
-                {name: figures_of(s) for name, s in samples.items()})
+        for (_, _, contests), of_field in zip(fields, samples):
+            for name, values in of_field.items():
+                evict_caches()
+                values.append(contests[name].measure(1))
+    for (service, transport, _), of_field in zip(fields, samples):
+        report.wide(f"cold {service.name} {transport}", f"{service.name} over {transport}, one scrape in {pause} s, cold caches",
+                    {name: figures_of(values) for name, values in of_field.items()})
 
 
 def bench_calls(report, service, transport, contests, scrapes, directory):
@@ -146,11 +149,11 @@ def bench_small(report, service, rounds):
     """How much later than directly a small body comes through a sidecar."""
     with contextlib.ExitStack() as stack:
         sidecar = stack.enter_context(start_sidecar(service.url(TCP, "/small")))
-        contests = {"direct": Contest(Client(stack, service.address(TCP), "/small")),
+        contests = {NAIVE: Contest(Client(stack, service.address(TCP), "/small")),
                     STREAMED: Contest(Client(stack, sidecar.port, SHARD), sidecar),
                     WHOLE: Contest(Client(stack, sidecar.port, "/metrics"), sidecar)}
         turns = {name: (lambda contest=contest: contest.measure(100)) for name, contest in contests.items()}
-        report.wide("small", f"A small body, {contests['direct'].size / 1e3:.0f} kB of {service.name}",
+        report.wide("small", f"A small body, {contests[NAIVE].size / 1e3:.0f} kB of {service.name}",
                     {name: figures_of(samples) for name, samples in in_turns(turns, rounds).items()})
 
 
@@ -178,30 +181,34 @@ def start_services(directory, series):
     yield "node_exporter", lambda: start_node_exporter(directory, certificate)
 
 
-def bench_service(report, service, plan, directory, go_filter):
+# pause: seconds between two cold scrapes.
+Plan = collections.namedtuple("Plan", "series rounds scrapes cold_rounds pause")
+QUICK, FULL = Plan(2000, 1, 2, 1, 3), Plan(SERIES, 5, 6, 5, 15)
+
+
+def bench_service(report, stack, service, plan, directory, go_filter):
+    """Returns what bench_cold() needs: contests that go on."""
+    fields = []
     for transport in service.transports():
-        with contextlib.ExitStack() as stack:
-            contests = start_contests(stack, service, transport, directory, go_filter)
-            bench_hot(report, service, transport, contests, plan.rounds, plan.scrapes)
-            if service.name == "client_golang":
-                bench_calls(report, service, transport, contests, plan.scrapes, directory)
-                contests.pop(GO, None)
-                bench_cold(report, service, transport, contests, plan.cold_rounds, plan.pause)
+        contests = start_contests(stack, service, transport, directory, go_filter)
+        fields.append((service, transport, contests))
+        bench_hot(report, service, transport, contests, plan.rounds, plan.scrapes)
+        if service.name == "client_golang":
+            bench_calls(report, service, transport, contests, plan.scrapes, directory)
     if service.name == "client_golang":
         bench_small(report, service, plan.rounds)
         bench_connections(report, service)
-
-
-Plan = collections.namedtuple("Plan", "series rounds scrapes cold_rounds pause")
+    return fields
 
 
 def bench_real(report, directory, go_filter, plan):
-    for name, start in start_services(directory, plan.series):
-        service = start()
-        if not service:
-            print(f"{name}: not measured, it cannot start (contrib/install bench)\n")
-            continue
-        try:
-            bench_service(report, service, plan, directory, go_filter)
-        finally:
-            service.process.__exit__()
+    fields = []
+    with contextlib.ExitStack() as stack:
+        for name, start in start_services(directory, plan.series):
+            service = start()
+            if service:
+                stack.push(service.process)
+                fields += bench_service(report, stack, service, plan, directory, go_filter)
+            else:
+                print(f"{name}: not measured, it cannot start (contrib/install bench)\n")
+        bench_cold(report, fields, plan.cold_rounds, plan.pause)

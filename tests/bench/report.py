@@ -7,9 +7,14 @@ import platform
 SCALE = {"ms": 1e3, "MiB": 1 / (1 << 20)}
 
 
+def figure(value):
+    """To three figures, or more in front of the point."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def cell(value, unit):
-    """To three figures; nothing for what was not measured."""
-    return f"{value * SCALE.get(unit, 1):.3g} {unit}".rstrip() if value is not None else ""
+    """With its unit; nothing for what was not measured."""
+    return f"{figure(value * SCALE.get(unit, 1))} {unit}".rstrip() if value is not None else ""
 
 
 def wide_lines(title, figures):
@@ -19,6 +24,22 @@ def wide_lines(title, figures):
     for name, f in figures.items():
         cells = [cell(value, "ms") if value else "" for times in (f.cpu, f.wall) for value in (times.least, times.median)]
         yield f"| {name} | " + " | ".join(cells + [f"{count.median:.1f}" for count in (f.switches, f.faults)]) + " |"
+
+
+def overview_lines(wides):
+    """One table of them all: a row for each service, and a column for each way to its metrics."""
+    names = list(dict.fromkeys(name for _, figures in wides for name in figures))
+    walls = names[:2]  # directly, and of one shard
+    yield "| CPU in ms, min / median | " + " | ".join(names + [f"wall, {name}" for name in walls]) + " |"
+    yield "|---" * (1 + len(names) + len(walls)) + "|"
+    for title, figures in wides:
+        cells = [pair(figures[name].cpu) if name in figures else "" for name in names]
+        cells += [pair(figures[name].wall) if name in figures else "" for name in walls]
+        yield f"| {title} | " + " | ".join(cells) + " |"
+
+
+def pair(f):
+    return f"{figure(f.least * 1e3)} / {figure(f.median * 1e3)}"
 
 
 class Report:
@@ -74,8 +95,8 @@ def print_markdown(report, verdicts, rounds):
             times = f"{f.median / first.median:.2f} x" if i and unit == "ms" else ""
             least, median, deviation = (cell(value, unit) for value in f)
             print(f"| {name} | {least} | {median} | {deviation} | {times} |")
-    for title, figures in report.wides.values():
-        print("\n" + "\n".join(wide_lines(title, figures)))
+    if report.wides:
+        print("\n" + "\n".join(overview_lines(list(report.wides.values()))))
     print()
     print_verdicts(verdicts)
 

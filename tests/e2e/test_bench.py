@@ -62,7 +62,7 @@ def test_bench_measures_a_real_service(tmp_path, capsys):
     with service.process, contextlib.ExitStack() as stack:
         contests = real.start_contests(stack, service, "TCP", tmp_path, None)
         real.bench_hot(report, service, "TCP", contests, 1, 2)
-        real.bench_cold(report, service, "TCP", contests, 1, 0)
+        real.bench_cold(report, [(service, "TCP", contests)], 1, 0)
     for section in ("real prometheus_client TCP", "cold prometheus_client TCP"):
         for name in (real.NAIVE, real.STREAMED, real.WHOLE):
             for what in ("cpu", "wall"):
