@@ -131,7 +131,7 @@ def bench_cold(report, fields, rounds, pause):
                 evict_caches()
                 values.append(contests[name].measure(1))
     for (service, transport, _), of_field in zip(fields, samples):
-        report.wide(f"cold {service.name} {transport}", f"{service.name} over {transport}, one scrape in {pause} s, cold caches",
+        report.wide(f"cold {service.name} {transport}", f"{service.name} over {transport}, one in {pause} s",
                     {name: figures_of(values) for name, values in of_field.items()})
 
 

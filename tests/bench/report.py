@@ -97,14 +97,14 @@ def print_markdown(report, verdicts, rounds):
             print(f"| {name} | {least} | {median} | {deviation} | {times} |")
     if report.wides:
         print("\n" + "\n".join(overview_lines(list(report.wides.values()))))
-    print()
-    print_verdicts(verdicts)
+    print("\n" + "\n".join(verdict_lines(verdicts)))
 
 
-def print_verdicts(verdicts):
+def verdict_lines(verdicts):
+    """A table in Markdown, with columns of even width."""
     rows = [("measurement", "by the minima", "by the medians", "target", "")] + verdicts
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for i, row in enumerate(rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+        yield "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |"
         if not i:
-            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"

@@ -14,6 +14,7 @@ import pytest
 from conftest import BINARY, ROOT
 
 sys.path.insert(0, str(ROOT / "tests/bench"))
+import documents
 import growth
 import measure
 import plot
@@ -89,7 +90,7 @@ def test_fleet_places_series_as_hashmod_does():
     assert sum(fleet.shard_of(name) == shard for name in names) == 10
 
 
-def test_fleet_counts_what_all_servers_cost(capsys):
+def test_fleet_counts_what_all_servers_cost():
     fleet = load_fleet()
 
     def outcome(cpu, sidecars, service):
@@ -103,11 +104,30 @@ def test_fleet_counts_what_all_servers_cost(capsys):
     # of the service, which without max_age takes 2 s for one server.
     assert rows["the sidecars' CPU with max_age, of what all servers save"] == ("1.00 %", "<= 2 %", "held")
     assert rows["the services' CPU with max_age, beside hashmod"] == ("0.10 x", "<= 0.1 x", "held")
-    fleet.print_table(measured, fleet.FULL)
-    table = capsys.readouterr().out.splitlines()
+    table = list(fleet.table_lines(measured, dict(fleet.ROWS).values()))
     assert "| all servers: CPU | 20.0 s | 1.00 s | 1.20 s | 1.00 s |" in table
     assert "| all sidecars: CPU |  | 4.00 s | 0.19 s |  |" in table
     assert "| bodies they render | 800 | 800 | 20 | 20 |" in table
+
+
+def test_figures_are_put_into_the_documents(tmp_path):
+    for name in ("README.md", "contrib/docs/performance.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    report = Report()
+    report.table(documents.LARGE, "", {"raw recv": figures(0.001, 0.0012), "scrapeshard N=80": figures(0.002, 0.0023)})
+    report.wide(documents.REAL, "client_golang over TCP, 2.70 MB", {real.NAIVE: real.Sample(*[figures(0.0037, 0.004)] * 4)})
+    documents.write_run(report, [("what", "1 x", "2 x", "<= 3 x", "held")], 15, tmp_path)
+    documents.write_fleet(["| small |"], ["| whole |"], [], tmp_path)
+    readme, performance = ((tmp_path / name).read_text() for name in ("README.md", "contrib/docs/performance.md"))
+    assert "| receive the body, and nothing else | 1.2 ms | 4 ms |\n| **a scrape of one shard of 80** | 2.3 ms |  |\n" in readme
+    assert "<!-- figures: tests/bench/fleet -->\n| small |\n<!-- /figures -->" in readme
+    assert "| receive the body, and nothing else | 1 / 1.2 ms | 3.7 / 4 ms |" in performance and "| whole |" in performance
+    assert "| client_golang over TCP, 2.70 MB | 3.7 / 4 | 3.7 / 4 |" in performance
+    assert re.search(r"^\| what +\| 1 x +\| 2 x +\| <= 3 x \| held \|$", performance, re.M)
+    assert readme.startswith((ROOT / "README.md").read_text().split("<!--")[0])
+    with pytest.raises(SystemExit, match="0 places"):
+        documents.replace(tmp_path / "README.md", "tests/bench/nothing", [])
 
 
 def test_cost_of_a_series_is_judged_from_ten_thousand_up():
