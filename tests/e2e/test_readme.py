@@ -191,7 +191,7 @@ def doors(upstream, sidecar):
 
 
 # Those that a test elsewhere runs, or that would run this one.
-ELSEWHERE = {"./contrib/quickstart", "./tests/run", "./tests/run --all", "tests/bench/run"}
+ELSEWHERE = {"./contrib/quickstart", "./tests/run", "./tests/run --all", "tests/bench/run", "tests/bench/fleet"}
 
 
 def serves(command):
@@ -231,7 +231,8 @@ def test_what_verify_says(upstream, sidecar):
 
 # Which test runs what stands in the text with its arguments; None: none does, for it takes minutes and tools of its own.
 SCRIPTS = {"contrib/quickstart": "test_docs", "contrib/docker/build": "test_kubernetes", "contrib/kubernetes/try": "test_kubernetes",
-           "contrib/debian/build": "test_debian", "tests/bench/run": "test_bench", "tests/torture/load": "test_load",
+           "contrib/debian/build": "test_debian", "tests/bench/run": "test_bench", "tests/bench/fleet": "test_bench",
+           "tests/torture/load": "test_load",
            "tests/fuzz/run": "test_readme", "contrib/install": "test_readme", "tests/cases/run": "test_readme",
            "tests/analysis/run": None, "tests/analysis/coverage": None, "tests/analysis/valgrind": None}
 
