@@ -27,6 +27,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.alone
+@pytest.mark.xdist_group("bench")  # both build
 @pytest.mark.skipif("build/" not in BINARY, reason="the bench measures the ordinary build")
 def test_bench_measures_the_core():
     r = subprocess.run([ROOT / "tests/bench/run", "--rounds=1", "--only=core"], capture_output=True, text=True, check=False)
@@ -55,6 +56,7 @@ def test_verdicts_by_minima_and_medians(least, median, verdict, capsys):
 
 
 @pytest.mark.alone
+@pytest.mark.xdist_group("bench")  # both build
 @pytest.mark.skipif("build/" not in BINARY, reason="the bench measures the ordinary build")
 def test_bench_measures_a_real_service(tmp_path, capsys):
     subprocess.run(["ninja", "-C", measure.BUILD, "tests/bench-peer"], check=True, capture_output=True)
