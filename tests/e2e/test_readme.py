@@ -285,6 +285,7 @@ def test_version_and_flags():
                                                        for f in re.findall(r"(?<= )--[\w.-]+", c)}
     others = {"--shard", "--total-shards", "--node",  # kube-state-metrics'
               "--query.replica-label",  # Thanos'
+              "--enable-feature",  # Prometheus'
               "--arch",  # contrib/docker/build's, which test_image runs
               "--web.config.file"}  # which there is not
     assert {f for f in own - others if not re.search(rf"^  {re.escape(f)}[= ]", known, re.M)} <= {"--version"}

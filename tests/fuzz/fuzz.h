@@ -28,7 +28,7 @@ format_of(uint8_t byte)
 static inline size_t
 rest_of(uint8_t byte)
 {
-    return (byte & 0x7f) / OPENMETRICS_2;
+    return (size_t)(byte & 0x7f) / OPENMETRICS_2;
 }
 
 struct result {
