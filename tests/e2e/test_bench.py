@@ -104,7 +104,8 @@ def test_fleet_counts_what_all_servers_cost():
     assert rows["Prometheus' CPU, beside hashmod"] == ("0.05 x", "<= 0.08 x", "held")
     # 40 servers save 0.47 s each; their scrapes were all made, so the sidecars' 0.188 s are for all of them, and so are the 8 s
     # of the service, which without max_age takes 2 s for one server.
-    assert rows["the sidecars' CPU with max_age, of what all servers save"] == ("1.00 %", "<= 2 %", "held")
+    assert rows["the sidecars' CPU with max_age, of what servers alone save"] == ("1.00 %", "<= 2 %", "held")
+    assert rows["the sidecars' CPU with max_age, of what servers and services save"] == ("0.21 %", "<= 2 %", "held")
     assert rows["the services' CPU with max_age, beside hashmod"] == ("0.10 x", "<= 0.1 x", "held")
     table = list(fleet.table_lines(measured, dict(fleet.ROWS).values()))
     assert "| all servers: CPU | 20.0 s | 1.00 s | 1.20 s | 1.00 s |" in table
