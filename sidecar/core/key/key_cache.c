@@ -109,11 +109,17 @@ key_cursor_search(struct key_cursor *c, struct ss_span line)
             return &r->items[i];
         }
     }
-    if (c->next < r->n || !r->full)
-        c->misses++;
-    if (c->misses > c->hits + LOST_AFTER)
-        forget_known(c);
     return NULL;
+}
+
+void
+key_cursor_missed(struct key_cursor *c)
+{
+    const struct key_recording *r = c->known;
+    if (r && (c->next < r->n || !r->full))
+        c->misses++;
+    if (r && c->misses > c->hits + LOST_AFTER)
+        forget_known(c);
 }
 
 static int

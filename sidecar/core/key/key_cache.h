@@ -37,6 +37,9 @@ struct key_cursor {
 /* Starts a body. cache may be NULL. */
 void key_cursor_init(struct key_cursor *cursor, struct ss_key_cache *cache);
 
+/* A series is not among the items, and could be. */
+void key_cursor_missed(struct key_cursor *cursor);
+
 /* Looks around the expected item. Returns the item, or NULL. */
 const struct cached_key *key_cursor_search(struct key_cursor *cursor, struct ss_span line);
 

@@ -213,6 +213,17 @@ series_key(struct key_resolver *k, const struct route *route, struct ss_span nam
     return r ? r : join_values(k, k->found, keyp);
 }
 
+/* The bytes of a line that decide its key, from start to the end of the last wanted label; empty if others do, too: the
+   name may stand after the labels, as in {a="b","name"}, or be unescaped. */
+static struct ss_span
+deciding_bytes(const struct key_resolver *k, struct ss_span name, const char *start, const char *end)
+{
+    bool has_name = name.ptr >= start && name.ptr + name.len <= end;
+    if (!end || (k->sharding->has_name_label && !has_name))
+        return (struct ss_span){NULL, 0};
+    return (struct ss_span){start, (size_t)(end - start)};
+}
+
 bool
 key_resolver_find_labels(struct key_resolver *k, struct ss_span name, struct ss_span line, size_t labels,
                          struct found_labels *found)
@@ -230,7 +241,9 @@ key_resolver_find_labels(struct key_resolver *k, struct ss_span name, struct ss_
     found->is_hashed = false;
     if (!labels_find(line, labels, &wanted))
         return false;
-    found->bytes = wanted.end ? (struct ss_span){start, (size_t)(wanted.end - start)} : (struct ss_span){NULL, 0};
+    found->bytes = deciding_bytes(k, name, start, wanted.end);
+    if (found->bytes.len)
+        key_cursor_missed(&k->cursor);
     return true;
 }
 
