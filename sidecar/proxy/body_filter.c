@@ -101,6 +101,10 @@ commit_block(struct body_filter *f)
         b->len = 0;
         return r;
     }
+    /* Who counts the output does not see what is unused. */
+    char *bytes = b->len <= BLOCK_BYTES / 2 ? realloc(b->bytes, b->len) : NULL;
+    if (bytes)
+        b->bytes = bytes;
     if (evbuffer_add_reference(f->out, b->bytes, b->len, free_block, b->bytes))
         return -ENOMEM;
     *b = (struct block){NULL, 0};

@@ -22,14 +22,15 @@ enum {
 
 struct socket_watch {
     struct socket_watches *watches;
-    CURL *easy;
+    TAILQ_ENTRY(socket_watch) next;
+    CURL *easy; /* NULL: its transfer has gone */
     curl_socket_t fd;
     struct event event;
     bool may_gather;
     bool gathers;
-    TAILQ_ENTRY(socket_watch) next; /* of those that gather */
-    unsigned ticks;                 /* the last one that it was read at */
-    bool *freed;                    /* in act() */
+    TAILQ_ENTRY(socket_watch) next_gathering;
+    unsigned ticks; /* the last one that it was read at */
+    bool *freed;    /* in act() */
 };
 
 /* How much of the body has been read. */
@@ -37,7 +38,8 @@ static curl_off_t
 downloaded(const struct socket_watch *w)
 {
     curl_off_t bytes = 0;
-    curl_easy_getinfo(w->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+    if (w->easy)
+        curl_easy_getinfo(w->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     return bytes;
 }
 
@@ -76,7 +78,7 @@ start_gathering(struct socket_watch *w)
         return;
     if (TAILQ_EMPTY(&ws->gathering))
         set_clock(ws, GATHER_NSEC);
-    TAILQ_INSERT_TAIL(&ws->gathering, w, next);
+    TAILQ_INSERT_TAIL(&ws->gathering, w, next_gathering);
     w->ticks = ws->ticks;
     w->gathers = true;
     set_least(w, ENOUGH_BYTES);
@@ -88,7 +90,7 @@ stop_gathering(struct socket_watch *w)
     struct socket_watches *ws = w->watches;
     set_least(w, 1);
     w->gathers = false;
-    TAILQ_REMOVE(&ws->gathering, w, next);
+    TAILQ_REMOVE(&ws->gathering, w, next_gathering);
     if (TAILQ_EMPTY(&ws->gathering))
         set_clock(ws, 0);
 }
@@ -114,7 +116,7 @@ read_gathered(struct socket_watch *w)
     curl_off_t first = act(w, CURL_CSELECT_IN, &freed), more = first;
     for (int i = 1; i < READS_MAX && more && !freed; i++)
         more = act(w, CURL_CSELECT_IN, &freed);
-    if (!freed && !first)
+    if (!freed && !first && w->gathers)
         stop_gathering(w);
 }
 
@@ -122,7 +124,7 @@ static struct socket_watch *
 first_to_read(const struct socket_watches *ws)
 {
     struct socket_watch *w;
-    TAILQ_FOREACH (w, &ws->gathering, next)
+    TAILQ_FOREACH (w, &ws->gathering, next_gathering)
         if (w->ticks != ws->ticks)
             return w;
     return NULL;
@@ -148,6 +150,7 @@ on_tick(evutil_socket_t fd, short what, void *ctx)
 void
 socket_watches_init(struct socket_watches *ws)
 {
+    TAILQ_INIT(&ws->all);
     TAILQ_INIT(&ws->gathering);
     ws->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (ws->clock < 0)
@@ -200,7 +203,22 @@ socket_watch_new(struct socket_watches *ws, CURL *easy, curl_socket_t fd, int wh
         alloc_reserve_free(w);
         return NULL;
     }
+    TAILQ_INSERT_TAIL(&ws->all, w, next);
     return w;
+}
+
+void
+socket_watches_forget(struct socket_watches *ws, const CURL *easy)
+{
+    struct socket_watch *w;
+    TAILQ_FOREACH (w, &ws->all, next) {
+        if (w->easy != easy)
+            continue;
+        if (w->gathers)
+            stop_gathering(w);
+        w->may_gather = false;
+        w->easy = NULL;
+    }
 }
 
 void
@@ -212,6 +230,7 @@ socket_watch_free(struct socket_watch *w)
         *w->freed = true;
     if (w->gathers)
         stop_gathering(w);
+    TAILQ_REMOVE(&w->watches->all, w, next);
     event_del(&w->event);
     alloc_reserve_free(w);
 }

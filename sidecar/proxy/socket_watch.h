@@ -23,7 +23,8 @@ struct socket_watches {
     /* Follows one or more act(): some transfers may have ended. Watches may be freed in it, too. */
     void (*collect)(void *ctx);
     void *ctx;
-    TAILQ_HEAD(, socket_watch) gathering;
+    TAILQ_HEAD(socket_watch_list, socket_watch) all;
+    struct socket_watch_list gathering;
     int clock; /* a timerfd that runs while any gathers; negative: none gathers */
     struct event tick;
     unsigned ticks;
@@ -37,6 +38,9 @@ void socket_watches_deinit(struct socket_watches *watches);
 
 /* Of a transfer, for CURL_POLL_IN, CURL_POLL_OUT or CURL_POLL_INOUT. NULL: out of memory. */
 struct socket_watch *socket_watch_new(struct socket_watches *watches, CURL *easy, curl_socket_t fd, int what);
+
+/* The transfer goes. Its socket may still be watched: from libcurl 8.9 on, until the peer's close_notify has come. */
+void socket_watches_forget(struct socket_watches *watches, const CURL *easy);
 
 /* Before the socket is closed. NULL is fine. */
 void socket_watch_free(struct socket_watch *watch);

@@ -12,6 +12,7 @@ struct tls_pool {
     struct tls_pools *pools; /* NULL: they have gone */
     TAILQ_ENTRY(tls_pool) next;
     CURLSH *share;
+    CURLSH *last;     /* the one before, which transfers use still; or NULL */
     time_t made;      /* the share, by the monotonic clock */
     bool has_session; /* perhaps: there was a connection */
     bool stopped_resuming;
@@ -31,7 +32,8 @@ detach(struct tls_pools *pools, struct tls_pool *pool)
     TAILQ_REMOVE(&pools->list, pool, next);
     pool->pools = NULL;
     curl_share_cleanup(pool->share);
-    pool->share = NULL;
+    curl_share_cleanup(pool->last);
+    pool->share = pool->last = NULL;
 }
 
 static void
@@ -95,13 +97,16 @@ tls_pool_share(struct tls_pools *pools, SSL_CTX *settings)
         pool->pools = pools;
         TAILQ_INSERT_HEAD(&pools->list, pool, next);
     }
-    /* While transfers use it, it stays. */
-    if (pool->share && now() - pool->made >= VERIFIED_SECONDS && !curl_share_cleanup(pool->share))
+    if (pool->share && !pool->last && now() - pool->made >= VERIFIED_SECONDS) {
+        pool->last = pool->share;
         pool->share = NULL;
+    }
+    if (pool->last && !curl_share_cleanup(pool->last))
+        pool->last = NULL;
     if (!pool->share) {
         pool->share = share_new();
         pool->made = now();
-        pool->has_session = false;
+        pool->has_session = pool->stopped_resuming = false;
     }
     return pool->share;
 }

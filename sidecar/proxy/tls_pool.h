@@ -29,8 +29,8 @@ struct tls_pools {
 CURLSH *tls_pool_share(struct tls_pools *pools, SSL_CTX *settings);
 
 /*
- * Whether sessions are kept and offered; whether one may have been offered. A pool stops resuming when a handshake
- * succeeded without a session after one that offered it had failed.
+ * Whether sessions are kept and offered; whether one may have been offered. A pool stops resuming, for the rest of the
+ * hour, when a handshake succeeded without a session after one that offered it had failed.
  */
 bool tls_pool_resumes(const SSL_CTX *settings);
 bool tls_pool_has_session(const SSL_CTX *settings);

@@ -16,31 +16,48 @@ unsolicited_kind(const char *bytes, size_t len)
     return blank < len ? UNSOLICITED_DATA : len ? UNSOLICITED_BLANK : UNSOLICITED_NONE;
 }
 
-static void
-add_kind(enum unsolicited *kind, const char *bytes, size_t len)
+/* More lines without anything in them are data: nobody may keep the loop busy with them. */
+enum { BLANK_MAX = 64 * 1024 };
+
+/* What has arrived so far. */
+struct arrived {
+    enum unsolicited *kind;
+    size_t len;
+};
+
+/* False: it is known what it is. */
+static bool
+add_arrived(struct arrived *a, const char *bytes, size_t len)
 {
     enum unsolicited more = unsolicited_kind(bytes, len);
-    *kind = more > *kind ? more : *kind;
+    a->len += len;
+    if (a->len > BLANK_MAX)
+        more = UNSOLICITED_DATA;
+    *a->kind = more > *a->kind ? more : *a->kind;
+    return *a->kind != UNSOLICITED_DATA;
 }
 
-/* False: the connection is closed or broken. */
+/* False: there is data, or the connection is closed or broken. */
 static bool
 read_bytes(int fd, enum unsolicited *kind)
 {
+    struct arrived arrived = {kind, 0};
     char bytes[4096];
     ssize_t n;
     while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
-        add_kind(kind, bytes, (size_t)n);
+        if (!add_arrived(&arrived, bytes, (size_t)n))
+            return false;
     return n < 0 && errno == EAGAIN;
 }
 
-/* What is unread could still be read after a shutdown. */
+/* What is unread could still be read after a shutdown, but no more arrives: Linux resets the peer that sends more. */
 void
 unsolicited_shut(int fd)
 {
-    enum unsolicited kind = UNSOLICITED_NONE;
+    char bytes[4096];
     shutdown(fd, SHUT_RDWR);
-    read_bytes(fd, &kind);
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
 }
 
 bool
@@ -68,14 +85,16 @@ is_quiet(int fd, const SSL *tls)
     return is_between_records(tls) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* False: the connection is closed, broken, or in the middle of a record. */
+/* False: there is data, or the connection is closed, broken, or in the middle of a record. */
 static bool
 read_records(SSL *tls, enum unsolicited *kind)
 {
+    struct arrived arrived = {kind, 0};
     char bytes[4096];
     int n;
     while ((n = SSL_read(tls, bytes, sizeof(bytes))) > 0)
-        add_kind(kind, bytes, (size_t)n);
+        if (!add_arrived(&arrived, bytes, (size_t)n))
+            return false;
     return SSL_get_error(tls, n) == SSL_ERROR_WANT_READ && is_between_records(tls);
 }
 

@@ -180,6 +180,7 @@ upstream_remove(struct upstream *u, CURL *easy)
     if (!curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened))
         u->opened += (uint64_t)opened;
     curl_multi_remove_handle(u->multi, easy);
+    socket_watches_forget(&u->watches, easy);
 }
 
 struct resolver *

@@ -184,15 +184,18 @@ has_addresses(struct connection_socket *c, const struct connection *wanted)
            !strcmp(c->ip, wanted->ip);
 }
 
+/* A socket that was shut down may stay open while another has its port. */
 static struct connection_socket *
 find(struct upstream_sockets *s, const struct connection *wanted)
 {
+    struct connection_socket *found = NULL;
     for (size_t i = 0; i < s->n; i++) {
         struct connection_socket *c = &s->items[i];
-        if (wanted->number ? c->number == wanted->number : has_addresses(c, wanted))
-            return c;
+        bool is_wanted = wanted->number ? c->number == wanted->number : has_addresses(c, wanted);
+        if (is_wanted && (!found || found->shut))
+            found = c;
     }
-    return NULL;
+    return found;
 }
 
 /* How long. */
