@@ -320,6 +320,34 @@ def test_verified_again_after_an_hour(sidecar, tls, tmp_path):
     assert tls.resumed == [False, False]
 
 
+def test_verified_again_while_a_scrape_is_in_flight(sidecar, tls, tmp_path):
+    """Under load there is always one, and its connection is of the hour before."""
+    end = threading.Event()
+
+    def serve(u, connection, _n):
+        while head := u.read_request(connection):
+            if b"/metrics?slow" in head:
+                end.wait(60 * SLOW)
+            connection.sendall(answer(BODY))
+    u = tls.start(serve)
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(u.url, *tls.flags, "--set=endpoint.default.upstream_keepalive=10h", "--set=endpoint.default.timeout=1h",
+                env=steer.environment)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        try:
+            assert get(s) == GOOD
+            steer.forward(2000)
+            slow = pool.submit(s.get, "/metrics?slow")
+            wait_until(lambda: len(u.requests) == 2, "the slow one did not come")
+            assert get(s) == GOOD
+            steer.forward(1700)
+            assert get(s) == GOOD
+            assert u.connections == 3
+        finally:
+            end.set()
+        assert slow.result()[::2] == GOOD
+
+
 def offers_session(hello):
     """Whether a ClientHello of TLS 1.3 has the extension pre_shared_key."""
     at = 5 + 4 + 2 + 32

@@ -538,7 +538,7 @@ def test_admin(sidecar, memory, upstream, target, end, mode):
 def test_scrape_over_tls(sidecar, memory, upstream, pki, body, way):
     """From the scraper and to the upstream: 8000 allocations, most of them OpenSSL's."""
     count, compressed, flags = WAYS[way]
-    torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 97)
+    torture(Way(sidecar, memory, upstream, body, count, compressed, *flags, pki=pki), f"{body}, {way}, TLS", 151)
 
 
 @pytest.mark.parametrize("at, mode", [*((at, "all from one on fail") for at in (50, 150, 250, 450, 700)),

@@ -178,6 +178,16 @@ test_blank(void **state)
     check_not_reused(*state, UNSOLICITED_BLANK);
 }
 
+/* The loop has other work. */
+static void
+test_blank_without_end(void **state)
+{
+    static char lines[70 * 1024];
+    memset(lines, '\n', sizeof(lines) - 1);
+    server_sends(*state, lines);
+    check_not_reused(*state, UNSOLICITED_DATA);
+}
+
 static void
 test_data_after_blank_and_tickets(void **state)
 {
@@ -284,6 +294,7 @@ main(void)
         TEST(test_late_keys),
         TEST(test_data),
         TEST(test_blank),
+        TEST(test_blank_without_end),
         TEST(test_data_after_blank_and_tickets),
         TEST(test_rest_of_a_record),
         TEST(test_half_a_record),
