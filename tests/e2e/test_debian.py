@@ -15,6 +15,7 @@ VERSION = re.search(r"version : '(.*)',", (ROOT / "meson.build").read_text())[1]
 PACKAGES = ["scrapeshard", "libscrapeshard0", "libscrapeshard-dev"]
 
 pytestmark = [pytest.mark.skipif("build/" not in BINARY, reason="packages are built once, from the source"),
+              pytest.mark.skipif("ALL" not in os.environ, reason="packages and a clean Debian take minutes: tests/run --all"),
               pytest.mark.xdist_group("containers")]
 
 
