@@ -2,6 +2,7 @@
 /* The sidecar itself, from the command line to the last scrape. */
 #include "cmd.h"
 #include "reloads.h"
+#include "serve_log.h"
 #include "settings.h"
 #include "telemetry_config.h"
 
@@ -63,12 +64,7 @@ show_version(void *target, const struct flag *flag, const char *value)
     exit(cmd_version());
 }
 
-enum {
-    SIGNALS = 3,
-    /* Milliseconds to write the last lines of the log: at most web.grace, within these bounds. */
-    LOG_END_MAX = 1000,
-    LOG_END_MIN = 250,
-};
+enum { SIGNALS = 3 };
 
 struct program {
     struct config_flags settings;
@@ -85,68 +81,6 @@ struct program {
     struct event *drain_timer; /* runs after SIGTERM */
     bool drain_timed_out;
 };
-
-/* The log. */
-
-static void
-set_log(struct program *p, const struct config *config)
-{
-    p->log.level = (enum log_level)config->log_level;
-    p->log.format = (enum log_format)config->log_format;
-}
-
-static const struct log *log_of_libevent;
-
-/* Without a callback libevent writes to standard error. */
-static void
-on_libevent_message(int severity, const char *message)
-{
-    static const enum log_level levels[] = {[EVENT_LOG_DEBUG] = LOG_DEBUG,
-                                            [EVENT_LOG_MSG] = LOG_INFO,
-                                            [EVENT_LOG_WARN] = LOG_WARN,
-                                            [EVENT_LOG_ERR] = LOG_ERROR};
-    LOG_AT(log_of_libevent, levels[severity & 3], "libevent", log_text("reason", message));
-}
-
-/* libevent ends the process after an error that it cannot report otherwise; the lines that wait are written first. */
-static void
-on_libevent_fatal(int error)
-{
-    (void)error;
-    log_writer_free(log_of_libevent->writer, LOG_END_MIN);
-    exit(EXIT_FAILED);
-}
-
-static int
-start_log(struct program *p)
-{
-    int r = log_writer_new(&p->log.writer);
-    if (r)
-        log_error(&p->log, "startup failed", log_text("failed", "log"), log_text("reason", strerror(-r)));
-    log_of_libevent = &p->log;
-    event_set_log_callback(on_libevent_message);
-    event_set_fatal_callback(on_libevent_fatal);
-    return r;
-}
-
-/* After the sandbox, which would not bind a thread that is there already. Until then lines are kept. */
-static int
-start_log_thread(struct program *p)
-{
-    int r = log_writer_start(p->log.writer);
-    if (r)
-        log_error(&p->log, "startup failed", log_text("failed", "log thread"), log_text("reason", strerror(-r)));
-    return r;
-}
-
-/* Does not wait long for the last lines: perhaps nobody reads the log any more. */
-static void
-end_log(struct program *p, int64_t grace)
-{
-    int64_t timeout = grace < LOG_END_MIN ? LOG_END_MIN : grace < LOG_END_MAX ? grace : LOG_END_MAX;
-    event_set_log_callback(NULL);
-    log_writer_free(p->log.writer, timeout);
-}
 
 /* Reload. */
 
@@ -208,7 +142,7 @@ read_again(struct program *p, char *why, size_t size)
     config_inherit_static(config, p->config);
     config_unref(p->config);
     p->config = config;
-    set_log(p, config);
+    serve_log_set(&p->log, config);
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
     watch_files(p);
@@ -462,11 +396,11 @@ run(struct program *p)
     int status = settings_read(&p->settings, &p->config);
     if (status)
         return status;
-    set_log(p, p->config);
-    if (start_log(p) || start(p))
+    serve_log_set(&p->log, p->config);
+    if (serve_log_start(&p->log) || start(p))
         return EXIT_FAILED;
     drop_privileges(p);
-    if (start_log_thread(p))
+    if (serve_log_start_thread(&p->log))
         return EXIT_FAILED;
     watch_files(p);
     systemd_notify("READY=1");
@@ -535,6 +469,6 @@ cmd_serve(int argc, char **argv)
     settings_deinit(&p.settings);
     curl_global_cleanup();
     libevent_global_shutdown();
-    end_log(&p, grace);
+    serve_log_end(&p.log, grace);
     return status;
 }

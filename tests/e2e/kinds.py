@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upstreams of every kind: over TCP, unix sockets and TLS."""
+"""Upstreams of every kind: over TCP, unix sockets and TLS; ca, server and kind are fixtures."""
 import socket
 import ssl
+
+import pytest
+
+from pki import Authority
 
 KINDS = ["tcp", "unix", "TLS 1.2", "TLS 1.3"]
 
@@ -48,7 +52,20 @@ def over_tls(upstream, ca, context):
     return Kind(upstream, context=context, flags=[f"--set=endpoint.default.tls_ca={ca.pem}"])
 
 
-def kind_of(name, upstream, tmp_path, ca, server):
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"), "upstreams")
+
+
+@pytest.fixture(scope="module")
+def server(ca):
+    """The certificate and key of an upstream."""
+    return ca.issue("server", "IP:127.0.0.1,DNS:localhost")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request, upstream, tmp_path, ca, server):
+    name = request.param
     if name == "tcp":
         return Kind(upstream)
     if name == "unix":

@@ -12,27 +12,12 @@ import threading
 import pytest
 
 from conftest import SLOW, TEXT, answer, wait_until
-from kinds import KINDS, context_of, kind_of, over_tls
+from kinds import ca, context_of, kind, over_tls, server  # ca, kind and server are fixtures
 from pki import Authority
 from steer import Steer
 
 BODY = b"# TYPE up gauge\nup 1\n"
 SMUGGLED = answer(b"smuggled 1\n")
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"), "kept")
-
-
-@pytest.fixture(scope="module")
-def server(ca):
-    return ca.issue("server", "IP:127.0.0.1,DNS:localhost")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request, upstream, tmp_path, ca, server):
-    return kind_of(request.param, upstream, tmp_path, ca, server)
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from conftest import SLOW, TEXT
-from kinds import KINDS, kind_of
-from pki import Authority
+from kinds import ca, kind, server  # fixtures
 from steer import Steer
 
 LINES = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
@@ -17,21 +16,6 @@ SMALL = b"# TYPE up gauge\nup 1\n"
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 LAST = b"0\r\n\r\n"
 SHORT = f"--set=endpoint.default.timeout={1500 * SLOW:.0f}ms"
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("pki"), "pieces")
-
-
-@pytest.fixture(scope="module")
-def server(ca):
-    return ca.issue("server", "IP:127.0.0.1")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request, upstream, tmp_path, ca, server):
-    return kind_of(request.param, upstream, tmp_path, ca, server)
 
 
 def chunk(body):
@@ -136,6 +120,7 @@ def test_several_at_once(sidecar, kind):
     assert sorted(statuses) == [200, 200, 200, 502]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(SLOW > 1, reason="slower than the service")
 def test_it_wakes_rarely(sidecar, upstream, tmp_path):
     """Over TCP: at most twice a millisecond, however many pieces come in it."""

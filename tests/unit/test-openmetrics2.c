@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenMetrics 2.0: its keys and rules against those of the other formats, and which keys it cannot have. */
-#include "feed.h"
+#include "plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,50 +17,6 @@
 #define PROTOBUF "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 enum { SHARDS = 3 };
-
-/* A sharding with at most one rule; labels are NULL-terminated. */
-struct plan {
-    enum ss_key key;
-    const char *labels[3];
-    enum ss_action action;
-    const char *pattern;
-};
-
-struct sharding {
-    struct ss_rules *rules;
-    struct ss_sharding *sharding;
-};
-
-static struct sharding
-sharding_of(const struct plan *plan)
-{
-    struct ss_sharding_settings settings = ss_sharding_settings_default();
-    struct ss_span labels[3];
-    struct sharding s;
-
-    assert_int_equal(ss_rules_new(&s.rules), 0);
-    if (plan->pattern) {
-        struct ss_span pattern = {plan->pattern, strlen(plan->pattern)};
-        struct ss_rule_error error;
-        assert_int_equal(ss_rules_add(s.rules, plan->action, pattern, &error), 0);
-    }
-    for (; settings.n_source_labels < 3 && plan->labels[settings.n_source_labels]; settings.n_source_labels++) {
-        const char *label = plan->labels[settings.n_source_labels];
-        labels[settings.n_source_labels] = (struct ss_span){label, strlen(label)};
-    }
-    settings.key = plan->key;
-    settings.source_labels = labels;
-    settings.rules = s.rules;
-    assert_int_equal(ss_sharding_new(&s.sharding, &settings), 0);
-    return s;
-}
-
-static void
-sharding_end(struct sharding *s)
-{
-    ss_sharding_free(s->sharding);
-    ss_rules_free(s->rules);
-}
 
 static struct outcome
 feed_plan(const struct plan *plan, const char *body, const char *content_type, uint32_t shard, uint32_t count)
@@ -114,8 +70,7 @@ check_in_shard(const char *body, const char *content_type, const struct plan *pl
 static void
 check_declared(char *row)
 {
-    static const struct plan plan = {.key = SS_KEY_DECLARED},
-                             ruled = {.key = SS_KEY_DECLARED, .action = SS_ACTION_DROP, .pattern = "x"};
+    static const struct plan plan = {.key = SS_KEY_DECLARED}, ruled = {.key = SS_KEY_DECLARED, .rules = {"drop x"}};
     const char *type = strsep(&row, "\t"), *kind = strsep(&row, "\t"), *name = strsep(&row, "\t"),
                *sample = strsep(&row, "\t");
     bool openmetrics = strcmp(type, "text/plain") != 0;
@@ -247,14 +202,14 @@ test_same_shards(void **state)
         {.key = SS_KEY_FAMILY},
         {.key = SS_KEY_LABELS, .labels = {"a"}},
         {.key = SS_KEY_LABELS, .labels = {"b", "a"}},
-        {.action = SS_ACTION_SPLIT, .pattern = ".*"},
-        {.key = SS_KEY_LABELS, .labels = {"a"}, .action = SS_ACTION_SPLIT, .pattern = "[hg]"},
-        {.action = SS_ACTION_DROP, .pattern = "h|g"},
-        {.action = SS_ACTION_KEEP, .pattern = "c|s"},
-        {.action = SS_ACTION_REPLICATE, .pattern = "c_total|h"},
-        {.action = SS_ACTION_COLOCATE, .pattern = "all: .*"},
-        {.key = SS_KEY_DECLARED, .action = SS_ACTION_REPLICATE, .pattern = "c|x_count"},
-        {.key = SS_KEY_DECLARED, .action = SS_ACTION_DROP, .pattern = "c_total"},
+        {.rules = {"split .*"}},
+        {.key = SS_KEY_LABELS, .labels = {"a"}, .rules = {"split [hg]"}},
+        {.rules = {"drop h|g"}},
+        {.rules = {"keep c|s"}},
+        {.rules = {"replicate c_total|h"}},
+        {.rules = {"colocate all: .*"}},
+        {.key = SS_KEY_DECLARED, .rules = {"replicate c|x_count"}},
+        {.key = SS_KEY_DECLARED, .rules = {"drop c_total"}},
     };
     for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
         check_same_shards(&plans[i], openmetrics, OM);
@@ -269,7 +224,7 @@ static void
 test_rules_match_families(void **state)
 {
     (void)state;
-    static const struct plan buckets = {.action = SS_ACTION_DROP, .pattern = "(h|x)_(bucket|sum|count)"};
+    static const struct plan buckets = {.rules = {"drop (h|x)_(bucket|sum|count)"}};
     struct outcome o = feed_plan(&buckets, openmetrics_2, OM2, 0, 1);
     assert_int_equal(o.result, 0);
     assert_non_null(strstr(o.bytes, "\nh{a=\"1\"} {count:2"));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys and rules: bodies with split families, cut in every way, and the cost of hostile ones. */
-#include "feed.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -18,52 +18,6 @@
 #define PROTOBUF "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 enum { SHARDS = 3 };
-
-/* The sharding of a test; rules are "action pattern". */
-struct plan {
-    enum ss_key key;
-    const char *labels[3]; /* NULL-terminated */
-    const char *rules[4];
-};
-
-struct sharding {
-    struct ss_rules *rules;
-    struct ss_sharding *sharding;
-};
-
-static struct sharding
-sharding_of(const struct plan *plan)
-{
-    struct ss_sharding_settings settings = ss_sharding_settings_default();
-    struct ss_span labels[3];
-    struct sharding s;
-
-    assert_int_equal(ss_rules_new(&s.rules), 0);
-    for (const char *const *rule = plan->rules; rule < plan->rules + 4 && *rule; rule++) {
-        struct ss_rule_error error;
-        const char *pattern = strchr(*rule, ' ') + 1;
-        enum ss_action action = SS_ACTION_DROP;
-        while (strncmp(ss_action_name(action), *rule, strlen(ss_action_name(action))) != 0)
-            action++;
-        assert_int_equal(ss_rules_add(s.rules, action, (struct ss_span){pattern, strlen(pattern)}, &error), 0);
-    }
-    for (; settings.n_source_labels < 3 && plan->labels[settings.n_source_labels]; settings.n_source_labels++) {
-        const char *label = plan->labels[settings.n_source_labels];
-        labels[settings.n_source_labels] = (struct ss_span){label, strlen(label)};
-    }
-    settings.key = plan->key;
-    settings.source_labels = labels;
-    settings.rules = s.rules;
-    assert_int_equal(ss_sharding_new(&s.sharding, &settings), 0);
-    return s;
-}
-
-static void
-sharding_end(struct sharding *s)
-{
-    ss_sharding_free(s->sharding);
-    ss_rules_free(s->rules);
-}
 
 /* What each shard has of a body; index SHARDS is the whole. Either all or none of them fail, with the error in the
    first. */

@@ -7,7 +7,7 @@
 enum {
     /* Series that may be missing in a row before those that follow are not found: more are read again each time. */
     LOOK_AHEAD = 4,
-    /* One series in so many may differ before the body is recorded anew. */
+    /* One series in so many may differ before a body is recorded again. */
     MISSES_MAX = 16,
     /* So many more series that differ than series that do not, and no more are looked up in this body. */
     LOST_AFTER = 64,

@@ -98,7 +98,7 @@ has_input(const struct connection *c)
     return !ioctl(bufferevent_getfd(c->bev), FIONREAD, &n) && n > 0;
 }
 
-/* Decides anew on the priority of a handshake, which waits for the client or for the loop. */
+/* Reconsiders the priority of a handshake that is waiting for the client or for the loop. */
 static void
 review_priority(struct connection *c)
 {
