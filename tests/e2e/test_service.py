@@ -721,7 +721,7 @@ def test_requests_for_reloads_are_limited_in_rate(sidecar, config, service, tmp_
     assert [status for status, _, _ in answers[:5]] == [200] * 5
     refused = [(int(headers["Retry-After"]), body) for status, headers, body in answers if status == 429]
     assert len(refused) >= 20 and {after for after, _ in refused} == {1} and b"too many reloads" in refused[0][1]
-    assert s.count("msg=reloaded") == 30 - len(refused)
+    wait_until(lambda: s.count("msg=reloaded") == 30 - len(refused), "the log does not say so")
     assert s.admin("/-/healthy")[0] == s.admin("/metrics")[0] == s.get()[0] == 200
     hang_up(s)
     config("junk\n")

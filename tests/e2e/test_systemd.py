@@ -78,7 +78,7 @@ def test_socket_activation(service):
     try:
         p.wait_line("Listening on .*as 4")
         assert Scrape(scrapes).result().endswith(BODY)
-        assert p.find(rf'"listening for scrapes" address=127.0.0.1:{scrapes}')
+        p.wait_line(rf'"listening for scrapes" address=127.0.0.1:{scrapes}')
         with socket.create_connection(("127.0.0.1", admin)) as raw:
             raw.sendall(b"GET /-/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -120,6 +120,7 @@ def test_who_connects_while_it_drains_waits_for_the_next(upstream, passed):
         gated.go_on.set()
         assert in_flight.result().endswith(gated.body) and late.result().endswith(gated.body)
         assert first.stop(0) == 0
+        second.wait_line("msg=scrape")
         assert first.count("msg=scrape") == second.count("msg=scrape") == 1
     finally:
         gated.go_on.set()
@@ -225,7 +226,8 @@ def test_news(sidecar, upstream, config, news):
     path = config(f"[endpoint a]\nupstream = {upstream(gated).url}\n")
     running = sidecar(config=path, env={**os.environ, "NOTIFY_SOCKET": name})
     assert s.recv(100) == b"READY=1"
-    assert running.find("listening for scrapes") and running.find("listening for administration")
+    running.wait_line("listening for scrapes")
+    running.wait_line("listening for administration")
     for text in (None, "junk\n"):
         if text:
             config(text)

@@ -544,7 +544,7 @@ def test_socket_that_vanishes(sidecar, upstream, tmp_path):
         path.unlink(missing_ok=True)
         u = upstream(script, path=str(path))
     assert s.get()[::2] == (200, BODY)
-    assert s.count("outcome=upstream_failed") == 4
+    wait_until(lambda: s.count("outcome=upstream_failed") == 4, "the log does not say so")
 
 
 def test_service_comes_back(stage, sidecar, upstream):
