@@ -2,6 +2,7 @@
 /* A request: its headers, and libcurl's options. */
 #include "fetch_state.h"
 
+#include "tls_buffer.h"
 #include "tls_pool.h"
 
 #include "service/access/secrets.h"
@@ -100,16 +101,6 @@ on_open(void *ctx, curl_socket_t fd, curlsocktype purpose)
                                                                                                    : CURL_SOCKOPT_ERROR;
 }
 
-/* The TLS of the connection that a transfer is about to use; NULL: it is not OpenSSL's. */
-static SSL *
-tls_of(CURL *easy)
-{
-    struct curl_tlssessioninfo *info = NULL;
-    return !curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) && info && info->backend == CURLSSLBACKEND_OPENSSL
-               ? info->internals
-               : NULL;
-}
-
 /* A kept connection was watched for another fetch. */
 static bool
 watch_close_notify(struct fetch *f, const SSL *tls)
@@ -121,7 +112,8 @@ static int
 before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
 {
     struct fetch *f = ctx;
-    struct connection connection = {f->socket_number, ip, port, local_port, f->is_tls ? tls_of(f->easy) : NULL};
+    struct connection connection = {f->socket_number, ip, port, local_port,
+                                    f->is_tls ? tls_of_transfer(f->easy) : NULL};
     enum connection_use use = CONNECTION_UNKNOWN;
     (void)local_ip;
     f->request_sent = true;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "socket_watch.h"
 
+#include "tls_buffer.h"
+
 #include "service/base/alloc_reserve.h"
 
 #include <event2/event.h>
@@ -16,8 +18,10 @@ enum {
     ENOUGH_BYTES = 128 * 1024,
     /* How long a piece waits; with the wake-up it is a millisecond. libevent's own timers wait up to four. */
     GATHER_NSEC = 900 * 1000,
-    /* Reads at a tick; TLS gives a record at a time. */
+    /* Reads at a tick, of what arrives meanwhile. A TLS buffer is emptied in one. */
     READS_MAX = 8,
+    /* Records of a TLS buffer, before others have their turn. */
+    RECORDS_MAX = 64,
 };
 
 struct socket_watch {
@@ -29,8 +33,11 @@ struct socket_watch {
     bool may_gather;
     bool gathers;
     TAILQ_ENTRY(socket_watch) next_gathering;
-    unsigned ticks; /* the last one that it was read at */
-    bool *freed;    /* in act() */
+    unsigned ticks;       /* the last one that it was read at */
+    bool may_have_buffer; /* its TLS */
+    bool has_buffer;
+    uint64_t stuck_at; /* what TLS had taken from it when libcurl would not read on; or 0 */
+    bool *freed;       /* in act() */
 };
 
 /* How much of the body has been read. */
@@ -95,17 +102,73 @@ stop_gathering(struct socket_watch *w)
         set_clock(ws, 0);
 }
 
+/* TLS with a buffer. */
+
+/* Not remembered: it may have had its buffer before this watch, and been read for another socket's event. */
+static SSL *
+tls_of(const struct socket_watch *w)
+{
+    return w->easy && w->watches->have_buffers ? tls_of_transfer(w->easy) : NULL;
+}
+
+static void
+add_buffer(struct socket_watch *w)
+{
+    SSL *tls = tls_of_transfer(w->easy);
+    w->may_have_buffer = false;
+    w->has_buffer = tls && tls_buffer_add(tls);
+    w->watches->have_buffers |= w->has_buffer;
+}
+
+/* libcurl reads a record, and looks at the socket for more. */
+static void
+read_buffered(struct socket_watch *w, const bool *freed)
+{
+    const SSL *tls = tls_of(w);
+    uint64_t before = 0;
+    w->stuck_at = 0;
+    for (int i = 0; i < RECORDS_MAX && tls_buffered(tls); i++) {
+        before = tls_buffer_taken(tls);
+        w->watches->act(w->watches->ctx, w->fd, CURL_CSELECT_IN);
+        if (*freed)
+            return;
+        tls = tls_of(w);
+        if (tls_buffer_taken(tls) == before) {
+            w->stuck_at = before;
+            return;
+        }
+    }
+}
+
+void
+socket_watches_wake_buffered(struct socket_watches *ws)
+{
+    struct socket_watch *w;
+    if (!ws->have_buffers)
+        return;
+    TAILQ_FOREACH (w, &ws->all, next) {
+        const SSL *tls = tls_of(w);
+        if (tls_buffered(tls) && tls_buffer_taken(tls) != w->stuck_at)
+            event_active(&w->event, EV_READ, 0);
+    }
+}
+
 /* Returns how much of the body was read. *freed: the watch is. */
 static curl_off_t
 act(struct socket_watch *w, int action, bool *freed)
 {
-    curl_off_t before = downloaded(w);
+    curl_off_t before = downloaded(w), after;
     w->freed = freed;
     w->watches->act(w->watches->ctx, w->fd, action);
+    if (!*freed)
+        read_buffered(w, freed);
     if (*freed)
         return 0;
     w->freed = NULL;
-    return downloaded(w) - before;
+    after = downloaded(w);
+    if (w->may_have_buffer && after >= SMALL_BYTES)
+        add_buffer(w);
+    return after - before;
 }
 
 /* What has gathered, if anything. */
@@ -114,7 +177,7 @@ read_gathered(struct socket_watch *w)
 {
     bool freed = false;
     curl_off_t first = act(w, CURL_CSELECT_IN, &freed), more = first;
-    for (int i = 1; i < READS_MAX && more && !freed; i++)
+    for (int i = 1; i < READS_MAX && more && !freed && !w->has_buffer; i++)
         more = act(w, CURL_CSELECT_IN, &freed);
     if (!freed && !first && w->gathers)
         stop_gathering(w);
@@ -196,7 +259,7 @@ socket_watch_new(struct socket_watches *ws, CURL *easy, curl_socket_t fd, int wh
     w->watches = ws;
     w->easy = easy;
     w->fd = fd;
-    w->may_gather = true;
+    w->may_gather = w->may_have_buffer = true;
     short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
     event_assign(&w->event, ws->base, fd, events, on_event, w);
     if (event_add(&w->event, NULL)) {
@@ -204,6 +267,7 @@ socket_watch_new(struct socket_watches *ws, CURL *easy, curl_socket_t fd, int wh
         return NULL;
     }
     TAILQ_INSERT_TAIL(&ws->all, w, next);
+    socket_watches_wake_buffered(ws); /* if it was paused */
     return w;
 }
 
@@ -216,7 +280,7 @@ socket_watches_forget(struct socket_watches *ws, const CURL *easy)
             continue;
         if (w->gathers)
             stop_gathering(w);
-        w->may_gather = false;
+        w->may_gather = w->may_have_buffer = false;
         w->easy = NULL;
     }
 }

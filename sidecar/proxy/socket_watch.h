@@ -28,6 +28,7 @@ struct socket_watches {
     int clock; /* a timerfd that runs while any gathers; negative: none gathers */
     struct event tick;
     unsigned ticks;
+    bool have_buffers; /* perhaps: some TLS was given one */
 };
 
 /* base, act, collect and ctx are set. Without a descriptor for the clock nothing gathers. */
@@ -38,6 +39,9 @@ void socket_watches_deinit(struct socket_watches *watches);
 
 /* Of a transfer, for CURL_POLL_IN, CURL_POLL_OUT or CURL_POLL_INOUT. NULL: out of memory. */
 struct socket_watch *socket_watch_new(struct socket_watches *watches, CURL *easy, curl_socket_t fd, int what);
+
+/* After libcurl has run: it may have left records in a TLS buffer, for which no socket wakes it. */
+void socket_watches_wake_buffered(struct socket_watches *watches);
 
 /* The transfer goes. Its socket may still be watched: from libcurl 8.9 on, until the peer's close_notify has come. */
 void socket_watches_forget(struct socket_watches *watches, const CURL *easy);

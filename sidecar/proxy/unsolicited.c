@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unsolicited.h"
 
+#include "tls_buffer.h"
+
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -74,10 +76,10 @@ unsolicited_drain(int fd, enum unsolicited *kind)
 static bool
 is_between_records(const SSL *tls)
 {
-    return !SSL_has_pending(tls) && strcmp(SSL_rstate_string(tls), "RB") != 0;
+    return !tls_buffered(tls) && !SSL_has_pending(tls) && strcmp(SSL_rstate_string(tls), "RB") != 0;
 }
 
-/* Nothing has arrived since the last read, neither in OpenSSL's buffer nor on the socket. */
+/* Nothing has arrived since the last read, neither in a buffer nor on the socket. */
 static bool
 is_quiet(int fd, const SSL *tls)
 {
@@ -105,19 +107,17 @@ read_past_libcurl(int fd, SSL *tls, enum unsolicited *kind)
 {
     SSL_CTX *ctx = SSL_get_SSL_CTX(tls);
     int (*on_session)(SSL *, SSL_SESSION *) = SSL_CTX_sess_get_new_cb(ctx);
-    BIO *in = SSL_get_rbio(tls), *out = SSL_get_wbio(tls), *direct = BIO_new_socket(fd, BIO_NOCLOSE);
+    BIO *direct = BIO_new_socket(fd, BIO_NOCLOSE), *out = SSL_get_wbio(tls);
     if (!direct)
         return false;
-    BIO_up_ref(in);
     BIO_up_ref(out);
     BIO_up_ref(direct);
-    SSL_set0_rbio(tls, direct);
     SSL_set0_wbio(tls, direct);
-    SSL_set_msg_callback(tls, NULL);
+    BIO *in = tls_buffer_replace_bio(tls, direct);
     SSL_CTX_sess_set_new_cb(ctx, NULL);
     bool open = read_records(tls, kind);
     SSL_CTX_sess_set_new_cb(ctx, on_session);
-    SSL_set0_rbio(tls, in);
+    BIO_free(tls_buffer_replace_bio(tls, in));
     SSL_set0_wbio(tls, out);
     ERR_clear_error();
     return open;

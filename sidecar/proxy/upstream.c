@@ -49,6 +49,7 @@ collect_ended(struct upstream *u)
         upstream_sockets_release(&u->sockets, owner, true);
         u->hooks.ended(owner, code);
     }
+    socket_watches_wake_buffered(&u->watches);
 }
 
 static void

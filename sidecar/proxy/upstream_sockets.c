@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream_sockets.h"
 
+#include "tls_buffer.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -84,6 +86,7 @@ set_tls(struct upstream_sockets *s, struct connection_socket *c, SSL *tls)
         return true;
     if (!tls || tls_index() < 0 || !SSL_set_ex_data(tls, tls_index(), s))
         return false;
+    SSL_set_msg_callback(tls, NULL); /* libcurl's describes each record, and needs a transfer */
     c->is_tls = true;
     c->tls = tls;
     return true;
@@ -252,6 +255,8 @@ release(struct upstream_sockets *s, struct connection_socket *c, bool notify)
     c->closes = now() + c->keepalive;
     if (notify && !s->released(owner, drain(c)))
         shut_down(c);
+    if (c->tls)
+        tls_buffer_remove(c->tls);
 }
 
 void

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies that come in small pieces, as services write them: they gather before they are read. Nothing is seen later than a
 millisecond because of it, or missed."""
+import random
 import socket
 import threading
 import time
 
 import pytest
 
-from conftest import SLOW, TEXT
+from conftest import SLOW, TEXT, wait_until
 from kinds import ca, kind, server  # fixtures
 from steer import Steer
 
@@ -94,6 +95,31 @@ def test_reader_that_pauses(sidecar, kind, tmp_path):
             received += len(piece)
     assert received > len(LINES)
     s.wait_line("outcome=ok")
+
+
+def test_readers_that_pause(sidecar, kind):
+    """Several at once, again and again: a transfer may be read because of another's event, and has to go on."""
+    def scrape(choose):
+        for _ in range(8):
+            with s.connect() as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                while raw.recv(65536):
+                    if choose.random() < 0.1:
+                        time.sleep(choose.random() * 0.02)
+
+    def serve(u, connection, n):
+        sizes = random.Random(n)
+        while u.read_request(connection):
+            send_pieces(connection, LINES, sizes.choice([1000, 4096, 16362, 65536]))
+            connection.sendall(LAST)
+    s = sidecar(kind.start(serve).url, *kind.flags)
+    threads = [threading.Thread(target=scrape, args=(random.Random(i),)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    wait_until(lambda: s.count("msg=scrape .*outcome=ok") == 32, "not every scrape is whole")
 
 
 def test_several_at_once(sidecar, kind):

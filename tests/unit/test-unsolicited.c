@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What arrives on a kept connection, over real sockets and a real TLS 1.3. */
+/* What arrives on a kept connection, over real sockets and a real TLS 1.3: without a buffer, with one, and when that
+   has read all. */
+#include "proxy/tls_buffer.h"
 #include "proxy/unsolicited.h"
 
 #include <openssl/evp.h>
@@ -22,6 +24,8 @@ struct pair {
     SSL *ssl[2];
     BIO *bio; /* the client's */
 };
+
+static enum { NO_BUFFER, BUFFER, FULL_BUFFER } mode;
 
 static unsigned sessions;
 
@@ -90,6 +94,8 @@ setup(void **state)
     server_sends(&p, "response");
     client_reads(&p, "response");
     assert_string_equal(SSL_get_version(p.ssl[CLIENT]), "TLSv1.3");
+    if (mode != NO_BUFFER)
+        assert_true(tls_buffer_add(p.ssl[CLIENT]));
     *state = &p;
     return 0;
 }
@@ -107,10 +113,19 @@ teardown(void **state)
 }
 
 static void
+fill_buffer(struct pair *p)
+{
+    char byte;
+    if (mode == FULL_BUFFER)
+        BIO_buffer_peek(SSL_get_rbio(p->ssl[CLIENT]), &byte, 1);
+}
+
+static void
 check_not_reused(struct pair *p, enum unsolicited expected)
 {
     enum unsolicited kind;
     char byte;
+    fill_buffer(p);
     assert_false(unsolicited_drain_tls(p->fds[CLIENT], p->ssl[CLIENT], &kind));
     assert_int_equal(kind, expected);
     assert_int_equal(recv(p->fds[CLIENT], &byte, 1, MSG_PEEK), 0);
@@ -122,11 +137,13 @@ check_reused(struct pair *p)
 {
     enum unsolicited kind;
     unsigned before = sessions;
+    fill_buffer(p);
     for (int i = 0; i < 2; i++) {
         assert_true(unsolicited_drain_tls(p->fds[CLIENT], p->ssl[CLIENT], &kind));
         assert_int_equal(kind, UNSOLICITED_NONE);
     }
     assert_int_equal(sessions, before);
+    tls_buffer_remove(p->ssl[CLIENT]);
     assert_ptr_equal(SSL_get_rbio(p->ssl[CLIENT]), p->bio);
     assert_ptr_equal(SSL_get_wbio(p->ssl[CLIENT]), p->bio);
     assert_ptr_equal(SSL_CTX_sess_get_new_cb(p->ctx[CLIENT]), on_session);
@@ -256,6 +273,39 @@ test_end(void **state)
 }
 
 static void
+test_buffer(void **state)
+{
+    struct pair *p = *state;
+    SSL *tls = p->ssl[CLIENT];
+    char byte;
+    assert_true(tls_buffer_add(tls));
+    assert_true(tls_buffer_add(tls));
+    assert_int_equal(tls_buffered(tls), 0);
+    for (int i = 0; i < 3; i++)
+        server_sends(p, "a record");
+    client_reads(p, "a record");
+    size_t left = tls_buffered(tls), taken = tls_buffer_taken(tls);
+    assert_int_equal(left, 2 * taken);
+    assert_int_equal(recv(p->fds[CLIENT], &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+    tls_buffer_remove(tls);
+    assert_int_equal(tls_buffered(tls), left);
+    client_reads(p, "a record");
+    assert_int_equal(tls_buffered(tls), left / 2);
+    client_reads(p, "a record");
+    assert_int_equal(tls_buffer_taken(tls), 3 * taken);
+    tls_buffer_remove(tls);
+    check_reused(p);
+}
+
+static void
+test_no_buffer(void **state)
+{
+    (void)state;
+    assert_int_equal(tls_buffered(NULL), 0);
+    assert_int_equal(tls_buffer_taken(NULL), 0);
+}
+
+static void
 test_without_tls(void **state)
 {
     static const struct {
@@ -301,7 +351,14 @@ main(void)
         TEST(test_no_record),
         TEST(test_close_notify),
         TEST(test_end),
+        TEST(test_buffer),
+    };
+    const struct CMUnitTest without_tls[] = {
+        cmocka_unit_test(test_no_buffer),
         cmocka_unit_test(test_without_tls),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(without_tls, NULL, NULL);
+    for (mode = NO_BUFFER; mode <= FULL_BUFFER; mode++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }
