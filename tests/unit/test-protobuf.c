@@ -256,6 +256,36 @@ test_long_varints(void **state)
     outcome_free(&o);
 }
 
+/* All that a length of one, two or three bytes can say; and one that ends after its message. */
+static void
+test_lengths_of_metrics(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {0, 1, 127, 128, 200, 256, 16383, 16384, 2};
+    static const char zeros[16384];
+    enum { N = sizeof(lens) / sizeof(lens[0]) };
+    struct writer b = {NULL, 0}, m = {NULL, 0};
+    put_field(&m, 1, SPAN("up"));
+    for (size_t i = 0; i < 2 * N; i++)
+        put_field(&m, 4, (struct ss_span){zeros, lens[i / 2]});
+    struct writer cut = {NULL, 0};
+    put_varint(&cut, m.len - 1);
+    put(&cut, m.bytes, m.len - 1);
+    put_message(&b, &m);
+
+    struct question q = {.content_type = PROTOBUF};
+    struct outcome o = feed_all_ways(span(&b), &q);
+    assert_int_equal(o.result, 0);
+    assert_int_equal(o.len, b.len);
+    assert_int_equal(o.counts.series_seen, 2 * N);
+    outcome_free(&o);
+    o = feed_all_ways(span(&cut), &q);
+    assert_int_equal(o.result, SS_NO_EXPOSITION);
+    outcome_free(&o);
+    free(b.bytes);
+    free(cut.bytes);
+}
+
 /* What is legal, but written by no encoder, is accepted, as Go's generated readers accept it. */
 static void
 test_what_no_encoder_writes(void **state)
@@ -306,6 +336,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_long_varints),
+        cmocka_unit_test(test_lengths_of_metrics),
         cmocka_unit_test(test_what_no_encoder_writes),
     };
     return cmocka_run_group_tests_name("protobuf", tests, NULL, NULL);

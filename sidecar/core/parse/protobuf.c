@@ -233,6 +233,24 @@ read_value(struct protobuf *p, const char **at, const char *end)
     return 0;
 }
 
+/* Skips metrics that are whole and shorter than 16 KiB, which is nearly all of a body: a state for each byte costs a
+   scrape a quarter more. Returns where the first other field starts. */
+static const char *
+skip_metrics(struct protobuf *p, const char *at, const char *end)
+{
+    const unsigned char *byte = (const unsigned char *)at, *last = (const unsigned char *)end;
+    while (last - byte > 3 && byte[0] == (FIELD_METRIC << 3 | WIRE_BYTES) && (byte[1] < 0x80 || byte[2] < 0x80)) {
+        const unsigned char *value = byte + (byte[1] < 0x80 ? 2 : 3);
+        ptrdiff_t len = byte[1] < 0x80 ? byte[1] : (byte[1] & 0x7f) | byte[2] << 7;
+        if (last - value < len)
+            break;
+        byte = value + len;
+        p->metrics = true;
+        p->series++;
+    }
+    return (const char *)byte;
+}
+
 /* Reads the fields of the message, as far as they are available. Stops once the route is known. */
 static int
 read_fields(struct protobuf *p, const char **at, const char *end)
@@ -244,6 +262,8 @@ read_fields(struct protobuf *p, const char **at, const char *end)
         const char *start = *at;
         switch (p->part) {
         case PART_TAG:
+            if (!p->varint_bytes && !p->depth)
+                *at = skip_metrics(p, *at, end);
             r = read_varint(p, at, end, WIRE_VARINT_BYTES, &done);
             p->left -= (uint32_t)(*at - start);
             if (!r && done)
