@@ -18,10 +18,10 @@ enum {
     ENOUGH_BYTES = 128 * 1024,
     /* How long a piece waits; with the wake-up it is a millisecond. libevent's own timers wait up to four. */
     GATHER_NSEC = 900 * 1000,
-    /* Reads at a tick, of what arrives meanwhile. A TLS buffer is emptied in one. */
+    /* Reads at a tick, of what arrives meanwhile. */
     READS_MAX = 8,
-    /* Records of a TLS buffer, before others have their turn. */
-    RECORDS_MAX = 64,
+    /* What is taken from a TLS buffer before others have their turn. */
+    TURN_BYTES = 256 * 1024,
 };
 
 struct socket_watch {
@@ -33,11 +33,10 @@ struct socket_watch {
     bool may_gather;
     bool gathers;
     TAILQ_ENTRY(socket_watch) next_gathering;
-    unsigned ticks;       /* the last one that it was read at */
-    bool may_have_buffer; /* its TLS */
-    bool has_buffer;
-    uint64_t stuck_at; /* what TLS had taken from it when libcurl would not read on; or 0 */
-    bool *freed;       /* in act() */
+    unsigned ticks;                /* the last one that it was read at */
+    bool tried_buffer, has_buffer; /* its TLS */
+    uint64_t stuck_at;             /* what TLS had taken when libcurl did not read on, as when it has to write; or 0 */
+    bool *freed;                   /* in act() */
 };
 
 /* How much of the body has been read. */
@@ -104,52 +103,72 @@ stop_gathering(struct socket_watch *w)
 
 /* TLS with a buffer. */
 
-/* Not remembered: it may have had its buffer before this watch, and been read for another socket's event. */
+/* Asked for each time: a new watch may be of a transfer that had a buffer before, and whatever drives libcurl may read
+   any transfer. */
 static SSL *
 tls_of(const struct socket_watch *w)
 {
-    return w->easy && w->watches->have_buffers ? tls_of_transfer(w->easy) : NULL;
+    return w->easy && tls_buffers() ? tls_of_transfer(w->easy) : NULL;
 }
 
 static void
-add_buffer(struct socket_watch *w)
+try_buffer(struct socket_watch *w)
 {
     SSL *tls = tls_of_transfer(w->easy);
-    w->may_have_buffer = false;
+    w->tried_buffer = true;
     w->has_buffer = tls && tls_buffer_add(tls);
-    w->watches->have_buffers |= w->has_buffer;
 }
 
-/* libcurl reads a record, and looks at the socket for more. */
+/* libcurl reads on for as long as the socket is readable (and then up to 100 records), whatever the buffer holds. */
 static void
-read_buffered(struct socket_watch *w, const bool *freed)
+read_buffer(struct socket_watch *w, const bool *freed)
 {
     const SSL *tls = tls_of(w);
-    uint64_t before = 0;
+    uint64_t start = tls_buffer_taken(tls), taken = start;
     w->stuck_at = 0;
-    for (int i = 0; i < RECORDS_MAX && tls_buffered(tls); i++) {
-        before = tls_buffer_taken(tls);
+    while (tls_buffer_left(tls) && taken - start < TURN_BYTES) {
         w->watches->act(w->watches->ctx, w->fd, CURL_CSELECT_IN);
         if (*freed)
             return;
         tls = tls_of(w);
-        if (tls_buffer_taken(tls) == before) {
-            w->stuck_at = before;
+        if (tls_buffer_taken(tls) == taken) {
+            w->stuck_at = taken;
             return;
         }
+        taken = tls_buffer_taken(tls);
     }
+}
+
+static bool
+has_more_to_read(const struct socket_watch *w)
+{
+    const SSL *tls = tls_of(w);
+    return tls_buffer_left(tls) && tls_buffer_taken(tls) != w->stuck_at;
+}
+
+/* A timer's turn, for an event that is activated by another has its turn before all else. */
+static void
+on_wake(evutil_socket_t fd, short what, void *ctx)
+{
+    struct socket_watches *ws = ctx;
+    struct socket_watch *w;
+    (void)fd, (void)what;
+    TAILQ_FOREACH (w, &ws->all, next)
+        if (has_more_to_read(w))
+            event_active(&w->event, EV_READ, 0);
 }
 
 void
 socket_watches_wake_buffered(struct socket_watches *ws)
 {
+    static const struct timeval now = {0, 0};
     struct socket_watch *w;
-    if (!ws->have_buffers)
-        return;
     TAILQ_FOREACH (w, &ws->all, next) {
-        const SSL *tls = tls_of(w);
-        if (tls_buffered(tls) && tls_buffer_taken(tls) != w->stuck_at)
-            event_active(&w->event, EV_READ, 0);
+        if (!has_more_to_read(w))
+            continue;
+        if (event_add(&ws->wake, &now)) /* out of memory */
+            event_active(&ws->wake, EV_TIMEOUT, 0);
+        return;
     }
 }
 
@@ -161,13 +180,13 @@ act(struct socket_watch *w, int action, bool *freed)
     w->freed = freed;
     w->watches->act(w->watches->ctx, w->fd, action);
     if (!*freed)
-        read_buffered(w, freed);
+        read_buffer(w, freed);
     if (*freed)
         return 0;
     w->freed = NULL;
     after = downloaded(w);
-    if (w->may_have_buffer && after >= SMALL_BYTES)
-        add_buffer(w);
+    if (!w->tried_buffer && after >= SMALL_BYTES)
+        try_buffer(w);
     return after - before;
 }
 
@@ -215,6 +234,7 @@ socket_watches_init(struct socket_watches *ws)
 {
     TAILQ_INIT(&ws->all);
     TAILQ_INIT(&ws->gathering);
+    event_assign(&ws->wake, ws->base, -1, 0, on_wake, ws);
     ws->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (ws->clock < 0)
         return;
@@ -228,7 +248,10 @@ socket_watches_init(struct socket_watches *ws)
 void
 socket_watches_deinit(struct socket_watches *ws)
 {
-    if (!ws->base || ws->clock < 0)
+    if (!ws->base)
+        return;
+    event_del(&ws->wake);
+    if (ws->clock < 0)
         return;
     event_del(&ws->tick);
     close(ws->clock);
@@ -259,7 +282,7 @@ socket_watch_new(struct socket_watches *ws, CURL *easy, curl_socket_t fd, int wh
     w->watches = ws;
     w->easy = easy;
     w->fd = fd;
-    w->may_gather = w->may_have_buffer = true;
+    w->may_gather = true;
     short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
     event_assign(&w->event, ws->base, fd, events, on_event, w);
     if (event_add(&w->event, NULL)) {
@@ -267,7 +290,7 @@ socket_watch_new(struct socket_watches *ws, CURL *easy, curl_socket_t fd, int wh
         return NULL;
     }
     TAILQ_INSERT_TAIL(&ws->all, w, next);
-    socket_watches_wake_buffered(ws); /* if it was paused */
+    socket_watches_wake_buffered(ws); /* a transfer that was paused, with its buffer full */
     return w;
 }
 
@@ -280,7 +303,7 @@ socket_watches_forget(struct socket_watches *ws, const CURL *easy)
             continue;
         if (w->gathers)
             stop_gathering(w);
-        w->may_gather = w->may_have_buffer = false;
+        w->may_gather = false;
         w->easy = NULL;
     }
 }

@@ -28,7 +28,7 @@ struct socket_watches {
     int clock; /* a timerfd that runs while any gathers; negative: none gathers */
     struct event tick;
     unsigned ticks;
-    bool have_buffers; /* perhaps: some TLS was given one */
+    struct event wake; /* something is left in a TLS buffer */
 };
 
 /* base, act, collect and ctx are set. Without a descriptor for the clock nothing gathers. */

@@ -5,7 +5,7 @@
  * A buffer between a connection's socket and its TLS, for bodies that come in many small records: OpenSSL reads each
  * record by two calls of recv(2), and its own read-ahead moves all that it has read for each (ssl3_read_n(), 3.0).
  *
- * Who has a buffer has to ask for what is in it: the socket does not become readable for that.
+ * Who has a buffer has to ask for what is left in it: the socket does not become readable for that.
  */
 #include <curl/curl.h>
 #include <openssl/types.h>
@@ -19,18 +19,20 @@ SSL *tls_of_transfer(CURL *easy);
 /* Whether it has a buffer now; if not, there was no memory. */
 bool tls_buffer_add(SSL *tls);
 
-/* How much has been read from the socket that TLS has not taken yet: no event of the socket tells of it. NULL is
-   fine. */
-size_t tls_buffered(const SSL *tls);
+/* Frees it, and what is left in it. */
+void tls_buffer_remove(SSL *tls);
 
-/* How much TLS has ever taken from its buffer; 0 without one. NULL is fine. */
+/* How many there are. */
+size_t tls_buffers(void);
+
+/* How much was read from the socket that TLS has not taken yet. Without a buffer, or TLS: 0. */
+size_t tls_buffer_left(const SSL *tls);
+
+/* How much TLS has taken from its buffer since that was added. Without a buffer, or TLS: 0. */
 uint64_t tls_buffer_taken(const SSL *tls);
 
 /* TLS reads from another BIO, below its buffer if it has one. Takes over in, and returns the one before, which is the
    caller's. */
 BIO *tls_buffer_replace_bio(SSL *tls, BIO *in);
-
-/* Frees it, if it is empty. */
-void tls_buffer_remove(SSL *tls);
 
 #endif

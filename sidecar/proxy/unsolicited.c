@@ -76,7 +76,7 @@ unsolicited_drain(int fd, enum unsolicited *kind)
 static bool
 is_between_records(const SSL *tls)
 {
-    return !tls_buffered(tls) && !SSL_has_pending(tls) && strcmp(SSL_rstate_string(tls), "RB") != 0;
+    return !tls_buffer_left(tls) && !SSL_has_pending(tls) && strcmp(SSL_rstate_string(tls), "RB") != 0;
 }
 
 /* Nothing has arrived since the last read, neither in a buffer nor on the socket. */

@@ -255,7 +255,7 @@ release(struct upstream_sockets *s, struct connection_socket *c, bool notify)
     c->closes = now() + c->keepalive;
     if (notify && !s->released(owner, drain(c)))
         shut_down(c);
-    if (c->tls)
+    if (c->tls && (c->shut || !tls_buffer_left(c->tls)))
         tls_buffer_remove(c->tls);
 }
 

@@ -3,13 +3,14 @@
 millisecond because of it, or missed."""
 import random
 import socket
+import ssl
 import threading
 import time
 
 import pytest
 
 from conftest import SLOW, TEXT, wait_until
-from kinds import ca, kind, server  # fixtures
+from kinds import ca, context_of, kind, server  # fixtures
 from steer import Steer
 
 LINES = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
@@ -144,6 +145,84 @@ def test_several_at_once(sidecar, kind):
     for t in threads:
         t.join()
     assert sorted(statuses) == [200, 200, 200, 502]
+
+
+class Records:
+    """A TLS server's side of a connection, whose records leave together."""
+
+    def __init__(self, connection, server):
+        self.connection, self.received, self.records = connection, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context_of(server).wrap_bio(self.received, self.records, server_side=True)
+        self.do(self.tls.do_handshake)
+        request = self.do(lambda: self.tls.read(65536))
+        assert request.endswith(b"\r\n\r\n")
+
+    def do(self, act):
+        while True:
+            try:
+                result = act()
+                self.send()
+                return result
+            except ssl.SSLWantReadError:
+                self.send()
+                piece = self.connection.recv(65536)
+                if not piece:
+                    raise ConnectionError from None
+                self.received.write(piece)
+
+    def send(self, cut=0):
+        records = self.records.read()
+        self.connection.sendall(records[:len(records) - cut])
+        return len(records)
+
+    def add(self, body, size):
+        for i in range(0, len(body), size):
+            self.tls.write(body[i:i + size])
+
+
+def tls_upstream(upstream, serve):
+    u = upstream(serve)
+    u.url = u.url.replace("http:", "https:")
+    return u
+
+
+def test_fast_records_leave_others_their_turn(sidecar, upstream, ca, server, tmp_path):
+    """They are all there: the buffer is never empty. Meanwhile the loop turns, for deadlines, other scrapes and signals."""
+    sent = []
+
+    def serve(_u, connection):
+        records = Records(connection, server)
+        records.add(HEAD, 16384)
+        records.add(chunk(LINES * 4), 40)
+        records.add(LAST, 16384)
+        sent.append(records.send())
+        connection.recv(1)
+
+    steer = Steer(tmp_path / "steer")
+    s = sidecar(tls_upstream(upstream, serve).url, f"--set=endpoint.default.tls_ca={ca.pem}", env=steer.environment)
+    before = steer.turns()
+    assert s.get("/metrics?shard=0&shard_count=4000")[0] == 200
+    assert steer.turns() - before > sent[0] / (512 * 1024)
+
+
+@pytest.mark.parametrize("strict", ["true", "false"])
+def test_reset_in_a_record(sidecar, upstream, ca, server, strict):
+    """After a part of a record that is there already, and where only the end of the connection ends the body."""
+    def serve(_u, connection):
+        records = Records(connection, server)
+        records.add(f"HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nConnection: close\r\n\r\n".encode() + LINES[:40 * 1024], 4096)
+        records.send()
+        time.sleep(0.1)  # until it is read
+        records.add(LINES[40 * 1024:LINES.index(b"\n", 60 * 1024) + 1], 4096)
+        records.tls.write(SMALL)
+        records.send(cut=10)
+        reset(connection)
+
+    u = tls_upstream(upstream, serve)
+    s = sidecar(u.url, f"--set=endpoint.default.tls_ca={ca.pem}", f"--set=endpoint.default.strict_close={strict}")
+    for _ in range(5):
+        status, _, body = s.get("/metrics?shard=0&shard_count=40")
+        assert status == 502 and b"reset" in body, body
 
 
 @pytest.mark.alone

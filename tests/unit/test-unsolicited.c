@@ -4,6 +4,7 @@
 #include "proxy/tls_buffer.h"
 #include "proxy/unsolicited.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <setjmp.h>
@@ -23,6 +24,7 @@ struct pair {
     SSL_CTX *ctx[2];
     SSL *ssl[2];
     BIO *bio; /* the client's */
+    bool is_one_ahead;
 };
 
 static enum { NO_BUFFER, BUFFER, FULL_BUFFER } mode;
@@ -63,11 +65,22 @@ server_sends(struct pair *p, const char *text)
     assert_int_equal(SSL_write(p->ssl[SERVER], text, len), len);
 }
 
+/* With the record before them, which setup() sent, the buffer gets all that have arrived. */
+static void
+fill_buffer(struct pair *p)
+{
+    char byte;
+    if (p->is_one_ahead)
+        assert_int_equal(SSL_read(p->ssl[CLIENT], &byte, 1), 1);
+    p->is_one_ahead = false;
+}
+
 static void
 client_reads(struct pair *p, const char *text)
 {
     char bytes[100];
     int len = (int)strlen(text);
+    fill_buffer(p);
     assert_int_equal(SSL_read(p->ssl[CLIENT], bytes, len), len);
     assert_memory_equal(bytes, text, (size_t)len);
 }
@@ -76,6 +89,7 @@ static int
 setup(void **state)
 {
     static struct pair p;
+    p.is_one_ahead = false;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p.fds), 0);
     p.ctx[CLIENT] = SSL_CTX_new(TLS_client_method());
     p.ctx[SERVER] = SSL_CTX_new(TLS_server_method());
@@ -96,6 +110,9 @@ setup(void **state)
     assert_string_equal(SSL_get_version(p.ssl[CLIENT]), "TLSv1.3");
     if (mode != NO_BUFFER)
         assert_true(tls_buffer_add(p.ssl[CLIENT]));
+    p.is_one_ahead = mode == FULL_BUFFER;
+    if (p.is_one_ahead)
+        server_sends(&p, "!");
     *state = &p;
     return 0;
 }
@@ -110,14 +127,6 @@ teardown(void **state)
         close(p->fds[i]);
     }
     return 0;
-}
-
-static void
-fill_buffer(struct pair *p)
-{
-    char byte;
-    if (mode == FULL_BUFFER)
-        BIO_buffer_peek(SSL_get_rbio(p->ssl[CLIENT]), &byte, 1);
 }
 
 static void
@@ -230,6 +239,7 @@ check_half_a_record(struct pair *p, ssize_t len, bool is_read)
 {
     char byte;
     assert_int_equal(write(p->fds[SERVER], "\x17\3\3\0\x20 the rest", (size_t)len), len);
+    fill_buffer(p);
     if (is_read)
         assert_int_equal(SSL_read(p->ssl[CLIENT], &byte, 1), -1);
     check_not_reused(p, UNSOLICITED_NONE);
@@ -280,28 +290,49 @@ test_buffer(void **state)
     char byte;
     assert_true(tls_buffer_add(tls));
     assert_true(tls_buffer_add(tls));
-    assert_int_equal(tls_buffered(tls), 0);
+    assert_int_equal(tls_buffer_left(tls), 0);
+    fill_buffer(p);
+    uint64_t before = tls_buffer_taken(tls);
     for (int i = 0; i < 3; i++)
         server_sends(p, "a record");
     client_reads(p, "a record");
-    size_t left = tls_buffered(tls), taken = tls_buffer_taken(tls);
+    uint64_t left = tls_buffer_left(tls), taken = tls_buffer_taken(tls) - before;
     assert_int_equal(left, 2 * taken);
     assert_int_equal(recv(p->fds[CLIENT], &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
-    tls_buffer_remove(tls);
-    assert_int_equal(tls_buffered(tls), left);
     client_reads(p, "a record");
-    assert_int_equal(tls_buffered(tls), left / 2);
+    assert_int_equal(tls_buffer_left(tls), left / 2);
     client_reads(p, "a record");
-    assert_int_equal(tls_buffer_taken(tls), 3 * taken);
+    assert_int_equal(tls_buffer_taken(tls), before + 3 * taken);
+    assert_int_equal(tls_buffers(), 1);
     tls_buffer_remove(tls);
+    tls_buffer_remove(tls);
+    assert_int_equal(tls_buffers(), 0);
     check_reused(p);
+}
+
+/* It comes after what was received before it, and is not taken for the end: each side has sent what the other does not
+   read. */
+static void
+test_reset(void **state)
+{
+    struct pair *p = *state;
+    char bytes[100];
+    assert_int_equal(SSL_write(p->ssl[CLIENT], "request", 7), 7);
+    server_sends(p, "a record");
+    assert_int_equal(write(p->fds[SERVER], "\x17\3\3\0\x20 the rest", 12), 12);
+    close(p->fds[SERVER]);
+    p->fds[SERVER] = -1;
+    client_reads(p, "a record");
+    int n = SSL_read(p->ssl[CLIENT], bytes, sizeof(bytes));
+    assert_int_equal(SSL_get_error(p->ssl[CLIENT], n), SSL_ERROR_SYSCALL);
+    assert_int_equal(errno, ECONNRESET);
 }
 
 static void
 test_no_buffer(void **state)
 {
     (void)state;
-    assert_int_equal(tls_buffered(NULL), 0);
+    assert_int_equal(tls_buffer_left(NULL), 0);
     assert_int_equal(tls_buffer_taken(NULL), 0);
 }
 
@@ -352,6 +383,7 @@ main(void)
         TEST(test_close_notify),
         TEST(test_end),
         TEST(test_buffer),
+        TEST(test_reset),
     };
     const struct CMUnitTest without_tls[] = {
         cmocka_unit_test(test_no_buffer),
