@@ -163,6 +163,8 @@ socket_watches_wake_buffered(struct socket_watches *ws)
 {
     static const struct timeval now = {0, 0};
     struct socket_watch *w;
+    if (!tls_buffers())
+        return;
     TAILQ_FOREACH (w, &ws->all, next) {
         if (!has_more_to_read(w))
             continue;

@@ -2,6 +2,7 @@
 #ifndef UNIT_SPLITTING_H
 #define UNIT_SPLITTING_H
 /* Splits protobuf families: shardings, series, and large bodies. */
+#include "plan.h"
 #include "protobuf.h"
 
 #include <scrapeshard/index.h>
@@ -17,29 +18,10 @@ static const char *const shard_names[] = {"0", "1", "2"};
 
 enum { COUNTER = 0, HISTOGRAM = 4, GAUGE_HISTOGRAM = 5 };
 
-struct splitting {
-    struct ss_rules *rules;
-    struct ss_sharding *sharding;
-};
-
-static inline struct splitting
+static inline struct sharding
 split_all(void)
 {
-    struct ss_sharding_settings settings = ss_sharding_settings_default();
-    struct ss_rule_error error;
-    struct splitting s;
-    assert_int_equal(ss_rules_new(&s.rules), 0);
-    assert_int_equal(ss_rules_add(s.rules, SS_ACTION_SPLIT, SPAN(".*"), &error), 0);
-    settings.rules = s.rules;
-    assert_int_equal(ss_sharding_new(&s.sharding, &settings), 0);
-    return s;
-}
-
-static inline void
-splitting_end(struct splitting *s)
-{
-    ss_sharding_free(s->sharding);
-    ss_rules_free(s->rules);
+    return sharding_of(&(struct plan){.rules = {"split .*"}});
 }
 
 /* A metric with one label, id=<id>, and an unknown field of size bytes. */

@@ -7,7 +7,7 @@
 static void
 check_too_long(struct writer *message, size_t max_line)
 {
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct writer b = {NULL, 0};
     put_message(&b, message);
     for (int i = 0; i < 3; i++) {
@@ -21,7 +21,7 @@ check_too_long(struct writer *message, size_t max_line)
         outcome_free(&o);
     }
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* What is held of a split family is bounded, and the bound does not depend on how the body is cut. */
@@ -57,7 +57,7 @@ test_a_name_cut_by_a_feed(void **state)
 {
     (void)state;
     enum { SERIES = 60 };
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct writer b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
@@ -82,7 +82,7 @@ test_a_name_cut_by_a_feed(void **state)
         outcome_free(&cut);
     }
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* A type after metrics that were emitted without it would change their type. */
@@ -94,7 +94,7 @@ test_late_type(void **state)
         int first, last; /* -1: none */
         bool accepted;
     } types[] = {{-1, 1, false}, {-1, 0, true}, {1, 1, true}, {1, 2, false}, {4, 5, false}};
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct writer b = {NULL, 0}, m = {NULL, 0};
     char id[16];
 
@@ -123,7 +123,7 @@ test_late_type(void **state)
     check_large(&b, s.sharding, 0, NULL);
     free(help);
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* A malformed metric fails all shards where metrics are read; an unknown field fails none. */
@@ -154,7 +154,7 @@ test_metrics_are_read(void **state)
         {SPAN("\x3a\x02\x60\x01"), false},                                /* a span that is a number */
         {SPAN("\x3a\x05\x6dxxxx"), false},                                /* a delta of 4 bytes */
     };
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct ss_sharding *labels = by_id();
 
     for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
@@ -178,7 +178,7 @@ test_metrics_are_read(void **state)
         free(b.bytes);
     }
     ss_sharding_free(labels);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* Allocated bytes; 0 if another allocator is in use. */
@@ -205,7 +205,7 @@ test_memory_of_an_index(void **state)
     (void)state;
     enum { METRICS = 8000, PIECE = 64 * 1024 }; /* a little less than 8 MiB, for little spare capacity */
     struct ss_filter_settings settings = ss_filter_settings_default();
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct writer b = {NULL, 0}, m = {NULL, 0};
     struct ss_index *index;
     char id[16];
@@ -231,7 +231,7 @@ test_memory_of_an_index(void **state)
     assert_in_range(ss_index_memory(index), b.len, b.len + METRICS * 100);
     ss_index_free(index);
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 int

@@ -164,7 +164,7 @@ count_holders(struct ss_span body, struct ss_sharding *sharding)
 static void
 check_kinds(unsigned type, int kind, int odd_kind, int odd, bool together)
 {
-    struct splitting split = split_all();
+    struct sharding split = split_all();
     struct ss_sharding *labels = by_id();
     struct writer b = {NULL, 0}, m = {NULL, 0};
 
@@ -180,7 +180,7 @@ check_kinds(unsigned type, int kind, int odd_kind, int odd, bool together)
                  by_split, by_labels);
     free(b.bytes);
     ss_sharding_free(labels);
-    splitting_end(&split);
+    sharding_end(&split);
 }
 
 static void
@@ -265,7 +265,7 @@ static void
 test_large_mixed_families(void **state)
 {
     (void)state;
-    struct splitting s = split_all();
+    struct sharding s = split_all();
     struct writer b = {NULL, 0};
 
     put_large(&b, -1, CLASSIC, CLASSIC);
@@ -279,7 +279,7 @@ test_large_mixed_families(void **state)
         check_indexed(&b, s.sharding, 1);
     }
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 int

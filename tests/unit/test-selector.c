@@ -175,12 +175,12 @@ test_limits(void **state)
 }
 
 /* Rules, "action pattern", NULL-terminated. */
-static struct splitting
-sharding_of(const char *const *lines, enum ss_key key)
+static struct sharding
+sharding_of_rules(const char *const *lines, enum ss_key key)
 {
     const struct ss_span label = SPAN("job");
     struct ss_sharding_settings settings = ss_sharding_settings_default();
-    struct splitting s;
+    struct sharding s;
     assert_int_equal(ss_rules_new(&s.rules), 0);
     for (; *lines; lines++) {
         struct ss_rule_error error;
@@ -204,12 +204,12 @@ sharding_of(const char *const *lines, enum ss_key key)
 static void
 check_action(const char *const *lines, const char *series, const char *action)
 {
-    struct splitting s = sharding_of(lines, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(lines, SS_KEY_FAMILY);
     struct ss_explanation e;
     assert_int_equal(ss_explain(s.sharding, span_of(series), &e), 0);
     if (!e.action != !action || (action && strcmp(e.action, action) != 0))
         fail_msg("%s: %s, and not %s", series, e.action ? e.action : "no rule", action ? action : "none");
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 static void
@@ -283,7 +283,7 @@ test_what_decides_by_labels(void **state)
 {
     (void)state;
     static const char *const rules[] = {"replicate a{b=\"d\"}", "keep a|x", "drop a{b=\"c\"}", NULL};
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     struct ss_explanation e;
     assert_int_equal(ss_explain(s.sharding, SPAN("a"), &e), 0);
     assert_null(e.action);
@@ -291,7 +291,7 @@ test_what_decides_by_labels(void **state)
     assert_int_equal(e.label_pattern.len, strlen("a{b=\"c\"}"));
     assert_int_equal(ss_explain(s.sharding, SPAN("x"), &e), 0);
     assert_null(e.label_action);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* Values are remembered: more of them than that, and longer ones. */
@@ -300,7 +300,7 @@ test_many_values(void **state)
 {
     (void)state;
     static const char *const rules[] = {"drop a{b=~\"(v|long-.*)[0-9]*[05]\",c!~\"x[0-9]*\"}", NULL};
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 1000; i++) {
             char series[200];
@@ -313,14 +313,14 @@ test_many_values(void **state)
                 fail_msg("%s: %s", series, e.action ? e.action : "not dropped");
         }
     }
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* Bodies. */
 
 /* What a shard of three, or all (NULL), has of a body. */
 static void
-check_shard(struct ss_span body, const char *content_type, const struct splitting *s, const char *shard,
+check_shard(struct ss_span body, const char *content_type, const struct sharding *s, const char *shard,
             const char *expected)
 {
     struct question q = {.content_type = content_type, .shard = shard, .count = 3, .sharding = s->sharding};
@@ -363,11 +363,11 @@ test_text(void **state)
          {A_META A_D H_META H_C H_D UP, A_META A_D H_META H_C H_D UP, A_META A_D H_META H_C H_D UP}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct splitting s = sharding_of(cases[i].rules, SS_KEY_FAMILY);
+        struct sharding s = sharding_of_rules(cases[i].rules, SS_KEY_FAMILY);
         check_shard(SPAN(body_text), TEXT, &s, NULL, cases[i].all);
         for (int n = 0; n < 3; n++)
             check_shard(SPAN(body_text), TEXT, &s, shard_names[n], cases[i].shards[n]);
-        splitting_end(&s);
+        sharding_end(&s);
     }
 }
 
@@ -379,13 +379,13 @@ test_openmetrics(void **state)
     static const char meta[] = "# HELP a Of all.\n# TYPE a counter\n# UNIT a \n",
                       body[] = "# HELP a Of all.\n# TYPE a counter\n# UNIT a \n" A_C A_D "# EOF\n";
     static const char *const rules[] = {"replicate a_total{b=\"c\"}", NULL};
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     char expected[200];
     snprintf(expected, sizeof(expected), "%s" A_C "# EOF\n", meta);
     check_shard(SPAN(body), OM, &s, "0", body);
     check_shard(SPAN(body), OM, &s, "1", expected);
     check_shard(SPAN(body), OM, &s, "2", expected);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* Malformed labels fail in every shard, whatever is selected. */
@@ -395,7 +395,7 @@ test_malformed_labels(void **state)
     (void)state;
     static const char *const rules[] = {"drop a{b=\"c\"}", NULL};
     static const char body[] = "a{x=\"1\"} 1\na{x} 1\n";
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     for (int n = 0; n < 3; n++) {
         struct question q = {.content_type = TEXT, .shard = shard_names[n], .count = 3, .sharding = s.sharding};
         struct outcome o = feed_all_ways(SPAN(body), &q);
@@ -403,7 +403,7 @@ test_malformed_labels(void **state)
         assert_int_equal(o.error.line, 2);
         outcome_free(&o);
     }
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 static void
@@ -412,7 +412,7 @@ test_a_match_over_the_limit(void **state)
     (void)state;
     static const char *const rules[] = {"drop a{b=~\"(a+)+$|(a|aa)+b\"}", NULL};
     char body[400] = "a{b=\"c\"} 1\na{b=\"";
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     memset(body + strlen(body), 'a', 300);
     strcat(body, "c\"} 1\n");
     struct outcome o =
@@ -421,7 +421,7 @@ test_a_match_over_the_limit(void **state)
     assert_non_null(strstr(o.error.reason, "drop = a{b=~\"(a+)+$|(a|aa)+b\"}"));
     assert_int_equal(o.error.line, 2);
     outcome_free(&o);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* Protobuf. */
@@ -459,7 +459,7 @@ put_part(struct writer *body, const char *ids)
 static void
 check_protobuf(const char *const *rules, enum ss_key key, const char *const *families)
 {
-    struct splitting s = sharding_of(rules, key);
+    struct sharding s = sharding_of_rules(rules, key);
     struct writer b = {NULL, 0};
     put_family(&b, "123");
     for (int n = 0; n < 4; n++) {
@@ -480,7 +480,7 @@ check_protobuf(const char *const *rules, enum ss_key key, const char *const *fam
         free(expected.bytes);
     }
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 static void
@@ -515,7 +515,7 @@ test_a_large_family(void **state)
     (void)state;
     enum { SERIES = 400 };
     static const char *const rules[] = {"drop a{id=~\"drop-.*\"}", NULL};
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     struct writer b = {NULL, 0}, m = {NULL, 0};
 
     put_field(&m, 1, SPAN("a"));
@@ -536,7 +536,7 @@ test_a_large_family(void **state)
         outcome_free(&o);
     }
     free(b.bytes);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 /* A metric with the label id and a histogram of either kind. */
@@ -582,7 +582,7 @@ test_mixed_histograms(void **state)
     put_latency(&m, "2", false);
     put_message(&b, &m);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct splitting s = sharding_of(cases[i].rules, SS_KEY_FAMILY);
+        struct sharding s = sharding_of_rules(cases[i].rules, SS_KEY_FAMILY);
         size_t holders = 0;
         for (int n = 0; n < 3; n++) {
             struct question q = {.content_type = PROTOBUF, .shard = shard_names[n], .count = 3, .sharding = s.sharding};
@@ -596,7 +596,7 @@ test_mixed_histograms(void **state)
             outcome_free(&o);
         }
         assert_int_equal(holders, cases[i].holders);
-        splitting_end(&s);
+        sharding_end(&s);
     }
     free(b.bytes);
 }
@@ -621,7 +621,7 @@ test_counts(void **state)
 {
     (void)state;
     static const char *const rules[] = {"drop h{b=\"c\"}", "replicate h{b=\"d\"}", NULL};
-    struct splitting s = sharding_of(rules, SS_KEY_FAMILY);
+    struct sharding s = sharding_of_rules(rules, SS_KEY_FAMILY);
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct outcome o = {.bytes = calloc(1, 1)};
     struct ss_sink sink = {outcome_take, &o};
@@ -639,7 +639,7 @@ test_counts(void **state)
     assert_int_equal(seen, 1);
     ss_filter_free(filter);
     outcome_free(&o);
-    splitting_end(&s);
+    sharding_end(&s);
 }
 
 int

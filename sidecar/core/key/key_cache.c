@@ -7,11 +7,11 @@
 enum {
     /* Series that may be missing in a row before those that follow are not found: more are read again each time. */
     LOOK_AHEAD = 4,
-    /* One series in so many may differ before a body is recorded again. */
+    /* A body is recorded again if more than one series in 16 differs. */
     MISSES_MAX = 16,
-    /* So many more series that differ than series that do not, and no more are looked up in this body. */
+    /* Once the series that differ are this many more than the others, the rest of the body is not looked up. */
     LOST_AFTER = 64,
-    /* While bodies differ from each other, so many pass before the next is recorded. */
+    /* While bodies keep changing, up to this many pass before the next is recorded. */
     WAIT_MAX = 64,
 };
 
