@@ -68,20 +68,21 @@ class Zsh:
         self.read_to("ready> ")
 
     def read_to(self, end):
-        shown = ""
-        while not shown.endswith(end):
+        shown = b""
+        while not shown.replace(b"\r", b"").endswith(end.encode()):
             assert select.select([self.terminal], [], [], 20 * SLOW)[0], shown
-            shown += os.read(self.terminal, 65536).decode().replace("\r", "")
-        return shown
+            shown += os.read(self.terminal, 65536)
+        return shown.decode().replace("\r", "")
 
-    def type(self, keys):
-        """The output after typing the keys and Enter."""
+    def type(self, keys, printed=""):
+        """The output after typing the keys and Enter, to the prompt behind what the command prints: a read may end at a
+        prompt that is drawn again before that."""
         os.write(self.terminal, f"{keys}\r".encode())
-        return self.read_to("\nready> ")
+        return self.read_to(f"{printed}\nready> ")
 
     def offers(self, line):
         """The list for a line, which is then erased."""
-        shown = self.type(f"{line}\x14\x15print end").partition("\n")[2].rpartition("\nready> " + line)[0]
+        shown = self.type(f"{line}\x14\x15print end", "\nend").partition("\n")[2].rpartition("\nready> " + line)[0]
         described = re.findall(r"^(\S+) +-- ", shown, re.M)
         return set(described or shown.split())
 

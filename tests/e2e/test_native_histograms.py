@@ -17,6 +17,8 @@ from prometheus import PATIENCE, VERSION, Prometheus, identity, job, shard_jobs
 
 SHARDS = 3
 FEATURES = "--enable-feature=native-histograms,exemplar-storage"
+# A scrape that a busy machine keeps from its end in this time takes the series away until the next one.
+TIMES = {"scrape_interval": "6s", "scrape_timeout": "6s"}
 GAUGE_HISTOGRAM = 5
 HISTOGRAM_FIELD = 7  # of Metric
 # Fields of Histogram that only a native one has: schema, zero_threshold, spans and deltas.
@@ -106,7 +108,7 @@ def prometheus(tmp_path):
     started = []
 
     def start(jobs):
-        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, FEATURES)
+        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, FEATURES, global_settings=TIMES)
         started.append(p)
         p.wait_ready()
         return p
