@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import BINARY, answer, answering
+from conftest import BINARY, SLOW, answer, answering
 from test_networks import enter
 
 BODY = b"# TYPE up gauge\nup 1\n"
@@ -35,7 +35,7 @@ def inside(process):
 def reaches(address, port):
     """Whether an HTTP server answers there."""
     try:
-        with socket.create_connection((address, port), timeout=5) as s:
+        with socket.create_connection((address, port), timeout=20 * SLOW) as s:
             s.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             return s.makefile("rb").read().endswith(BODY)
     except OSError:

@@ -23,6 +23,7 @@ from test_networks import enter
 BODY = b"".join(b"# TYPE f_%d gauge\nf_%d 1\n" % (i, i) for i in range(20))
 SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()
 KUBERNETES = "search default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
+PATIENT = "options timeout:30\n"  # until the C library asks again, or gives up
 SEARCHED = [f"silent.app{domain}" for domain in
             (".default.svc.cluster.local", ".svc.cluster.local", ".cluster.local", "")]
 
@@ -73,7 +74,7 @@ def start(sidecar, config, resolving, upstream):
     def start(hosts, more="", settings="", **options):
         service = upstream(answering(answer(BODY)))
         port = service.socket.getsockname()[1]
-        text = f"[endpoint near]\nupstream = http://127.0.0.1:{port}/metrics\ntimeout = 2s\n"
+        text = f"[endpoint near]\nupstream = http://127.0.0.1:{port}/metrics\n"
         for i, host in enumerate(hosts):
             text += f"[endpoint e{i}]\npath = /{host}\nupstream = http://{host}:{port}/metrics\n{settings}"
         s = sidecar(config=config(text), prefix=resolving(more), **options)
@@ -109,8 +110,9 @@ class Probe:
             watch.result()
         for times in (self.health, self.near):
             assert len(times) >= 10, times
-            assert statistics.median(times) < 0.1 * SLOW, times
-            assert max(times) < 1.5 * SLOW, times
+            assert statistics.median(times) < 0.3 * SLOW, times
+            # To wait for DNS would take three seconds or more.
+            assert max(times) < max(2.5, 1.5 * SLOW), times
 
 
 def threads(sidecar):
@@ -128,7 +130,7 @@ def test_silence_delays_no_other_scrape(start, name_server, more):
     assert server.asked
     before = time.monotonic()
     assert s.stop() == 0
-    assert time.monotonic() - before < 2 * SLOW
+    assert time.monotonic() - before < max(5, 2 * SLOW)  # DNS would take seven
 
 
 def test_grace_holds(start, name_server):
@@ -142,7 +144,7 @@ def test_grace_holds(start, name_server):
         before = time.monotonic()
         s.process.send_signal(signal.SIGTERM)
         assert s.process.wait(20 * SLOW) == 3
-        assert time.monotonic() - before < 2 * SLOW
+        assert time.monotonic() - before < max(5, 2 * SLOW)  # DNS would take ten
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             scrape.result()
     s.process.returncode = 0  # as expected
@@ -152,9 +154,9 @@ def test_threads_are_bounded(start, name_server):
     """However many scrapes give up on a name, and however many names there are."""
     hosts = ["silent.app", *(f"silent{i}.app" for i in range(40))]
     name_server(silent=hosts)
-    s = start(hosts, settings="timeout = 50ms\n")
+    s = start(hosts, PATIENT, "timeout = 50ms\n")
     before, own = s.memory(), threads(s)
-    with Probe(s), concurrent.futures.ThreadPoolExecutor(8) as pool:
+    with Probe(s) as probe, concurrent.futures.ThreadPoolExecutor(8) as pool:
         for status, _, body in list(pool.map(s.get, ["/silent.app"] * 100)):
             assert status == 504, body
         assert threads(s) <= own + 4
@@ -162,13 +164,14 @@ def test_threads_are_bounded(start, name_server):
         assert {status for status, _, _ in answers} == {502, 504}
         assert any(b"all lookup threads" in body for _, _, body in answers)
         assert threads(s) == own + 32
+        wait_until(lambda: min(len(probe.health), len(probe.near)) >= 10, "too few requests succeed")
     assert SLOW > 1 or s.memory() < before + 8 * 1024 * 1024
 
 
 def test_a_late_answer_serves_all_who_wait(start, name_server):
     """One lookup for all scrapes of a name, cached for the next ones."""
     server = name_server({"late.app": "127.0.0.1"}, delay=3)
-    s = start(["late.app"])
+    s = start(["late.app"], PATIENT)
     with Probe(s), concurrent.futures.ThreadPoolExecutor(8) as pool:
         for status, _, body in list(pool.map(s.get, ["/late.app?shard=0&shard_count=1"] * 8)):
             assert status == 200 and body == BODY
@@ -269,12 +272,12 @@ def test_commands(name_server, resolving, command):
     before = time.monotonic()
     done = subprocess.run([*argv[:-1], "--timeout=500ms", argv[-1]], capture_output=True, text=True, timeout=60)
     assert done.returncode and "500ms" in done.stderr or "0.5 s" in done.stderr, done
-    assert time.monotonic() - before < 3 * SLOW
+    assert time.monotonic() - before < max(5, 3 * SLOW)  # DNS would take ten
     # A shell starts what is in the background with SIGINT ignored, and children inherit that.
     p = subprocess.Popen(argv, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_until(lambda: len(os.listdir(f"/proc/{p.pid}/task")) > 1, "no name is looked up")
     p.send_signal(signal.SIGINT)
-    assert p.wait(2 * SLOW) == -signal.SIGINT
+    assert p.wait(max(5, 2 * SLOW)) == -signal.SIGINT
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer has a malloc of its own")

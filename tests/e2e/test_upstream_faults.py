@@ -18,14 +18,15 @@ import time
 import pytest
 
 from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, stands_still, wait_until
-from prometheus import Prometheus, job, shard_jobs
+from prometheus import PATIENCE, Prometheus, job, shard_jobs
 from steer import Steer
 
 SMALL = b"# TYPE up gauge\nup 1\n"
 LARGE = b"".join(b'requests_total{path="/shop/%06d"} %d\n' % (i, i) for i in range(60000))
 REST = b'last_seen{zone="a\\"b"} 1234\n'
 BODY = SMALL + REST
-SHORT = ("--set", f"endpoint.default.timeout={800 * SLOW:.0f}ms")
+# Long enough for what comes before a fault, and for the healthy scrape after it, on a busy machine.
+SHORT = ("--set", f"endpoint.default.timeout={2000 * SLOW:.0f}ms")
 CHUNKED = "Transfer-Encoding: chunked"
 
 # Steps of a script other than bytes.
@@ -53,7 +54,7 @@ def drip(byte):
     def step(connection):
         while True:
             connection.sendall(byte)
-            time.sleep(0.05 * SLOW)
+            time.sleep(0.1 * SLOW)  # REST would take longer than SHORT
     return step
 
 
@@ -411,7 +412,7 @@ def test_extra_body_is_not_the_response_of_the_next_in_the_queue(upstream, sidec
         connection.sendall(BODY + answer(b"smuggled 1\n"))
         HANG(connection)
     u = upstream(serve)
-    s = sidecar(u.url, "--set", f"endpoint.default.timeout={2000 * SLOW:.0f}ms")
+    s = sidecar(u.url, "--set", f"endpoint.default.timeout={10 * SLOW:.0f}s")
     # The last connection is for an address that has none yet.
     clients = [http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOW,
                                           source_address=(f"127.0.0.{i + 1}", 0))
@@ -602,7 +603,7 @@ def test_max_body_counts_what_is_not_kept(stage):
 def test_fault_after_a_pause(upstream, sidecar):
     """Found when a fetch that was paused for a slow reader resumes: that ends the scrape, not the deadline."""
     u = upstream(answering(in_chunks(LARGE) + chunk(b"bad{\n") + LAST_CHUNK))
-    s = sidecar(u.url, "--set", "endpoint.default.timeout=8s")
+    s = sidecar(u.url, "--set", f"endpoint.default.timeout={8 * SLOW:.0f}s")
     for i in range(20):
         with s.connect() as raw:
             raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -612,7 +613,7 @@ def test_fault_after_a_pause(upstream, sidecar):
                     pass
             except ConnectionError:
                 pass
-    wait_until(lambda: s.count("msg=scrape .*outcome=no_exposition") == 20, "scrapes do not end", 4)
+    wait_until(lambda: s.count("msg=scrape .*outcome=no_exposition") == 20, "scrapes do not end so")
 
 
 def test_max_line(stage):
@@ -664,9 +665,16 @@ def test_prometheus_reads_what_names_no_coding(tmp_path, upstream, sidecar, conf
         p.wait_ready()
         p.wait_scrapes(2)
         for i, encoding in enumerate(NO_CODINGS):
-            direct, *shards = (p.values(name) for name in (f"direct-{i}", f"e{i}-0", f"e{i}-1"))
+            names = f"direct-{i}", f"e{i}-0", f"e{i}-1"
+            direct, *shards = map(p.series, names)
             assert len(direct) == 20, encoding
-            assert all(shards) and shards[0] | shards[1] == direct and not shards[0].keys() & shards[1].keys(), encoding
+            assert all(shards) and shards[0] | shards[1] == direct and not shards[0] & shards[1], encoding
+
+            def is_same():
+                direct, *shards = map(p.values, names)
+                return len(direct) == 20 and shards[0] | shards[1] == direct
+            # A job whose last scrape took too long has no values until the next.
+            wait_until(is_same, f"values differ: {encoding}", PATIENCE)
     finally:
         assert p.stop() == 0
 
@@ -918,10 +926,11 @@ def test_unsolicited_response_on_an_idle_connection(sidecar, upstream, tmp_path,
         for i in itertools.count():
             if not u.read_request(connection):
                 return
-            if not stray.is_set():
+            early = not stray.is_set()  # after the response it may be set
+            if early:
                 both.wait(10 * SLOW)  # scrapes at once, so that there are as many connections
             connection.sendall(answer(BODY))
-            if i == 0 and not stray.is_set():
+            if i == 0 and early:
                 stray.wait(10 * SLOW)
                 connection.sendall(answer(b"smuggled 1\n"))
                 said.release()
