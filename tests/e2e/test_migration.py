@@ -12,7 +12,7 @@ import yaml
 
 from conftest import BINARY, ROOT, answer, answering, wait_until
 from monitors import pod
-from prometheus import OWN_SERIES, PATIENCE, INTERVAL_SECONDS, Prometheus
+from prometheus import CALM, CALM_SECONDS, OWN_SERIES, PATIENCE, Prometheus
 
 GUIDE = (ROOT / "contrib/prometheus/migration.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.M | re.S)]
@@ -65,7 +65,7 @@ class Server(Prometheus):
         pods.write_text(json.dumps(pod("shop", "app-0", [("app", "http", service), ("scrapeshard", "sharded-metrics", sidecar)])))
         for job in before, after, last:
             job["file_sd_configs"] = [{"files": [str(pods)]}]
-        super().__init__(directory, self.steps[0])
+        super().__init__(directory, self.steps[0], global_settings=CALM)
 
     def own(self, job):
         """A job of the guide with the shard of this server and the ports of the test."""
@@ -88,8 +88,7 @@ class Server(Prometheus):
     def is_scraped_at(self, port):
         """Whether each job was last scraped there, with the current configuration."""
         targets = self.api("targets", state="active")["activeTargets"]
-        assert len(targets) == 2
-        return all(f":{port}/" in t["scrapeUrl"] and t["health"] == "up" for t in targets)
+        return len(targets) == 2 and all(f":{port}/" in t["scrapeUrl"] and t["health"] == "up" for t in targets)
 
     def scrapes(self):
         """The number of scrapes of each job."""
@@ -185,4 +184,4 @@ def walk(servers, side):
                             for query in (f'{{job="{job}"}}', f'up{{job="{job}"}}')]
             seen = {frozenset(r["metric"].items()): len(r["values"]) for r in found}
             assert {seen.get(one) for one in series if ("job", job) in one} == {len(up["values"])}
-        assert s.gap() < 3 * INTERVAL_SECONDS  # at most two, depending on when Prometheus starts
+        assert s.gap() < 3 * CALM_SECONDS  # at most two, depending on when Prometheus starts

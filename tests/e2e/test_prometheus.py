@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from conftest import OPENMETRICS, TEXT, answer, answering, wait_until
-from prometheus import OWN_SERIES, PATIENCE, Prometheus, job, settings_for, shard_jobs, version_of
+from conftest import OPENMETRICS, TEXT, answer, answering, free_port, wait_until
+from prometheus import CALM, OWN_SERIES, PATIENCE, Prometheus, job, settings_for, shard_jobs, version_of
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def prometheus(tmp_path):
     started = []
 
     def start(jobs, *flags):
-        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, *flags)
+        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, *flags, global_settings=CALM)
         started.append(p)
         p.wait_ready()
         return p
@@ -284,8 +284,9 @@ def test_cut_bodies(prometheus, upstream, sidecar, tmp_path):
     errors = {}
 
     def have_failed():
-        """On a busy machine a scrape may also be late; then the next one is looked at."""
-        errors.update({name: e for name, e in p.last_errors().items() if e and "deadline exceeded" not in e})
+        """On a busy machine a scrape may also be late, by either's deadline; then the next one is looked at."""
+        errors.update({name: e for name, e in p.last_errors().items()
+                       if e and not re.search("deadline exceeded| 504 ", e)})
         return len(errors) == len(p.jobs)
     wait_until(have_failed, "the scrapes do not fail as they should", PATIENCE)
     broken.clear()
@@ -315,21 +316,22 @@ def test_wrong_shards(prometheus, upstream, sidecar):
 
 
 def connections_to(port):
-    """The peers' ports of all TCP connections to a port of loopback, those that have ended lately among them."""
+    """The peers' ports of all TCP connections to a port of 127.0.0.1, those that have ended lately among them."""
     with open("/proc/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in itertools.islice(table, 1, None)]
-    ends = [(row[1].split(":")[1], row[2].split(":")[1]) for row in rows if row[3] != "0A"]  # 0A listens
-    return {int(remote, 16) for local, remote in ends if int(local, 16) == port}
+    # 0A listens. Other addresses may have the same port.
+    return {int(row[2].split(":")[1], 16) for row in rows if row[3] != "0A" and row[1] == f"0100007F:{port:04X}"}
 
 
 def test_connections_are_kept(prometheus, upstream, sidecar):
     service = upstream(answering(answer(body_of(1000, 1))))
     s = sidecar(service.url)
+    others = connections_to(s.port)  # who had the port before may have left some
     p = prometheus(shard_jobs("service", s.port, 5))
     p.wait_up(1)
-    first = connections_to(s.port)
+    first = connections_to(s.port) - others
     p.wait_scrapes(7)
-    assert connections_to(s.port) == first
+    assert connections_to(s.port) - others == first
     assert len(first) == 5  # one for each job
     assert len(service.requests) >= 35
     assert service.connections <= 5
@@ -338,7 +340,7 @@ def test_connections_are_kept(prometheus, upstream, sidecar):
 
 def test_restart(prometheus, upstream, sidecar):
     url = upstream(answering(answer(body_of(20, 1)))).url
-    s = sidecar(url)
+    s = sidecar(url, listen=f"127.0.0.1:{free_port()}")  # nobody else is given it in between
     p = prometheus(shard_jobs("service", s.port, 3))
     p.wait_up(1)
     assert s.stop() == 0

@@ -213,8 +213,9 @@ def fleet(tmp_path_factory):
     try:
         for s in servers:
             s.wait_ready()
+            # The health of a target is told before the series of its scrape are there.
             wait_until(lambda s=s: set(recipes.pairs) <= {t["scrapePool"].split("/")[0] for t in active(s)} and
-                       all(t["health"] == "up" for t in active(s)), "not all targets are up", PATIENCE)
+                       len(s.query("up == 1")) == len(active(s)), "not all targets are up", PATIENCE)
         yield recipes, *servers, manager.alerts
     finally:
         for s in servers:

@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import threading
-import time
 
 import pytest
 from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, run
@@ -419,15 +418,16 @@ def test_a_violation_is_found_beside_flapping_series(broken):
 
 class SinceYourLastRequest:
     """An upstream like netdata by default: each client, identified by its address or by a parameter, gets the series that
-    changed since its last request. Each series changes once a second, at its own time."""
+    changed since its last request. Each series changes once a second, at its own time. By its clock two requests are a
+    hundredth of a second apart, however long they take."""
     SERIES = 200
 
     def __init__(self):
-        self.last, self.lock = {}, threading.Lock()
+        self.last, self.ticks, self.lock = {}, itertools.count(401, 4), threading.Lock()
 
     def body(self, client):
         with self.lock:
-            now = time.monotonic()
+            now = next(self.ticks) / 400  # between the times of all series
             last, self.last[client] = self.last.get(client, now - 1), now
         changed = (i for i in range(self.SERIES) if math.floor(now - i / self.SERIES) > math.floor(last - i / self.SERIES))
         return b"".join(b"chart_%d 1\n" % i for i in changed)
