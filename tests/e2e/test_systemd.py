@@ -2,6 +2,7 @@
 """The protocols between systemd and the sidecar: passed sockets (by systemd's own systemd-socket-activate), and
 notifications by datagram."""
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -150,16 +151,14 @@ def test_socket_of_another_kind(service, passed, options):
 
 def several(sockets, *args, names):
     """Starts a sidecar with several sockets, under their names."""
-    moved = [s.fd for s in sockets]
-    redirections = " ".join(f"{3 + i}<&{100 + i}" for i in range(len(moved)))
+    moved = [fcntl.fcntl(s.fd, fcntl.F_DUPFD, 100) for s in sockets]  # from 100 on, but none that is in use
+    redirections = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(moved))
     script = f'LISTEN_PID=$$ LISTEN_FDS={len(moved)} LISTEN_FDNAMES={names} exec "$0" "$@" {redirections}'
-    for i, fd in enumerate(moved):
-        os.dup2(fd, 100 + i)
     try:
-        return Process(["bash", "-c", script, BINARY, *args], pass_fds=range(100, 100 + len(moved)))
+        return Process(["bash", "-c", script, BINARY, *args], pass_fds=moved)
     finally:
-        for i in range(len(moved)):
-            os.close(100 + i)
+        for fd in moved:
+            os.close(fd)
 
 
 def test_all_sockets_of_a_name(service, passed):
@@ -223,7 +222,8 @@ def test_news(sidecar, upstream, config, news):
     """Ready when it listens and not before, through a reload, whether it succeeds or not, and when it ends."""
     s, name = news
     gated = Gated()
-    path = config(f"[endpoint a]\nupstream = {upstream(gated).url}\n")
+    # Without reloads that nobody asked for.
+    path = config(f"[process]\nwatch_files = off\n[endpoint a]\nupstream = {upstream(gated).url}\n")
     running = sidecar(config=path, env={**os.environ, "NOTIFY_SOCKET": name})
     assert s.recv(100) == b"READY=1"
     running.wait_line("listening for scrapes")
