@@ -49,23 +49,38 @@ def timed(function):
 def test_upstream_gets_what_is_left(upstream, sidecar, header, timeout, expected, max_age):
     """Less a tenth, at most 0.5 s, so that the scraper gets our reason; and that less a tenth, at most 0.1 s, so that the
     upstream's response comes before."""
-    u = upstream(answering(answer(BODY)))
-    flags = [f"--set=endpoint.default.max_age={max_age}"] + ([f"--set=endpoint.default.timeout={timeout}"] if timeout else [])
-    s = sidecar(u.url, *flags)
-    assert s.get(headers={HEADER: header} if header else {})[0] in ([200] if header != "0.001" else [200, 504])
-    if header == "0.001" and not u.requests:
-        return  # it was over before the request was sent
-    if expected is None:
-        assert timeout_of(u.requests[0]) is None
-    else:
-        assert expected - 0.05 * SLOW - 0.1 * expected * (SLOW - 1) <= timeout_of(u.requests[0]) <= expected + 0.0005
-
-
-def test_waiting_for_a_slot_is_subtracted(upstream, sidecar):
-    gate = threading.Event()
+    arrived = []
 
     def serve(u, connection):
         while u.read_request(connection):
+            arrived.append(time.monotonic())
+            connection.sendall(answer(BODY))
+    u = upstream(serve)
+    flags = [f"--set=endpoint.default.max_age={max_age}"] + ([f"--set=endpoint.default.timeout={timeout}"] if timeout else [])
+    s = sidecar(u.url, *flags)
+    begun = time.monotonic()
+
+    def status():
+        return s.get(headers={HEADER: header} if header else {})[0]
+    if header == "0.001":
+        assert status() in (200, 504)
+        if not u.requests:
+            return  # it was over before the request was sent
+    else:
+        wait_until(lambda: status() == 200, "no scrape succeeds")  # a busy machine may be too slow for a short one
+    if expected is None:
+        assert timeout_of(u.requests[0]) is None
+    else:
+        wait_until(lambda: arrived, "the upstream gets no request")
+        assert expected - (arrived[0] - begun) - 0.003 <= timeout_of(u.requests[0]) <= expected + 0.0005
+
+
+def test_waiting_for_a_slot_is_subtracted(upstream, sidecar):
+    gate, arrived = threading.Event(), []
+
+    def serve(u, connection):
+        while u.read_request(connection):
+            arrived.append(time.monotonic())
             gate.wait(30 * SLOW)
             connection.sendall(answer(BODY))
     u = upstream(serve)
@@ -75,10 +90,13 @@ def test_waiting_for_a_slot_is_subtracted(upstream, sidecar):
         wait_until(lambda: len(u.requests) == 1, "the upstream gets no request")
         begun = time.monotonic()
         second = pool.submit(s.get, headers={HEADER: "20"})
-        wait_until(lambda: time.monotonic() > begun + 0.5, "time stands still")
+        wait_until(lambda: b"scrapeshard_scrapes_in_flight 2\n" in s.admin("/metrics")[2], "the second does not wait")
+        waits = time.monotonic()
+        wait_until(lambda: time.monotonic() > waits + 0.5, "time stands still")
         gate.set()
         assert [f.result()[0] for f in (first, second)] == [200, 200]
-    assert 18.5 - SLOW < timeout_of(u.requests[1]) < 18.95
+    # 20 less 0.5 and 0.1, and what it waited: 0.5, or more on a busy machine.
+    assert 19.4 - (arrived[1] - begun) - 0.003 <= timeout_of(u.requests[1]) < 18.95
 
 
 # What sets it.
@@ -97,7 +115,7 @@ def test_reason_names_what_ended_the_scrape(upstream, sidecar, header, timeout, 
     (status, _, body), took = timed(lambda: s.get(headers={HEADER: header} if header else {}))
     assert status == 504 and re.search(r"endpoint default: the upstream did not respond " + reason, body.decode()), body
     assert took > seconds - 0.01
-    assert SLOW > 1 or took < seconds + 2
+    assert SLOW > 1 or took < seconds + 5
 
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"])
@@ -138,7 +156,7 @@ def test_shared_fetch_has_the_longest_timeout_of_its_waiters(upstream, sidecar):
     u = upstream(serve)
     s = sidecar(u.url, "--set=endpoint.default.max_age=1h")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        hasty = pool.submit(s.get, headers={HEADER: str(1 * SLOW)})
+        hasty = pool.submit(s.get, headers={HEADER: str(3 * SLOW)})
         wait_until(lambda: len(u.requests) == 1, "the upstream gets no request")
         patient = pool.submit(s.get, headers={HEADER: str(20 * SLOW)})
         assert hasty.result()[0] == 504
@@ -176,6 +194,8 @@ def test_body_that_comes_just_before_the_deadline(upstream, sidecar, size, max_a
     """It is sent, or the upstream was too late; it is never the scraper that did not read."""
     body = b"".join(b'a{b="%d"} 1\n' % i for i in range(size))
     limit = 0.3 * SLOW
+    # From a tenth of a millisecond to most of the time: however slow the machine is, some come just in time.
+    early = [int(1.2 ** i) for i in range(40)]
 
     def serve(u, connection):
         while head := u.read_request(connection):
@@ -189,18 +209,19 @@ def test_body_that_comes_just_before_the_deadline(upstream, sidecar, size, max_a
                 f"--set=endpoint.default.max_age={max_age}")
     whole = 0
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for result in pool.map(lambda i: scraped(s, f"/metrics?early={i % 40}&i={i}"), range(120)):
+        for result in pool.map(lambda i: scraped(s, f"/metrics?early={early[i % 40]}&i={i}"), range(120)):
             whole += result == body
     assert whole, "every one came too late"
-    assert not s.find("did not read")
     wait_until(lambda: s.count("msg=scrape .*outcome=ok") == whole, "the log does not say so")
+    assert not s.find("did not read")
 
 
 def scraped(s, path):
     """The body; None for a scrape that failed or broke."""
     try:
         status, _, body = s.get(path)
-        assert status == 200 or (status == 504 and b"the upstream did not respond" in body), body
+        late = re.search(b"the upstream did not respond|could not connect to the upstream", body)
+        assert status == 200 or (status == 504 and late), body
         return body if status == 200 else None
     except Exception as error:
         if isinstance(error, AssertionError):
@@ -211,7 +232,7 @@ def scraped(s, path):
 def test_complete_body_is_not_kept_for_ever(upstream, sidecar):
     """The deadline holds for a scraper that does not read, too."""
     body = b"".join(b'a{b="%0100d"} 1\n' % i for i in range(60000))
-    s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.timeout={1000 * SLOW:.0f}ms",
+    s = sidecar(upstream(answering(answer(body))).url, f"--set=endpoint.default.timeout={4000 * SLOW:.0f}ms",
                 "--set=endpoint.default.max_age=1h")
     with s.connect() as raw:
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -236,9 +257,10 @@ def test_exporter_that_answers_just_before_the_timeout(tmp_path, process, sideca
                                                  job("shard", s.port, shard="0-1", shard_count=2, **asked)])
         try:
             p.wait_ready()
-            p.wait_scrapes(4)
-            for name, ups in p.ups().items():
-                assert set(ups) == {1}, (name, ups, p.last_errors(), s.lines[-5:])
+            # In a row: a busy machine may take half a second more for one before them.
+            wait_until(lambda: all(ups[-4:] == [1] * 4 for ups in p.ups().values()),
+                       "four probes of each job in a row do not arrive", 30)
+            for name in p.jobs:
                 assert p.values(name)[(("__name__", "probe_success"),)] == "0"
         finally:
             assert p.stop() == 0

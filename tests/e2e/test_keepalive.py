@@ -90,7 +90,7 @@ def test_off_says_so(sidecar, upstream):
     assert all(b"\r\nConnection: close\r\n" in head for head in u.requests)
 
 
-@pytest.mark.parametrize("keepalive", ["on", "1h", "2s"])
+@pytest.mark.parametrize("keepalive", ["on", "1h", "20s"])
 def test_kept_until_then(sidecar, upstream, keepalive):
     u = upstream(answering(answer(BODY)))
     s = sidecar(u.url, f"--set=endpoint.default.upstream_keepalive={keepalive}")
@@ -102,7 +102,7 @@ def test_kept_until_then(sidecar, upstream, keepalive):
 
 def test_closed_after_the_last_request(sidecar, upstream):
     """The time restarts with each request, and ends without another one."""
-    closed = []
+    closed, begun, over = [], [], []
 
     def serve(upstream, connection):
         while upstream.read_request(connection):
@@ -111,14 +111,17 @@ def test_closed_after_the_last_request(sidecar, upstream):
     u = upstream(serve)
     s = sidecar(u.url, "--set=endpoint.default.upstream_keepalive=1s")
     for _ in range(8):
-        last = time.monotonic()
+        begun.append(time.monotonic())
         assert s.get()[2] == BODY
+        over.append(time.monotonic())
         time.sleep(0.2)
-    assert len(closed) == u.connections - 1
-    wait_until(lambda: len(closed) == u.connections, "the connection is not closed")
-    assert closed[-1] >= last + 1
+    # Only where a busy machine took a second from one request to the next there may be another connection.
+    connections = u.connections
+    assert connections <= 1 + sum(end - start > 0.9 for start, end in zip(begun, over[1:]))
+    wait_until(lambda: len(closed) == connections, "the connection is not closed")
+    assert closed[-1] >= begun[-1] + 0.999
     assert s.get()[2] == BODY
-    assert SLOW > 1 or u.connections == 2
+    assert u.connections == connections + 1
 
 
 def test_of_several_services(sidecar, upstream, config):
@@ -132,7 +135,7 @@ def test_of_several_services(sidecar, upstream, config):
     us += [upstream(serve) for _ in range(3)]
     s = sidecar(config=config("".join(
         f"[endpoint e{i}]\npath = /{i}\nupstream = {u.url}\nupstream_keepalive = {keepalive}\n"
-        for i, (u, keepalive) in enumerate(zip(us, ["1500ms", "500ms", "on"])))))
+        for i, (u, keepalive) in enumerate(zip(us, ["4s", "500ms", "on"])))))
     for i in range(3):
         assert s.get(f"/{i}")[2] == BODY
     wait_until(lambda: len(closed) == 2, "connections are not closed")

@@ -3,10 +3,13 @@
 response, and neither connections nor TLS sessions of other settings are used."""
 import concurrent.futures
 import contextlib
+import fcntl
 import re
 import signal
 import socket
 import ssl
+import struct
+import termios
 import threading
 
 import pytest
@@ -79,6 +82,14 @@ def test_as_many_as_scrapes_at_once(sidecar, kind):
 # Guards.
 
 
+def wait_arrived(connection):
+    """Until the peer's kernel has all that was sent: over TCP that may be later than send(2), also on loopback."""
+    def unacknowledged():
+        return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
+    if connection.family != socket.AF_UNIX:
+        wait_until(lambda: not unacknowledged(), "what was sent does not arrive")
+
+
 @pytest.mark.parametrize("steered", [False, True], ids=["later", "at once"])
 def test_late_response_is_not_the_next(sidecar, kind, tmp_path, steered):
     """Whether libcurl finds a response later, or in the very call that sends the request."""
@@ -90,6 +101,7 @@ def test_late_response_is_not_the_next(sidecar, kind, tmp_path, steered):
             if n == 0 and len(u.requests) == 3:
                 wait_until(lambda: s.count("msg=scrape") == 3, "no line of log")
                 connection.sendall(SMUGGLED)
+                wait_arrived(connection)
                 said.release()
     u = kind.start(serve)
     env = None

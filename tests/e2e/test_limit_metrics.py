@@ -65,7 +65,7 @@ def test_request_head_that_is_no_limit(sidecar, service, head, body, status):
 @pytest.mark.parametrize("begun, answered", [(b"GET /metrics HTTP/1.1\r\n", b"HTTP/1.1 408 "), (b"", b"")],
                          ids=["half a head", "nothing"])
 def test_request_deadline(sidecar, service, begun, answered):
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     with s.connect() as raw:
         raw.sendall(begun)
         assert ended(raw).startswith(answered)
@@ -133,7 +133,7 @@ def test_upstream_connections(sidecar, upstream, max_age):
 def test_whole_scrape(sidecar, upstream):
     """The upstream's fault: counted as an upstream error, not as a limit."""
     gated = Gated()
-    s = sidecar(upstream(gated).url, f"--set=endpoint.default.timeout={soon(0.3)}")
+    s = sidecar(upstream(gated).url, f"--set=endpoint.default.timeout={soon(1)}")
     status, _, body = s.get()
     assert status == 504 and b"the upstream did not respond within " in body
     gated.go_on.set()
@@ -145,13 +145,13 @@ def test_whole_scrape(sidecar, upstream):
 
 @pytest.mark.parametrize("max_age", ["0s", "1h"], ids=["streamed", "snapshot"])
 def test_slow_reader(sidecar, upstream, max_age):
-    s = sidecar(upstream(answering(answer(LARGE * 4))).url, f"--set=endpoint.default.timeout={soon(2)}",
+    s = sidecar(upstream(answering(answer(LARGE * 4))).url, f"--set=endpoint.default.timeout={soon(5)}",
                 f"--set=endpoint.default.max_age={max_age}")
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", s.port))
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        s.wait_line("outcome=timeout .*the scraper did not read the response in time")
+        s.wait_line("outcome=timeout .*the scraper did not read the response in time", 20)
         with contextlib.suppress(ConnectionError):
             got = b""
             while piece := raw.recv(1 << 20):
@@ -161,7 +161,7 @@ def test_slow_reader(sidecar, upstream, max_age):
 
 
 def test_our_own_response_that_nobody_reads(sidecar, service):
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", s.port))

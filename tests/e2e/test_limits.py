@@ -26,7 +26,8 @@ def setting(**values):
 
 
 def soon(seconds):
-    """A duration, longer under sanitizers."""
+    """A duration, longer under sanitizers. Where something has to be done within it, not less than some seconds: a busy
+    machine may stop a process for one."""
     return f"{seconds * SLOW * 1000:.0f}ms"
 
 
@@ -102,7 +103,7 @@ def drip(raw, data):
 @pytest.mark.parametrize("begun", [b"", b"GET /metrics HTTP/1.1\r\n"], ids=["line", "headers"])
 def test_head_byte_by_byte(sidecar, service, before, begun):
     """Every byte would restart an inactivity timer; the deadline does not move."""
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     with s.connect() as raw:
         if before:
             raw.sendall(before)
@@ -118,7 +119,7 @@ def test_head_byte_by_byte(sidecar, service, before, begun):
 
 @pytest.mark.parametrize("ahead", [b"G", b"GET /metrics HTTP/1.1\r\nX: "], ids=["a byte", "half a head"])
 def test_head_that_began_before_the_last_answer(sidecar, service, ahead):
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     with s.connect() as raw:
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" + ahead)
         got = ended(raw)
@@ -142,7 +143,7 @@ def test_connection_that_sends_nothing(sidecar, service, many):
 
 
 def test_kept_connection_may_be_idle_for_longer(sidecar, service, many):
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     kept = Kept(s)
     for _ in range(2):
         ended(many(s, 1)[0])
@@ -152,7 +153,7 @@ def test_kept_connection_may_be_idle_for_longer(sidecar, service, many):
 
 
 def test_head_timeout_of_the_admin_listener(sidecar, service):
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.3)))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)))
     with socket.create_connection(("127.0.0.1", s.admin_port)) as raw:
         raw.sendall(b"GET /-/healthy HTTP/1.1\r\n")
         assert ended(raw).startswith(b"HTTP/1.1 408 ")
@@ -160,7 +161,7 @@ def test_head_timeout_of_the_admin_listener(sidecar, service):
 
 def test_slowloris(sidecar, service):
     """Many at once, and a scraper that does not notice."""
-    s = sidecar(service.url, *setting(web_head_timeout=soon(1), web_max_connections=50))
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2), web_max_connections=50))
     kept, over = Kept(s), threading.Event()
 
     def attack():
@@ -170,10 +171,15 @@ def test_slowloris(sidecar, service):
     threads = [threading.Thread(target=attack, daemon=True) for _ in range(80)]
     for t in threads:
         t.start()
-    end = time.monotonic() + 3
+    end = time.monotonic() + 4
     while time.monotonic() < end:
         kept.again()
-        assert s.get()[0] == 200
+        begun = time.monotonic()
+        try:
+            assert s.get()[0] == 200
+        except (ConnectionError, http.client.HTTPException):
+            # Between its connect(2) and its request, on a busy machine, the others have made 50 newer connections.
+            assert time.monotonic() - begun > 0.05
     over.set()
     kept.close()
     assert len(service.requests) > 10
@@ -313,7 +319,7 @@ def test_limits_are_taken_by_a_reload(sidecar, service, tmp_path):
 def test_flood(sidecar, service, request_):
     """Connections from one address as fast as possible: the scraper's is kept, and the log is not flooded."""
     s = sidecar(service.url, *setting(web_max_connections=40, web_max_connections_per_peer=20))
-    kept, over = Kept(s, "127.0.0.2"), threading.Event()
+    kept, over, start = Kept(s, "127.0.0.2"), threading.Event(), time.monotonic()
 
     def attack():
         held = []
@@ -339,7 +345,7 @@ def test_flood(sidecar, service, request_):
     for t in threads:
         t.join()
     kept.close()
-    assert s.count("limit=") < 20
+    assert s.count("limit=") < 20 + (time.monotonic() - start)
     wait_until(lambda: s.descriptors() < 20, "connections stay open")
 
 
@@ -435,10 +441,12 @@ def test_not_even_the_reserve(small, many):
     assert small.has_reserve()
     lower(small, 3)
     waiting = many(small, 5)
-    before = small.steer.turns()
+    wait_until(lambda: not small.has_reserve(), "the reserve is not used")
+    before, start = small.steer.turns(), time.monotonic()
     assert before, "nothing is counted"
     time.sleep(1)
-    assert small.steer.turns() - before < 30, "it spins"
+    turns = small.steer.turns() - before
+    assert turns < 30 * (time.monotonic() - start), "it spins"
     assert not small.has_reserve()
     lower(small, 32)
     assert small.get() == 200
@@ -470,7 +478,7 @@ def test_scrapes_in_flight(sidecar, upstream, service, tmp_path):
     """Beyond the limit 503 with Retry-After; the last slot is for another address; another endpoint is unaffected, and
     neither a reload nor rejected scrapes take a slot."""
     gated, config = Gated(), tmp_path / "c.ini"
-    config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 4\n"
+    config.write_text(f"[endpoint a]\npath = /a\nupstream = {upstream(gated).url}\nmax_in_flight = 4\ntimeout = 1h\n"
                       f"[endpoint b]\npath = /b\nupstream = {service.url}\nmax_in_flight = 4\n")
     s = sidecar(config=config)
     got = []
@@ -565,8 +573,9 @@ def in_flight(s):
 def test_services_on_unix_sockets_are_not_one(sidecar, upstream, tmp_path):
     gated, config = Gated(), tmp_path / "c.ini"
     a, b = upstream(gated, f"{tmp_path}/a"), upstream(answering(answer(BODY)), f"{tmp_path}/b")
-    config.write_text(f"[web]\nmax_upstream_connections = 2\n[endpoint a]\npath = /a\nupstream = {a.url}\n"
-                      f"[endpoint b]\npath = /b\nupstream = {b.url}\ntimeout = {soon(2)}\n")
+    config.write_text(f"[web]\nmax_upstream_connections = 2\n"
+                      f"[endpoint a]\npath = /a\nupstream = {a.url}\ntimeout = 1h\n"
+                      f"[endpoint b]\npath = /b\nupstream = {b.url}\ntimeout = {soon(10)}\n")
     s = sidecar(config=config)
     assert s.get("/b")[0] == 200
     hanging = [Asking(s, "/a", f"127.0.0.{i}") for i in (1, 2)]
@@ -684,21 +693,21 @@ def slowly(raw):
 def test_reader_of_a_byte_a_second_meets_the_deadline(sidecar, upstream):
     """Each byte is progress; the scrape as a whole still times out."""
     s = sidecar(upstream(answering(answer(LARGE))).url, "--set",
-                f"endpoint.default.timeout={soon(1)}")
+                f"endpoint.default.timeout={soon(4)}")
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", s.port))
         raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         threading.Thread(target=slowly, args=(raw,), daemon=True).start()
-        s.wait_line("outcome=timeout .*the scraper did not read the response in time")
+        s.wait_line("outcome=timeout .*the scraper did not read the response in time", 20)
         wait_until(lambda: s.descriptors() < 20, "the connection stays open")
 
 
 @pytest.mark.parametrize("target", ["/nowhere", "/metrics?shard=1"], ids=["not found", "bad request"])
 def test_responses_that_nobody_reads(sidecar, service, target):
     """Endless requests, and no response is read: the connection does not outlive the deadline."""
-    s = sidecar(service.url, *setting(web_head_timeout=soon(0.5)),
-                "--set", f"endpoint.default.timeout={soon(0.5)}")
+    s = sidecar(service.url, *setting(web_head_timeout=soon(2)),
+                "--set", f"endpoint.default.timeout={soon(2)}")
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", s.port))
