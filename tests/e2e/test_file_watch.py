@@ -399,6 +399,25 @@ def test_writes_without_end_are_not_waited_for(sidecar, service, config):
     wait_until(seen, "no reload comes while the file is written", 20)
 
 
+@pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
+@pytest.mark.parametrize("delay", ["enter", "exit"])
+@pytest.mark.parametrize("reloads", [False, True], ids=["at the start", "at a reload"])
+def test_change_while_watching_begins(sidecar, service, config, delay, reloads):
+    """After the configuration was read, before a change of it would be an event, or before its content is known. strace
+    makes two seconds of that moment."""
+    strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=inotify_add_watch",
+              "-e", f"inject=inotify_add_watch:delay_{delay}=1000000"]
+    s = sidecar(config=config(text(service)), prefix=strace)
+    if reloads:
+        s.wait_line("privileges dropped")
+        s.process.send_signal(signal.SIGHUP)
+        s.wait_line("msg=reloaded")
+        s.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    config(text(service, timeout="20s"))
+    wait_until(lambda: b"timeout = 20s" in s.admin("/-/config")[2], "the change is missed", 20)
+
+
 def test_signal_takes_the_change_ahead(sidecar, service, config):
     """A manual reload is not followed by a second one."""
     s = sidecar(config=config(text(service)))

@@ -38,7 +38,8 @@ struct content {
 struct watched {
     char *path;
     struct content content;
-    struct timespec newest; /* ctime of the newest of the file and the links to it */
+    bool known;             /* the content is that which the caller has read */
+    struct timespec newest; /* ctime of the newest of the file and the links to it, once they are watched */
 };
 
 struct file_watch {
@@ -47,9 +48,11 @@ struct file_watch {
     void *ctx;
     struct watched *files;
     size_t n_files;
+    int fd;   /* inotify's, or -1 */
+    int *ids; /* of its watches */
+    size_t n_ids;
     char **names; /* in the watched directories; others in them are ignored */
     size_t n_names;
-    int fd; /* inotify's, or -1 */
     struct event *readable, *quiet;
     bool waits;    /* something has changed, and the timer `quiet` runs */
     int64_t first; /* when it first did, by now_ms() */
@@ -113,7 +116,7 @@ find_changed(const struct file_watch *w)
 {
     for (const struct watched *f = w->files; f < w->files + w->n_files; f++) {
         struct content now = read_content(f->path);
-        if (memcmp(&now, &f->content, sizeof(now)) != 0)
+        if (!f->known || memcmp(&now, &f->content, sizeof(now)) != 0)
             return f;
     }
     return NULL;
@@ -144,11 +147,30 @@ add_name(struct file_watch *w, const char *name)
         w->n_names++;
 }
 
+static bool
+has_id(const int *ids, size_t n, int id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
 static void
 add_watch(struct file_watch *w, const char *path, uint32_t events)
 {
-    if (inotify_add_watch(w->fd, path, events) < 0 && errno != ENOENT)
+    int id = inotify_add_watch(w->fd, path, events);
+    if (id < 0 && errno != ENOENT)
         w->error = -errno;
+    if (id < 0 || has_id(w->ids, w->n_ids, id))
+        return;
+    int *ids = realloc(w->ids, (w->n_ids + 1) * sizeof(*ids));
+    if (!ids) {
+        w->error = -ENOMEM;
+        return;
+    }
+    w->ids = ids;
+    ids[w->n_ids++] = id;
 }
 
 /* Watches the directory of a path's last component. */
@@ -195,7 +217,15 @@ is_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
-/* Watches each directory on the path to a file in which a link or the file can be replaced. */
+static void
+note_time(struct watched *file, const struct stat *st)
+{
+    if (is_before(&file->newest, &st->st_ctim))
+        file->newest = st->st_ctim;
+}
+
+/* Watches each directory on the path to a file in which a link or the file can be replaced. What is in it is looked at
+   once it is watched: an earlier change is seen then, and a later one is an event. */
 static void
 watch_path(struct file_watch *w, struct watched *file)
 {
@@ -208,21 +238,36 @@ watch_path(struct file_watch *w, struct watched *file)
         return; /* too long to be opened */
     for (size_t end = component_end(path, 0); end; end = component_end(path, end)) {
         snprintf(prefix, sizeof(prefix), "%.*s", (int)end, path);
-        bool there = !lstat(prefix, &st), link = there && S_ISLNK(st.st_mode), last = !path[end];
-        if (!there || link || last)
-            watch_directory_of(w, prefix);
-        if (there && (link || last) && is_before(&file->newest, &st.st_ctim))
-            file->newest = st.st_ctim;
-        if (!there || (last && !link))
+        bool last = !path[end];
+        if (!last && !lstat(prefix, &st) && !S_ISLNK(st.st_mode))
+            continue;
+        watch_directory_of(w, prefix);
+        if (lstat(prefix, &st))
+            break;
+        note_time(file, &st);
+        bool link = S_ISLNK(st.st_mode);
+        if (last && !link)
             break;
         if (link && (links++ == LINKS_MAX || !follow(path, end)))
             return;
         end = link ? 0 : end;
     }
     add_watch(w, path, FILE_EVENTS);
+    if (!stat(path, &st))
+        note_time(file, &st);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *ctx);
+
+static void
+forget_names(struct file_watch *w)
+{
+    for (size_t i = 0; i < w->n_names; i++)
+        free(w->names[i]);
+    free(w->names);
+    w->names = NULL;
+    w->n_names = 0;
+}
 
 static void
 stop(struct file_watch *w)
@@ -231,33 +276,45 @@ stop(struct file_watch *w)
         event_free(w->readable);
     if (w->fd >= 0)
         close(w->fd);
-    for (size_t i = 0; i < w->n_names; i++)
-        free(w->names[i]);
-    free(w->names);
     w->readable = NULL;
     w->fd = -1;
-    w->names = NULL;
-    w->n_names = 0;
+    forget_names(w);
+    free(w->ids);
+    w->ids = NULL;
+    w->n_ids = 0;
 }
 
-/* Watches the paths to all files as they are now. */
-static void
+/* Opens inotify. 0, or a negative errno value. */
+static int
 start(struct file_watch *w)
 {
-    stop(w);
-    w->error = 0;
-    if (!w->n_files)
-        return;
     w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (w->fd < 0) {
-        w->error = -errno;
+    if (w->fd < 0)
+        return -errno;
+    w->readable = event_new(w->base, w->fd, EV_READ | EV_PERSIST, on_readable, w);
+    return w->readable && !event_add(w->readable, NULL) ? 0 : -ENOMEM;
+}
+
+/* Watches the paths to all files as they are now. What was watched and still is, is watched without a gap. */
+static void
+follow_paths(struct file_watch *w)
+{
+    int *before = w->ids;
+    size_t n_before = w->n_ids;
+    w->error = w->n_files && w->fd < 0 ? start(w) : 0;
+    if (!w->n_files || w->error) {
+        stop(w);
         return;
     }
+    w->ids = NULL;
+    w->n_ids = 0;
+    forget_names(w);
     for (size_t i = 0; i < w->n_files; i++)
         watch_path(w, &w->files[i]);
-    w->readable = event_new(w->base, w->fd, EV_READ | EV_PERSIST, on_readable, w);
-    if (!w->readable || event_add(w->readable, NULL))
-        w->error = -ENOMEM;
+    for (size_t i = 0; i < n_before; i++)
+        if (!has_id(w->ids, w->n_ids, before[i]))
+            inotify_rm_watch(w->fd, before[i]);
+    free(before);
 }
 
 /* Changes. */
@@ -284,7 +341,8 @@ read_events(struct file_watch *w)
     while (w->fd >= 0 && (n = read(w->fd, bytes, sizeof(bytes))) > 0) {
         for (const char *at = bytes; at < bytes + n;) {
             const struct inotify_event *e = (const void *)at;
-            concerns |= !e->len || has_name(w, e->name);
+            /* IN_IGNORED follows another event, or our own inotify_rm_watch(2). */
+            concerns |= !(e->mask & IN_IGNORED) && (!e->len || has_name(w, e->name));
             at += sizeof(*e) + e->len;
         }
     }
@@ -307,7 +365,8 @@ on_quiet(evutil_socket_t fd, short what, void *ctx)
     struct file_watch *w = ctx;
     (void)fd, (void)what;
     w->waits = false;
-    start(w);
+    follow_paths(w);
+    read_events(w); /* the contents tell more */
     const struct watched *f = find_changed(w);
     if (f || w->error)
         w->changed(w->ctx, f ? f->path : "");
@@ -372,19 +431,20 @@ replace_files(struct file_watch *w, char *const *files, size_t n)
 int
 file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct timespec *begun)
 {
-    bool disturbed = read_events(w), any = disturbed;
     struct watched *before = w->files;
     size_t n_before = w->n_files;
     int r = replace_files(w, files, n);
+    bool any = false;
 
-    start(w);
-    /* A file that changed while it was read may have been read in its old state: its content is unknown. */
+    follow_paths(w);
+    for (size_t i = 0; i < w->n_files; i++)
+        w->files[i].content = read_content(w->files[i].path);
+    /* A file that has changed since the caller began may have been read in its old state. */
+    bool disturbed = read_events(w);
     for (size_t i = 0; i < w->n_files; i++) {
         struct watched *f = &w->files[i];
-        if (!disturbed && (has_file(before, n_before, f->path) || is_before(&f->newest, begun)))
-            f->content = read_content(f->path);
-        else
-            any = true;
+        f->known = !disturbed && (has_file(before, n_before, f->path) || is_before(&f->newest, begun));
+        any |= !f->known;
     }
     if (any)
         wait_for_quiet(w);
