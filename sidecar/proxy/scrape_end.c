@@ -85,7 +85,6 @@ reply_with_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
-    const struct timeval read_grace = {READ_GRACE_MS / 1000, 0};
     bool holding = s->stage == STAGE_HOLDING;
 
     /* On a second failure the first one stays the reason: it could not be sent. */
@@ -95,7 +94,7 @@ scrape_fail(struct scrape *s, const struct failure *failure)
         telemetry_limit_hit(s->proxy->telemetry, failure->limit);
     s->stage = STAGE_FLUSHING; /* before sending, which may call on_done() */
     /* The scraper gets time to read the reason even if the deadline has passed. */
-    if (holding && s->deadline && evtimer_add(s->deadline, &read_grace))
+    if (holding && s->deadline && scrape_set_deadline(s, READ_GRACE_MS))
         holding = false; /* no response without a deadline */
     if (holding && reply_with_reason(s))
         return;
