@@ -316,10 +316,10 @@ def process():
 
 def free_port():
     """A port for programs that cannot tell which one the kernel gave them. It is below those that the kernel gives out, so
-    that nobody is given it before it is used."""
+    that nobody is given it before it is used; where there are too few, it is one of all."""
     given_out = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        port = random.randrange(10000, given_out)
+        port = random.randrange(10000, given_out if given_out > 12000 else 65536)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
