@@ -14,7 +14,7 @@ import pytest
 
 from conftest import OPENMETRICS, SLOW, TEXT, Peak, answer, answering, free_port, wait_until
 from exposition import COUNTS, PROTOBUF, delimited, field, gauge_family, labels, messages, read_fields, target
-from prometheus import PATIENCE, Prometheus, shard_jobs
+from prometheus import CALM, PATIENCE, Prometheus, shard_jobs
 
 BODY = b"".join(b"# HELP family_%d Help.\n# TYPE family_%d gauge\n" % (i, i) +
                 b"".join(b'family_%d{id="%d",job="%d"} %d\n' % (i, j, j % 3, i * j) for j in range(1, 1 + i % 7 * 20))
@@ -860,7 +860,7 @@ def prometheus(tmp_path):
     started = []
 
     def start(jobs, *flags):
-        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, *flags)
+        p = Prometheus(tmp_path / f"prometheus-{len(started)}", jobs, *flags, global_settings=CALM)
         started.append(p)
         p.wait_ready()
         return p
@@ -870,7 +870,7 @@ def prometheus(tmp_path):
 
 def test_prometheus(prometheus, upstream, snapshots):
     """The jobs of five servers: about one request per max_age, and the union is exact."""
-    count, max_age, times = itertools.count(1), round(700 * SLOW), []
+    count, max_age, times = itertools.count(1), round(1400 * SLOW), []
 
     def serve(service, connection):
         while service.read_request(connection):
@@ -1012,7 +1012,7 @@ def test_prometheus_accepts_the_timestamps(prometheus, upstream, snapshots):
               (b'# TYPE a gauge\na 1\n# TYPE b counter\nb_total 1 # {trace_id="x"} 1\n# EOF\n', OPENMETRICS)]
     for content, content_type in bodies:
         service = Service(upstream, body=content, content_type=content_type)
-        s = snapshots(service, "timestamps = snapshot", max_age=f"{round(700 * SLOW)}ms")
+        s = snapshots(service, "timestamps = snapshot", max_age=f"{round(1400 * SLOW)}ms")
         p = prometheus(shard_jobs("service", s.port, 3))
         p.wait_scrapes(4)
         assert all(set(up) == {1} for up in p.ups().values()) and p.complaints() == []
