@@ -115,6 +115,7 @@ read_again(struct program *p, char *why, size_t size)
     char *errors = NULL;
     size_t len = 0;
     reloads_begin(&p->reloads);
+    p->settings.again = true;
     FILE *out = open_memstream(&errors, &len);
     int r = out ? config_read(&config, &p->settings, out) : -ENOMEM;
     if (out)

@@ -399,23 +399,84 @@ def test_writes_without_end_are_not_waited_for(sidecar, service, config):
     wait_until(seen, "no reload comes while the file is written", 20)
 
 
+def slow_watching(path, delay, seconds):
+    """A prefix: strace makes each inotify_add_watch(2) of a path slow, before or after it is done."""
+    return ["strace", "-D", "-qq", "-o", "/dev/null", "-P", str(path), "-e", "trace=inotify_add_watch",
+            "-e", f"inject=inotify_add_watch:delay_{delay}={seconds * 1000000}"]
+
+
 @pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
 @pytest.mark.parametrize("delay", ["enter", "exit"])
 @pytest.mark.parametrize("reloads", [False, True], ids=["at the start", "at a reload"])
-def test_change_while_watching_begins(sidecar, service, config, delay, reloads):
-    """After the configuration was read, before a change of it would be an event, or before its content is known. strace
-    makes two seconds of that moment."""
-    strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=inotify_add_watch",
-              "-e", f"inject=inotify_add_watch:delay_{delay}=1000000"]
-    s = sidecar(config=config(text(service)), prefix=strace)
+def test_change_while_watching_begins(sidecar, service, config, tmp_path, delay, reloads):
+    """After the configuration was read, before a change of it would be an event, or before its content is known."""
+    s = sidecar(config=config(text(service)), prefix=slow_watching(tmp_path, delay, 1))
     if reloads:
         s.wait_line("privileges dropped")
         s.process.send_signal(signal.SIGHUP)
         s.wait_line("msg=reloaded")
         s.process.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
+    time.sleep(1.5)  # the folder is watched twice: as one on the way, and as that of the file
     config(text(service, timeout="20s"))
     wait_until(lambda: b"timeout = 20s" in s.admin("/-/config")[2], "the change is missed", 20)
+
+
+def test_folder_further_up_is_replaced(sidecar, service, tmp_path):
+    """And what is written there later."""
+    for name, timeout in (("app", "10s"), ("next", "20s")):
+        (tmp_path / name / "conf").mkdir(parents=True)
+        (tmp_path / name / "conf/c.ini").write_text(text(service, timeout=timeout))
+    path = tmp_path / "app/conf/c.ini"
+    s = sidecar(config=path)
+    s.admin("/-/healthy")  # now it watches
+    (tmp_path / "app").rename(tmp_path / "before")
+    (tmp_path / "next").rename(tmp_path / "app")
+    wait_reload(s, 1)
+    assert b"timeout = 20s" in s.admin("/-/config")[2]
+    path.write_text(text(service, timeout="30s"))
+    wait_until(lambda: b"timeout = 30s" in s.admin("/-/config")[2], "the file is not watched any more")
+
+
+@pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
+def test_link_swapped_while_it_is_followed(sidecar, service, tmp_path):
+    """To a folder with the same content, which is written later."""
+    link, new = tmp_path / "data", tmp_path / "new"
+    for folder in "abc":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "c.ini").write_text(text(service))
+    link.symlink_to("a")
+    s = sidecar(config=link / "c.ini", prefix=slow_watching(tmp_path / "b", "exit", 1))
+    s.wait_line("privileges dropped")
+    s.admin("/-/healthy")  # now it watches
+    new.symlink_to("b")
+    new.rename(link)
+    time.sleep(1.5)  # after a quiet second the link is followed
+    new.symlink_to("c")
+    new.rename(link)
+    time.sleep(3)
+    (tmp_path / "c/c.ini").write_text(text(service, timeout="20s"))
+    wait_until(lambda: b"timeout = 20s" in s.admin("/-/config")[2], "the folder is not watched")
+
+
+def test_folder_that_may_not_be_listed(sidecar, service, tmp_path):
+    """Not even by root, which has no capabilities. It cannot be watched: that is said once, and is no reason to reload
+    what has not changed."""
+    secret, path = tmp_path / "secret", tmp_path / "c.ini"
+    secret.mkdir()
+    (secret / "token").write_text("abc\n")
+    content = text(service, f"authorization_file = {secret}/token")
+    path.write_text(content)
+    secret.chmod(0o311)
+    s = sidecar(config=path)
+    s.wait_line("privileges dropped")
+    reloads = []
+    for _ in range(3):
+        path.write_text(content)
+        time.sleep(2)
+        reloads.append(s.count(RELOADED))
+    assert reloads[0] <= 1 and reloads == reloads[:1] * 3
+    path.write_text(content.replace("timeout = 10s", "timeout = 20s"))
+    wait_reload(s, reloads[0] + 1)
 
 
 def test_signal_takes_the_change_ahead(sidecar, service, config):

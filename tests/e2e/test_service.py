@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -564,10 +565,36 @@ def test_reload_during_startup(process, service, tmp_path):
     with wait_until(opened, "the configuration is not read") as config:
         p.process.send_signal(signal.SIGHUP)
         config.write(endpoint("a", service.url))
-    p.wait_line("listening for scrapes")
-    with wait_until(opened, "the configuration is not read again") as config:
-        config.write(endpoint("a", service.url) + endpoint("b", service.url, "path = /b"))
+        path.unlink()
+        path.write_text(endpoint("a", service.url) + endpoint("b", service.url, "path = /b"))
     p.wait_line("msg=reloaded endpoints=2")
+    assert p.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["pipe", "fifo"])
+def test_configuration_from_a_pipe(process, service, tmp_path, kind):
+    """It can be read only once: it does not seem to change, and a reload leaves what is in force."""
+    path, text = tmp_path / "c.ini", endpoint("a", service.url, "max_body = 2MiB") + "[rules]\ndrop = dropped\n"
+    argv = [BINARY, "--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0"]
+    if kind == "fifo":
+        os.mkfifo(path)
+        p = process([*argv, f"--config.file={path}"])
+        path.write_text(text)
+    else:
+        p = process([*argv, "--config.file=/dev/stdin"], stdin=subprocess.PIPE)
+        p.process.stdin.write(text)
+        p.process.stdin.close()
+    port = p.wait_line(r'msg="listening for administration" address=127.0.0.1:(\d+)')[1]
+
+    def config():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/config", timeout=20 * SLOW) as got:
+            return got.read()
+    assert b"dropped" in config()
+    time.sleep(2)
+    assert not p.find("changed|msg=reloaded|reload failed")
+    p.process.send_signal(signal.SIGHUP)
+    p.wait_line("reload failed.*not a regular file, so it cannot be read again")
+    assert b"dropped" in config()
     assert p.stop() == 0
 
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,17 @@ fail(struct tls_error *error, enum tls_part part, const char *file, const char *
     error->part = part;
     snprintf(error->reason, sizeof(error->reason), "%s (expected %s)", why ? why : "unreadable", expected);
     ERR_clear_error();
+    return -1;
+}
+
+/* OpenSSL would wait for the writer of a FIFO. */
+static int
+check_regular(const char *file, enum tls_part part, struct tls_error *error)
+{
+    struct stat st;
+    if (!file || stat(file, &st) || S_ISREG(st.st_mode))
+        return 0;
+    *error = (struct tls_error){part, "not a regular file"};
     return -1;
 }
 
@@ -79,7 +91,8 @@ static int
 read_files(SSL_CTX *ctx, const struct tls_settings *settings, struct tls_error *error)
 {
     ERR_clear_error();
-    if (read_pair(ctx, settings, error))
+    if (check_regular(settings->certificate, TLS_CERTIFICATE, error) || check_regular(settings->key, TLS_KEY, error) ||
+        check_regular(settings->client_ca, TLS_CLIENT_CA, error) || read_pair(ctx, settings, error))
         return -1;
     return settings->client_ca ? read_client_ca(ctx, settings, error) : 0;
 }

@@ -27,6 +27,8 @@ enum {
     CONTENT_MAX = 4 * 1024 * 1024,
     DIRECTORY_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB |
                        IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
+    /* For a directory further up, in which no file and no link stands. */
+    ANCESTOR_EVENTS = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
     /* For a file that is a mount point itself: its directory sees no changes made elsewhere. */
     FILE_EVENTS = IN_CLOSE_WRITE | IN_ATTRIB,
 };
@@ -57,6 +59,7 @@ struct file_watch {
     bool waits;    /* something has changed, and the timer `quiet` runs */
     int64_t first; /* when it first did, by now_ms() */
     int error;     /* why something could not be watched */
+    int told;      /* the last error that file_watch_set() returned */
 };
 
 static int64_t
@@ -156,21 +159,29 @@ has_id(const int *ids, size_t n, int id)
     return false;
 }
 
-static void
+/* 0, or a negative errno value. */
+static int
 add_watch(struct file_watch *w, const char *path, uint32_t events)
 {
-    int id = inotify_add_watch(w->fd, path, events);
-    if (id < 0 && errno != ENOENT)
-        w->error = -errno;
-    if (id < 0 || has_id(w->ids, w->n_ids, id))
-        return;
+    int id = inotify_add_watch(w->fd, path, events | IN_MASK_ADD);
+    if (id < 0)
+        return -errno;
+    if (has_id(w->ids, w->n_ids, id))
+        return 0;
     int *ids = realloc(w->ids, (w->n_ids + 1) * sizeof(*ids));
-    if (!ids) {
-        w->error = -ENOMEM;
-        return;
-    }
+    if (!ids)
+        return -ENOMEM;
     w->ids = ids;
     ids[w->n_ids++] = id;
+    return 0;
+}
+
+static void
+watch(struct file_watch *w, const char *path, uint32_t events)
+{
+    int r = add_watch(w, path, events);
+    if (r && r != -ENOENT)
+        w->error = r;
 }
 
 /* Watches the directory of a path's last component. */
@@ -182,7 +193,7 @@ watch_directory_of(struct file_watch *w, const char *path)
     if (slash)
         snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
     add_name(w, slash ? slash + 1 : path);
-    add_watch(w, directory, DIRECTORY_EVENTS);
+    watch(w, directory, DIRECTORY_EVENTS);
 }
 
 /* Replaces the path's first len bytes, which are a link, by the link's target. */
@@ -224,8 +235,8 @@ note_time(struct watched *file, const struct stat *st)
         file->newest = st->st_ctim;
 }
 
-/* Watches each directory on the path to a file in which a link or the file can be replaced. What is in it is looked at
-   once it is watched: an earlier change is seen then, and a later one is an event. */
+/* Watches each directory on the path to a file. Where a link or the file can be replaced, it is looked at once its
+   directory is watched: an earlier change is seen then, and a later one is an event. */
 static void
 watch_path(struct file_watch *w, struct watched *file)
 {
@@ -239,8 +250,10 @@ watch_path(struct file_watch *w, struct watched *file)
     for (size_t end = component_end(path, 0); end; end = component_end(path, end)) {
         snprintf(prefix, sizeof(prefix), "%.*s", (int)end, path);
         bool last = !path[end];
-        if (!last && !lstat(prefix, &st) && !S_ISLNK(st.st_mode))
+        if (!last && !lstat(prefix, &st) && !S_ISLNK(st.st_mode)) {
+            add_watch(w, prefix, ANCESTOR_EVENTS); /* not if it may not be listed */
             continue;
+        }
         watch_directory_of(w, prefix);
         if (lstat(prefix, &st))
             break;
@@ -252,7 +265,7 @@ watch_path(struct file_watch *w, struct watched *file)
             return;
         end = link ? 0 : end;
     }
-    add_watch(w, path, FILE_EVENTS);
+    watch(w, path, FILE_EVENTS);
     if (!stat(path, &st))
         note_time(file, &st);
 }
@@ -295,8 +308,9 @@ start(struct file_watch *w)
     return w->readable && !event_add(w->readable, NULL) ? 0 : -ENOMEM;
 }
 
-/* Watches the paths to all files as they are now. What was watched and still is, is watched without a gap. */
-static void
+/* Watches the paths to all files as they are now. What was watched and still is, is watched without a gap. Returns
+   whether all was watched before. */
+static bool
 follow_paths(struct file_watch *w)
 {
     int *before = w->ids;
@@ -304,7 +318,7 @@ follow_paths(struct file_watch *w)
     w->error = w->n_files && w->fd < 0 ? start(w) : 0;
     if (!w->n_files || w->error) {
         stop(w);
-        return;
+        return false;
     }
     w->ids = NULL;
     w->n_ids = 0;
@@ -314,7 +328,11 @@ follow_paths(struct file_watch *w)
     for (size_t i = 0; i < n_before; i++)
         if (!has_id(w->ids, w->n_ids, before[i]))
             inotify_rm_watch(w->fd, before[i]);
+    bool same = true;
+    for (size_t i = 0; i < w->n_ids; i++)
+        same &= has_id(before, n_before, w->ids[i]);
     free(before);
+    return same;
 }
 
 /* Changes. */
@@ -366,9 +384,10 @@ on_quiet(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     w->waits = false;
     follow_paths(w);
-    read_events(w); /* the contents tell more */
+    if (read_events(w)) /* perhaps of a path that was just followed */
+        wait_for_quiet(w);
     const struct watched *f = find_changed(w);
-    if (f || w->error)
+    if (f || (w->error && w->error != w->told))
         w->changed(w->ctx, f ? f->path : "");
 }
 
@@ -416,6 +435,14 @@ has_file(const struct watched *files, size_t n, const char *path)
     return false;
 }
 
+/* Whether it is a pipe or a device, which has no content to compare. */
+static bool
+is_stream(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && !S_ISREG(st.st_mode);
+}
+
 /* Replaces the watched files. 0 or -ENOMEM. */
 static int
 replace_files(struct file_watch *w, char *const *files, size_t n)
@@ -434,21 +461,22 @@ file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct 
     struct watched *before = w->files;
     size_t n_before = w->n_files;
     int r = replace_files(w, files, n);
-    bool any = false;
+    bool any = false, same = follow_paths(w);
 
-    follow_paths(w);
     for (size_t i = 0; i < w->n_files; i++)
         w->files[i].content = read_content(w->files[i].path);
     /* A file that has changed since the caller began may have been read in its old state. */
     bool disturbed = read_events(w);
     for (size_t i = 0; i < w->n_files; i++) {
         struct watched *f = &w->files[i];
-        f->known = !disturbed && (has_file(before, n_before, f->path) || is_before(&f->newest, begun));
+        bool watched = same && has_file(before, n_before, f->path);
+        f->known = is_stream(f->path) || (!disturbed && (watched || is_before(&f->newest, begun)));
         any |= !f->known;
     }
     if (any)
         wait_for_quiet(w);
     forget_files(before, n_before);
+    w->told = w->error;
     return r ? r : w->error;
 }
 

@@ -49,7 +49,12 @@ int
 config_read(struct config **configp, const struct config_flags *flags, FILE *errors)
 {
     struct builder b = {
-        .errors = errors, .path = flags->file, .sharding_only = flags->sharding_only, .warnings = flags->warnings};
+        .errors = errors,
+        .path = flags->file,
+        .sharding_only = flags->sharding_only,
+        .again = flags->again,
+        .warnings = flags->warnings,
+    };
 
     b.config = calloc(1, sizeof(*b.config));
     if (!b.config)

@@ -78,6 +78,7 @@ struct config {
 struct config_flags {
     const char *file;   /* NULL: none */
     bool sharding_only; /* nothing is fetched: no endpoint is required, and no other file is read */
+    bool again;         /* the file was read before: a pipe would now block, or be empty */
     bool warnings;      /* report what is allowed but probably not meant, in the form of errors */
     struct config_flag_value {
         char *flag;    /* as the user wrote it, for messages */

@@ -76,6 +76,7 @@ struct builder {
     size_t n_errors, n_flag_errors; /* all, and those of the command line only */
     bool out_of_memory;
     bool sharding_only;        /* see struct config_flags */
+    bool again;                /* likewise */
     bool warnings;             /* likewise */
     bool unread;               /* reading the file failed, so a missing setting may be in it */
     const char *path;          /* of the file, or NULL */

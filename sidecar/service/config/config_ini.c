@@ -13,6 +13,7 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct ini {
     struct builder *b;
@@ -247,7 +248,13 @@ void
 builder_read_file(struct builder *b)
 {
     struct ini ini = {.b = b};
+    struct stat st;
 
+    if (b->again && !stat(b->path, &st) && !S_ISREG(st.st_mode)) {
+        b->unread = true;
+        builder_error(b, "%s: not a regular file, so it cannot be read again", b->path);
+        return;
+    }
     ini.file = fopen(b->path, "r");
     if (!ini.file) {
         b->unread = true;
