@@ -68,7 +68,7 @@ test_credentials(void **state)
         assert_string_equal(c.hash, HASH);
         assert_false(passwords_is_cached(p, &c));
         passwords_cache(p, &c);
-        assert_true(passwords_is_cached(p, &c));
+        assert_int_equal(passwords_is_cached(p, &c), rows[i].known);
         credential_deinit(&c);
     }
     passwords_unref(p);
@@ -89,22 +89,44 @@ test_byte_order_mark(void **state)
     }
 }
 
-/* The cache keeps the latest credentials and does not grow. */
+static void
+decode_credential(const struct passwords *p, struct credential *c, int user, const char *password)
+{
+    char text[64];
+    unsigned char base64[128];
+    int len = sprintf(text, "user%d:%s", user, password);
+    EVP_EncodeBlock(base64, (const unsigned char *)text, len);
+    assert_int_equal(passwords_decode(p, c, (const char *)base64), 0);
+}
+
+/* The last credential of each user, however many there are, and none of somebody who is no user. */
 static void
 test_cache(void **state)
 {
-    struct passwords *p = table("prometheus:" HASH "\n");
-    struct credential c = {.password = NULL};
+    enum { USERS = 300 };
+    char text[USERS * 80] = "", *end = text;
     (void)state;
-    for (unsigned i = 0; i < 1000; i++) {
-        memcpy(c.digest, &i, sizeof(i));
-        assert_false(passwords_is_cached(p, &c));
-        passwords_cache(p, &c);
-        assert_true(passwords_is_cached(p, &c));
+    for (int i = 0; i < USERS; i++)
+        end += sprintf(end, "user%d:" HASH "\n", i);
+    struct passwords *p = table(text);
+    struct credential users[USERS], other, nobody;
+    for (int i = 0; i < USERS; i++) {
+        decode_credential(p, &users[i], i, "one");
+        passwords_cache(p, &users[i]);
     }
-    unsigned first = 0;
-    memcpy(c.digest, &first, sizeof(first));
-    assert_false(passwords_is_cached(p, &c));
+    decode_credential(p, &other, 7, "two");
+    decode_credential(p, &nobody, USERS, "one");
+    passwords_cache(p, &nobody);
+    assert_false(passwords_is_cached(p, &nobody));
+    for (int i = 0; i < USERS; i++)
+        assert_true(passwords_is_cached(p, &users[i]));
+    passwords_cache(p, &other);
+    assert_true(passwords_is_cached(p, &other));
+    assert_false(passwords_is_cached(p, &users[7]));
+    for (int i = 0; i < USERS; i++)
+        credential_deinit(&users[i]);
+    credential_deinit(&other);
+    credential_deinit(&nobody);
     passwords_unref(p);
 }
 

@@ -20,12 +20,12 @@ enum {
     /* Cost 14 takes about a second; above that one attempt would delay the others for too long. */
     COST_MIN = 4,
     COST_MAX = 14,
-    /* Entries of the cache of verified credentials; the oldest is replaced first. */
-    CACHE_MAX = 64,
 };
 
 struct user {
     char *name, hash[HASH_LEN + 1];
+    bool verified;
+    unsigned char digest[32]; /* of the credential that was */
 };
 
 struct passwords {
@@ -33,8 +33,6 @@ struct passwords {
     struct user *users;
     size_t n;
     unsigned char key[32];
-    unsigned char cache[CACHE_MAX][32];
-    size_t n_cached, next_cached;
 };
 
 /* The file. */
@@ -82,7 +80,7 @@ add_user(struct passwords *p, char *line, int number, struct passwords_error *er
         free(name);
         return fail(error, 0, "%s", strerror(ENOMEM));
     }
-    users[p->n].name = name;
+    users[p->n] = (struct user){.name = name};
     strcpy(users[p->n++].hash, hash);
     return 0;
 }
@@ -141,6 +139,7 @@ passwords_unref(struct passwords *p)
         return;
     for (size_t i = 0; i < p->n; i++)
         free(p->users[i].name);
+    OPENSSL_cleanse(p->users, p->n * sizeof(*p->users));
     free(p->users);
     OPENSSL_cleanse(p, sizeof(*p));
     free(p);
@@ -251,19 +250,20 @@ bool
 passwords_is_cached(const struct passwords *p, const struct credential *c)
 {
     bool found = false;
-    for (size_t i = 0; i < p->n_cached; i++)
-        found |= !CRYPTO_memcmp(p->cache[i], c->digest, sizeof(c->digest));
+    for (const struct user *u = p->users; u < p->users + p->n; u++)
+        found |= u->verified && !CRYPTO_memcmp(u->digest, c->digest, sizeof(c->digest));
     return found;
 }
 
 void
 passwords_cache(struct passwords *p, const struct credential *c)
 {
-    if (passwords_is_cached(p, c))
-        return;
-    memcpy(p->cache[p->next_cached], c->digest, sizeof(c->digest));
-    p->next_cached = (p->next_cached + 1) % CACHE_MAX;
-    p->n_cached += p->n_cached < CACHE_MAX;
+    for (struct user *u = p->users; c->known && u < p->users + p->n; u++) {
+        if (c->hash != u->hash)
+            continue;
+        memcpy(u->digest, c->digest, sizeof(u->digest));
+        u->verified = true;
+    }
 }
 
 bool

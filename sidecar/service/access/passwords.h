@@ -44,7 +44,7 @@ int passwords_decode(const struct passwords *passwords, struct credential *crede
 
 void credential_deinit(struct credential *credential);
 
-/* is_cached(): verified before? cache(): remember that it was. */
+/* is_cached(): verified before? cache(): remember that it was, instead of the user's last one. */
 bool passwords_is_cached(const struct passwords *passwords, const struct credential *credential);
 void passwords_cache(struct passwords *passwords, const struct credential *credential);
 
