@@ -67,6 +67,20 @@ def test_no_room_from_the_start(service, snapshots):
     assert counts(s) == {"misses": 1, "bypassed": 1}
 
 
+def test_no_snapshot_has_no_age(service, sidecar, config):
+    """Once max_age is off: an alert on old snapshots would never end."""
+    text = f"[endpoint app]\nupstream = {service.url}\n"
+    s = sidecar(config=config(text + "max_age = 1h\n"))
+
+    def ages():
+        return [line for line in s.admin("/metrics")[2].decode().splitlines() if
+                line.startswith("scrapeshard_snapshot_age_seconds{")]
+    assert s.get()[2] == BODY and len(ages()) == 1
+    config(text)
+    s.wait_line("msg=reloaded")
+    assert s.get()[2] == BODY and not ages()
+
+
 def test_cancelled(service, snapshots):
     s = snapshots(service)
     service.hold()

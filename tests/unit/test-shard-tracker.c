@@ -422,6 +422,25 @@ test_reshard_to_more(void **state)
     assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
 }
 
+/* It was requested before the switch, and ends after it. */
+static void
+test_scrape_in_flight_at_the_switch(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_scrape(tracker, 0, 1, 2, 10 * SECOND);
+    shard_tracker_announce(tracker, 2, 3);
+    struct tracked_scrape late = good;
+    late.shard = "0";
+    late.count = 3;
+    late.in_force = shard_tracker_count_in_force(tracker, 3);
+    assert_int_equal(late.in_force, 2);
+    servers_scrape(tracker, 0, 2, 3, MINUTE);
+    servers_scrape(tracker, 0, 2, 3, 2 * MINUTE);
+    assert_true(tracker->reshard.switched);
+    shard_tracker_record_scrape(tracker, &late, 2 * MINUTE + SECOND);
+    assert_null(get_count(tracker, 2));
+}
+
 static void
 test_reshard_to_fewer(void **state)
 {
@@ -514,6 +533,7 @@ main(void)
         TEST(families),
         TEST(no_reshard),
         TEST(reshard_to_more),
+        TEST(scrape_in_flight_at_the_switch),
         TEST(reshard_to_fewer),
         TEST(one_round_moves_nothing),
         TEST(reshard_after_a_restart),

@@ -402,8 +402,11 @@ shard_tracker_record_scrape(struct shard_tracker *tracker, const struct tracked_
     else
         record_failure(s->by_upstream ? &tracker->by_upstream : &tracker->by_other, s, now);
     if (s->count) {
-        first = record_shards(tracker, s, now);
-        if (s->in_force && s->in_force != s->count)
+        bool other = s->in_force && s->in_force != s->count;
+        /* It was in flight at a switch: nobody requested the count that decided what it got. */
+        bool late = other && s->in_force != shard_tracker_count_in_force(tracker, s->count);
+        first = !late && record_shards(tracker, s, now);
+        if (other)
             record_request(tracker, s, now);
         update_reshard(tracker, now);
     } else if (s->ok) {

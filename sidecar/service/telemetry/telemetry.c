@@ -230,8 +230,10 @@ telemetry_set_config(struct telemetry *t, const struct telemetry_config *config)
         }
         shard_tracker_assume(&e->tracker, config->scrape_interval);
         shard_tracker_announce(&e->tracker, config->reshard_from, config->reshard_to);
-        if (!target || target->changed)
+        if (!target || target->changed) {
             e->distribution.when = 0;
+            e->has_snapshot = false;
+        }
         e->removed = target ? 0 : e->removed + 1;
     }
     for (size_t n = t->n_endpoints; n > config->n_endpoints + REMOVED_MAX; n--)
