@@ -150,29 +150,36 @@ has_helm_syntax(struct ss_span line)
     return false;
 }
 
-static bool
-starts_with_action(struct ss_span line)
+/* Takes a line off the front of the text. */
+static struct ss_span
+take_line(struct ss_span *text)
 {
-    struct template_cursor c = {line.ptr, line.ptr + line.len};
-    skip_blanks(&c);
-    return is_at(&c, "{{");
+    const char *stop = memchr(text->ptr, '\n', text->len);
+    struct ss_span line = {text->ptr, stop ? (size_t)(stop - text->ptr) : text->len};
+    size_t taken = line.len + (stop != NULL);
+    *text = (struct ss_span){text->ptr + taken, text->len - taken};
+    return line;
 }
 
 uint32_t
-ruleset_find_helm(struct ss_span text, bool broken)
+ruleset_find_helm(struct ss_span text)
 {
-    uint32_t number = 0, first = 0;
-    const char *p = text.ptr, *end = p + text.len;
-
-    while (p < end) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
-        struct ss_span line = {p, (size_t)((stop ? stop : end) - p)};
-        number++;
-        if (has_helm_syntax(line))
+    for (uint32_t number = 1; text.len; number++)
+        if (has_helm_syntax(take_line(&text)))
             return number;
-        if (!first && broken && starts_with_action(line))
-            first = number;
-        p = stop ? stop + 1 : end;
+    return 0;
+}
+
+bool
+ruleset_starts_with_action(struct ss_span text, uint32_t line)
+{
+    for (uint32_t number = 1; text.len; number++) {
+        struct ss_span found = take_line(&text);
+        struct template_cursor c = {found.ptr, found.ptr + found.len};
+        if (number < line)
+            continue;
+        skip_blanks(&c);
+        return number == line && is_at(&c, "{{");
     }
-    return first;
+    return false;
 }

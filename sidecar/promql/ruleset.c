@@ -26,7 +26,7 @@ static int __attribute__((format(printf, 3, 4)))
 refuse(struct rule_reader *r, const struct yaml_value *at, const char *format, ...)
 {
     va_list args;
-    *r->error = (struct promql_error){.line = at->line, .column = at->column};
+    *r->error = (struct promql_error){.line = at->line, .column = at->column, .begins = at->line};
     va_start(args, format);
     vsnprintf(r->error->reason, sizeof(r->error->reason), format, args);
     va_end(args);
@@ -147,7 +147,7 @@ read_rule(struct rule_reader *r, const struct yaml_value *value, struct ss_span 
         return refuse(r, value, "the rule %.*s has no expr", (int)(rule.name.len < 80 ? rule.name.len : 80),
                       rule.name.ptr);
     result = read_expression(r, expr, &rule.expression);
-    if (!result && ruleset_find_helm(expr->text, false))
+    if (!result && ruleset_find_helm(expr->text))
         result = refuse(r, expr, "expected an expression");
     if (!result)
         result = read_templates(r, value, "annotations", &rule);
@@ -266,6 +266,14 @@ read_documents(struct rule_reader *r)
     return result;
 }
 
+/* The line of the unrendered Helm template that an error comes from; 0: it comes from elsewhere. */
+static uint32_t
+find_helm(struct ss_span bytes, const struct promql_error *error)
+{
+    uint32_t line = ruleset_find_helm(bytes);
+    return line || !ruleset_starts_with_action(bytes, error->begins) ? line : error->begins;
+}
+
 int
 ruleset_add_file(struct ruleset *rules, const char *name, struct ss_span bytes, struct promql_error *error)
 {
@@ -278,7 +286,7 @@ ruleset_add_file(struct ruleset *rules, const char *name, struct ss_span bytes, 
     }
     r.name = arena_copy(&rules->arena, (struct ss_span){name, strlen(name)});
     int result = r.name.ptr ? read_documents(&r) : -ENOMEM;
-    uint32_t helm = result > 0 ? ruleset_find_helm(bytes, true) : 0;
+    uint32_t helm = result > 0 ? find_helm(bytes, error) : 0;
     if (helm) {
         *error = (struct promql_error){.line = helm, .column = 1};
         snprintf(error->reason, sizeof(error->reason),

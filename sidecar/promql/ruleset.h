@@ -36,8 +36,10 @@ void ruleset_deinit(struct ruleset *rules);
 /* Adds the queries in the templates of a text to the rule. 0 or -ENOMEM. */
 int ruleset_read_template(struct ruleset *rules, struct prom_rule *rule, struct ss_span text);
 
-/* The first line (from 1) with unrendered Helm template syntax; 0: none. broken: the text is not a valid rule file, so
-   weaker signs suffice. */
-uint32_t ruleset_find_helm(struct ss_span text, bool broken);
+/* The first line (from 1) with an action that only Helm's templates have; 0: none. */
+uint32_t ruleset_find_helm(struct ss_span text);
+
+/* Whether a line (from 1) begins with an action, as in Helm's templates and in the block text of an annotation. */
+bool ruleset_starts_with_action(struct ss_span text, uint32_t line);
 
 #endif

@@ -142,6 +142,6 @@ yaml_locate(struct ss_span file, const struct yaml_value *v, size_t offset, stru
     while (offset < v->text.len && v->text.ptr[offset] != ' ' && v->text.ptr[offset] != '\n' &&
            (is_blank(&w) || break_len(&w)))
         step(&w);
-    error->line = w.line;
+    error->line = error->begins = w.line;
     error->column = w.column;
 }

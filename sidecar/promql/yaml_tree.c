@@ -56,6 +56,7 @@ static int
 refuse(struct promql_error *error, yaml_mark_t mark, const char *reason)
 {
     *error = (struct promql_error){.line = (uint32_t)mark.line + 1, .column = (uint32_t)mark.column + 1};
+    error->begins = error->line;
     snprintf(error->reason, sizeof(error->reason), "%s", reason);
     return EINVAL;
 }
@@ -85,8 +86,9 @@ refuse_yaml(const struct yaml_file *f, struct promql_error *error)
         return -ENOMEM;
     snprintf(reason, sizeof(reason), "invalid YAML: %s%s%s", p->context ? p->context : "", p->context ? ": " : "",
              p->problem ? p->problem : "unknown error");
-    return refuse(error, p->error == YAML_READER_ERROR ? mark_at(f->bytes, p->problem_offset) : p->problem_mark,
-                  reason);
+    refuse(error, p->error == YAML_READER_ERROR ? mark_at(f->bytes, p->problem_offset) : p->problem_mark, reason);
+    error->begins = p->context ? (uint32_t)p->context_mark.line + 1 : 0;
+    return EINVAL;
 }
 
 /* Values. */

@@ -85,6 +85,8 @@ test_shapes(void **state)
 
 /* Errors. */
 
+#define ANNOTATION "    annotations:\n      s: |\n        {{ $labels.d }}\n"
+
 static const struct {
     const char *text;
     unsigned line, column;
@@ -129,6 +131,20 @@ static const struct {
     {"groups:\n- name: g\n  rules:\n{{ toYaml .x | indent 2 }}\n", 4, 1, "Helm"},
     {GROUP "  - record: a\n    expr: up{job=\"{{ .Values.job }}\"}\n", 5, 1, "Helm"},
     {"groups:\n- name: {{ .Release.Name }}\n  rules: []\n", 2, 1, "Helm"},
+    {"{{ range .x }}\ngroups: []\n{{ end }}\n", 1, 1, "Helm"},
+    {"{{- if $x }}\ngroups: []\n{{- end }}\n", 1, 1, "Helm"},
+    {"{{/*\nabout: it\n*/}}\ngroups: []\n", 1, 1, "Helm"},
+    {"groups:\n- name: g\n  rules:\n{{ range .x }}\n\n# b\n  - {record: a, expr: b}\n{{ end }}\n", 4, 1, "Helm"},
+    {GROUP "  - record: a\n    expr: b\n    {{ with .x }}\n    labels: {c: d}\n    {{ end }}\n", 6, 1, "Helm"},
+    {GROUP "  - record: a\n    expr: b\n    labels:\n      c: d\n      {{ template \"x\" . }}\n", 8, 1, "Helm"},
+    {GROUP "  - record: a\n    expr: |\n      b +\n      {{ x }}\n", 7, 1, "Helm"},
+    /* Not those of annotations: the error is elsewhere. */
+    {GROUP "  - alert: a\n    expr: up ==\n" ANNOTATION, 5, 16, "got the end"},
+    {GROUP "  - alert: a\n    expr: b\n" ANNOTATION "  - alert: c\n" ANNOTATION, 9, 5, "the rule c has no expr"},
+    {GROUP "  - alert: a\n    expr: b\n" ANNOTATION "  - alert: c\n\texpr: d\n", 10, 1, "invalid YAML"},
+    {GROUP "  - alert: a\n    expr: b\n" ANNOTATION "   - alert: c\n", 9, 4, "invalid YAML"},
+    {GROUP "  - alert: a\n    expr: b\n" ANNOTATION "\x01\n", 9, 1, "invalid YAML"},
+    {GROUP "  - alert: a\n    annotations:\n      s: the\n        {{ $labels.d }}: full\n", 7, 24, "invalid YAML"},
 };
 
 static void
