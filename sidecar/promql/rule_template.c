@@ -50,6 +50,22 @@ take_string(struct template_cursor *c)
     return (struct ss_span){start, (size_t)(c->p - start)};
 }
 
+/* Makes room for one more query. The list has room for a power of two, and is copied when that is full. */
+static int
+reserve_query(struct arena *arena, struct prom_rule *rule)
+{
+    size_t n = rule->n_queries;
+    if (n & (n - 1))
+        return 0;
+    struct expression *queries = arena_alloc(arena, (n ? 2 * n : 1) * sizeof(*queries));
+    if (!queries)
+        return -ENOMEM;
+    if (n)
+        memcpy(queries, rule->queries, n * sizeof(*queries));
+    rule->queries = queries;
+    return 0;
+}
+
 static int
 add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
 {
@@ -69,14 +85,10 @@ add_query(struct ruleset *rules, struct prom_rule *rule, struct ss_span quoted)
         rule->has_unreadable_query = true;
     if (r)
         return r > 0 ? 0 : r;
-    struct expression *queries = arena_alloc(&rules->arena, (rule->n_queries + 1) * sizeof(*queries));
-    if (!queries)
-        return -ENOMEM;
-    if (rule->n_queries)
-        memcpy(queries, rule->queries, rule->n_queries * sizeof(*queries));
-    queries[rule->n_queries++] = query;
-    rule->queries = queries;
-    return 0;
+    r = reserve_query(&rules->arena, rule);
+    if (!r)
+        rule->queries[rule->n_queries++] = query;
+    return r;
 }
 
 /* Reads the argument of `query`: a string, or the format of printf, whose verbs are in label values. */

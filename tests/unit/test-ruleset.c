@@ -199,6 +199,33 @@ test_queries_of_templates(void **state)
     }
 }
 
+/* The memory for the queries of an annotation is proportional to its length. */
+static void
+test_many_queries(void **state)
+{
+    (void)state;
+    enum { QUERIES = 4000 };
+    struct ruleset rules = {.n = 0};
+    struct promql_error error;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    fputs(GROUP "  - alert: a\n    expr: x\n    annotations:\n      d: '", out);
+    for (int i = 0; i < QUERIES; i++)
+        fputs("{{query `b`}}", out);
+    fputs("'\n", out);
+    fclose(out);
+    assert_int_equal(add(&rules, text, len, &error), 0);
+    assert_int_equal(rules.items[0].n_queries, QUERIES);
+    for (int i = 0; i < QUERIES; i++)
+        assert_int_equal(rules.items[0].queries[i].n_selectors, 1);
+    assert_in_range(rules.arena.bytes, QUERIES, QUERIES * 2048);
+    free(text);
+    ruleset_deinit(&rules);
+}
+
 /* Hostile files. */
 
 /* n copies of a text between two others. */
@@ -253,6 +280,7 @@ main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_errors_have_a_place),
         cmocka_unit_test(test_queries_of_templates),
+        cmocka_unit_test(test_many_queries),
         cmocka_unit_test(test_hostile_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
