@@ -38,6 +38,17 @@ flag_store_switch(void *target, const struct flag *flag, const char *value)
 }
 
 int
+flags_note_reader(const char **readerp, const char *path, const char *name)
+{
+    if (strcmp(path, "-") != 0)
+        return 0;
+    if (*readerp)
+        return flags_refuse("%s and %s both read standard input; expected a file for one of them", *readerp, name);
+    *readerp = name;
+    return 0;
+}
+
+int
 flags_refuse(const char *format, ...)
 {
     va_list args;

@@ -32,6 +32,10 @@ int flag_store_switch(void *target, const struct flag *flag, const char *value);
  */
 int flags_read(int argc, char **argv, const struct flag *flags, const char *usage);
 
+/* If path is -, notes in *readerp (NULL at first) that name reads standard input. 0, or an exit status after printing
+   the error if something reads it already, which would leave nothing. */
+int flags_note_reader(const char **readerp, const char *path, const char *name);
+
 /* Prints an error of the command line. Returns EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int flags_refuse(const char *format, ...);
 

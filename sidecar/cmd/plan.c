@@ -68,6 +68,16 @@ complete_flags(struct plan *p)
     return 0;
 }
 
+static int
+check_readers(const struct plan *p, const char *body)
+{
+    const char *reader = NULL;
+    int status = 0;
+    for (size_t i = 0; !status && i < p->rules.n_paths; i++)
+        status = flags_note_reader(&reader, p->rules.paths[i], "--rules=-");
+    return status ? status : flags_note_reader(&reader, body ? body : "-", "the body");
+}
+
 /* The body. */
 
 static int
@@ -180,6 +190,8 @@ cmd_plan(int argc, char **argv)
         status = flags_refuse("plan expects one body after the flags");
     else
         status = complete_flags(&plan);
+    if (!status)
+        status = check_readers(&plan, argv[at]);
     if (!status)
         status = output_end(plan_body(&plan, argv[at]));
     plan_distribution_deinit(&plan.distribution);

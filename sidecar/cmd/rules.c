@@ -92,6 +92,18 @@ rules_after(const struct rules_run *run)
 }
 
 static int
+check_readers(const struct rules_run *run, char **paths, int n)
+{
+    const char *reader = NULL;
+    int status = 0;
+    for (size_t i = 0; !status && i < run->n_bodies; i++)
+        status = flags_note_reader(&reader, run->body_names[i], "--body=-");
+    for (int i = 0; !status && i < n; i++)
+        status = flags_note_reader(&reader, paths[i], "the rule file -");
+    return status;
+}
+
+static int
 run_all(struct rules_run *run, char **paths, int n)
 {
     int status = rules_read_bodies(run);
@@ -131,6 +143,8 @@ cmd_rules(int argc, char **argv)
     else if (at == argc)
         status = flags_refuse("rules expects one or more rule files");
     else
+        status = check_readers(&run, argv + at, argc - at);
+    if (!status)
         status = run_all(&run, argv + at, argc - at);
     derivation_free(run.derivation);
     analysis_free(run.before.analysis);

@@ -467,6 +467,18 @@ def uneven(**families):
     return "".join(f'{name}{{i="{i}"}} 1\n' for name, n in families.items() for i in range(n))
 
 
+def test_standard_input_is_read_once(tmp_path):
+    """The second reader would find it empty: no rules, or no series."""
+    body, file = tmp_path / "body", rule_file(tmp_path / "rules.yml", A="a > 1")
+    body.write_text("a 1\n")
+    for args, names in ((["--rules=-"], "--rules=- and the body"), (["--rules=-", "-"], "--rules=- and the body"),
+                        (["--rules=-", f"--rules={file}", "--rules=-", body], "--rules=- and --rules=-")):
+        status, out, err = run("plan", "--shard-count=3", *args, input=file.read_text())
+        assert (status, out) == (2, "") and f"{names} both read standard input" in err
+    assert plan(3, "--rules=-", body, input=file.read_bytes())["rules"]["rules"] == 1
+    assert plan(3, f"--rules={file}", input=body.read_bytes())["rules"]["rules"] == 1
+
+
 def test_what_rules_need_is_not_split(tmp_path):
     body, file = tmp_path / "body", tmp_path / "rules.yml"
     body.write_text(uneven(giant=2000, whole=800, other_a=10, other_b=10, **{f"f{i}": 15 for i in range(60)}))

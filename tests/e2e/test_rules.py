@@ -211,6 +211,18 @@ def test_queries_in_annotations(rule_file):
     assert "annotations query `b`" in rule["why"] and report["lines"] == ["colocate = a: a|b"]
 
 
+def test_standard_input_is_read_once(rule_file):
+    """The second reader would find it empty: no rules, or no families."""
+    file = rule_file(group(("A", "a / b")))
+    for args, names in ((["-", "-"], "the rule file - and the rule file -"),
+                        (["--body=-", "-"], "--body=- and the rule file -"),
+                        (["--body=-", "--body=-", file], "--body=- and --body=-"),
+                        ([file, "-", file, "-"], "the rule file - and the rule file -")):
+        status, out, err = run("rules", *args, input=group(("A", "a / b")))
+        assert (status, out) == (2, "") and f"{names} both read standard input" in err
+    assert run("rules", "--body=-", file, input="a 1\nb 1\n")[0] == 1
+
+
 def test_right_by_chance(rule_file):
     """A rule whose families are on the same shard only with this shard count."""
     file = rule_file(group(*((f"A{i}", f"a{i} / b{i}") for i in range(30)), ("C", "absent(c)"), ("D", "d > 1")))
