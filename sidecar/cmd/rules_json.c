@@ -65,6 +65,8 @@ write_rules(struct json *j, const struct rules_run *run)
         write_families(j, "families", &run->before, results[i].families, results[i].n_families);
         if (results[i].n_queried)
             write_families(j, "queried_families", &run->before, results[i].queried, results[i].n_queried);
+        if (p->has_unreadable_query)
+            json_flag(j, "has_unreadable_query", true);
         json_word(j, "why", results[i].why);
         json_close_object(j);
     }

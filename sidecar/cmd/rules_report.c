@@ -61,6 +61,15 @@ print_places(const struct rules_run *run, const struct rule_result *r)
 }
 
 static void
+print_rule_name(const struct terminal *t, const struct prom_rule *p)
+{
+    print_escaped(stdout, p->name);
+    printf("  %s", terminal_colour(t, COLOUR_DIM));
+    print_escaped(stdout, p->file);
+    printf(":%u%s\n", p->line, terminal_colour(t, COLOUR_NONE));
+}
+
+static void
 print_rule(const struct rules_run *run, const struct terminal *t, size_t i)
 {
     const struct prom_rule *p = &run->rules.items[i];
@@ -68,10 +77,7 @@ print_rule(const struct rules_run *run, const struct terminal *t, size_t i)
 
     printf("%s%-15s%s ", terminal_colour(t, rule_verdict_is_good(r->verdict) ? COLOUR_GOOD : COLOUR_BAD),
            rule_verdict_name(r->verdict), terminal_colour(t, COLOUR_NONE));
-    print_escaped(stdout, p->name);
-    printf("  %s", terminal_colour(t, COLOUR_DIM));
-    print_escaped(stdout, p->file);
-    printf(":%u%s\n", p->line, terminal_colour(t, COLOUR_NONE));
+    print_rule_name(t, p);
     fputs("    ", stdout);
     print_escaped(stdout, (struct ss_span){r->why, strlen(r->why)});
     putchar('\n');
@@ -189,10 +195,8 @@ print_ruler(const struct rules_run *run, const struct terminal *t)
             print_heading(t, "Must be evaluated over all servers, by a ruler (Thanos Ruler, vmalert, Mimir):");
         first = false;
         fputs("    ", stdout);
-        print_escaped(stdout, p->name);
-        printf("  %s", terminal_colour(t, COLOUR_DIM));
-        print_escaped(stdout, p->file);
-        printf(":%u%s\n        ", p->line, terminal_colour(t, COLOUR_NONE));
+        print_rule_name(t, p);
+        fputs("        ", stdout);
         print_escaped(stdout, (struct ss_span){results[i].why, strlen(results[i].why)});
         putchar('\n');
     }
@@ -214,6 +218,21 @@ print_missing(const struct rules_run *run, const struct terminal *t)
     }
 }
 
+static void
+print_unreadable(const struct rules_run *run, const struct terminal *t)
+{
+    size_t printed = 0;
+    for (size_t i = 0; i < run->rules.n; i++) {
+        const struct prom_rule *p = &run->rules.items[i];
+        if (!p->has_unreadable_query)
+            continue;
+        if (!printed++)
+            print_heading(t, "Templates with queries that are built at run time or not valid, and were not evaluated:");
+        fputs("    ", stdout);
+        print_rule_name(t, p);
+    }
+}
+
 void
 rules_print(const struct rules_run *run)
 {
@@ -228,4 +247,5 @@ rules_print(const struct rules_run *run)
     print_lines(run, &t);
     print_ruler(run, &t);
     print_missing(run, &t);
+    print_unreadable(run, &t);
 }

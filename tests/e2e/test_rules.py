@@ -211,6 +211,25 @@ def test_queries_in_annotations(rule_file):
     assert "annotations query `b`" in rule["why"] and report["lines"] == ["colocate = a: a|b"]
 
 
+@pytest.mark.parametrize("template", [
+    '{{ range query (print "sum(b)") }}x{{ end }}', '{{ with query "sum(b" }}x{{ end }}',
+    '{{ with "sum(b)" | query }}x{{ end }}', '{{ query $q | first }}'])
+def test_queries_that_cannot_be_read(rule_file, template):
+    """The verdict is of the expression; that a query of an annotation was not evaluated is told."""
+    items = json.loads(group(("A", "a > 1"), ("B", "b > 1")))
+    items["groups"][0]["rules"][0]["annotations"] = {"d": template}
+    file = rule_file(json.dumps(items))
+    status, report = rules(file)
+    assert (status, verdicts(report)) == (0, {"A": "right", "B": "right"})
+    assert [r.get("has_unreadable_query", False) for r in report["rules"]] == [True, False]
+    status, out, err = run("rules", file)
+    assert (status, err) == (0, "")
+    assert out.endswith(f"""
+Templates with queries that are built at run time or not valid, and were not evaluated:
+    A  {file}:1
+""")
+
+
 def test_standard_input_is_read_once(rule_file):
     """The second reader would find it empty: no rules, or no families."""
     file = rule_file(group(("A", "a / b")))
