@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -119,6 +120,52 @@ def _has(path, text):
 def test_quickstart_refuses_junk():
     r = run(ROOT / "contrib/quickstart", "--twice")
     assert r.returncode == 2 and "usage" in r.stderr
+
+
+@pytest.fixture(name="stubs")
+def make_stubs(tmp_path):
+    """Puts programs into a folder, and returns an environment that finds them first."""
+    def make(**programs):
+        for name, script in programs.items():
+            path = tmp_path / "bin" / name.replace("_", "-")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+        return {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    return make
+
+
+@pytest.mark.parametrize("script", ["contrib/quickstart", "contrib/docker/build"])
+def test_a_setup_that_failed_is_repeated(tmp_path, stubs, script):
+    """It leaves a folder without build.ninja."""
+    (tmp_path / script).parent.mkdir(parents=True)
+    shutil.copy(ROOT / script, tmp_path / script)
+    (tmp_path / "contrib/install").write_text("#!/bin/sh\n")
+    (tmp_path / "contrib/install").chmod(0o755)
+    (tmp_path / "meson.build").touch()
+    (tmp_path / "build").mkdir()
+    environment = stubs(meson="echo setup >>done; touch build/build.ninja",
+                        ninja="[ -e build/build.ninja ] && echo ninja >>done; exit 1")
+    for wanted in "setup\nninja\n", "setup\nninja\nninja\n":
+        assert run(tmp_path / script, env={**environment, "SCRAPESHARD": ""}).returncode == 1
+        assert (tmp_path / "done").read_text() == wanted
+
+
+@pytest.mark.parametrize("folder", ["build-debian", "out", "a/b", "[out]", ".", "/elsewhere"])
+def test_packages_into_a_folder_of_the_tree(tmp_path, stubs, folder):
+    """The copy of the tree is not copied into itself."""
+    tree = tmp_path / "tree"
+    (tree / "contrib/debian").mkdir(parents=True)
+    for name in "build", "changelog":
+        shutil.copy(ROOT / "contrib/debian" / name, tree / "contrib/debian")
+    to = tree / (folder if folder[0] != "/" else str(tmp_path) + folder)
+    to.mkdir(parents=True, exist_ok=True)
+    environment = stubs(dpkg_buildpackage=f"find . -name 'scrapeshard-*' >{tmp_path}/within; ls debian; touch ../new.deb")
+    r = run(tree / "contrib/debian/build", to if folder[0] == "/" else folder, env=environment)
+    assert r.returncode == 0, r.stderr
+    assert (tmp_path / "within").read_text() == ""
+    assert r.stdout.split() == ["build", "changelog", str(to / "new.deb")]
+    assert {p.name for p in to.iterdir()} - {"contrib"} == {"new.deb"}
 
 
 def test_run_refuses_junk():
