@@ -120,8 +120,8 @@ struct ss_family_count {
 
 /*
  * The families with the most series so far, largest first, of the whole body, whatever is kept. Writes at most n of
- * them and returns how many. In a body with very many families, late ones are not counted. Needs count_families,
- * max_series or max_families. Names are borrowed from the filter.
+ * them and returns how many. In a body with very many families, or very long names, late ones are not counted. Needs
+ * count_families, max_series or max_families. Names are borrowed from the filter.
  */
 size_t ss_filter_largest(const struct ss_filter *filter, struct ss_family_count *out, size_t n);
 

@@ -19,8 +19,8 @@ import time
 
 import pytest
 
-from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, wait_until
-from exposition import PROTOBUF, gauge_family, protobuf_shard, text_shard
+from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, Peak, answer, answering, wait_until
+from exposition import PROTOBUF, gauge_family, protobuf_shard, target, text_shard
 from pki import Authority
 from steer import Steer
 
@@ -465,6 +465,19 @@ def test_tables_that_cannot_grow(sidecar, memory, upstream, max_age):
             with contextlib.suppress(ConnectionError):
                 while connection.recv(4096):
                     pass
+
+
+@pytest.mark.parametrize("body", ["text", "protobuf"])
+def test_long_names(sidecar, upstream, body):
+    """100 MB of families whose names are long: the memory does not grow with the body."""
+    def families():
+        for i in range(100):
+            name = f"n{i:06}_" + "x" * 1000000
+            yield gauge_family(name, {"a": i}) if body == "protobuf" else f"{name} {i}\n".encode()
+    s = sidecar(upstream(answering(answer(b"".join(families()), BODIES[body][0]))).url, "--set=endpoint.default.timeout=1m")
+    with Peak(s) as peak:
+        assert s.get(target(0, 80))[0] == 200
+    assert peak.bytes < 16 * 1024 * 1024
 
 
 def test_others_continue(sidecar, memory, upstream):

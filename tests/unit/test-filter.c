@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of the text formats, each cut in every way: what is kept, what is rejected, and where. */
 #include "feed.h"
+#include "protobuf.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -366,6 +368,72 @@ test_long_body(void **state)
     free(bytes);
 }
 
+enum { LONG_NAME = 1000 * 1000 };
+
+static int
+drop_spans(void *ctx, const struct ss_span *spans, size_t n)
+{
+    (void)ctx, (void)spans, (void)n;
+    return 0;
+}
+
+/* Feeds n families of one series, each with another long name, and returns by how much the allocated bytes grew; 0 if
+   another allocator is in use. */
+static size_t
+feed_long_names(size_t n, const struct ss_filter_settings *settings, int expected)
+{
+    const struct ss_sink sink = {drop_spans, NULL};
+    char *name = malloc(LONG_NAME + 1);
+    struct writer body = {NULL, 0}, family = {NULL, 0};
+    struct ss_filter *filter;
+    int r = 0;
+
+    memset(name, 'x', LONG_NAME);
+    assert_int_equal(ss_filter_new(&filter, settings), 0);
+    struct mallinfo2 before = mallinfo2();
+    for (size_t i = 0; i < n && !r; i++) {
+        name[sprintf(name, "n%06zu", i)] = '_';
+        if (!strcmp(settings->content_type, PROTOBUF)) {
+            put_field(&family, 1, (struct ss_span){name, LONG_NAME});
+            put_field(&family, 4, SPAN(""));
+            put_message(&body, &family);
+        } else {
+            put(&body, name, LONG_NAME);
+            put(&body, " 1\n", 3);
+        }
+        r = ss_filter_feed(filter, span(&body), &sink);
+        free(body.bytes);
+        body = (struct writer){NULL, 0};
+    }
+    struct mallinfo2 after = mallinfo2();
+    assert_int_equal(r, expected);
+    if (expected)
+        assert_non_null(strstr(ss_filter_error(filter)->reason, "family names that take more than 32 MiB"));
+    else
+        assert_int_equal(ss_filter_counts(filter)->families_seen, n);
+    ss_filter_free(filter);
+    free(name);
+    return after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+}
+
+/* Statistics remember few bytes of names, however long those are; a limit of families cannot do without, but has a
+   limit itself. */
+static void
+test_long_names(void **state)
+{
+    (void)state;
+    static const char *const types[] = {TEXT, PROTOBUF};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        struct ss_filter_settings settings = ss_filter_settings_default();
+        settings.content_type = types[i];
+        settings.count_families = true;
+        assert_true(feed_long_names(200, &settings, 0) < 4 << 20);
+        settings.max_families = 1000;
+        assert_true(feed_long_names(30, &settings, 0) < 34 << 20);
+        assert_true(feed_long_names(200, &settings, SS_TOO_MANY) < 38 << 20);
+    }
+}
+
 int
 main(void)
 {
@@ -380,6 +448,7 @@ main(void)
         cmocka_unit_test(test_ends_whole),
         cmocka_unit_test(test_sink_error_travels),
         cmocka_unit_test(test_long_body),
+        cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests_name("filter", tests, NULL, NULL);
 }

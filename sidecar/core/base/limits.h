@@ -13,9 +13,11 @@ enum {
     CORE_MAX_PREFIXES = 4,
     /* Names whose route is cached from scrape to scrape, 100 bytes each: more than almost any service has. */
     CORE_MAX_ROUTES = 4096,
-    /* Families counted individually where only statistics need it. */
+    /* Families counted individually where only statistics need it, and the bytes of their names: 128 for each. */
     CORE_MAX_FAMILY_STATS = 8192,
-    /* Bytes of names and metadata remembered during a body where the key needs them: a hundred thousand families. */
+    CORE_MAX_FAMILY_STATS_BYTES = 1024 * 1024,
+    /* Bytes of names and metadata remembered during a body where the key or max_families needs them: a hundred thousand
+       families. */
     CORE_MAX_NAME_BYTES = 32 * 1024 * 1024,
     /* Overhead of metadata that wait for a sample, in memory and in the count above. */
     CORE_WAITING_OVERHEAD = 32,

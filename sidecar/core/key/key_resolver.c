@@ -53,7 +53,7 @@ key_of(const struct key_resolver *k)
 
 /* Families. */
 
-/* Adds a family that must be remembered because its metadata or type affect where bytes go. */
+/* Adds a family that must be remembered: its metadata or type affect where bytes go, or max_families needs it. */
 static int
 remember_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
 {
@@ -62,6 +62,15 @@ remember_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
         return SS_TOO_MANY;
     }
     return families_add(&k->families, name, numberp);
+}
+
+/* Whether no further family is counted, so that memory does not grow with the body. A limit of families needs all. */
+static bool
+is_beyond_statistics(const struct key_resolver *k, struct ss_span name)
+{
+    const struct families *f = &k->families;
+    return !k->max_families &&
+           (f->n_counted >= CORE_MAX_FAMILY_STATS || f->names.arena.bytes + name.len > CORE_MAX_FAMILY_STATS_BYTES);
 }
 
 /* Numbers and counts a family. */
@@ -74,15 +83,15 @@ count_family(struct key_resolver *k, struct ss_span name, uint32_t *numberp)
     *numberp = number;
     if (!k->counts_families || (number && f->items[number].counted))
         return 0;
-    if (k->max_families ? f->n_counted == k->max_families : f->n_counted >= CORE_MAX_FAMILY_STATS) {
-        *numberp = 0;
-        if (!k->max_families)
-            return 0;
+    *numberp = 0;
+    if (is_beyond_statistics(k, name))
+        return 0;
+    if (k->max_families && f->n_counted == k->max_families) {
         snprintf(k->reason, sizeof(k->reason), "more families than max_families (%" PRIu64 "): %.*s is one too many",
                  k->max_families, name.len < 80 ? (int)name.len : 80, name.ptr);
         return SS_TOO_MANY;
     }
-    int r = families_add(f, name, numberp);
+    int r = k->max_families ? remember_family(k, name, numberp) : families_add(f, name, numberp);
     if (!r) {
         f->items[*numberp].counted = true;
         f->n_counted++;
