@@ -3,7 +3,8 @@
 #define SCRAPESHARD_TIMESTAMPER_H
 /*
  * Adds a timestamp to the samples of a body that have none. All other bytes are unchanged, and so is what cannot be
- * read as a sample: the next reader of the body rejects it.
+ * read as a sample: the next reader of the body rejects it. So is a body of an unknown type, which a scraper may read
+ * as text, in milliseconds, or as OpenMetrics, in seconds.
  *
  *     ss_timestamper_new(&timestamper, content_type, time_ms, max_line);
  *     while (more) ss_timestamper_feed(timestamper, bytes, &sink);

@@ -216,7 +216,10 @@ static const struct {
      SPAN("{\"a.b\",c=\"d\"} NaN 1500  \n\t# HELP \"x\ny\" z 1\n")},
     {TEXT, SPAN("a 1\r\nb x\n<html>\nc\n{} 1\nd 0x1\n"), SPAN("a 1\r\nb x\n<html>\nc\n{} 1\nd 0x1\n")},
     {TEXT, SPAN("a 1\nb{c=\"d"), SPAN("a 1 1500\nb{c=\"d")},
-    {NULL, SPAN("a 1\n# EOF\n"), SPAN("a 1 1500\n# EOF\n")},
+    /* Of an unknown type: OpenMetrics would read milliseconds as seconds, and text seconds as milliseconds. */
+    {NULL, SPAN("a 1\n# EOF\n"), SPAN("a 1\n# EOF\n")},
+    {"text/html", SPAN("foo 1\n# EOF\n"), SPAN("foo 1\n# EOF\n")},
+    {"text/html", SPAN("foo{a=\"\n\"} 1\nfoo 2\n\0\n"), SPAN("foo{a=\"\n\"} 1\nfoo 2\n\0\n")},
     {OM, SPAN("a 1\nb 1 2\nc{d=\" # {\"} 3 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF"),
      SPAN("a 1 1.500\nb 1 2\nc{d=\" # {\"} 3 1.500 # {e=\"}\"} 4 5\n# UNIT \"f\n# EOF\n\" s\ng {count:1}\n# EOF")},
     {OM2, SPAN("a 1\nb {count:1} st@2\nc{d=\" # {\"} 3 # {e=\"}\"} 4 5\n{\"g\n\"} {count:1}\n# UNIT f s\n# EOF"),

@@ -57,9 +57,9 @@ ss_timestamper_new(struct ss_timestamper **timestamperp, const char *content_typ
         s->len = 1 + wire_put_varint(s->text + 1, (uint64_t)time_ms);
     } else if (syntax_is_openmetrics(s->format->syntax)) {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64 ".%03d", time_ms / 1000, (int)(time_ms % 1000));
-    } else {
+    } else if (s->format->kind == FORMAT_TEXT) {
         s->len = (size_t)snprintf(s->text, sizeof(s->text), " %" PRId64, time_ms);
-    }
+    } /* else nothing: in FORMAT_GUESS the scraper may read seconds or milliseconds */
     *timestamperp = s;
     return 0;
 }
