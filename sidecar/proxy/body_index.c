@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct body_index {
@@ -57,13 +59,29 @@ take_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
+/* The index counts bytes with the timestamps, which the upstream did not send; its lines are those of the upstream. */
+static void
+correct_place(struct body_index *x, const struct ss_filter_error *error)
+{
+    char *reason = x->decoder.reason;
+    size_t size = sizeof(x->decoder.reason);
+    if (error->line)
+        snprintf(reason, size, "line %" PRIu64 ": %s", error->line, error->reason);
+    else
+        snprintf(reason, size, "byte %" PRIu64 " with timestamps: %s", error->offset, error->reason);
+}
+
 /* For what the index returned, or the timestamper, which returns the errors of the index, too. */
 static int
 index_result(struct body_index *x, int r)
 {
-    if (r > 0 && !ss_index_error(x->index))
+    const struct ss_filter_error *error = ss_index_error(x->index);
+    if (r > 0 && !error)
         return body_fail(&x->decoder, BODY_LINE_TOO_LONG, "a line longer than max_line");
-    return body_result(&x->decoder, r, ss_index_error(x->index), ss_index_series(x->index));
+    int result = body_result(&x->decoder, r, error, ss_index_series(x->index));
+    if (r > 0 && x->timestamper)
+        correct_place(x, error);
+    return result;
 }
 
 int

@@ -419,6 +419,37 @@ test_timestamps(void **state)
     outcome_free(&run.out);
 }
 
+/* Where a body fails, in what the upstream sent: with timestamps its bytes are others, but not its lines. */
+static void
+test_places_of_errors(void **state)
+{
+    static const struct {
+        const char *content_type;
+        struct ss_span body;
+        const char *plain, *timestamped;
+    } bodies[] = {
+        {"text/plain", SPAN("a 1\na 2\nb 3 4\nc!\n"), "line 4, byte 14: no value: c!", "line 4: no value: c!"},
+        {"text/html", SPAN("a 1\n# EOF\nc!\n"), "line 3, byte 10: no value: c!", "line 3: no value: c!"},
+        {"application/vnd.google.protobuf",
+         SPAN("\x08\x0a\x01"
+              "a\x22\x03\x22\x01"
+              "b\x02\x0a\x09"),
+         "byte 9: a field longer than its message, in the family that starts here",
+         "byte 11 with timestamps: a field longer than its message, in the family that starts here"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        for (unsigned mode = 0; mode < 3; mode++) {
+            struct run run = {.way = mode ? INDEX : FILTER, .settings = settings_default(), .timestamp_ms = mode / 2};
+            run.settings.content_type = bodies[i].content_type;
+            run = run_all_ways(&run, bodies[i].body);
+            assert_int_equal(run.result, BODY_NO_EXPOSITION);
+            assert_string_equal(run.reason, run.timestamp_ms ? bodies[i].timestamped : bodies[i].plain);
+            outcome_free(&run.out);
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -426,7 +457,7 @@ main(void)
         cmocka_unit_test(test_shards),     cmocka_unit_test(test_short_bodies_are_not_compressed),
         cmocka_unit_test(test_conditions), cmocka_unit_test(test_bad_gzip),
         cmocka_unit_test(test_bomb),       cmocka_unit_test(test_passthrough),
-        cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_timestamps), cmocka_unit_test(test_places_of_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
