@@ -31,7 +31,9 @@ struct format_settings {
 
 /*
  * The functions return 0, an enum ss_filter_condition with *error filled, or a negative errno value. A record is
- * emitted as soon as it is complete, so that the records do not depend on how the body is cut.
+ * emitted as soon as it is complete. What each shard gets does not depend on how the body is cut, but for one thing:
+ * into which parts a split protobuf family above CORE_MAX_FAMILY_WINDOW falls. The metrics in them are the same
+ * together.
  */
 struct format {
     enum format_kind kind;
