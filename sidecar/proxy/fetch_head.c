@@ -232,15 +232,24 @@ take_line(struct fetch *f, struct ss_span line)
     return action;
 }
 
+/* Nothing in it is used, but libcurl keeps all of them, and 7.88 joins folded ones in a time that is quadratic. */
+static enum fetch_action
+take_trailer(struct fetch *f)
+{
+    if (f->head_bytes > HEAD_MAX)
+        return fetch_refuse(f, "its header and trailers are larger than 64 KiB");
+    return FETCH_CONTINUE;
+}
+
 size_t
 fetch_on_header(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct fetch *f = ctx;
     size_t len = size * n;
 
-    if (f->head_done)
-        return len; /* a trailer */
     f->head_bytes += len;
+    if (f->head_done)
+        return take_trailer(f) == FETCH_ABORT ? 0 : len;
     f->last_line_rejected = false;
     enum fetch_action action = f->head_bytes > HEAD_MAX ? fetch_refuse(f, "its header is larger than 64 KiB")
                                                         : take_line(f, (struct ss_span){bytes, len});

@@ -197,6 +197,8 @@ FAULTS = [
     ("closed in quotes", by_close, [b'a{b="c\n', CLOSE], 502, "strict_close|quotes"),
     ("reset at a line's end", by_close, [RESET], 502, "reset"),
     ("hang without a length", by_close, [HANG], 504, "did not respond within"),
+    ("many trailers", in_chunks, [chunk(REST) + b"0\r\n" + (b"a: " + b"b" * 91 + b"\r\n") * 700 + b"\r\n"], 502,
+     "its header and trailers are larger than 64 KiB"),
     ("a page after good lines", in_chunks, [chunk(b"<html>no</html>\n"), LAST_CHUNK], 502, "not a valid exposition: line"),
 ]
 
@@ -444,6 +446,7 @@ GOOD = [
     ("100 Continue unasked", [b"HTTP/1.1 100 Continue\r\n\r\n" + answer(BODY)]),
     ("chunk extensions", [head(CHUNKED) + b"15;a=b;c=\"d\"\r\n" + SMALL + b"\r\n" + chunk(REST) + b"0;last\r\n\r\n"]),
     ("chunk sizes with zeros", [head(CHUNKED) + b"0000015\r\n" + SMALL + b"\r\n" + chunk(REST) + b"000\r\n\r\n"]),
+    ("trailers up to the limit", [in_chunks(SMALL) + chunk(REST) + b"0\r\n" + (b"a: b\r\n" + b" c\r\n" * 20) * 700 + b"\r\n"]),
     ("trailers", [in_chunks(SMALL) + chunk(REST) + b"0\r\nX-Sum: 1\r\nContent-Length: 2\r\nETag: a\r\n\r\n"]),
     ("a chunk for every byte", [head(CHUNKED) + b"".join(chunk(BODY[i:i + 1]) for i in range(len(BODY))) + LAST_CHUNK]),
     ("Chunked in capitals", [head("TRANSFER-ENCODING: Chunked") + chunk(BODY) + LAST_CHUNK]),
@@ -472,6 +475,24 @@ def test_folded_header_is_one_line(stage):
 def test_trailers_are_not_headers(stage):
     headers = stage().passes([in_chunks(SMALL) + chunk(REST) + b"0\r\nX-Sum: 1\r\n\r\n"])
     assert "X-Sum" not in headers
+
+
+@pytest.mark.parametrize("trailer", [b"a: " + b"b" * 91 + b"\r\n", b" " + b"c" * 93 + b"\r\n"], ids=["plain", "folded"])
+@pytest.mark.parametrize("settings", [(), ("--set=endpoint.default.max_age=1h",)], ids=["streamed", "snapshot"])
+def test_trailers_without_an_end(stage, settings, trailer):
+    """libcurl keeps them all, and 7.88 joins folded ones in a time that is quadratic: they are not waited for."""
+    def for_ever(connection):
+        while True:
+            connection.sendall(trailer * 1000)
+    s = stage(*settings)
+    s.recovers()
+    before = s.sidecar.memory("VmHWM")
+    s.play([in_chunks(SMALL) + b"0\r\na: b\r\n", for_ever])
+    status, _, body = s.sidecar.get("/metrics?endless")
+    assert (status, body.decode().split(": ", 1)[1]) == \
+        (502, "the upstream's response failed: its header and trailers are larger than 64 KiB\n")
+    assert SLOW > 1 or s.sidecar.memory("VmHWM") < before + (8 << 20)
+    s.recovers()
 
 
 def test_early_hints_are_not_headers(stage):
