@@ -50,6 +50,8 @@ fetch_on_body(char *bytes, size_t size, size_t n, void *ctx)
         fetch_refuse(f, "it has a body without a header");
         return 0;
     }
+    if (f->chunks.place == CHUNKS_INVALID)
+        return 0;
     if (f->target) { /* is read only to reuse the connection */
         f->redirect_body += size * n;
         return f->redirect_body <= REDIRECT_BODY_MAX ? size * n : 0;
@@ -85,8 +87,8 @@ inspect_extra_body(struct fetch *f, const char *bytes, size_t len)
         note_extra_body(f, upstream_sockets_drain(upstream_sockets(f->upstream), f));
 }
 
-/* libcurl drops what follows the body's length or the last chunk, and reports it only here; it does not pass on a
-   header that it cannot read either. tests/unit/test-libcurl.c checks the installed libcurl's wording. */
+/* libcurl drops what follows the body's length, a chunk's size or the last chunk, and reports it only here; it does not
+   pass on a header that it cannot read either. tests/unit/test-libcurl.c checks the installed libcurl's wording. */
 int
 fetch_on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx)
 {
@@ -98,6 +100,8 @@ fetch_on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx
         f->last_line_rejected = true;
     } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_LENGTH) {
         inspect_extra_body(f, text, len);
+    } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_CHUNKED) {
+        chunk_sizes_take(&f->chunks, (struct ss_span){text, len});
     } else if (type == CURLINFO_TEXT) {
         if (begins_with(text, len, LIBCURL_EXTRA_BODY))
             note_extra_body(f, f->extra_kind ? f->extra_kind : UNSOLICITED_DATA);
@@ -120,7 +124,7 @@ fetch_released(void *owner, enum unsolicited kind)
 {
     struct fetch *f = owner;
     note_extra_body(f, kind);
-    return !f->trailing_bytes; /* or it is out of step */
+    return !f->trailing_bytes && f->chunks.place != CHUNKS_INVALID; /* or it is out of step */
 }
 
 /* libcurl's reason; for a header that it cannot read, with that header. */
@@ -211,6 +215,7 @@ follow_redirect(struct fetch *f)
     f->head_done = false;
     f->last_line_len = 0;
     f->data_in = 0;
+    f->chunks = (struct chunk_sizes){.place = CHUNK_SIZE};
     f->extra_kind = UNSOLICITED_NONE;
     *f->error = 0;
     stop(f);
@@ -236,6 +241,9 @@ end(struct fetch *f, CURLcode code)
 
     if (result != FETCH_NO_MEMORY && !f->head_done && (code == CURLE_OK || code == CURLE_OUT_OF_MEMORY)) {
         reason = code ? "its header is larger than 64 KiB" : "its header is truncated";
+    } else if (result != FETCH_NO_MEMORY && !reason && f->chunks.place == CHUNKS_INVALID) {
+        result = FETCH_FAILED;
+        reason = "invalid chunk size";
     } else if (code == CURLE_OK && is_longer(f)) {
         reason = f->framing == FRAMING_LENGTH ? "it is longer than its Content-Length" : "bytes follow its body";
     } else if (code == CURLE_OK && by_close && f->close_notify.missing) {

@@ -236,6 +236,8 @@ take_line(struct fetch *f, struct ss_span line)
 static enum fetch_action
 take_trailer(struct fetch *f)
 {
+    if (f->chunks.place == CHUNKS_INVALID)
+        return FETCH_ABORT; /* they were to be the body */
     if (f->head_bytes > HEAD_MAX)
         return fetch_refuse(f, "its header and trailers are larger than 64 KiB");
     return FETCH_CONTINUE;

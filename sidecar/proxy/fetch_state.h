@@ -2,6 +2,7 @@
 #ifndef PROXY_FETCH_STATE_H
 #define PROXY_FETCH_STATE_H
 /* A fetch, for fetch.c, fetch_head.c and fetch_request.c alone. */
+#include "chunk_sizes.h"
 #include "close_notify.h"
 #include "destination.h"
 #include "fetch.h"
@@ -50,6 +51,7 @@ struct fetch {
     enum unsolicited extra_kind; /* of those after it, as far as libcurl shows them */
     enum unsolicited extra_body; /* what came after the body's length */
     bool blank_counts;           /* in this format CR and LF may begin another message */
+    struct chunk_sizes chunks;   /* FRAMING_CHUNKED */
     bool trailing_bytes;         /* bytes came after its last chunk */
     SSL_CTX *tls_settings;       /* a reference, or NULL */
     bool allow_missing_close_notify;

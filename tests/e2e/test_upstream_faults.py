@@ -71,6 +71,14 @@ def chunk(body):
 
 
 LAST_CHUNK = b"0\r\n\r\n"
+# To libcurl 0x and what follows is a last chunk, and lines with colons are its trailers.
+COLONS = b'up{instance="a:9100"} 2\nup{instance="b:9100"} 3\n'
+BAD_SIZES = {"0x": b"0x%x" % len(COLONS), "a letter": b"%xg" % len(COLONS), "a blank and a letter": b"%x g" % len(COLONS),
+             "0 and a blank": b"0 x", "a return and a letter": b"%x\rg" % len(COLONS), "a point": b"%x.0" % len(COLONS)}
+
+
+def bad_chunk(size, body=COLONS):
+    return size + b"\r\n" + body + b"\r\n" + LAST_CHUNK
 
 
 def with_length(first):
@@ -191,6 +199,9 @@ FAULTS = [
     ("empty chunk size", in_chunks, [b"\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("chunk size beyond 64 bits", in_chunks, [b"fffffffffffffffff1\r\n" + REST + b"\r\n" + LAST_CHUNK], 502,
      "[Cc]hunk"),
+    *((f"chunk size with {name}", in_chunks, [bad_chunk(size)], 502, "invalid chunk size") for name, size in BAD_SIZES.items()),
+    ("chunk size with 0x before a blank line", in_chunks, [bad_chunk(b"0x%x" % len(REST), b"\n" + REST[1:])], 502,
+     "invalid chunk size"),
     ("chunk longer than its size", in_chunks, [b"5\r\n" + REST + b"\r\n" + LAST_CHUNK], 502, "[Cc]hunk"),
     ("closed in a line", by_close, [REST[:23], CLOSE], 502, "strict_close"),
     ("closed before a line's end", by_close, [REST[:-1], CLOSE], 502, "strict_close"),
@@ -287,6 +298,7 @@ HEADS = [
     ("folded Transfer-Encoding, gzip before", [head("Transfer-Encoding: gzip,", "\tchunked") + chunk(BODY) + LAST_CHUNK,
                                                CLOSE], 502, "Transfer-Encoding"),
     ("folded Content-Length", [head("Content-Length: 2", f" {len(BODY) - 20}") + BODY, CLOSE], 502, "(?i)content-length"),
+    ("first chunk size with 0x", [head(CHUNKED) + bad_chunk(b"0x%x" % len(COLONS))], 502, "invalid chunk size"),
     ("folded value that looks like a head", [head("X-A: b", " HTTP/1.1 404 No", "HTTP/1.1 200 a: b")], 502,
      "a second status line"),
     ("unknown content type", [answer(b"\0\1\2", "application/vnd.google.protobuf; proto=a; encoding=compact")],
@@ -432,6 +444,7 @@ def test_extra_body_is_not_the_response_of_the_next_in_the_queue(upstream, sidec
 
 # Unusual and valid.
 
+BODY_IN_CHUNKS = b"15;a\r\n" + SMALL + b"\r\n" + b"0%X \r\n" % len(REST) + REST + b"\r\n" + LAST_CHUNK
 GOOD = [
     ("lengths that agree", [head(f"Content-Length: {len(BODY)}", f"Content-Length: {len(BODY)}") + BODY]),
     ("closed after a line", [by_close(SMALL) + REST, CLOSE]),
@@ -446,6 +459,10 @@ GOOD = [
     ("100 Continue unasked", [b"HTTP/1.1 100 Continue\r\n\r\n" + answer(BODY)]),
     ("chunk extensions", [head(CHUNKED) + b"15;a=b;c=\"d\"\r\n" + SMALL + b"\r\n" + chunk(REST) + b"0;last\r\n\r\n"]),
     ("chunk sizes with zeros", [head(CHUNKED) + b"0000015\r\n" + SMALL + b"\r\n" + chunk(REST) + b"000\r\n\r\n"]),
+    ("chunk sizes with blanks", [head(CHUNKED) + b"15  \r\n" + SMALL + b"\r\n" + b"%x\t ;a=0x5\r\n" % len(REST) + REST +
+                                 b"\r\n0 \r\n\r\n"]),
+    ("chunk sizes in capitals", [head(CHUNKED) + b"00%X\r\n" % len(BODY) + BODY + b"\r\n" + LAST_CHUNK]),
+    ("chunk sizes in pieces", [head(CHUNKED), *(BODY_IN_CHUNKS[i:i + 1] for i in range(len(BODY_IN_CHUNKS)))]),
     ("trailers up to the limit", [in_chunks(SMALL) + chunk(REST) + b"0\r\n" + (b"a: b\r\n" + b" c\r\n" * 20) * 700 + b"\r\n"]),
     ("trailers", [in_chunks(SMALL) + chunk(REST) + b"0\r\nX-Sum: 1\r\nContent-Length: 2\r\nETag: a\r\n\r\n"]),
     ("a chunk for every byte", [head(CHUNKED) + b"".join(chunk(BODY[i:i + 1]) for i in range(len(BODY))) + LAST_CHUNK]),
@@ -493,6 +510,19 @@ def test_trailers_without_an_end(stage, settings, trailer):
         (502, "the upstream's response failed: its header and trailers are larger than 64 KiB\n")
     assert SLOW > 1 or s.sidecar.memory("VmHWM") < before + (8 << 20)
     s.recovers()
+
+
+def test_redirect_with_a_bad_chunk(upstream, sidecar):
+    """Nothing of its body is used, and its connection neither."""
+    def serve(u, connection):
+        while request := u.read_request(connection):
+            if request.startswith(b"GET /metrics "):
+                connection.sendall(head(CHUNKED, "Location: /other", status="HTTP/1.1 302 Found") + b"0x30\r\n" + COLONS + b"\r\n")
+            else:
+                connection.sendall(answer(BODY))
+    u = upstream(serve)
+    assert sidecar(u.url).get()[::2] == (200, BODY)
+    assert u.connections == 2
 
 
 def test_early_hints_are_not_headers(stage):
