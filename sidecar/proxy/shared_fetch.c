@@ -22,18 +22,29 @@
 struct shared_fetch {
     const struct shared_fetch_context *context;
     struct snapshot *snapshot;
+    int (*report_start)(void *ctx);
     void (*report_end)(void *ctx);
     void *report_ctx;
+    struct timespec arrived; /* when the first waiter came, by the monotonic clock */
     TAILQ_HEAD(, fetch_waiter) waiters;
     struct slot upstream_slot; /* of the first waiter that got one */
     char *url;
     struct evkeyvalq headers;
     struct fetch *fetch; /* NULL until it has a slot */
     struct event *deadline;
-    struct time_limit timeout; /* the longest of all waiters so far, from the start */
+    struct time_limit timeout; /* the longest of all waiters so far, from the arrival of the first */
     struct body_index *body;   /* NULL before the response header */
     bool over_budget;
 };
+
+/* Seconds since the first waiter came. */
+static double
+elapsed(const struct shared_fetch *x)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - x->arrived.tv_sec) + (double)(now.tv_nsec - x->arrived.tv_nsec) / 1e9;
+}
 
 /* The end. */
 
@@ -49,7 +60,7 @@ log_end(const struct shared_fetch *x, enum snapshot_state state)
     LOG_AT(x->context->log, line.level, "snapshot", log_text("endpoint", s->endpoint->name),
            log_text("outcome", over_budget ? "over_budget" : outcomes[failure->outcome].label),
            log_number("status", s->status), log_number("bytes_in", (double)s->bytes_in),
-           log_number("memory", (double)s->bytes), log_number("seconds", snapshot_age(s)),
+           log_number("memory", (double)s->bytes), log_number("seconds", elapsed(x)),
            log_text("reason", over_budget ? "does not fit in max_snapshot_bytes, so it is streamed" : failure->reason),
            line.fields[0]);
 }
@@ -185,12 +196,12 @@ static const struct fetch_events fetch_events = {on_head, on_body, on_end, on_co
 static int64_t
 time_left(const struct shared_fetch *x)
 {
-    int64_t elapsed = (int64_t)(snapshot_age(x->snapshot) * 1000);
-    return elapsed < x->timeout.ms ? x->timeout.ms - elapsed : 0;
+    int64_t ms = (int64_t)(elapsed(x) * 1000);
+    return ms < x->timeout.ms ? x->timeout.ms - ms : 0;
 }
 
-/* A longer timeout counts from the start all the same: otherwise each scrape that joined would wait for an upstream
-   that hangs, one after the other. */
+/* A longer timeout counts from the first arrival all the same: otherwise each scrape that joined would wait for an
+   upstream that hangs, one after the other. */
 static int
 extend(struct shared_fetch *x, const struct time_limit *timeout)
 {
@@ -207,7 +218,10 @@ start_fetch(struct shared_fetch *x)
 {
     struct snapshot *s = x->snapshot;
     struct fetch_request request = request_for(s->endpoint, x->url, &x->headers);
-    int r = negotiate_set_timeout(&x->headers, time_left(x));
+    snapshot_start(x->snapshot);
+    int r = x->report_start(x->report_ctx);
+    if (!r)
+        r = negotiate_set_timeout(&x->headers, time_left(x));
     return r ? r : fetch_new(&x->fetch, x->context->upstream, &request, &fetch_events, x);
 }
 
@@ -260,10 +274,12 @@ shared_fetch_new(struct shared_fetch **fetchp, const struct shared_fetch_setting
         return -ENOMEM;
     x->context = settings->context;
     x->snapshot = settings->snapshot;
+    x->report_start = settings->on_start;
     x->report_end = settings->on_end;
     x->report_ctx = settings->ctx;
     TAILQ_INIT(&x->waiters);
     TAILQ_INIT(&x->headers);
+    clock_gettime(CLOCK_MONOTONIC, &x->arrived);
     int r = prepare(x, request);
     if (r) {
         shared_fetch_free(x);

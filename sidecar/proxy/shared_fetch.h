@@ -36,6 +36,7 @@ struct shared_fetch_context {
 struct shared_fetch_settings {
     const struct shared_fetch_context *context; /* borrowed */
     struct snapshot *snapshot;                  /* to fill; borrowed */
+    int (*on_start)(void *ctx);                 /* it has an upstream slot: the request is sent, unless this is not 0 */
     void (*on_end)(void *ctx); /* the fetch is freed; the snapshot's state and failure say how it ended */
     void *ctx;
 };

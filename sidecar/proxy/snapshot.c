@@ -81,8 +81,6 @@ snapshot_new(struct snapshot **snapshotp, struct snapshot_pool *pool, struct con
     s->endpoint = endpoint;
     TAILQ_INIT(&s->headers);
     TAILQ_INIT(&s->gzips);
-    clock_gettime(CLOCK_MONOTONIC, &s->started);
-    clock_gettime(CLOCK_REALTIME, &s->time);
     TAILQ_INSERT_TAIL(&pool->all, s, next);
     pool->count++;
     snapshot_set_memory(s, sizeof(*s));
@@ -132,10 +130,20 @@ snapshot_unref(struct snapshot *s)
 
 /* Time. */
 
+void
+snapshot_start(struct snapshot *s)
+{
+    clock_gettime(CLOCK_MONOTONIC, &s->started);
+    clock_gettime(CLOCK_REALTIME, &s->time);
+    s->is_started = true;
+}
+
 double
 snapshot_age(const struct snapshot *s)
 {
     struct timespec now;
+    if (!s->is_started)
+        return 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)(now.tv_sec - s->started.tv_sec) + (double)(now.tv_nsec - s->started.tv_nsec) / 1e9;
 }

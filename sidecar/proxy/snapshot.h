@@ -59,6 +59,7 @@ struct snapshot {
 
     struct config *config; /* a reference */
     const struct endpoint *endpoint;
+    bool is_started;               /* the fetch is; before that it waits for an upstream slot */
     struct timespec started, time; /* of the fetch: monotonic and wall clock */
     uint64_t bytes, peak_bytes;    /* of memory, as counted in the pool */
     struct failure failure;        /* SNAPSHOT_FAILED; SNAPSHOT_READY: OUTCOME_OK or OUTCOME_PASSED_ON */
@@ -81,14 +82,17 @@ void snapshot_pool_deinit(struct snapshot_pool *pool);
 /* Frees memory that is kept only to be used again. */
 void snapshot_pool_trim(struct snapshot_pool *pool);
 
-/* Makes an empty one, whose fetch starts now. 0: *snapshotp is the caller's, with one reference. -ENOMEM. */
+/* Makes an empty one, whose fetch is to start. 0: *snapshotp is the caller's, with one reference. -ENOMEM. */
 int snapshot_new(struct snapshot **snapshotp, struct snapshot_pool *pool, struct config *config,
                  const struct endpoint *endpoint);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);
 
-/* Seconds since the fetch started. */
+/* Its fetch starts now. */
+void snapshot_start(struct snapshot *snapshot);
+
+/* Seconds since the fetch started; 0 before that. */
 double snapshot_age(const struct snapshot *snapshot);
 
 /* Sets the memory it takes. False: the pool is over max_snapshot_bytes. */

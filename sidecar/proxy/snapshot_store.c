@@ -104,6 +104,17 @@ on_notify_timer(evutil_socket_t fd, short what, void *ctx)
     user->on_ready(user->ctx);
 }
 
+/* The snapshot expires max_age after the request, not after the scrape that had to wait for an upstream slot. */
+static int
+on_fetch_start(void *ctx)
+{
+    struct snapshot_entry *e = ctx;
+    if (!e->published)
+        return 0;
+    const struct timeval max_age = {e->serves->max_age / 1000, e->serves->max_age % 1000 * 1000};
+    return evtimer_add(e->expiry, &max_age) ? -ENOMEM : 0;
+}
+
 static void
 on_fetch_end(void *ctx)
 {
@@ -141,11 +152,10 @@ static int
 start(struct snapshot_entry *e, const struct request *request)
 {
     const struct shared_fetch_context *context = &e->store->context;
-    const struct timeval max_age = {e->serves->max_age / 1000, e->serves->max_age % 1000 * 1000};
-    const struct shared_fetch_settings settings = {context, e->snapshot, on_fetch_end, e};
+    const struct shared_fetch_settings settings = {context, e->snapshot, on_fetch_start, on_fetch_end, e};
     e->expiry = evtimer_new(context->base, on_expiry, e);
     e->notify_timer = evtimer_new(context->base, on_notify_timer, e);
-    if (!e->expiry || !e->notify_timer || evtimer_add(e->expiry, &max_age))
+    if (!e->expiry || !e->notify_timer)
         return -ENOMEM;
     return shared_fetch_new(&e->fetch, &settings, request);
 }

@@ -187,6 +187,44 @@ def test_age_is_from_the_start_of_the_fetch(service, snapshots):
     assert first.result()[2] == BODY and all(scrape.result()[2] == BODY for scrape in second)
 
 
+def test_time_is_that_of_the_upstream_request(upstream, snapshots):
+    """Not that of the scrape, which waited for an upstream slot."""
+    service = Service(upstream, body=b"up 1\n")
+    s = snapshots(service, "timestamps = snapshot", before="[web]\nmax_upstream_connections = 1\n")
+    service.hold()
+    first = Scraping(s, "/metrics?first")
+    service.wait_requested(1)
+    second = Scraping(s)
+    waiting(s, 2)
+    time.sleep(0.05)
+    slot_is_free = time.time()
+    service.go_on()
+    assert first.result()[0] == 200
+    _, headers, body = second.result()
+    told = re.fullmatch(r"(\S+)\.(\d{3})Z", headers["Scrapeshard-Snapshot"])
+    timestamp = calendar.timegm(time.strptime(told[1], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(told[2])
+    assert body == b"up 1 %d\n" % timestamp
+    assert timestamp >= int(slot_is_free * 1000)
+
+
+def test_max_age_counts_from_the_upstream_request(service, snapshots):
+    """A fetch that waits for an upstream slot, however long, is one for all that come meanwhile."""
+    s = snapshots(service, max_age="50ms", before="[web]\nmax_upstream_connections = 1\n")
+    service.hold()
+    first = Scraping(s, "/metrics?first")
+    service.wait_requested(1)
+    scrapes = []
+    for i in range(3):
+        scrapes.append(Scraping(s, target(i, 3)))
+        waiting(s, 2 + i)
+        time.sleep(0.1)
+    service.go_on()
+    assert first.result()[2] == BODY
+    check_whole([scrape.result() for scrape in scrapes])
+    assert len(service.heads) == 2
+    wait_until(lambda: kept(s) == 0, "the snapshot does not expire")
+
+
 def test_headers(service, snapshots):
     s = snapshots(service)
     before = time.time()

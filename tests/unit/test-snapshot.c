@@ -48,6 +48,8 @@ make_snapshot(struct snapshot_pool *pool, struct evbuffer *body)
 
     assert_int_equal(snapshot_new(&s, pool, &config, &endpoint), 0);
     assert_int_equal(s->state, SNAPSHOT_FETCHING);
+    assert_true(snapshot_age(s) == 0);
+    snapshot_start(s);
     assert_int_equal(ss_index_new(&s->index, &settings), 0);
     assert_int_equal(ss_index_feed(s->index, bytes), 0);
     assert_int_equal(ss_index_end(s->index), 0);
