@@ -204,7 +204,6 @@ try_snapshot(struct scrape *s)
         .peer = &s->endpoint_slot.peer, .timeout = &s->request.timeout, .on_ready = on_snapshot_ready, .ctx = s};
     int r = snapshots_acquire(&s->proxy->snapshots, s->config, s->endpoint, &s->request, &s->user);
 
-    s->shared = s->user.found;
     if (s->user.found)
         telemetry_snapshot_hit(telemetry, s->endpoint->name, s->user.waits);
     else
@@ -444,6 +443,8 @@ reply_from_snapshot(struct scrape *s)
             r = -ENOMEM;
     }
     if (!r) {
+        s->shared = snapshot->is_counted;
+        snapshot->is_counted = true;
         if (!s->shared && snapshot->index)
             scrape_report_families(s, snapshot->index);
         s->bytes_in = s->shared ? 0 : snapshot->bytes_in;

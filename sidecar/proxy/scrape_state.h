@@ -50,7 +50,7 @@ struct scrape {
     int status;
     uint64_t bytes_in, bytes_out;
     struct ss_filter_counts counts; /* with a snapshot */
-    bool shared;                    /* the snapshot was fetched for another scrape */
+    bool shared;                    /* another scrape counts the snapshot's body */
 };
 
 /* Fails the response: by a status while nothing was sent, by an aborted transfer after that. The caller ends the

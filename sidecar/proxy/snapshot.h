@@ -68,6 +68,7 @@ struct snapshot {
     int status;
     struct evkeyvalq headers;
     uint64_t bytes_in;                 /* of the body, as received */
+    bool is_counted;                   /* by telemetry, with the first scrape that it was sent to */
     struct ss_index *index;            /* of a 200 */
     uint32_t last_count;               /* shard_count of the last selection */
     struct evbuffer *passthrough_body; /* the body of any other status */

@@ -6,7 +6,7 @@ from conftest import answer, wait_until
 from exposition import target
 from test_snapshots import (BODY, LARGE, Scraping, Metrics, Service, leave, send_request, service, snapshots,  # fixtures
                             waiting)
-from test_telemetry import after, samples
+from test_telemetry import after, samples, value
 
 
 def counts(sidecar):
@@ -18,6 +18,16 @@ def counts(sidecar):
             assert dict(labels)["endpoint"] == "app"
             found[dict(labels)["result"] if word == "fetches" else word] = value
     return found
+
+
+def bodies_counted(sidecar, body):
+    """How often the body is in each of the counters of what came from the upstream, which agree."""
+    series = sum(not line.startswith(b"#") for line in body.splitlines())
+    found = {value(sidecar, "upstream_body_bytes_count", endpoint="app"),
+             value(sidecar, "upstream_received_bytes_total", endpoint="app") / len(body),
+             value(sidecar, "series_seen_total", endpoint="app") / series}
+    assert len(found) == 1, found
+    return found.pop()
 
 
 def test_kept(service, snapshots):
@@ -59,6 +69,25 @@ def test_over_budget(upstream, snapshots):
     assert s.get(target(0, 2))[0] == 200
     after(s, 3, "app")
     assert counts(s) == {"misses": 2, "hits": 1, "waits": 1, "over_budget": 1, "bypassed": 3}
+    assert bodies_counted(s, LARGE) == 3
+
+
+@pytest.mark.parametrize("how", ["times out", "leaves"])
+def test_body_is_counted_once_when_its_first_scrape_is_gone(service, snapshots, how):
+    s = snapshots(service, "timeout = 60s")
+    service.hold()
+    first = send_request(s, target(0, 2), **({"X-Prometheus-Scrape-Timeout-Seconds": "1"} if how == "times out" else {}))
+    waiting(s, 1)
+    second = Scraping(s, target(1, 2))
+    wait_until(lambda: counts(s).get("waits") or Metrics(s)["scrapeshard_scrapes_in_flight"] < 2, "not two scrapes")
+    if how == "leaves":
+        leave(first, True)
+    waiting(s, 1)
+    service.go_on()
+    assert second.result()[0] == 200 and s.get()[2] == BODY
+    after(s, 3, "app")
+    assert bodies_counted(s, BODY) == 1
+    first.close()
 
 
 def test_no_room_from_the_start(service, snapshots):
