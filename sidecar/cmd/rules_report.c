@@ -41,6 +41,7 @@ print_place(const struct rules_run *run, const struct rules_state *s, const stru
         printf(" (%s)", p->spread == SPREAD_ALL       ? "all shards"
                         : p->spread == SPREAD_NONE    ? "no shard"
                         : p->spread == SPREAD_DIFFERS ? "by labels"
+                        : p->spread == SPREAD_FAILS   ? "fails"
                                                       : "split");
     else if (run->cli.count)
         printf(" (shard %u)", ss_sharding_place(s->config->sharding, p->hash, run->cli.count));

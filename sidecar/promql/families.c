@@ -93,7 +93,8 @@ add_family(struct analysis *a, const struct metric_place *place, uint32_t *famil
     static const uint32_t places[] = {[SPREAD_ALL] = PLACE_ALL,
                                       [SPREAD_NONE] = PLACE_NONE,
                                       [SPREAD_SPLIT] = PLACE_SPLIT,
-                                      [SPREAD_DIFFERS] = PLACE_DIFFERS};
+                                      [SPREAD_DIFFERS] = PLACE_DIFFERS,
+                                      [SPREAD_FAILS] = PLACE_DIFFERS};
     *p = places[place->spread];
     return place->spread == SPREAD_ONE ? analysis_key(a, f->place.key, p) : 0;
 }

@@ -94,17 +94,19 @@ place(void *ctx, struct ss_span name, const struct placed_label *labels, size_t 
     struct ss_explanation e;
     struct ss_span family = family_of(s, name);
 
-    *out = (struct metric_place){.spread = SPREAD_NONE, .family = family};
+    *out = (struct metric_place){.spread = SPREAD_FAILS, .family = family};
     /* Under key = declared the key is the name of the family, otherwise derived from the name of the metric. */
-    int r = sharding_explain_name(s, s->settings.key == SS_KEY_DECLARED ? family : name, &e);
+    struct line_names names = {s->settings.key == SS_KEY_DECLARED ? family : name, family, ""};
+    if (s->settings.key == SS_KEY_NAME)
+        names.family = ss_key_family(name);
+    int r = sharding_explain_name(s, &names, &e);
+    out->action = e.action;
+    out->pattern = e.pattern;
     if (r)
-        return r < 0 ? r : 0; /* not a valid metric name */
+        return r < 0 ? r : 0;
     out->spread = spread_of(s, &e);
     out->key = e.key;
     out->hash = e.hash;
-    out->action = e.action;
-    out->pattern = e.pattern;
-    const struct line_names names = {e.name, e.family, ""};
     return e.label_action ? place_by_labels(s, &names, labels, n, out) : 0;
 }
 

@@ -10,6 +10,7 @@ enum spread {
     SPREAD_NONE,    /* no server has any */
     SPREAD_SPLIT,   /* each server has some of them */
     SPREAD_DIFFERS, /* the selector of a sharding rule may drop or replicate some of them */
+    SPREAD_FAILS,   /* the pattern of a sharding rule exceeds its match limit, which fails the scrape */
 };
 
 /* A label with the value that a selector requires. */

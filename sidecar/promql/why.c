@@ -236,6 +236,20 @@ print_parts(FILE *out, const struct server_view *view, const struct culprit *c)
     }
 }
 
+/* Why it is not known on which servers the series of a family are. */
+static void
+print_differing(FILE *out, const struct metric_place *place, const struct node *selector)
+{
+    bool replicates = !strcmp(place->action, ss_action_name(SS_ACTION_REPLICATE));
+
+    fprintf(out, "`%s = %.*s` ", place->action, (int)place->pattern.len, place->pattern.ptr);
+    fputs(place->spread == SPREAD_FAILS ? "exceeds its match limit at "
+          : replicates                  ? "may replicate only some of "
+                                        : "may drop only some of ",
+          out);
+    print_name(out, selector);
+}
+
 static void
 print_unknown(FILE *out, const struct server_view *view, const struct culprit *c)
 {
@@ -248,10 +262,7 @@ print_unknown(FILE *out, const struct server_view *view, const struct culprit *c
         return;
     }
     if (differs) {
-        bool replicates = !strcmp(differs->place.action, ss_action_name(SS_ACTION_REPLICATE));
-        fprintf(out, "`%s = %.*s` may %s only some of ", differs->place.action, (int)differs->place.pattern.len,
-                differs->place.pattern.ptr, replicates ? "replicate" : "drop");
-        print_name(out, at);
+        print_differing(out, &differs->place, at);
         return;
     }
     fputs("rules read each other in a cycle, or through too many levels", out);

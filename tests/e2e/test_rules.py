@@ -275,6 +275,27 @@ def test_sharding_rules(rule_file):
     assert verdicts(rules("--set=rules.keep=a|b", file)[1]) == {"A": "silent", "B": "silent", "D": "silent"}
 
 
+def test_quoted_names(tmp_path, rule_file):
+    """Names of other characters are placed as explain places them, and matched by patterns."""
+    names = ["http.server.duration", "http.server.limit", 'a"b\\c\nd', "é"]
+    quoted = ["{%s}" % json.dumps(name, ensure_ascii=False) for name in names]
+    exposed = tmp_path / "body"
+    exposed.write_text("".join(f"{name[:-1]},i=\"1\"}} 1\n" for name in quoted))
+    file = rule_file(group(*((f"A{i}", f"{name} > 1") for i, name in enumerate(quoted)),
+                           *((f"B{i}", f"{quoted[0]} / {name} > 1") for i, name in enumerate(quoted) if i)))
+    options = [f"--body={exposed}", "--shard-count=5"]
+    explained = json.loads(run("explain", "--json", "--shard-count=5", *quoted)[1])["series"]
+    status, report = rules(*options, file)
+    assert (status, report["missing_families"], report["ruler"]) == (1, [], [])
+    assert [r["verdict"] for r in report["rules"]] == ["right"] * 4 + ["silent"] * 3
+    assert [r["by_chance"] for r in report["rules"][4:]] == [s["shard"] == explained[0]["shard"] for s in explained[1:]]
+    assert len(report["lines"]) == 1 and report["after"]["right"] == 7
+    status, again = rules(*options, *as_settings(report["lines"]), file)
+    assert (status, again["lines"]) == (0, [])
+    dropped = rules("--set=rules.drop=http\\.server\\.limit", *options, file)[1]
+    assert [r["verdict"] for r in dropped["rules"]][:5] == ["right", "silent", "right", "right", "silent"]
+
+
 # Bodies.
 
 

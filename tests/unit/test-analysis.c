@@ -255,6 +255,10 @@ test_placement(void **state)
     check_scenario(&declared, "right", "");
     const struct scenario apart = {.rules = "alert A a_sum / a_count", .lines = {"colocate x: a_sum"}};
     check_scenario(&apart, "silent", "");
+    const struct scenario limit = {.rules = "alert A aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabc > 1", .lines = {"drop (a+)+b"}};
+    check_scenario(&limit, "unknown", "`drop = (a+)+b` exceeds its match limit at `aaaa");
+    const struct scenario quoted = {.rules = "alert A {'a.b'} / {'é'}", .lines = {"colocate g: a\\.b|é"}};
+    check_scenario(&quoted, "right", "on one server");
 }
 
 /* The selector of a sharding rule: what it does is known only where the values that it looks at are. */

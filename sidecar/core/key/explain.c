@@ -45,7 +45,6 @@ read_series(struct ss_sharding *s, struct ss_span series, struct ss_span *line, 
 struct explained {
     struct ss_span line;
     const struct sample *sample;
-    bool selects; /* selectors have a say */
 };
 
 static void
@@ -59,18 +58,18 @@ set_rule(struct ss_explanation *out, const struct rule_match *match)
     out->pattern = match->rule->pattern;
 }
 
-/* Asks the selectors. *match: of the name, then of the series. */
+/* Asks the selectors. *match: of the name, then of the series; e is NULL for that of the name. */
 static int
-explain_selectors(struct key_resolver *k, const struct explained *e, struct rule_match *match,
-                  struct ss_explanation *out)
+explain_selectors(const struct ss_sharding *s, struct key_resolver *k, const struct explained *e,
+                  struct rule_match *match, struct ss_explanation *out)
 {
-    const struct ss_rules *rules = k->sharding->settings.rules;
+    const struct ss_rules *rules = s->settings.rules;
     const struct rule *first = rules_first(rules, match->selectors);
     struct route route = {.selectors = match->selectors}, own;
 
     out->label_action = ss_action_name(first->action);
     out->label_pattern = first->pattern;
-    if (!e->selects)
+    if (!e)
         return 0;
     int r = key_resolver_select_text(k, &route, e->line, e->sample->labels, &own);
     struct series_match series = {NULL, false};
@@ -93,10 +92,10 @@ explain_rule(struct ss_sharding *s, struct key_resolver *k, const struct explain
         return 0;
     int r = rules_match(s->settings.rules, names, 2, &match, out->reason, sizeof(out->reason));
     if (!r && match.selectors)
-        r = explain_selectors(k, e, &match, out);
+        r = explain_selectors(s, k, e, &match, out);
+    set_rule(out, &match);
     if (r)
         return r;
-    set_rule(out, &match);
     return match.rule && match.rule->action == SS_ACTION_COLOCATE
                ? sharding_join(s, match.groups, match.n_groups, &s->explained_key)
                : 0;
@@ -111,7 +110,7 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, const struct explaine
     int r = key_resolver_sample(k, out->name, &route);
     const struct route of_name = route;
     route.selectors = 0;
-    if (!r && of_name.selectors && e->selects)
+    if (!r && of_name.selectors)
         r = key_resolver_select_text(k, &of_name, e->line, labels, &route);
     if (r)
         return r;
@@ -134,8 +133,8 @@ explain_key(struct ss_sharding *s, struct key_resolver *k, const struct explaine
     return r;
 }
 
-static int
-explain(struct ss_sharding *s, struct ss_span series, bool selects, struct ss_explanation *out)
+int
+ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *out)
 {
     struct ss_filter_settings settings = ss_filter_settings_default();
     struct sample sample;
@@ -148,7 +147,7 @@ explain(struct ss_sharding *s, struct ss_span series, bool selects, struct ss_ex
         return r;
     out->family = s->settings.key == SS_KEY_DECLARED ? out->name : ss_key_family(out->name);
     settings.sharding = s;
-    const struct explained e = {line, &sample, selects};
+    const struct explained e = {line, &sample};
     r = key_resolver_init(&k, &settings, SYNTAX_TEXT);
     if (!r)
         r = explain_rule(s, &k, &e, out);
@@ -161,13 +160,17 @@ explain(struct ss_sharding *s, struct ss_span series, bool selects, struct ss_ex
 }
 
 int
-ss_explain(struct ss_sharding *s, struct ss_span series, struct ss_explanation *out)
+sharding_explain_name(struct ss_sharding *s, const struct line_names *names, struct ss_explanation *out)
 {
-    return explain(s, series, true, out);
-}
+    struct name_route route;
 
-int
-sharding_explain_name(struct ss_sharding *s, struct ss_span name, struct ss_explanation *out)
-{
-    return explain(s, name, false, out);
+    *out = (struct ss_explanation){.name = names->name, .family = names->family};
+    int r = explain_rule(s, NULL, NULL, out);
+    if (!r)
+        r = sharding_route(s, names, &route, out->reason, sizeof(out->reason));
+    if (r)
+        return r > 0 ? EINVAL : r;
+    out->hash = route.hash;
+    out->key = route.kind == NAME_ROUTE_COLOCATED ? buffer_span(&s->explained_key) : sharding_key(s, names);
+    return 0;
 }

@@ -53,7 +53,9 @@ struct ss_span sharding_key(const struct ss_sharding *sharding, const struct lin
 int sharding_route(struct ss_sharding *sharding, const struct line_names *names, struct name_route *route, char *reason,
                    size_t size);
 
-/* Explains the series of a name that no selector decides about. Returns as ss_explain(). */
-int sharding_explain_name(struct ss_sharding *sharding, struct ss_span name, struct ss_explanation *explanation);
+/* Explains the series of a name that no selector decides about and no labels are the key of. Returns as ss_explain();
+   after EINVAL action and pattern are those of the rule that failed. */
+int sharding_explain_name(struct ss_sharding *sharding, const struct line_names *names,
+                          struct ss_explanation *explanation);
 
 #endif
