@@ -243,6 +243,8 @@ rules_print(const struct rules_run *run)
     printf("%s%zu rules:%s ", terminal_colour(&t, COLOUR_BOLD), run->rules.n, terminal_colour(&t, COLOUR_NONE));
     print_totals(&run->before);
     printf("\nkey = %s, hash = %s, placement = %s\n", cli_key_name(c), cli_hash_name(c), cli_placement_name(c));
+    if (c->key == SS_KEY_DECLARED && !run->n_bodies)
+        puts("Without --body the declared families are guessed from the names, as in the text format.");
     print_wrong(run, &t);
     print_splits(run, &t);
     print_lines(run, &t);

@@ -99,28 +99,52 @@ add_family(struct analysis *a, const struct metric_place *place, uint32_t *famil
     return place->spread == SPREAD_ONE ? analysis_key(a, f->place.key, p) : 0;
 }
 
+/* The family of the bodies that a metric belongs to: that of its name, else without a suffix that the samples of a
+   family may have; ptr NULL: none. */
+static struct ss_span
+declared_family(const struct analysis *a, struct ss_span name)
+{
+    static const char *const suffixes[] = {"",       "_total", "_created", "_bucket", "_sum",
+                                           "_count", "_info",  "_gsum",    "_gcount"};
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t len = strlen(suffixes[i]);
+        if (name.len < len || memcmp(name.ptr + name.len - len, suffixes[i], len) != 0)
+            continue;
+        struct ss_span family = {name.ptr, name.len - len};
+        if (name_table_find(&a->body_names, family))
+            return family;
+    }
+    return (struct ss_span){NULL, 0};
+}
+
+static int
+place_and_add(struct analysis *a, const struct placed_metric *metric, uint32_t *familyp)
+{
+    struct metric_place place;
+    int r = a->settings.placement.place(a->settings.placement.ctx, metric, &place);
+    return r ? r : add_family(a, &place, familyp);
+}
+
 /* Adds the family of those series of a metric that a selector may select, by the values that it requires. */
 static int
 add_selected_family(struct analysis *a, struct ss_span name, const struct selector *s, uint32_t *familyp)
 {
     struct placed_label *labels = calloc(s->n_matchers + 1, sizeof(*labels));
-    struct metric_place place;
-    size_t n = 0;
+    struct placed_metric metric = {.name = name, .declared = declared_family(a, name), .labels = labels};
 
     if (!labels)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_matchers; i++)
         if (s->matchers[i].op == TOKEN_ASSIGN)
-            labels[n++] = (struct placed_label){s->matchers[i].label, s->matchers[i].value};
-    int r = a->settings.placement.place(a->settings.placement.ctx, name, labels, n, &place);
+            labels[metric.n_labels++] = (struct placed_label){s->matchers[i].label, s->matchers[i].value};
+    int r = place_and_add(a, &metric, familyp);
     free(labels);
-    return r ? r : add_family(a, &place, familyp);
+    return r;
 }
 
 int
 analysis_family(struct analysis *a, struct ss_span name, const struct selector *selector, uint32_t *familyp)
 {
-    struct metric_place place;
     uint32_t number, before = a->names.n;
 
     if (name_table_add(&a->names, name, &number))
@@ -130,9 +154,8 @@ analysis_family(struct analysis *a, struct ss_span name, const struct selector *
         return -ENOMEM;
     a->family_of_name = families;
     if (a->names.n != before) {
-        int r = a->settings.placement.place(a->settings.placement.ctx, name, NULL, 0, &place);
-        if (!r)
-            r = add_family(a, &place, &a->family_of_name[number]);
+        const struct placed_metric metric = {.name = name, .declared = declared_family(a, name)};
+        int r = place_and_add(a, &metric, &a->family_of_name[number]);
         if (r)
             return r;
     }

@@ -34,14 +34,18 @@ takes_suffix(struct ss_span *name, const char *suffix)
     return true;
 }
 
-/* The family of a name. Under key = declared it is a guess: histograms and summaries have these suffixes. */
+/* The family that a metric is in for the key. One that no body declares is guessed as the text format has it:
+   histograms and summaries have these suffixes. */
 static struct ss_span
-family_of(const struct ss_sharding *s, struct ss_span name)
+family_of(const struct ss_sharding *s, const struct placed_metric *m)
 {
+    struct ss_span name = m->name;
     if (s->settings.key == SS_KEY_NAME)
         return name;
     if (s->settings.key != SS_KEY_DECLARED)
         return ss_key_family(name);
+    if (m->declared.ptr)
+        return m->declared;
     if (!takes_suffix(&name, "_bucket") && !takes_suffix(&name, "_sum"))
         takes_suffix(&name, "_count");
     return name;
@@ -49,14 +53,14 @@ family_of(const struct ss_sharding *s, struct ss_span name)
 
 /* Sets the values that are known. Returns a bit for each of them. */
 static uint64_t
-set_known_values(struct selector_values *v, const struct placed_label *labels, size_t n)
+set_known_values(struct selector_values *v, const struct placed_metric *m)
 {
     uint64_t known = 0;
     for (size_t i = 0; i < v->n; i++) {
-        for (size_t k = 0; k < n && !(known >> i & 1); k++) {
-            if (!spans_equal(labels[k].name, v->names[i]))
+        for (size_t k = 0; k < m->n_labels && !(known >> i & 1); k++) {
+            if (!spans_equal(m->labels[k].name, v->names[i]))
                 continue;
-            v->values[i] = labels[k].value;
+            v->values[i] = m->labels[k].value;
             known |= UINT64_C(1) << i;
         }
     }
@@ -65,7 +69,7 @@ set_known_values(struct selector_values *v, const struct placed_label *labels, s
 
 /* What the selectors of sharding rules do to the series with these labels; *out is what happens to all others. */
 static int
-place_by_labels(struct ss_sharding *s, const struct line_names *names, const struct placed_label *labels, size_t n,
+place_by_labels(struct ss_sharding *s, const struct line_names *names, const struct placed_metric *m,
                 struct metric_place *out)
 {
     struct selector_values values = {.selectors = 0};
@@ -77,7 +81,7 @@ place_by_labels(struct ss_sharding *s, const struct line_names *names, const str
     if (r || !route.selectors)
         return r < 0 ? r : 0;
     rules_prepare_values(s->settings.rules, route.selectors, &values);
-    uint64_t known = set_known_values(&values, labels, n);
+    uint64_t known = set_known_values(&values, m);
     enum known_match match = rules_match_known(s->settings.rules, &values, known, &rule);
     if (match == KNOWN_UNCHANGED)
         return 0;
@@ -88,17 +92,15 @@ place_by_labels(struct ss_sharding *s, const struct line_names *names, const str
 }
 
 static int
-place(void *ctx, struct ss_span name, const struct placed_label *labels, size_t n, struct metric_place *out)
+place(void *ctx, const struct placed_metric *m, struct metric_place *out)
 {
     struct ss_sharding *s = ctx;
     struct ss_explanation e;
-    struct ss_span family = family_of(s, name);
+    struct ss_span family = family_of(s, m);
 
     *out = (struct metric_place){.spread = SPREAD_FAILS, .family = family};
-    /* Under key = declared the key is the name of the family, otherwise derived from the name of the metric. */
-    struct line_names names = {s->settings.key == SS_KEY_DECLARED ? family : name, family, ""};
-    if (s->settings.key == SS_KEY_NAME)
-        names.family = ss_key_family(name);
+    /* Patterns are tried on the family even where the name is the key. */
+    const struct line_names names = {m->name, s->settings.key == SS_KEY_NAME ? ss_key_family(m->name) : family, ""};
     int r = sharding_explain_name(s, &names, &e);
     out->action = e.action;
     out->pattern = e.pattern;
@@ -107,7 +109,7 @@ place(void *ctx, struct ss_span name, const struct placed_label *labels, size_t 
     out->spread = spread_of(s, &e);
     out->key = e.key;
     out->hash = e.hash;
-    return e.label_action ? place_by_labels(s, &names, labels, n, out) : 0;
+    return e.label_action ? place_by_labels(s, &names, m, out) : 0;
 }
 
 static uint32_t

@@ -18,9 +18,17 @@ struct placed_label {
     struct ss_span name, value;
 };
 
+/* Those series of a metric that have all of these labels. */
+struct placed_metric {
+    struct ss_span name;
+    struct ss_span declared; /* the family that it belongs to in a body; ptr NULL: not known */
+    const struct placed_label *labels;
+    size_t n_labels;
+};
+
 struct metric_place {
     enum spread spread;
-    struct ss_span family;  /* as the key derives it from the name */
+    struct ss_span family;  /* as the key has it */
     struct ss_span key;     /* SPREAD_ONE: metrics with the same key are on the same server */
     uint64_t hash;          /* SPREAD_ONE: of the key */
     const char *action;     /* of the sharding rule that matched, such as "colocate"; NULL: none. Static. */
@@ -29,16 +37,14 @@ struct metric_place {
 
 /* Places names. */
 struct placement {
-    /* Places the series of a metric that have these labels. What *place borrows is valid until the next call. 0 or a
-       negative errno value. */
-    int (*place)(void *ctx, struct ss_span name, const struct placed_label *labels, size_t n,
-                 struct metric_place *place);
+    /* What *place borrows is valid until the next call. 0 or a negative errno value. */
+    int (*place)(void *ctx, const struct placed_metric *metric, struct metric_place *place);
     /* The shard of a hash among count. */
     uint32_t (*shard)(void *ctx, uint64_t hash, uint32_t count);
     void *ctx;
 };
 
-/* The placement under a sharding, which is borrowed. Declared families are guessed from the names. */
+/* The placement under a sharding, which is borrowed. Unknown declared families are guessed from the names. */
 struct placement placement_of(struct ss_sharding *sharding);
 
 #endif

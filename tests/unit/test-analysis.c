@@ -253,6 +253,18 @@ test_placement(void **state)
     check_scenario(&names, "silent", "");
     const struct scenario declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
     check_scenario(&declared, "right", "");
+    const struct scenario one_name = {.rules = "alert A a_bucket", .key = SS_KEY_DECLARED, .lines = {"drop a_bucket"}};
+    check_scenario(&one_name, "silent", "no server has `a_bucket` (drop = a_bucket)");
+    const struct scenario kept = {.rules = "alert A a_sum", .key = SS_KEY_DECLARED, .lines = {"keep a_.*"}};
+    check_scenario(&kept, "right", "");
+    const struct scenario of_names = {
+        .rules = "alert A a_sum / b", .key = SS_KEY_DECLARED, .lines = {"colocate g: a_sum|b"}};
+    check_scenario(&of_names, "right", "on one server");
+    const struct scenario of_body = {
+        .rules = "alert A a_total / a_created + c_count_total", .key = SS_KEY_DECLARED, .body = "a 2 c_count 1"};
+    check_scenario(&of_body, "silent", "`+`");
+    const struct scenario of_both = {.rules = "alert A a_total / a", .key = SS_KEY_DECLARED, .body = "a 1 a_total 1"};
+    check_scenario(&of_both, "silent", "`/`");
     const struct scenario apart = {.rules = "alert A a_sum / a_count", .lines = {"colocate x: a_sum"}};
     check_scenario(&apart, "silent", "");
     const struct scenario limit = {.rules = "alert A aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabc > 1", .lines = {"drop (a+)+b"}};
