@@ -78,12 +78,22 @@ judge_with_place(struct analysis *a, uint32_t rule, uint32_t family, uint32_t pl
     return judge_rule(a, rule, places, 0, verdictp);
 }
 
+/* Whether a rule that some server evaluates rightly is broken by a split. */
+static bool
+is_broken_by(enum rule_verdict whole, enum rule_verdict split)
+{
+    bool was_right = rule_verdict_is_good(whole) || whole == RULE_IN_PARTS || whole == RULE_FALSE_ELSEWHERE;
+    return was_right && split != whole && split != RULE_IN_PARTS && !rule_verdict_is_good(split);
+}
+
 static int
 try_places(struct analysis *a, uint32_t rule, uint32_t *places)
 {
     const struct rule_result *needs = &a->results[rule];
     enum rule_verdict whole, split, everywhere;
 
+    if (needs->is_open && !rule_verdict_is_good(needs->verdict))
+        return 0;
     for (size_t i = 0; i < needs->n_families; i++) {
         struct needed_family *f = &a->families[needs->families[i]];
         int r = judge_with_place(a, rule, needs->families[i], 1, places, &whole);
@@ -93,10 +103,8 @@ try_places(struct analysis *a, uint32_t rule, uint32_t *places)
             r = judge_with_place(a, rule, needs->families[i], PLACE_ALL, places, &everywhere);
         if (r)
             return r;
-        if (whole != RULE_RIGHT)
-            continue;
-        f->needs_whole |= split != RULE_RIGHT && split != RULE_IN_PARTS;
-        f->may_replicate &= everywhere == RULE_RIGHT;
+        f->needs_whole |= is_broken_by(whole, split);
+        f->may_replicate &= whole != RULE_RIGHT || everywhere == RULE_RIGHT;
     }
     return 0;
 }

@@ -43,7 +43,8 @@ struct body_family {
 
 struct analysis_settings {
     struct placement placement;
-    bool has_body; /* families is complete: rules that need any other are unknown */
+    bool has_body; /* families is complete: rules that need any other are unknown, and selectors without a metric name
+                      select no other */
     const struct body_family *families;
     size_t n_families;
     uint32_t shard_count; /* 0: not given */
@@ -65,6 +66,7 @@ struct rule_result {
     bool by_chance;           /* broken in general, but good with shard_count servers */
     bool is_incomplete;       /* its annotations query families of another server */
     bool is_missing;          /* RULE_UNKNOWN, because the bodies lack one of its families */
+    bool is_open;             /* a selector without a metric name matches several families, and perhaps others */
     const uint32_t *families; /* indexes into analysis_families(), ordered by name; recorded names are resolved */
     size_t n_families;
     const uint32_t *queried; /* likewise, those that only its annotations query */
@@ -104,6 +106,7 @@ struct rule_line {
 /* Families that a colocate key puts on one server. */
 struct rule_group {
     const char *name;
+    bool is_open;             /* a selector without a metric name matches several families, and perhaps others */
     const uint32_t *families; /* indexes into analysis_families() */
     size_t n_families;
     uint64_t series;

@@ -80,6 +80,12 @@ set_producers(struct binding *b, const struct rule_list *list)
 }
 
 static void
+set_unknown(struct binding *b, const char *why)
+{
+    *b = (struct binding){.kind = BINDING_UNKNOWN, .why = why};
+}
+
+static void
 bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
 {
     for (size_t i = 0; i < s->n_matchers; i++) {
@@ -90,12 +96,10 @@ bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
         if (number)
             set_producers(b, &a->alerts_by[number]);
         else
-            *b = (struct binding){.kind = BINDING_UNKNOWN,
-                                  .why = "it reads the state of an alert that is not in these files"};
+            set_unknown(b, "it reads the state of an alert that is not in these files");
         return;
     }
-    *b = (struct binding){.kind = BINDING_UNKNOWN,
-                          .why = "it reads ALERTS without alertname=\"...\", but each server has only its own alerts"};
+    set_unknown(b, "it reads ALERTS without alertname=\"...\", but each server has only its own alerts");
 }
 
 /* The matchers of __name__. */
@@ -165,15 +169,14 @@ bind_matching(struct analysis *a, const struct selector *s, const struct name_pa
 static int
 bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
 {
+    static const char why[] = "it selects series without a metric name; their families are known only from a body";
     struct name_patterns patterns = {.n = 0};
+    int r = 0;
 
-    if (!a->settings.has_body) {
-        *b = (struct binding){.kind = BINDING_UNKNOWN,
-                              .why =
-                                  "it selects series without a metric name; their families are known only from a body"};
+    if (!a->settings.has_body && !a->settings.n_families) {
+        set_unknown(b, why);
         return 0;
     }
-    int r = 0;
     for (size_t i = 0; !r && i < s->n_matchers; i++) {
         const struct matcher *m = &s->matchers[i];
         char reason[160];
@@ -186,6 +189,8 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
     b->is_several = true;
     if (!r)
         r = bind_matching(a, s, &patterns, b);
+    if (!a->settings.has_body && !b->n_families)
+        set_unknown(b, why);
     for (size_t i = 0; i < patterns.n; i++)
         pattern_free(patterns.patterns[i]);
     return r;

@@ -211,14 +211,14 @@ group_until_good(struct deriving *d)
 /* The derivation. */
 
 /* Whether the rule should be fixed. Parts of a split family that are complete together are harmless for an alert:
-   bringing them together would defeat the purpose of the split. */
+   bringing them together would defeat the purpose of the split. An open rule may need families that are not known. */
 static bool
 should_fix(const struct analysis *a, uint32_t rule)
 {
     const struct rule_result *r = &a->results[rule];
     if (rule_verdict_is_good(r->verdict))
         return r->is_incomplete;
-    if (r->verdict == RULE_UNKNOWN)
+    if (r->verdict == RULE_UNKNOWN || r->is_open)
         return false;
     for (size_t i = 0; r->verdict == RULE_IN_PARTS && i < r->n_families; i++)
         if (a->places[r->families[i]] == PLACE_SPLIT)

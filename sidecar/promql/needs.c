@@ -12,6 +12,7 @@
 struct closure {
     uint32_t *rules_seen, *families_seen; /* the mark of the last traversal that saw them */
     uint32_t mark;
+    bool is_several;               /* a selector without a metric name matches several families */
     struct rule_list stack, found; /* on the heap */
 };
 
@@ -35,6 +36,7 @@ follow(struct closure *c, const struct binding *bindings, size_t n)
 {
     int r = 0;
     for (const struct binding *b = bindings; !r && b < bindings + n; b++) {
+        c->is_several |= b->is_several && b->n_families > 1;
         for (size_t i = 0; !r && i < b->n_families; i++)
             if (c->families_seen[b->families[i]] != c->mark) {
                 c->families_seen[b->families[i]] = c->mark;
@@ -95,11 +97,13 @@ find_rule_needs(struct analysis *a, struct closure *c, uint32_t rule)
     struct rule_result *out = &a->results[rule];
 
     c->mark++;
+    c->is_several = false;
     int r = follow(c, s->bindings, p->expression.n_selectors);
     if (!r)
         r = follow_producers(a, c);
     if (!r)
         r = take_found(a, c, &out->families, &out->n_families);
+    out->is_open = c->is_several && !a->settings.has_body;
     for (size_t i = 0; !r && i < p->n_queries; i++)
         r = follow(c, s->query_bindings[i], p->queries[i].n_selectors);
     if (!r)

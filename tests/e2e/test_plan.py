@@ -501,6 +501,28 @@ def test_what_rules_need_is_not_split(tmp_path):
     assert "colocate = (whole)" in out
 
 
+@pytest.mark.parametrize("expression, right", [
+    ('sum({__name__=~"whole(_total)?"}) > 1', 1), ("sum(whole) or sum(up) * 0", 0), ("sum(whole) or vector(0)", 0),
+    ("up * on (x) sum(whole) or up", 0)])
+def test_what_rules_of_any_kind_need_is_not_split(tmp_path, expression, right):
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    body.write_text(uneven(giant=2000, whole=800, **{f"f{i}": 15 for i in range(60)}))
+    p = plan(8, f"--rules={rule_file(file, Sum=expression, One='giant > 1')}", body)
+    assert p["rules"]["right"] == right + 1
+    assert p["suggested_split"]["split"] == ["giant"] and p["split_all"]["colocate"] == "(whole)"
+
+
+@pytest.mark.parametrize("expression", ['count({__name__=~".+"}) > 9', 'sum({__name__=~"gone.*"})', 'sum({i="1"}) > 9',
+                                        'topk(3, count by (__name__) ({__name__=~"giant|whole"}))'])
+def test_rules_over_several_names_do_not_decide(tmp_path, expression):
+    """They are not right before, and other services may have more of the families."""
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    body.write_text(uneven(giant=2000, whole=800, **{f"f{i}": 15 for i in range(60)}))
+    p = plan(8, f"--rules={rule_file(file, Any=expression)}", body)
+    assert p["rules"] == {"rules": 1, "right": 0, "lines": [], "right_after": 0}
+    assert p["suggested_split"]["split"] == ["giant|whole"]
+
+
 def test_with_split_everywhere_rules_are_right(tmp_path):
     """By what rules says: parts of an alert over one family are harmless."""
     body, file = tmp_path / "body", tmp_path / "rules.yml"
