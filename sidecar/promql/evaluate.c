@@ -143,15 +143,17 @@ value_of_aggregate(const struct fold *f)
 /* Operators. */
 
 static enum value
-value_of_or(enum value left, enum value right)
+value_of_or(const struct evaluation *e, enum value left, enum value right)
 {
     enum value worst;
     if (is_spoiled(left, right, &worst))
         return worst;
     if (left == right)
         return left;
-    /* The constant is always present, so it shows up wrongly where the left side is incomplete. */
-    if (right == VALUE_CONST && !is_whole(left))
+    /* What every server has of the right side shows up wrongly where the left side, which would hide it, is incomplete:
+       a constant, or what is whole even on a server that has only what is replicated. */
+    bool is_everywhere = right == VALUE_CONST || (right == VALUE_FULL && e->here == PLACE_NONE);
+    if (is_everywhere && !is_whole(left))
         return VALUE_WRONG;
     return is_whole(left) && is_whole(right) ? VALUE_FULL : VALUE_PART;
 }
@@ -189,9 +191,9 @@ value_of_both(const struct node *n, enum value left, enum value right)
 }
 
 static enum value
-value_of_binary(const struct node *n, enum value left, enum value right)
+value_of_binary(const struct evaluation *e, const struct node *n, enum value left, enum value right)
 {
-    return n->op == TOKEN_OR       ? value_of_or(left, right)
+    return n->op == TOKEN_OR       ? value_of_or(e, left, right)
            : n->op == TOKEN_UNLESS ? value_of_unless(left, right)
                                    : value_of_both(n, left, right);
 }
@@ -230,7 +232,7 @@ fold_value(struct evaluation *e, uint32_t rule, const struct node *n, const stru
     case NODE_UNARY:
         return f->first;
     case NODE_BINARY:
-        return value_of_binary(n, f->first, f->second);
+        return value_of_binary(e, n, f->first, f->second);
     case NODE_AGGREGATE:
         return value_of_aggregate(f);
     case NODE_CALL:

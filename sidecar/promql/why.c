@@ -209,7 +209,7 @@ print_wrong(FILE *out, const struct server_view *view, const struct culprit *c)
         fputs("`unless` removes too little on servers that do not have all of ", out);
         print_name(out, n->args[1]);
     } else if (n->kind == NODE_BINARY && n->op == TOKEN_OR) {
-        fputs("`or` adds its constant on every server that does not have all of ", out);
+        fputs("`or` adds its right side on every server that does not have all of ", out);
         print_name(out, n->args[0]);
     } else if (n->kind == NODE_BINARY && n->fills) {
         fprintf(out, "`%.*s` fills in values for the side that is on another server", (int)n->text.len, n->text.ptr);

@@ -29,6 +29,8 @@ MADE = {
     "And": "fa and on (x) fc",
     "Unless": "fa unless on (x) fb",
     "Parts": "fa > 2 or fc > 80",
+    "Everywhere": "fa or on () up * 0",
+    "made:everywhere": "sum by (instance) (fa) or sum by (instance) (up) * 0",
     "made:sum_of_parts": "sum(fa or fc)",
     "made:sum": "sum by (x) (fa)",
     "made:quantile": "histogram_quantile(0.5, hist_bucket) + ignoring (le) hist_count",
@@ -237,7 +239,7 @@ def test_verdicts_match_prometheus_and_lines_fix_rules(servers, services, rule_f
     assert again["totals"] == report["after"] and again["lines"] == []
     wanted = by_name(again)
     ruler = {r["name"] for r in again["ruler"]}
-    assert {"Gone", "AnyState", "made:default"} <= ruler and len(ruler & set(MADE)) < 7, ruler
+    assert {"Gone", "AnyState", "made:default", "made:everywhere"} <= ruler and len(ruler & set(MADE)) < 9, ruler
 
     def not_whole():
         found = {}

@@ -157,7 +157,7 @@ test_values(void **state)
     check("alert A a or b", "in parts", "the two sides of `or` are on different servers");
     check("record a:b sum(a or b)", "false", "`sum` covers only part");
     check("alert A sum(a or b) / c", "silent", "`sum` covers only part");
-    check("alert A a or vector(0)", "false elsewhere", "`or` adds its constant");
+    check("alert A a or vector(0)", "false elsewhere", "`or` adds its right side on every server that does not");
     check("alert A absent(a)", "false elsewhere", "`absent()` is true on every server that does not have `a`");
     check("alert A absent_over_time(a[5m])", "false elsewhere", "`absent_over_time()`");
     check("alert A absent(a) and b", "false", "");
@@ -184,7 +184,13 @@ test_everywhere(void **state)
     check("alert A time() > bool 3", "everywhere", "");
     check("alert A absent(up{job=\"x\"})", "everywhere", "");
     check("alert A a * on (job) up", "right", "");
-    check("alert A a or up", "in parts", "`or`");
+    check("alert A a or up", "false elsewhere",
+          "`or` adds its right side on every server that does not have all of `a`");
+    check("alert A up or a", "in parts", "`or`");
+    const struct scenario known = {.rules = "alert A a or b * 0", .lines = {"replicate b"}};
+    check_scenario(&known, "false elsewhere", "`or`");
+    const struct scenario halves = {.rules = "alert A a or b * 0", .lines = {"replicate b", "split a"}};
+    check_scenario(&halves, "false", "`or`");
     const struct scenario replicated = {.rules = "alert A a / b", .lines = {"replicate a|b"}};
     check_scenario(&replicated, "everywhere", "");
     const struct scenario one = {.rules = "alert A b unless a", .lines = {"replicate a"}};
