@@ -65,6 +65,66 @@ judge_by_chance(struct analysis *a)
 
 /* Which families may be split or replicated. */
 
+/* Families that the same selectors match have the same role: what one may be, the others may. A selector without a
+   metric name matches thousands. */
+struct roles {
+    uint32_t *of;   /* by family */
+    uint32_t *next; /* by role: that of its families which the current selector matches */
+    struct trial {
+        uint32_t rule; /* that it was tried in, plus 1 */
+        bool needs_whole, may_replicate;
+    } * trials; /* by role */
+    uint32_t n;
+};
+
+static void
+divide_roles(struct roles *r, const struct binding *b)
+{
+    uint32_t before = r->n;
+    for (size_t i = 0; i < b->n_families; i++) {
+        uint32_t *role = &r->of[b->families[i]];
+        if (*role >= before) /* the family is there twice */
+            continue;
+        if (r->next[*role] < before)
+            r->next[*role] = r->n++;
+        *role = r->next[*role];
+    }
+}
+
+static int
+roles_init(struct roles *r, const struct analysis *a)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < a->rules->n; i++)
+        for (size_t k = 0; k < a->rules->items[i].expression.n_selectors; k++)
+            most += a->states[i].bindings[k].n_families;
+    *r = (struct roles){.of = calloc(a->n_families + 1, sizeof(*r->of)),
+                        .next = calloc(most, sizeof(*r->next)),
+                        .trials = calloc(most, sizeof(*r->trials)),
+                        .n = 1};
+    if (!r->of || !r->next || !r->trials)
+        return -ENOMEM;
+    for (size_t i = 0; i < a->rules->n; i++)
+        for (size_t k = 0; k < a->rules->items[i].expression.n_selectors; k++)
+            divide_roles(r, &a->states[i].bindings[k]);
+    return 0;
+}
+
+static void
+roles_deinit(struct roles *r)
+{
+    free(r->of);
+    free(r->next);
+    free(r->trials);
+}
+
+/* Whether a family is on one server, or split. */
+static bool
+is_movable(const struct analysis *a, uint32_t family)
+{
+    return a->places[family] < PLACE_DIFFERS || a->places[family] == PLACE_SPLIT;
+}
+
 /* Judges a rule with one family at the given place and all its others on one server. */
 static int
 judge_with_place(struct analysis *a, uint32_t rule, uint32_t family, uint32_t place, uint32_t *places,
@@ -72,7 +132,7 @@ judge_with_place(struct analysis *a, uint32_t rule, uint32_t family, uint32_t pl
 {
     const struct rule_result *needs = &a->results[rule];
     for (size_t i = 0; i < needs->n_families; i++)
-        if (a->places[needs->families[i]] < PLACE_DIFFERS || a->places[needs->families[i]] == PLACE_SPLIT)
+        if (is_movable(a, needs->families[i]))
             places[needs->families[i]] = 1;
     places[family] = place;
     return judge_rule(a, rule, places, 0, verdictp);
@@ -87,24 +147,39 @@ is_broken_by(enum rule_verdict whole, enum rule_verdict split)
 }
 
 static int
-try_places(struct analysis *a, uint32_t rule, uint32_t *places)
+try_family(struct analysis *a, uint32_t rule, uint32_t family, uint32_t *places, struct trial *t)
+{
+    enum rule_verdict whole, split, everywhere;
+
+    int r = judge_with_place(a, rule, family, 1, places, &whole);
+    if (!r)
+        r = judge_with_place(a, rule, family, PLACE_SPLIT, places, &split);
+    if (!r)
+        r = judge_with_place(a, rule, family, PLACE_ALL, places, &everywhere);
+    if (!r)
+        *t = (struct trial){.rule = rule + 1,
+                            .needs_whole = is_broken_by(whole, split),
+                            .may_replicate = whole != RULE_RIGHT || everywhere == RULE_RIGHT};
+    return r;
+}
+
+static int
+try_places(struct analysis *a, uint32_t rule, struct roles *roles, uint32_t *places)
 {
     const struct rule_result *needs = &a->results[rule];
-    enum rule_verdict whole, split, everywhere;
 
     if (needs->is_open && !rule_verdict_is_good(needs->verdict))
         return 0;
     for (size_t i = 0; i < needs->n_families; i++) {
-        struct needed_family *f = &a->families[needs->families[i]];
-        int r = judge_with_place(a, rule, needs->families[i], 1, places, &whole);
-        if (!r)
-            r = judge_with_place(a, rule, needs->families[i], PLACE_SPLIT, places, &split);
-        if (!r)
-            r = judge_with_place(a, rule, needs->families[i], PLACE_ALL, places, &everywhere);
+        uint32_t family = needs->families[i];
+        struct trial *t = &roles->trials[roles->of[family]];
+        if (!is_movable(a, family))
+            continue;
+        int r = t->rule == rule + 1 ? 0 : try_family(a, rule, family, places, t);
         if (r)
             return r;
-        f->needs_whole |= is_broken_by(whole, split);
-        f->may_replicate &= whole != RULE_RIGHT || everywhere == RULE_RIGHT;
+        a->families[family].needs_whole |= t->needs_whole;
+        a->families[family].may_replicate &= t->may_replicate;
     }
     return 0;
 }
@@ -112,15 +187,19 @@ try_places(struct analysis *a, uint32_t rule, uint32_t *places)
 static int
 find_allowed_places(struct analysis *a)
 {
+    struct roles roles;
     uint32_t *places = malloc((a->n_families + 1) * sizeof(*places));
-    int r = places ? 0 : -ENOMEM;
+    int r = roles_init(&roles, a);
 
-    if (places && a->n_families)
+    if (!places)
+        r = -ENOMEM;
+    else if (a->n_families)
         memcpy(places, a->places, a->n_families * sizeof(*places));
     for (size_t i = 0; i < a->n_families; i++)
         a->families[i].may_replicate = a->families[i].place.spread == SPREAD_ONE;
     for (uint32_t i = 0; !r && i < a->rules->n; i++)
-        r = try_places(a, i, places);
+        r = try_places(a, i, &roles, places);
+    roles_deinit(&roles);
     free(places);
     return r;
 }

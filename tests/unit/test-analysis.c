@@ -440,6 +440,24 @@ test_allowed_places(void **state)
     outcome_deinit(&a);
 }
 
+/* Families of one selector are tried once; one that another rule or selector needs too is tried for itself. */
+static void
+test_allowed_places_of_many(void **state)
+{
+    (void)state;
+    const struct scenario q = {.rules = "alert A {__name__=~\"a|b|c|d\"} > 1 or sum({__name__=~\"c|d\"})\n"
+                                        "alert B sum(b)\nalert C e > 1",
+                               .lines = {"drop e"},
+                               .body = "a 1 b 1 c 1 d 1 e 1 b 1"};
+    struct outcome a = analyse(&q, NULL);
+    size_t n;
+    const struct needed_family *f = analysis_families(a.analysis, &n);
+    assert_int_equal(n, 5);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(f[i].needs_whole, strchr("bcd", f[i].name.ptr[0]) != NULL);
+    outcome_deinit(&a);
+}
+
 /* Limits. */
 
 static void
@@ -496,6 +514,7 @@ main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_hubs),
         cmocka_unit_test(test_allowed_places),
+        cmocka_unit_test(test_allowed_places_of_many),
         cmocka_unit_test(test_rules_that_read_each_other),
         cmocka_unit_test(test_a_long_chain),
     };
