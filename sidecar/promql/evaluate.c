@@ -112,6 +112,14 @@ value_of_absent(enum value v)
     return v == VALUE_EMPTY || v == VALUE_PART ? VALUE_WRONG : v;
 }
 
+/* Whether a function computes with several buckets of a histogram. */
+static bool
+reads_buckets(const struct node *n)
+{
+    return is_called(n, "histogram_quantile") || is_called(n, "histogram_quantiles") ||
+           is_called(n, "histogram_fraction");
+}
+
 /* The value of a call or an aggregation: that of its vector, unless a scalar is worse. */
 static enum value
 value_of_arguments(const struct fold *f)
@@ -130,6 +138,8 @@ value_of_call(const struct evaluation *e, const struct node *n, const struct fol
     enum value v = value_of_arguments(f);
     if (is_called(n, "scalar"))
         return value_of_scalar(v);
+    if (v == VALUE_PART && e->analysis->settings.placement.tears_histograms && reads_buckets(n))
+        return VALUE_WRONG;
     return is_called(n, "absent") || is_called(n, "absent_over_time") ? value_of_absent(v) : v;
 }
 

@@ -118,8 +118,18 @@ shard(void *ctx, uint64_t hash, uint32_t count)
     return ss_sharding_place(ctx, hash, count);
 }
 
+/* Whether le is part of the key. */
+static bool
+tears_histograms(const struct ss_sharding_settings *settings)
+{
+    bool found = false;
+    for (size_t i = 0; settings->key == SS_KEY_LABELS && i < settings->n_source_labels; i++)
+        found |= spans_equal(settings->source_labels[i], (struct ss_span){"le", 2});
+    return found;
+}
+
 struct placement
 placement_of(struct ss_sharding *sharding)
 {
-    return (struct placement){place, shard, sharding};
+    return (struct placement){place, shard, sharding, tears_histograms(&sharding->settings)};
 }

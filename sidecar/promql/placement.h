@@ -42,6 +42,7 @@ struct placement {
     /* The shard of a hash among count. */
     uint32_t (*shard)(void *ctx, uint64_t hash, uint32_t count);
     void *ctx;
+    bool tears_histograms; /* the buckets of a histogram may be on different servers */
 };
 
 /* The placement under a sharding, which is borrowed. Unknown declared families are guessed from the names. */

@@ -25,6 +25,7 @@ struct scenario {
     const char *lines[6]; /* of [rules]: "colocate a: b" */
     const char *body;     /* "family series ..."; NULL: none */
     uint32_t count;
+    const char *source_label; /* NULL: "a" */
 };
 
 struct outcome {
@@ -88,7 +89,7 @@ read_body(struct body_family *families, const char *body)
 static struct outcome
 analyse(const struct scenario *q, const struct derivation *more)
 {
-    const struct ss_span labels[] = {{"a", 1}};
+    const struct ss_span labels[] = {span_of(q->source_label ? q->source_label : "a")};
     struct ss_sharding_settings settings = ss_sharding_settings_default();
     struct analysis_settings s = {.has_body = q->body, .shard_count = q->count};
     struct outcome a = {.lines = NULL};
@@ -255,6 +256,13 @@ test_placement(void **state)
     check_scenario(&joined, "in parts", "");
     const struct scenario labels = {.rules = "alert A sum(a)", .key = SS_KEY_LABELS};
     check_scenario(&labels, "false", "(split by its labels)");
+    const struct scenario whole = {.rules = "alert A histogram_quantile(.9, a_bucket)", .key = SS_KEY_LABELS};
+    check_scenario(&whole, "in parts", "(split by its labels)");
+    const struct scenario torn = {
+        .rules = "alert A histogram_quantile(.9, rate(a_bucket[5m]))", .key = SS_KEY_LABELS, .source_label = "le"};
+    check_scenario(&torn, "false", "`histogram_quantile()` is evaluated on servers that have only part of its input");
+    const struct scenario buckets = {.rules = "alert A a_bucket > 1", .key = SS_KEY_LABELS, .source_label = "le"};
+    check_scenario(&buckets, "in parts", "");
     const struct scenario names = {.rules = "alert A a_sum / a_count", .key = SS_KEY_NAME};
     check_scenario(&names, "silent", "");
     const struct scenario declared = {.rules = "alert A a_sum / a_count", .key = SS_KEY_DECLARED};
