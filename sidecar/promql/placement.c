@@ -4,6 +4,7 @@
 #include "core/base/buffer.h"
 #include "core/key/route.h"
 #include "core/key/sharding.h"
+#include "core/text/strict.h"
 
 #include <errno.h>
 #include <string.h>
@@ -98,15 +99,18 @@ place(void *ctx, const struct placed_metric *m, struct metric_place *out)
     struct ss_explanation e;
     struct ss_span family = family_of(s, m);
 
-    *out = (struct metric_place){.spread = SPREAD_FAILS, .family = family};
+    *out = (struct metric_place){.spread = SPREAD_NONE, .family = family};
+    /* No Prometheus takes such a name, and no pattern matches it. */
+    if (!strict_is_utf8(m->name))
+        return 0;
     /* Patterns are tried on the family even where the name is the key. */
     const struct line_names names = {m->name, s->settings.key == SS_KEY_NAME ? ss_key_family(m->name) : family, ""};
     int r = sharding_explain_name(s, &names, &e);
     out->action = e.action;
     out->pattern = e.pattern;
+    out->spread = r ? SPREAD_FAILS : spread_of(s, &e);
     if (r)
         return r < 0 ? r : 0;
-    out->spread = spread_of(s, &e);
     out->key = e.key;
     out->hash = e.hash;
     return e.label_action ? place_by_labels(s, &names, m, out) : 0;

@@ -152,6 +152,10 @@ print_silent(FILE *out, const struct server_view *view, const struct culprit *c)
         fputs("no server has ", out);
         print_name(out, at);
         fputs(", which no keep rule matches", out);
+    } else if (dropped && !dropped->place.action) {
+        fputs("no server has ", out);
+        print_name(out, at);
+        fputs(", which is not UTF-8", out);
     } else if (dropped) {
         fputs("no server has ", out);
         print_spread(out, view, at, dropped);

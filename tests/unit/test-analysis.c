@@ -283,6 +283,7 @@ test_placement(void **state)
     check_scenario(&apart, "silent", "");
     const struct scenario limit = {.rules = "alert A aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabc > 1", .lines = {"drop (a+)+b"}};
     check_scenario(&limit, "unknown", "`drop = (a+)+b` exceeds its match limit at `aaaa");
+    check("alert A {\"\\xff\"} / b", "silent", "`\xff`, which is not UTF-8");
     const struct scenario quoted = {.rules = "alert A {'a.b'} / {'é'}", .lines = {"colocate g: a\\.b|é"}};
     check_scenario(&quoted, "right", "on one server");
 }

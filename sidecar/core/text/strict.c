@@ -64,8 +64,8 @@ character_len(const unsigned char *p, const unsigned char *end)
     return too_long || no_character ? 0 : n;
 }
 
-static bool
-is_utf8(struct ss_span text)
+bool
+strict_is_utf8(struct ss_span text)
 {
     const unsigned char *p = (const unsigned char *)text.ptr, *end = p + text.len;
     size_t n = 1;
@@ -91,7 +91,7 @@ is_string(const struct name *string, enum strings kind)
 {
     if (kind == STRING_NAME && (!string->raw.len || memchr(string->raw.ptr, 0, string->raw.len)))
         return false;
-    return !(string->escaped && has_bad_escape(string->raw)) && is_utf8(string->raw);
+    return !(string->escaped && has_bad_escape(string->raw)) && strict_is_utf8(string->raw);
 }
 
 /* Reads a quoted string. */
@@ -333,5 +333,5 @@ strict_metadata(const struct name *name, bool is_type, struct ss_span rest)
     }
     if (is_type && !is_type_of_text(rest))
         return "quotes that span lines, expected counter, gauge, histogram, summary or untyped after the name";
-    return is_utf8(rest) ? NULL : "quotes that span lines, expected a help text in UTF-8 after the name";
+    return strict_is_utf8(rest) ? NULL : "quotes that span lines, expected a help text in UTF-8 after the name";
 }

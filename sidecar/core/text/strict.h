@@ -23,6 +23,9 @@ spans_lines(struct ss_span record)
     return record.len > 1 && memchr(record.ptr, '\n', record.len - 1);
 }
 
+/* Whether all of it is UTF-8 (RFC 3629). */
+bool strict_is_utf8(struct ss_span text);
+
 /* Parses a sample that spans lines. Returns NULL, or what is wrong. */
 const char *strict_sample(struct ss_span record, enum text_syntax syntax);
 
