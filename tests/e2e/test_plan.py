@@ -512,8 +512,8 @@ def test_what_rules_of_any_kind_need_is_not_split(tmp_path, expression, right):
     assert p["suggested_split"]["split"] == ["giant"] and p["split_all"]["colocate"] == "(whole)"
 
 
-@pytest.mark.parametrize("expression", ['count({__name__=~".+"}) > 9', 'sum({__name__=~"gone.*"})', 'sum({i="1"}) > 9',
-                                        'topk(3, count by (__name__) ({__name__=~"giant|whole"}))'])
+@pytest.mark.parametrize("expression", ['count({__name__=~".+"}) > 9', 'sum({__name__=~"gone.*"})',
+                                        'sum({i="1"}) > 9', 'topk(3, count by (__name__) ({__name__=~"giant|whole"}))'])
 def test_rules_over_several_names_do_not_decide(tmp_path, expression):
     """They are not right before, and other services may have more of the families."""
     body, file = tmp_path / "body", tmp_path / "rules.yml"

@@ -377,20 +377,23 @@ def typed_body(openmetrics):
 
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
 @pytest.mark.parametrize("key", ["family", "declared", "name"])
-@pytest.mark.parametrize("lines", [[], ["drop=h_bucket"], ["keep=(h|s)_.*|foo"], ["colocate=G: h_bucket|g"], ["colocate=(.)_.*"],
-                                   ["replicate=foo_total|x_count", "colocate=b: b_info|s"], ["drop=foo|x_count_total"]])
+@pytest.mark.parametrize("lines", [[], ["drop=h_bucket"], ["keep=(h|s)_.*|foo"], ["colocate=G: h_bucket|g"],
+                                   ["colocate=(.)_.*"], ["replicate=foo_total|x_count", "colocate=b: b_info|s"],
+                                   ["drop=foo|x_count_total"]])
 def test_metrics_are_where_split_puts_them(tmp_path, rule_file, openmetrics, key, lines):
-    """A rule over two metrics is right at this count if one shard has both, or all have; each pattern is tried on the names
-    of samples and of families, and key = declared takes the families of the body."""
+    """A rule over two metrics is right at this count if one shard has both, or all have; each pattern is tried on the
+    names of samples and of families, and key = declared takes the families of the body."""
     exposed, count = tmp_path / "body", 5
+    content_type = "application/openmetrics-text; version=1.0.0" if openmetrics else TEXT
     exposed.write_text(typed_body(openmetrics))
     options = [f"--set=sharding.key={key}", *(f"--set=rules.{line}" for line in lines), f"--shard-count={count}",
-               "--content-type=application/openmetrics-text; version=1.0.0" if openmetrics else f"--content-type={TEXT}"]
+               f"--content-type={content_type}"]
     parts = [run("split", f"--shard={i}", *options, exposed)[1] for i in range(count)]
     metrics = [name for names in SAMPLES.values() for name in names]
     having = {name: {i for i, part in enumerate(parts) if re.search(rf"^{name}[ {{]", part, re.M)} for name in metrics}
     pairs = [(a, b) for a in metrics for b in metrics if a < b]
-    report = rules(*options, f"--body={exposed}", rule_file(group(*((f"{a} {b}", f"{a} and on () {b}") for a, b in pairs))))[1]
+    file = rule_file(group(*((f"{a} {b}", f"{a} and on () {b}") for a, b in pairs)))
+    report = rules(*options, f"--body={exposed}", file)[1]
     assert report["missing_families"] == []
     both = {f"{a} {b}": having[a] & having[b] for a, b in pairs}
     good = {r["name"]: r["by_chance"] or r["verdict"] in ("right", "everywhere") for r in report["rules"]}
