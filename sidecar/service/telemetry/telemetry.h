@@ -125,7 +125,7 @@ struct telemetry_scrape {
     double seconds;
     uint64_t bytes_in, bytes_out; /* of bodies, as received and as sent */
     struct ss_filter_counts counts;
-    bool shared; /* the body was fetched for another scrape, which counts it */
+    bool shared; /* another scrape counts the body, which both got */
     /* For the shard tracker. */
     bool untracked;                 /* a HEAD: no series were sent */
     const char *shard;              /* as requested, validated; NULL: the whole body, or an invalid request */
