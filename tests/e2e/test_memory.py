@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, Peak, answer, answering, wait_until
+from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, Peak, answer, answering, stands_still, wait_until
 from exposition import PROTOBUF, gauge_family, protobuf_shard, target, text_shard
 from pki import Authority
 from steer import Steer
@@ -490,20 +490,25 @@ def test_others_continue(sidecar, memory, upstream):
             assert go_on.wait(60)
             connection.sendall(honest[len(honest) // 2:])
     s = sidecar(upstream(serve).url, "--set=endpoint.default.timeout=1m", env=memory.environment)
-    halves, failed = threading.Semaphore(0), set()
+    got, failed = [0] * 3, set()
 
-    def scrape():
+    def scrape(i):
         connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", "/metrics")
-            response = connection.getresponse()
-            first = response.read(100000)
-            halves.release()
-            return first + response.read()
+            response, body = connection.getresponse(), b""
+            while piece := response.read1(65536):
+                body += piece
+                got[i] = len(body)
+            return body
+
+    def received():
+        assert s.admin("/-/healthy")[0] == 200  # whatever had come to the sidecar before is done
+        return tuple(got)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        scrapes = [pool.submit(scrape) for _ in range(3)]
-        for _ in scrapes:
-            assert halves.acquire(timeout=30)
+        scrapes = [pool.submit(scrape, i) for i in range(3)]
+        # What is still on its way may fail for memory itself.
+        wait_until(lambda: all(got) and stands_still(received), "the first half is not sent", 30)
         for n in range(1, 200):
             memory.fail(n)
             with contextlib.suppress(http.client.HTTPException, OSError):
