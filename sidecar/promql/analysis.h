@@ -106,7 +106,6 @@ struct rule_line {
 /* Families that a colocate key puts on one server. */
 struct rule_group {
     const char *name;
-    bool is_open;             /* a selector without a metric name matches several families, and perhaps others */
     const uint32_t *families; /* indexes into analysis_families() */
     size_t n_families;
     uint64_t series;

@@ -19,9 +19,9 @@
 #include <sys/queue.h>
 
 enum {
-    /* Size of one read of a socket: it stays in the L2 cache until it is split, it is a multiple of the 16 KiB that
-       libcurl passes on, and it comes from the heap: 128 KiB would be mapped anew for each scrape. 64 KiB took 3 % more
-       CPU (tests/bench). */
+    /* The size of one read from a socket: what is read is split while it is still in the L2 cache. A multiple of the
+       16 KiB that libcurl passes on at once, and small enough for the heap: malloc(3) maps 128 KiB anew for each
+       scrape. With 64 KiB a large scrape took 3 % more CPU (tests/bench). */
     READ_BYTES = 112 * 1024,
     /* How long libcurl caches the system's authorities: neither a failed allocation nor a replaced file may last
        longer. */

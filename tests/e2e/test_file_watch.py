@@ -108,6 +108,21 @@ def test_secret_with_a_certificate(sidecar, service, config, ca, tmp_path, secti
     s.wait_line(f'msg="a configuration file changed" file={secret.folder}/tls.')
 
 
+@pytest.mark.parametrize("name", ["tls_certificate", "tls_key", "tls_client_ca"])
+def test_fifo_in_place_of_a_file_is_not_waited_for(sidecar, service, config, ca, tmp_path, name):
+    """The reload is refused, and the loop goes on."""
+    secret = pair(ca, "listener")
+    files = {"tls_certificate": secret["tls_crt"], "tls_key": secret["tls_key"], "tls_client_ca": ca.pem.read_bytes()}
+    for setting, content in files.items():
+        (tmp_path / setting).write_bytes(content)
+    s = sidecar(config=config(text(service, "[web]", *(f"{setting} = {tmp_path / setting}" for setting in files))))
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    s.process.send_signal(signal.SIGHUP)
+    s.wait_line(f"reload failed.*{name}: {tmp_path / name}: not a regular file")
+    assert s.admin("/-/healthy")[0] == 200
+
+
 def test_config_map(sidecar, service, tmp_path):
     """The configuration file itself."""
     mounted = Mounted(tmp_path / "config", scrapeshard_ini=text(service).encode())

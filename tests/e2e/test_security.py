@@ -797,6 +797,16 @@ def test_guessing_harms_nobody(sidecar, service, slow_passwords):
     assert all(said.count(limit) <= most for limit in said), said
 
 
+def request_with(credential, version="1.1"):
+    """The bytes of a request that presents it."""
+    return f"GET /metrics HTTP/{version}\r\nHost: a\r\nAuthorization: {credential['Authorization']}\r\n\r\n".encode()
+
+
+def connect_from(s, source):
+    """A connection from an address of loopback."""
+    return socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
+
+
 def hits(s, limit):
     """How often a limit was hit."""
     return int(re.search(rb'scrapeshard_limit_hits_total{limit="%s"} (\d+)' % limit.encode(),
@@ -812,20 +822,15 @@ def test_addresses_take_turns_with_their_passwords(sidecar, service, slow_passwo
         """How many guesses are checked while the new address waits."""
         s = sidecar(service.url, *flags(basic_auth_file=slow_passwords))
         with contextlib.ExitStack() as stack:
-            def send(source, credential):
-                raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
-                stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
-                                                 + credential["Authorization"].encode() + b"\r\n\r\n")
-                return raw
             over = threading.Event()
 
             def guess(source, n):
                 """As fast as responses arrive, always over the same connection."""
                 with contextlib.suppress(OSError):
-                    raw = send(source, basic("prometheus", f"wrong {n}"))
+                    raw = stack.enter_context(connect_from(s, source))
+                    raw.sendall(request_with(basic("prometheus", f"wrong {n}")))
                     while not over.is_set() and raw.recv(4096):
-                        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
-                                    + basic("prometheus", "wrong")["Authorization"].encode() + b"\r\n\r\n")
+                        raw.sendall(request_with(basic("prometheus", "wrong")))
             threads = [threading.Thread(target=guess, args=(source, n), daemon=True)
                        for source in guessing for n in range(9)]
             for t in threads:
@@ -862,8 +867,7 @@ def test_client_leaves_while_its_password_is_matched(sidecar, service, slow_pass
     before = s.descriptors()
     for i in range(12):
         with s.connect() as raw:
-            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
-                        + basic("prometheus", str(i))["Authorization"].encode() + b"\r\n\r\n")
+            raw.sendall(request_with(basic("prometheus", str(i))))
     assert ask(s.port, headers=GOOD)[0] in (200, 429)
     wait_until(lambda: s.descriptors() <= before + 3, "connections are left")
     wait_until(lambda: ask(s.port, headers=GOOD)[0] == 200, "who knows the password does not come in", 40)
@@ -874,8 +878,7 @@ def test_ends_while_a_password_is_matched(sidecar, service, slow_passwords):
     with contextlib.ExitStack() as stack:
         for i in range(5):
             raw = stack.enter_context(s.connect())
-            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
-                        + basic("prometheus", str(i))["Authorization"].encode() + b"\r\n\r\n")
+            raw.sendall(request_with(basic("prometheus", str(i))))
         assert s.admin("/-/healthy")[0] == 200
         assert s.stop() == 0
 
@@ -886,8 +889,7 @@ def test_scrape_whose_password_is_matched_is_in_flight(sidecar, service, slow_pa
     with contextlib.ExitStack() as stack:
         for password in ("a", "b", "c", "d", "correct horse"):
             raw = stack.enter_context(s.connect())
-            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: "
-                        + basic("prometheus", password)["Authorization"].encode() + b"\r\n\r\n")
+            raw.sendall(request_with(basic("prometheus", password)))
             assert s.admin("/-/healthy")[0] == 200
         s.process.send_signal(signal.SIGTERM)
         s.wait_line("shutting down")
@@ -1100,9 +1102,8 @@ def test_reload_while_a_password_waits(sidecar, config, service, slow_passwords,
     s = sidecar(config=config(basic_auth_file=users))
     with contextlib.ExitStack() as stack:
         def send(source, credential):
-            raw = socket.create_connection(("127.0.0.1", s.port), 60 * SLOW, (source, 0))
-            stack.enter_context(raw).sendall(b"GET /metrics HTTP/1.0\r\nAuthorization: "
-                                             + credential["Authorization"].encode() + b"\r\n\r\n")
+            raw = stack.enter_context(connect_from(s, source))
+            raw.sendall(request_with(credential, "1.0"))
             return raw
         for i in range(16):  # an address each, so that it waits for all of them: longer than a reload takes
             send(f"127.0.0.{i + 2}", basic("prometheus", str(i)))

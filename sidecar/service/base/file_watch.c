@@ -59,7 +59,7 @@ struct file_watch {
     bool waits;    /* something has changed, and the timer `quiet` runs */
     int64_t first; /* when it first did, by now_ms() */
     int error;     /* why something could not be watched */
-    int told;      /* the last error that file_watch_set() returned */
+    int reported;  /* the last error that file_watch_set() returned */
 };
 
 static int64_t
@@ -387,7 +387,7 @@ on_quiet(evutil_socket_t fd, short what, void *ctx)
     if (read_events(w)) /* perhaps of a path that was just followed */
         wait_for_quiet(w);
     const struct watched *f = find_changed(w);
-    if (f || (w->error && w->error != w->told))
+    if (f || (w->error && w->error != w->reported))
         w->changed(w->ctx, f ? f->path : "");
 }
 
@@ -476,7 +476,7 @@ file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct 
     if (any)
         wait_for_quiet(w);
     forget_files(before, n_before);
-    w->told = w->error;
+    w->reported = w->error;
     return r ? r : w->error;
 }
 
