@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    /* What libcurl passes on at once (CURL_MAX_WRITE_SIZE) and the line that was incomplete before. */
+    /* Larger ones made the whole body no cheaper (tests/bench), and hold more than a small response needs. */
     BLOCK_BYTES = 20 * 1024,
     /* Shorter blocks are copied into libevent's memory instead, and used again. */
     BLOCK_MIN = 4096,

@@ -24,16 +24,21 @@ enum {
 
 /* The body and the end. */
 
-/* After a pause libcurl offers the same bytes again, perhaps in other pieces. */
+/*
+ * libcurl passes on what it has read in pieces of 16 KiB. The listener takes all that has been read with the first of
+ * them, and nothing with the others: fewer bytes at once cost more (tests/bench). After a pause libcurl offers the same
+ * bytes again, perhaps in other pieces.
+ */
 static size_t
-give_body(struct fetch *f, struct ss_span bytes)
+give_body(struct fetch *f, struct ss_span piece)
 {
+    struct ss_span bytes = piece.ptr == f->read.ptr && f->read.len > piece.len ? f->read : piece;
     size_t again = f->taken < bytes.len ? f->taken : bytes.len;
     struct ss_span rest = {bytes.ptr + again, bytes.len - again};
     switch (f->events->body(f->ctx, &rest)) {
     case FETCH_CONTINUE:
-        f->taken -= again;
-        return bytes.len;
+        f->taken += bytes.len - again - piece.len;
+        return piece.len;
     case FETCH_PAUSE:
         f->taken += bytes.len - again - rest.len;
         return CURL_WRITEFUNC_PAUSE;
@@ -72,19 +77,35 @@ note_extra_body(struct fetch *f, enum unsolicited kind)
         f->extra_body = kind;
 }
 
-/* libcurl is about to drop what follows the body's length: what it has read, and (8.14) what it reads while it
-   closes the connection, before fetch_released() could look. */
+/* libcurl is about to pass on what belongs to the body, and to drop what follows its length: what it has read, and
+   (8.14) what it reads while it closes the connection, before fetch_released() could look. */
 static void
-inspect_extra_body(struct fetch *f, const char *bytes, size_t len)
+split_at_length(struct fetch *f, struct ss_span read)
 {
-    uint64_t expected = strtoull(f->length, NULL, 10);
-    f->data_in += len;
-    if (f->data_in > expected) {
-        size_t n = f->data_in - expected < len ? (size_t)(f->data_in - expected) : len;
-        f->extra_kind = unsolicited_kind(bytes + len - n, n);
-    }
-    if (f->data_in >= expected)
+    uint64_t expected = strtoull(f->length, NULL, 10), left = expected > f->data_in ? expected - f->data_in : 0;
+    f->data_in += read.len;
+    if (left < read.len)
+        f->extra_kind = unsolicited_kind(read.ptr + left, read.len - (size_t)left);
+    if (left <= read.len)
         note_extra_body(f, upstream_sockets_drain(upstream_sockets(f->upstream), f));
+    f->read = (struct ss_span){read.ptr, left < read.len ? (size_t)left : read.len};
+}
+
+static void
+on_read(struct fetch *f, struct ss_span read)
+{
+    f->read = (struct ss_span){NULL, 0};
+    switch (f->framing) {
+    case FRAMING_CLOSE:
+        f->read = read;
+        break;
+    case FRAMING_LENGTH:
+        split_at_length(f, read);
+        break;
+    case FRAMING_CHUNKED:
+        chunk_sizes_take(&f->chunks, read);
+        break;
+    }
 }
 
 /* libcurl drops what follows the body's length, a chunk's size or the last chunk, and reports it only here; it does not
@@ -98,10 +119,8 @@ fetch_on_debug(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx
         f->last_line_len = len < sizeof(f->last_line) ? len : sizeof(f->last_line);
         memcpy(f->last_line, text, f->last_line_len);
         f->last_line_rejected = true;
-    } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_LENGTH) {
-        inspect_extra_body(f, text, len);
-    } else if (type == CURLINFO_DATA_IN && f->head_done && f->framing == FRAMING_CHUNKED) {
-        chunk_sizes_take(&f->chunks, (struct ss_span){text, len});
+    } else if (type == CURLINFO_DATA_IN && f->head_done) {
+        on_read(f, (struct ss_span){text, len});
     } else if (type == CURLINFO_TEXT) {
         if (begins_with(text, len, LIBCURL_EXTRA_BODY))
             note_extra_body(f, f->extra_kind ? f->extra_kind : UNSOLICITED_DATA);

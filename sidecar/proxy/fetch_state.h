@@ -56,7 +56,8 @@ struct fetch {
     SSL_CTX *tls_settings;       /* a reference, or NULL */
     bool allow_missing_close_notify;
     struct close_notify close_notify; /* over TLS */
-    size_t taken;                     /* of the bytes that libcurl offers again after a pause */
+    struct ss_span read;              /* what libcurl is about to pass on of the body; empty: nobody knows */
+    size_t taken;                     /* of the bytes that libcurl offers next: the listener has them */
     struct event resumed;             /* a resume that failed; without an allocation that could fail, too */
     CURLcode resume_error;
 
