@@ -41,6 +41,7 @@ check_piece(const struct scanner *scanner, struct ss_span piece, struct scan_car
 {
     static uint32_t ends[SCAN_ENDS], wanted_ends[SCAN_ENDS];
     char *bytes = copy_exact(piece);
+    carry->rest = 0; /* reads in groups even where it does not pay */
     size_t n = scanner->ends((struct ss_span){bytes, piece.len}, carry, ends);
 
     REQUIRE(n == scanner_portable.ends(piece, wanted, wanted_ends));

@@ -67,7 +67,7 @@ resolve_length(const struct text *t, struct walk *w, size_t len)
     if (own != len) {
         w->scanned = w->line + own;
         w->batch = BATCH_MIN;
-        w->carry = (struct scan_carry){0};
+        w->carry = (struct scan_carry){.rest = w->carry.rest};
     }
     return own;
 }
@@ -193,8 +193,12 @@ take_batch(struct text *t, struct walk *w, const char *base, size_t n)
 static int
 take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
 {
-    struct walk w = {
-        .line = in->ptr, .run = in->ptr, .scanned = in->ptr, .batch = SCAN_BATCH, .end = in->ptr + in->len};
+    struct walk w = {.line = in->ptr,
+                     .run = in->ptr,
+                     .scanned = in->ptr,
+                     .batch = SCAN_BATCH,
+                     .end = in->ptr + in->len,
+                     .carry = {.rest = t->scan_rest}};
     int r = 0;
 
     while (w.scanned < w.end && !r) {
@@ -213,6 +217,7 @@ take_lines(struct text *t, struct ss_span *in, struct scan_carry *carryp)
     in->len -= (size_t)(w.line - in->ptr);
     in->ptr = w.line;
     *carryp = w.carry;
+    t->scan_rest = w.carry.rest;
     return r;
 }
 

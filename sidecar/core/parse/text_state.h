@@ -39,6 +39,7 @@ struct text {
     enum format_kind kind;
     enum text_syntax syntax;
     const struct scanner *scanner;
+    unsigned scan_rest;        /* of scan_carry, from one feed to the next */
     const struct records *out; /* of the current call */
     struct ss_filter_error *error;
     struct key_resolver *resolver;

@@ -48,9 +48,10 @@ scanner_runs(const struct scanner *scanner)
     bool common = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
     if (scanner == &scanner_avx2)
         return common && __builtin_cpu_supports("avx2");
-    /* VBMI2 itself is not needed, but processors without it slow down when they use 512-bit registers. */
+    /* Processors without this, the newest of what is needed, slow down when they use 512-bit registers. */
     if (scanner == &scanner_avx512)
-        return common && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
+        return common && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq");
 #endif
     return scanner != NULL;
 }

@@ -21,11 +21,12 @@ enum {
     SCAN_ENDS = SCAN_BATCH + 8,
 };
 
-/* State carried to the next bytes. Zeroed at the start of a line. */
+/* State carried to the next bytes. Zeroed at the start of a line; rest may be kept. */
 struct scan_carry {
     uint64_t quoted;    /* 1 inside quotes */
     uint64_t escaped;   /* 1 if the next byte follows an odd run of backslashes */
     uint64_t inside_lf; /* not 0 once there was an LF inside quotes */
+    unsigned rest;      /* scan_avx512.c's own */
 };
 
 struct scanner {
