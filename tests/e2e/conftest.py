@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SCRAPESHARD", str(ROOT / "build/sidecar/scrapeshard"))
 # Sanitizers and valgrind make everything slower; waits stretch with it, assertions on time do not exist.
 SLOW = float(os.environ.get("SLOW", "1"))
+# Whether it was built with AddressSanitizer.
+SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()
 
 
 def pytest_configure(config):

@@ -4,7 +4,6 @@ upstreams and name server run in their own network namespace."""
 import concurrent.futures
 import http.client
 import os
-import pathlib
 import signal
 import ssl
 import statistics
@@ -14,14 +13,13 @@ import time
 
 import pytest
 
-from conftest import BINARY, SLOW, answer, answering, wait_until
+from conftest import BINARY, SANITIZED, SLOW, answer, answering, wait_until
 from name_server import NameServer
 from pki import Authority
 from test_memory import MODES, memory  # noqa: F401 (a fixture)
 from test_networks import enter
 
 BODY = b"".join(b"# TYPE f_%d gauge\nf_%d 1\n" % (i, i) for i in range(20))
-SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()
 KUBERNETES = "search default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
 PATIENT = "options timeout:30\n"  # until the C library asks again, or gives up
 SEARCHED = [f"silent.app{domain}" for domain in

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, SLOW, answer, answering, stands_still, wait_until
+from conftest import BINARY, SANITIZED, SLOW, answer, answering, stands_still, wait_until
 from pki import Authority, openssl
 from steer import Steer
 from test_security import ask, basic, bearer, https_service, serving, trusting
@@ -336,7 +336,7 @@ def test_bad_file_changes_nothing(sidecar, service, config, ca, tmp_path):
     assert served(s.port, ca) != before
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
+@pytest.mark.skipif(os.geteuid() != 0 or SANITIZED,
                     reason="only root may give files away, and a sanitizer leaves it all capabilities")
 def test_file_that_became_unreadable(sidecar, service, config, tmp_path):
     """As root without capabilities, a file of another user: the change is noticed, and the failure is reported."""

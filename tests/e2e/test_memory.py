@@ -19,7 +19,8 @@ import time
 
 import pytest
 
-from conftest import BINARY, OPENMETRICS, ROOT, SLOW, TEXT, Peak, answer, answering, stands_still, wait_until
+from conftest import (BINARY, OPENMETRICS, ROOT, SANITIZED, SLOW, TEXT, Peak, answer, answering, stands_still,
+                      wait_until)
 from exposition import PROTOBUF, gauge_family, protobuf_shard, target, text_shard
 from pki import Authority
 from steer import Steer
@@ -29,8 +30,7 @@ LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libfail-malloc.so"
 FULL = os.environ.get("FULL") == "1"
 MODES = {"one fails": 0, "all from one on fail": 1}
 
-pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
-                                reason="sanitizers have their own malloc")
+pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitizers have their own malloc")
 
 
 class Memory:

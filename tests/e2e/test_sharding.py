@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import xxhash
 
-from conftest import BINARY, OPENMETRICS, ROOT, TEXT, answer, answering
+from conftest import BINARY, OPENMETRICS, ROOT, SANITIZED, TEXT, answer, answering
 from exposition import (COUNTS, PROTOBUF, delimited, family_key, field, labels, line_name, lines, read_fields,
                         read_varint, varint)
 
@@ -272,7 +272,7 @@ def pool():
 def test_every_shard_is_what_the_contract_says(pool, name, key, rules):
     body, content_type = (CASES / f"{name}.in").read_bytes(), BODIES[name]
     contract = Contract(KEYS[key], RULES[rules])
-    for count in COUNTS if rules == "all" else COUNTS[:-1]:
+    for count in COUNTS[1:-1] if SANITIZED else COUNTS if rules == "all" else COUNTS[:-1]:
         got = list(pool.map(lambda s: split(body, content_type, KEYS[key], RULES[rules], s, count), range(count)))
         for shard, wanted in enumerate(expected_shards(contract, body, content_type, count)):
             assert got[shard] == wanted, f"shard {shard} of {count}"

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import BINARY, answer, answering
+from conftest import BINARY, SANITIZED, answer, answering
 from pki import Authority
 from test_security import ask, basic, bearer, hits, reload, trusting
 
@@ -18,8 +18,7 @@ LIBRARY = pathlib.Path(BINARY).resolve().parents[1] / "tests/libfind-freed.so"
 PASSWORD, WRONG, TOKEN = "correct-horse-battery", "guessed-staple-wrong", "token-of-the-scraper"
 SHOWN, PASSED_ON, URL = "shown-to-the-service", "passed-on-to-the-service", "in-the-url-of-a-scrape"
 
-pytestmark = pytest.mark.skipif(b"__asan_init" in pathlib.Path(BINARY).read_bytes(),
-                                reason="a sanitizer has a free() of its own")
+pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer has a free() of its own")
 
 
 # Longer than the passwords, so that what a text leaves behind when it is moved to its start includes all of the password.
