@@ -234,6 +234,38 @@ test_rules_match_families(void **state)
     outcome_free(&o);
 }
 
+/* Of several types of a name each counts, also where no sample stands between them: a rule that matches nothing moves
+   nothing, and 2.0 does not forget what was an info before. */
+static void
+test_each_type_counts(void **state)
+{
+    (void)state;
+    static const char types[] = "# HELP jobs Jobs.\n# TYPE jobs counter\n# TYPE jobs gauge\njobs 3\n"
+                                "jobs_total{a=\"1\"} 7\njobs_total{a=\"2\"} 8\n# EOF\n",
+                      info[] = "# TYPE foo_info info\n# TYPE foo_info summary\nfoo_info 1\n# EOF\n",
+                      plain[] = "# TYPE foo gauge\nfoo 1\n# EOF\n";
+    static const struct plan plans[][2] = {
+        {{.key = SS_KEY_DECLARED}, {.key = SS_KEY_DECLARED, .rules = {"replicate target_info"}}},
+        {{.key = SS_KEY_NAME}, {.key = SS_KEY_NAME, .rules = {"replicate target_info"}}},
+        {{.key = SS_KEY_LABELS, .labels = {"a"}},
+         {.key = SS_KEY_LABELS, .labels = {"a"}, .rules = {"replicate target_info"}}},
+    };
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+            struct outcome bare = feed_plan(&plans[i][0], types, OM, shard, 3);
+            struct outcome ruled = feed_plan(&plans[i][1], types, OM, shard, 3);
+            assert_string_equal(ruled.bytes, bare.bytes);
+            outcome_free(&bare);
+            outcome_free(&ruled);
+        }
+        struct outcome with = feed_plan(&plans[0][0], info, OM2, shard, 3);
+        struct outcome without = feed_plan(&plans[0][0], plain, OM2, shard, 3);
+        assert_int_equal(with.counts.series_kept, without.counts.series_kept);
+        outcome_free(&with);
+        outcome_free(&without);
+    }
+}
+
 /* The version is what Prometheus looks at; the rest of the media type is not. */
 static void
 test_content_types(void **state)
@@ -275,7 +307,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_declared_vectors), cmocka_unit_test(test_composites_vectors),
         cmocka_unit_test(test_same_shards),      cmocka_unit_test(test_rules_match_families),
-        cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_each_type_counts), cmocka_unit_test(test_content_types),
     };
     return cmocka_run_group_tests_name("openmetrics2", tests, NULL, NULL);
 }

@@ -267,7 +267,8 @@ add_to_block(struct text *t, struct ss_span line, struct ss_span name, struct ss
 {
     struct block *b = &t->block;
     int r = 0;
-    if (b->lines.len && !spans_equal(buffer_span(&b->name), name))
+    /* A second type adds to the first. */
+    if (b->lines.len && (!spans_equal(buffer_span(&b->name), name) || (type.len && b->type.len)))
         r = emit_block(t);
     if (!r && b->lines.len > t->max_line)
         return text_fail(t, SS_LINE_TOO_LONG, "metadata of one family longer than max_line", line);
