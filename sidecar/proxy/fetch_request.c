@@ -93,11 +93,23 @@ add_request_headers(struct fetch *f, const struct fetch_request *request)
 
 /* Connections. */
 
+/* What happened on a dead connection, or before a redirect, says nothing about the next one. (libcurl keeps the first
+   error of a transfer.) */
+static void
+forget_earlier_connection(struct fetch *f)
+{
+    f->request_sent = false;
+    f->extra_body = UNSOLICITED_NONE;
+    f->trailing_bytes = false;
+    *f->error = 0;
+}
+
 static int
 on_open(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
     struct fetch *f = ctx;
     (void)purpose;
+    forget_earlier_connection(f);
     return upstream_sockets_opened(upstream_sockets(f->upstream), fd, f->socket, f->socket_number) ? CURL_SOCKOPT_OK
                                                                                                    : CURL_SOCKOPT_ERROR;
 }
@@ -117,9 +129,8 @@ before_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
                                     f->is_tls ? tls_of_transfer(f->easy) : NULL};
     enum connection_use use = CONNECTION_UNKNOWN;
     (void)local_ip;
+    forget_earlier_connection(f);
     f->request_sent = true;
-    f->extra_body = UNSOLICITED_NONE; /* of a dead connection that had this request before */
-    f->trailing_bytes = false;
     if (connection.tls && !watch_close_notify(f, connection.tls)) {
         f->no_memory = true;
         return CURL_PREREQFUNC_ABORT;

@@ -378,3 +378,73 @@ def test_upstream_that_fails_on_sessions(sidecar, upstream, ca, server):
     for _ in range(4):
         assert get(s) == GOOD
     assert offers == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("ending", ["close_notify", "our keepalive"])
+def test_reason_is_not_the_dead_connections(sidecar, tls, ending):
+    """libcurl keeps the first error of a transfer, which here is that of the connection that was kept."""
+    served = threading.Event()
+
+    def serve(u, connection, _n):
+        while u.read_request(connection):
+            connection.sendall(answer(BODY))
+            if ending == "close_notify":
+                s.wait_line("msg=scrape")
+                connection.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    connection.unwrap()  # waits in vain for the peer's
+                break
+        served.set()
+    u = tls.start(serve)
+    keepalive = "50ms" if ending == "our keepalive" else "on"
+    s = sidecar(u.url, *tls.flags, f"--set=endpoint.default.upstream_keepalive={keepalive}")
+    assert get(s) == GOOD
+    assert served.wait(20 * SLOW)
+    u.close()
+    status, _, body = s.get()
+    assert status == 502 and b"onnect to" in body, body
+
+
+class Full:
+    """A listener that lets nobody connect any more: its backlog is full."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=1)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/metrics"
+        self.waiting = []
+
+    def fill(self):
+        while True:
+            self.waiting.append(socket.socket())
+            self.waiting[-1].settimeout(0.3)
+            try:
+                self.waiting[-1].connect(self.socket.getsockname())
+            except socket.timeout:
+                return
+
+    def close(self):
+        for one in (self.socket, *self.waiting):
+            one.close()
+
+
+@pytest.mark.parametrize("before", ["dead", "redirect"])
+def test_connecting_anew_is_not_waiting_for_a_response(sidecar, before):
+    """A timeout names what took the time."""
+    with contextlib.closing(Full()) as full, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        s = sidecar(full.url, f"--set=endpoint.default.timeout={2 * SLOW:.0f}s")
+        scrape = pool.submit(s.get)
+        connection, _ = full.socket.accept()
+        connection.recv(65536)
+        if before == "dead":
+            connection.sendall(answer(BODY))
+            assert scrape.result()[::2] == (200, BODY)
+            full.fill()
+            connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+            scrape = pool.submit(s.get)
+        else:
+            full.fill()
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.close()
+        status, _, body = scrape.result()
+        assert status == 504 and b"could not connect to the upstream" in body, body
