@@ -5,10 +5,11 @@ import collections
 import itertools
 import json
 import signal
+import time
 
 import pytest
 
-from conftest import BINARY, OPENMETRICS, ROOT, answer, answering, wait_until
+from conftest import BINARY, OPENMETRICS, ROOT, SLOW, answer, answering, run, wait_until
 from exposition import PROTOBUF, shard_of, target
 from prometheus import CALM, PATIENCE, Prometheus
 
@@ -19,13 +20,15 @@ BODY = b"".join(b"# TYPE family_%d gauge\n" % i + b"".join(b'family_%d{id="%d"} 
 PROTOBUF_BODY = b"".join(bytes([len(m)]) + m for m in (
     b"\n" + bytes([len(name)]) + name + b"\x18\x01\x22\x0b\x12\x09\x09" + bytes(8) for name in (b"family_%d" % i for i in range(20))))
 LINES = sorted(BODY.splitlines())
+INTERVAL = 2 * round(5 * SLOW)  # seconds that the sidecar assumes between two scrapes
 
 
 class Fleet:
     """A sidecar, and the servers that scrape it, each {shard: shard_count}, in this order."""
 
-    def __init__(self, sidecar, config, url, counts, more=""):
-        self.config, self.url, self.more = config, url, more
+    def __init__(self, sidecar, config, url, counts, more="", interval=f"{INTERVAL}s"):
+        self.config, self.url = config, url
+        self.more = f"{more}[admin]\nscrape_interval = {interval}\n"
         self.path = self.write(*counts)
         self.side = sidecar(config=self.path)
         self.servers = {}
@@ -76,6 +79,11 @@ def test_a_count_that_is_not_expected_is_refused(fleet):
     assert 'scrapeshard_shard_counts_in_use{endpoint="app"} 1' in f.metrics() and "scrapeshard_reshard_switched{" not in f.metrics()
 
 
+def half_an_interval():
+    """Servers let that much time pass between two scrapes; a quicker one does not count."""
+    time.sleep(INTERVAL / 2 + 0.2)
+
+
 @pytest.mark.parametrize("more", ["", "max_age = 1h\n"], ids=["streamed", "snapshot"])
 def test_from_3_to_5_and_back(fleet, more):
     f = fleet(3, more=more)
@@ -87,7 +95,8 @@ def test_from_3_to_5_and_back(fleet, more):
     f.expect(3)
     f.expect(3)
     assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 0' in f.metrics()
-    assert "Resharding from 3 to 5 shards: 3 is in force until each of the 5 has been scraped. Not seen yet: 0-2, 4." in f.page()
+    assert (f"Resharding from 3 to 5 shards: 3 is in force until each of the 5 has been scraped twice, at least {INTERVAL // 2} s apart. "
+            "Not seen yet: 0-2, 4.") in f.page()
     for shard in (0, 4, 1):
         f.servers[shard] = 5
         f.expect(3)
@@ -95,6 +104,7 @@ def test_from_3_to_5_and_back(fleet, more):
     assert "Not seen yet: 2." in f.page() and 'class="alarm"' not in f.page()
     f.servers = {shard: 5 for shard in (0, 1, 3, 4, 2)}  # the last one decides, after all others
     f.expect(3)
+    half_an_interval()
     f.expect(3)
     f.expect(5)
     f.side.wait_line('level=warn msg="reshard: another shard count is in force" endpoint=app shard_count=5 before=3')
@@ -117,6 +127,7 @@ def test_from_3_to_5_and_back(fleet, more):
     f.expect(5)
     f.servers = {0: 3, 1: 3, 3: 3, 4: 5, 2: 3}
     f.expect(5)
+    half_an_interval()
     f.expect(5)
     f.expect(3)
     f.announce(3)
@@ -138,15 +149,32 @@ def test_a_server_that_waits_gets_nothing(sidecar, config, upstream, accept, not
     assert both[::2] == (200, body)
 
 
-def test_verify_moves_nothing(fleet):
-    """One round of requests is no fleet of servers."""
-    f = fleet(3, 5)
+def test_a_round_of_requests_moves_nothing(fleet):
+    """It is no fleet of servers, nor are two of them back to back."""
+    f = fleet(3, 5, interval="1h")
     assert f.side.get()[::2] == (200, BODY) and "scrapeshard_reshard_switched{" not in f.metrics()
     f.servers = {0: 3, 1: 3, 2: 3}
     f.expect(3)
-    for shard in range(5):
+    for shard in [*range(5)] * 2:
         assert f.ask(shard, 5)[0] == 200
     f.expect(3)
+    assert "Not seen yet: none." in f.page()
+
+
+def test_verify_moves_nothing(sidecar, config, upstream):
+    """Its rounds, which a series that differs in each response takes, follow one another at once."""
+    def serve(u, connection):
+        while u.read_request(connection):
+            connection.sendall(answer(BODY + b'changes{id="%d"} 1\n' % len(u.requests)))
+    f = Fleet(sidecar, config, upstream(serve).url, (3, 5), interval="1h")
+
+    def families():
+        return sum(line.startswith(b"# TYPE family_") for shard in range(3) for line in f.ask(shard, 3)[1])
+    assert families() == 60
+    status, out, err = run("verify", "--shard-count=5", f"http://127.0.0.1:{f.side.port}/metrics")
+    assert (status, err) == (0, "") and "rounds: " in out
+    assert families() == 60
+    assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 0' in f.metrics()
 
 
 # Real servers.

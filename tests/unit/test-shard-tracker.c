@@ -469,13 +469,59 @@ test_one_round_moves_nothing(void **state)
     shard_tracker_announce(tracker, 3, 5);
     servers_scrape(tracker, 0, 4, 5, 20 * SECOND);
     assert_false(tracker->reshard.switched);
-    /* Two rounds do, but the servers bring their count back. */
-    servers_scrape(tracker, 0, 4, 5, 30 * SECOND);
+    /* Nor are rounds within half of an interval, or much later. */
+    servers_scrape(tracker, 0, 4, 5, 21 * SECOND);
+    servers_scrape(tracker, 0, 4, 5, 50 * SECOND - 100);
+    assert_false(tracker->reshard.switched);
+    servers_scrape(tracker, 0, 4, 5, 10 * MINUTE);
+    servers_scrape(tracker, 0, 4, 5, 30 * MINUTE);
+    assert_false(tracker->reshard.switched);
+    /* Half of an interval later they are, but the servers bring their count back. */
+    servers_scrape(tracker, 0, 4, 5, 30 * MINUTE + 30 * SECOND);
     assert_true(tracker->reshard.switched);
-    for (int64_t now = MINUTE; now < 6 * MINUTE; now += MINUTE)
+    for (int64_t now = 31 * MINUTE; now < 45 * MINUTE; now += MINUTE)
         servers_scrape(tracker, 0, 2, 3, now);
     assert_false(tracker->reshard.switched);
-    servers_scrape(tracker, 0, 4, 5, 6 * MINUTE);
+    servers_scrape(tracker, 0, 4, 5, 46 * MINUTE);
+    assert_false(tracker->reshard.switched);
+}
+
+/* Servers with another interval than the assumed one switch too. */
+static void
+test_reshard_of_other_intervals(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    static const struct {
+        int64_t interval;
+        int rounds; /* until the switch */
+    } cases[] = {{SECOND, 31}, {20 * SECOND, 3}, {29 * SECOND, 3}, {30 * SECOND, 2}, {3 * MINUTE, 2}, {5 * MINUTE, 3}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        shard_tracker_deinit(tracker);
+        shard_tracker_init(tracker, 5 * SECOND, MINUTE);
+        shard_tracker_announce(tracker, 3, 5);
+        for (int round = 1; round <= cases[i].rounds; round++) {
+            assert_false(tracker->reshard.switched);
+            servers_scrape(tracker, 0, 4, 5, round * cases[i].interval + 5 * SECOND);
+        }
+        assert_true(tracker->reshard.switched);
+    }
+}
+
+/* One round with the old count, while a new server is away, does not bring it back. */
+static void
+test_one_round_brings_nothing_back(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    shard_tracker_announce(tracker, 3, 5);
+    for (int64_t now = MINUTE; now < 3 * MINUTE; now += MINUTE)
+        servers_scrape(tracker, 0, 4, 5, now);
+    for (int64_t now = 3 * MINUTE; now < 9 * MINUTE; now += MINUTE)
+        servers_scrape(tracker, 0, 3, 5, now);
+    assert_true(tracker->reshard.switched);
+    servers_scrape(tracker, 0, 2, 3, 9 * MINUTE);
+    servers_scrape(tracker, 0, 2, 3, 9 * MINUTE + SECOND);
+    assert_true(tracker->reshard.switched);
+    servers_scrape(tracker, 0, 2, 3, 10 * MINUTE);
     assert_false(tracker->reshard.switched);
 }
 
@@ -536,6 +582,8 @@ main(void)
         TEST(scrape_in_flight_at_the_switch),
         TEST(reshard_to_fewer),
         TEST(one_round_moves_nothing),
+        TEST(reshard_of_other_intervals),
+        TEST(one_round_brings_nothing_back),
         TEST(reshard_after_a_restart),
         TEST(sets_in_a_reshard),
     };

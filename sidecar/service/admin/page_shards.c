@@ -215,11 +215,15 @@ write_reshard(const struct page_view *v, const struct shard_tracker *tracker)
     if (r->switched) {
         HTML(v->out, ". To finish, set shard_count to {} and reshard_to to off.</p>\n", html_count(r->to).text);
     } else {
-        HTML(v->out, " until each of the {} has been scraped. Not seen yet: ", html_count(r->to).text);
-        if (c)
+        HTML(v->out,
+             " until each of the {} has been scraped twice, at least {} apart. Not seen yet: ", html_count(r->to).text,
+             html_duration(shard_tracker_twice_after(tracker)).text);
+        if (!c)
+            fputs("all", v->out);
+        else if (shard_tracker_count_states(tracker, c, v->now).n[SHARD_UNKNOWN])
             write_shards_in(v, tracker, c, SHARD_UNKNOWN);
         else
-            fputs("all", v->out);
+            fputs("none", v->out);
         fputs(".</p>\n", v->out);
     }
     if (r->switched && c) {

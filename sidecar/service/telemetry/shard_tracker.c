@@ -153,8 +153,12 @@ mark_scraped(struct shard_tracker *tracker, struct tracked_count *c, const char 
     bool new = false;
     while (next_range(&text, c->count, &first, &last)) {
         for (struct tracked_shard *s = c->shards + first; s <= c->shards + last; s++) {
+            uint32_t interval = s->interval ? s->interval : tracker->assumed;
+            int64_t gap = (int64_t)(time - s->last) * TICK_MS;
+            if (!s->last || gap > (int64_t)MISSED_INTERVALS * interval)
+                s->since = time;
             if (s->last)
-                s->interval = learn(s->interval ? s->interval : tracker->assumed, (int64_t)(time - s->last) * TICK_MS);
+                s->interval = learn(interval, gap);
             new |= !s->last;
             s->last = time;
         }
@@ -308,19 +312,29 @@ shard_tracker_is_in_force(const struct shard_tracker *tracker, const struct trac
     return !r->to || c->count != (r->switched ? r->from : r->to);
 }
 
-/* Whether every shard of a count is scraped; twice: by at least two scrapes each. */
+uint32_t
+shard_tracker_twice_after(const struct shard_tracker *tracker)
+{
+    return tracker->assumed / 2;
+}
+
+/* Whether every shard of a count is scraped; twice: by at least two scrapes each, and not right after one another. */
 static bool
 has_all_shards(struct shard_tracker *tracker, uint32_t count, bool twice, int64_t now)
 {
     const struct tracked_count *c = known_count(tracker, count);
-    for (uint32_t i = 0; c && i < count; i++)
-        if ((twice && !c->shards[i].interval) || shard_tracker_state(tracker, c, i, 0, now) != SHARD_PRESENT)
+    int64_t apart = twice ? shard_tracker_twice_after(tracker) : 0;
+    for (uint32_t i = 0; c && i < count; i++) {
+        const struct tracked_shard *s = &c->shards[i];
+        if ((int64_t)(s->last - s->since) * TICK_MS < apart ||
+            shard_tracker_state(tracker, c, i, 0, now) != SHARD_PRESENT)
             return false;
+    }
     return c;
 }
 
-/* Decides which count is in force. It falls back to the old one if that is requested for all its shards, and the new
-   one no longer is. */
+/* Decides which count is in force. It falls back to the old one if that is scraped for all its shards, and the new one
+   no longer is. */
 static void
 update_reshard(struct shard_tracker *tracker, int64_t now)
 {
@@ -331,7 +345,7 @@ update_reshard(struct shard_tracker *tracker, int64_t now)
     if (!r->switched && complete) {
         r->switched = true;
         forget_count(tracker, r->from); /* from here on those that still request it count */
-    } else if (r->switched && !complete && has_all_shards(tracker, r->from, false, now)) {
+    } else if (r->switched && !complete && has_all_shards(tracker, r->from, true, now)) {
         r->switched = false;
         forget_count(tracker, r->to); /* its shards have to be seen twice again */
     }

@@ -15,8 +15,9 @@
  * A reshard may be announced: from one count to another, both of which may then be requested. One of them is in force
  * and decides what every scrape gets, and the number of a shard stands for the server: a scrape gets that shard of the
  * count in force, or nothing if it has none. So the servers may change the count one by one, and no series is lost or
- * duplicated. The old count is in force until every shard of the new one was requested in at least two scrapes: one
- * round of requests by hand, or by scrapeshard verify, must not move the series.
+ * duplicated. The old count is in force until every shard of the new one was requested in at least two scrapes, half of
+ * the assumed interval apart, without a gap in which it counts as missing: requests by hand, or the rounds of
+ * scrapeshard verify, must not move the series.
  *
  * Pure data: no sockets, no log, no clock. All times are non-negative milliseconds of one monotonic clock.
  */
@@ -28,7 +29,7 @@
 
 enum {
     TRACKED_COUNTS = 4,          /* shard counts tracked */
-    TRACKED_SHARDS = 128 * 1024, /* shards of all counts together: 1 MiB */
+    TRACKED_SHARDS = 128 * 1024, /* shards of all counts together: 1.5 MiB */
     TRACKED_SETS = 1024,         /* sets of shards tracked per count: 200 KiB */
     TRACKED_FAMILIES = 10,
     MISSED_INTERVALS = 3,
@@ -50,6 +51,7 @@ struct tracked_set {
 
 struct tracked_shard {
     uint32_t last;     /* last scrape in 0.1 s ticks since the start, plus one; 0: never */
+    uint32_t since;    /* the first of those without such a gap that it was missing, as last */
     uint32_t interval; /* milliseconds; 0: not learnt yet */
 };
 
@@ -116,6 +118,9 @@ void shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32
 
 /* The count that decides what a scrape that requests count gets: count itself, unless a reshard is announced. */
 uint32_t shard_tracker_count_in_force(const struct shard_tracker *tracker, uint32_t count);
+
+/* How many milliseconds after the first scrape of a shard a reshard counts another as its second. */
+uint32_t shard_tracker_twice_after(const struct shard_tracker *tracker);
 
 /* False: a reshard is announced, and the other of its counts is in force. */
 bool shard_tracker_is_in_force(const struct shard_tracker *tracker, const struct tracked_count *count);
