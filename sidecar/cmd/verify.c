@@ -137,9 +137,24 @@ keep_spans(void *ctx, const struct ss_span *spans, size_t n)
     return r;
 }
 
+/* A shard of the count on the command line, as a sidecar serves it while another count is in force. 0 or an error. */
+static int
+expected_shard(struct ss_shards **shardsp, const struct verify *v, uint32_t shard, uint32_t in_force)
+{
+    struct ss_shards_error error;
+    struct ss_shards *requested = NULL;
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%u", shard);
+    int r = ss_shards_parse(&requested, (struct ss_span){text, (size_t)n}, v->cli.count, &error);
+    if (!r)
+        r = ss_shards_with_count(shardsp, requested, in_force);
+    ss_shards_free(requested);
+    return r;
+}
+
 /* Selects each shard from the unsharded body as the sidecar should. 0, or an exit status after printing the error. */
 static int
-expect_shards(struct verify *v, const struct ss_index *unsharded)
+expect_shards(struct verify *v, const struct ss_index *unsharded, uint32_t in_force)
 {
     uint32_t count = v->cli.count;
     struct buffer body = {.len = 0};
@@ -150,11 +165,8 @@ expect_shards(struct verify *v, const struct ss_index *unsharded)
     for (uint32_t shard = 0; shard < count && !r; shard++) {
         struct ss_filter_counts counts;
         struct ss_shards *shards = NULL;
-        struct ss_shards_error error;
-        char text[16];
-        int n = snprintf(text, sizeof(text), "%u", shard);
         body.len = 0;
-        r = ss_shards_parse(&shards, (struct ss_span){text, (size_t)n}, count, &error);
+        r = expected_shard(&shards, v, shard, in_force);
         if (!r)
             r = ss_index_select(unsharded, shards, &sink, &counts);
         if (!r)
@@ -166,6 +178,30 @@ expect_shards(struct verify *v, const struct ss_index *unsharded)
     if (r)
         fprintf(stderr, "scrapeshard: cannot compute the expected shards: %s\n", why);
     return r ? EXIT_FAILED : 0;
+}
+
+uint32_t
+verify_other_count(const struct verify *v)
+{
+    const struct config *c = v->cli.config;
+    if (!c->reshard_to || (v->cli.count != c->shard_count && v->cli.count != c->reshard_to))
+        return 0;
+    return v->cli.count == c->shard_count ? c->reshard_to : c->shard_count;
+}
+
+/* While a reshard is announced, either count may be in force: the smaller one is, if that explains where every series
+   is. The shards of the larger one are not all among those of the smaller. */
+static int
+expect_count_in_force(struct verify *v, const struct ss_index *unsharded)
+{
+    uint32_t other = verify_other_count(v);
+    if (other && other < v->cli.count) {
+        int status = expect_shards(v, unsharded, other);
+        if (status || !observations_have_misplaced(&v->observations))
+            return status;
+        observations_forget_expected(&v->observations);
+    }
+    return expect_shards(v, unsharded, v->cli.count);
 }
 
 /* The proof. */
@@ -184,7 +220,7 @@ run_round(struct verify *v, struct http_client *shards, struct http_client *unsh
     if (!status)
         status = read_unsharded(v, unsharded, ROLE_AFTER, NULL);
     if (!status && expected)
-        status = expect_shards(v, before);
+        status = expect_count_in_force(v, before);
     ss_index_free(before);
     v->result.is_final |= v->result.n > 0;
     if (status || v->result.n) /* the rest needs all shards */

@@ -55,6 +55,12 @@ int observations_read(struct observations *observations, struct ss_span body, co
 /* Forgets, for another round, where everything was, but not what was suspected. */
 void observations_begin_round(struct observations *observations);
 
+/* Forgets what the configuration expects. */
+void observations_forget_expected(struct observations *observations);
+
+/* Whether a series is in another shard than expected. */
+bool observations_have_misplaced(const struct observations *observations);
+
 /* Ready when zeroed except for count. */
 void observations_deinit(struct observations *observations);
 
@@ -121,6 +127,9 @@ struct verify {
     struct observations observations;
     struct verify_result result;
 };
+
+/* The other count of a reshard that the configuration announces, or 0. */
+uint32_t verify_other_count(const struct verify *verify);
 
 void verify_print(const struct verify *verify);
 void verify_print_json(const struct verify *verify);

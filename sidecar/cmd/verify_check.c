@@ -75,6 +75,21 @@ is_replicated(const struct checker *c, const struct item *i)
     return count > 1 && i->found.shards == count && (!c->expected || !i->before || i->expected.shards == count);
 }
 
+static bool
+is_misplaced(const struct item *i)
+{
+    return i->expected.shards == 1 && i->found.shards == 1 && i->found.first != i->expected.first;
+}
+
+bool
+observations_have_misplaced(const struct observations *o)
+{
+    for (uint32_t i = 1; i <= o->names.n; i++)
+        if (!o->items[i].is_meta && is_misplaced(&o->items[i]))
+            return true;
+    return false;
+}
+
 /* Compares an item of the first unsharded body with what the configuration expects. */
 static void
 check_expected(struct checker *c, uint32_t number, const struct item *i)
@@ -84,7 +99,7 @@ check_expected(struct checker *c, uint32_t number, const struct item *i)
         report(c, VIOLATION_NOT_DROPPED, number, i->found.first, 0);
     else if (expected > 1 && expected == c->observations->count && found && found < expected)
         report(c, VIOLATION_NOT_REPLICATED, number, found, 0);
-    else if (expected == 1 && found == 1 && i->found.first != i->expected.first)
+    else if (is_misplaced(i))
         report(c, VIOLATION_MISPLACED, number, i->found.first, i->expected.first);
 }
 

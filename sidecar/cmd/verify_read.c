@@ -279,6 +279,13 @@ observations_begin_round(struct observations *o)
 }
 
 void
+observations_forget_expected(struct observations *o)
+{
+    for (struct item *i = o->items + 1; i <= o->items + o->names.n; i++)
+        i->expected = (struct occurrences){.shards = 0};
+}
+
+void
 observations_deinit(struct observations *o)
 {
     name_table_deinit(&o->names);

@@ -145,6 +145,10 @@ verify_print(const struct verify *v)
         puts("The series were not checked, since that needs every shard.");
     else if (may_be_configured(result) && !cli_has_config(&v->cli))
         puts("If the sidecar has rules, or another key than family, pass --config.file=FILE.");
+    if (verify_other_count(v) > v->cli.count)
+        printf("A reshard is announced, and the other count may be in force: verify with the larger of its two shard "
+               "counts, --shard-count=%u.\n",
+               verify_other_count(v));
     print_churn_warning(result, &t);
 }
 

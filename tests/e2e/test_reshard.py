@@ -177,6 +177,35 @@ def test_verify_moves_nothing(sidecar, config, upstream):
     assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 0' in f.metrics()
 
 
+def test_verify_accepts_the_placement_of_either_count(fleet):
+    """Which of the two is in force, its file does not say."""
+    f = fleet(3, 5, more="[rules]\nreplicate = family_0\n")
+
+    def verify(count, *more):
+        status, out, err = run("verify", f"--shard-count={count}", f"--config.file={f.path}", *more,
+                               f"http://127.0.0.1:{f.side.port}/metrics")
+        assert err == ""
+        return status, out
+
+    def ask_all():
+        assert {f.ask(shard, 5)[0] for shard in range(5)} == {200}
+    hint = "verify with the larger of its two shard counts"
+    for count in (3, 5):
+        status, out = verify(count)
+        assert status == 0 and "in every shard: 2 series of family_0\n" in out and hint not in out
+    assert verify(5, "--set=sharding.hash=md5")[0] == 1
+    ask_all()
+    half_an_interval()
+    ask_all()
+    assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 1' in f.metrics()
+    assert verify(5)[0] == 0
+    status, out = verify(5, "--set=sharding.hash=md5")
+    assert status == 1 and "misplaced" in out and hint not in out
+    # Shards 3 and 4 are not asked for.
+    status, out = verify(3)
+    assert status == 1 and "lost" in out and hint in out
+
+
 # Real servers.
 
 
