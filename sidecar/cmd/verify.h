@@ -69,6 +69,7 @@ void observations_deinit(struct observations *observations);
 enum violation_kind {
     VIOLATION_SHARD,             /* a shard could not be read */
     VIOLATION_LOST,              /* in the unsharded body, but in no shard */
+    VIOLATION_LESS_OFTEN,        /* less often in its shard than in the unsharded body */
     VIOLATION_DUPLICATED,        /* in several shards, but not in all */
     VIOLATION_REPEATED,          /* more often in a shard than in the unsharded body */
     VIOLATION_MISPLACED,         /* in another shard than configured */

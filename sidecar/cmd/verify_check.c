@@ -50,8 +50,9 @@ set_bit(unsigned char *bits, uint32_t i)
 static bool
 may_be_churn(enum violation_kind kind)
 {
-    return kind == VIOLATION_LOST || kind == VIOLATION_UNEXPECTED || kind == VIOLATION_NOT_REPLICATED ||
-           kind == VIOLATION_METADATA_MISSING || kind == VIOLATION_METADATA_ORPHANED;
+    return kind == VIOLATION_LOST || kind == VIOLATION_LESS_OFTEN || kind == VIOLATION_UNEXPECTED ||
+           kind == VIOLATION_NOT_REPLICATED || kind == VIOLATION_METADATA_MISSING ||
+           kind == VIOLATION_METADATA_ORPHANED;
 }
 
 static void
@@ -110,6 +111,14 @@ is_lost(const struct checker *c, const struct item *i)
     return i->before && i->after && !i->found.shards && !(c->expected && !i->expected.shards);
 }
 
+/* Whether some samples of a series, which may have several with timestamps, are in no shard. */
+static bool
+is_less_often(const struct item *i, bool replicated)
+{
+    uint32_t times = i->before < i->after ? i->before : i->after;
+    return (i->found.shards == 1 || replicated) && i->found.max < times;
+}
+
 static void
 check_times(struct checker *c, uint32_t number, const struct item *i)
 {
@@ -134,6 +143,8 @@ check_series(struct checker *c, uint32_t number, const struct item *i)
         c->result->replicated_families[i->family] = true;
     if (is_lost(c, i))
         report(c, VIOLATION_LOST, number, 0, 0);
+    if (is_less_often(i, replicated))
+        report(c, VIOLATION_LESS_OFTEN, number, i->found.first, 0);
     if (i->found.shards > 1 && !replicated && !replicated_by_config)
         report(c, VIOLATION_DUPLICATED, number, i->found.first, i->found.second);
     if (i->found.shards && !i->before && !i->after)

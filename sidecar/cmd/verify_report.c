@@ -18,6 +18,7 @@ static const struct {
 } violations[VIOLATION_KINDS] = {
     [VIOLATION_SHARD] = {"shard_failed", "shard %1$u could not be read"},
     [VIOLATION_LOST] = {"lost", "in the unsharded body, but in no shard"},
+    [VIOLATION_LESS_OFTEN] = {"lost", "less often in shard %1$u than in the unsharded body"},
     [VIOLATION_DUPLICATED] = {"duplicated", "in shard %1$u and in shard %2$u"},
     [VIOLATION_REPEATED] = {"repeated", "more often in shard %1$u than in the unsharded body"},
     [VIOLATION_MISPLACED] = {"misplaced", "in shard %1$u; the configuration expects shard %2$u"},

@@ -271,6 +271,37 @@ def test_a_series_twice_in_its_shard(broken):
     assert violations(N, broken(with_more(UP, b"up 1\n")).url) == [("repeated", "up", UP, None)]
 
 
+TWICE = b"# TYPE t gauge\nt 1 1000\nt 2 2000\nlone 1\nother 1\n"
+
+
+@pytest.mark.parametrize("args", [(), ("--set=sharding.key=family",)], ids=["", "configuration"])
+def test_a_sample_of_a_series_is_lost(broken, args):
+    """The unsharded body has it with two timestamps."""
+    home = shard_of("t", N)
+    passes(N, broken(lambda _, body: body, TWICE).url, *args)
+    service = broken(lambda shard, body: body if shard is None else body.replace(b"t 2 2000\n", b""), TWICE)
+    assert violations(N, service.url, *args) == [("lost", "t", home, None)]
+    status, out, _ = run("verify", f"--shard-count={N}", *args, service.url)
+    assert status == 1 and f"  lost              t: less often in shard {home} than in the unsharded body\n" in out
+
+
+def test_a_sample_of_a_replicated_series_is_lost(broken):
+    def change(kept):
+        return lambda shard, body: body if shard is None else body.replace(b"t 1 1000\nt 2 2000\n", b"").replace(b"# TYPE t gauge\n", b"") + kept
+    whole = b"# TYPE t gauge\nt 1 1000\nt 2 2000\n"
+    assert passes(N, broken(change(whole), TWICE).url, "--set=rules.replicate=t")["replicated_families"] == ["t"]
+    assert violations(N, broken(change(whole[:-9]), TWICE).url, "--set=rules.replicate=t") == [("lost", "t", 0, None)]
+
+
+def test_a_series_less_often_once_is_churn(broken):
+    """One of its samples is away while the shards are fetched for the first time."""
+    requested = itertools.count()
+
+    def change(shard, body):
+        return body.replace(b"t 2 2000\n", b"") if 0 < next(requested) <= N else body
+    assert passes(N, broken(change, TWICE).url)["churned_series"] == 1
+
+
 def test_a_series_in_every_shard_is_replicated(broken):
     v = passes(N, broken(lambda shard, body: body if shard in (None, UP) else body + b"# TYPE up gauge\nup 1\n").url)
     assert v["replicated_families"] == ["up"]
