@@ -58,6 +58,20 @@ index_rules(struct analysis *a)
 
 /* Selectors. */
 
+/* What each server generates for each of its targets. */
+static const char *const generated_names[] = {"up",
+                                              "scrape_duration_seconds",
+                                              "scrape_samples_scraped",
+                                              "scrape_samples_post_metric_relabeling",
+                                              "scrape_series_added",
+                                              "scrape_timeout_seconds",
+                                              "scrape_sample_limit",
+                                              "scrape_body_size_bytes"};
+enum { GENERATED_NAMES = sizeof(generated_names) / sizeof(generated_names[0]) };
+
+static const char *const alerts_names[] = {"ALERTS", "ALERTS_FOR_STATE"};
+
+/* Later versions may generate more names with the prefix. */
 static bool
 is_generated(struct ss_span name)
 {
@@ -69,7 +83,7 @@ is_generated(struct ss_span name)
 static bool
 is_alerts_metric(struct ss_span name)
 {
-    return spans_equal(name, span_of("ALERTS")) || spans_equal(name, span_of("ALERTS_FOR_STATE"));
+    return spans_equal(name, span_of(alerts_names[0])) || spans_equal(name, span_of(alerts_names[1]));
 }
 
 static void
@@ -85,21 +99,31 @@ set_unknown(struct binding *b, const char *why)
     *b = (struct binding){.kind = BINDING_UNKNOWN, .why = why};
 }
 
-static void
-bind_alerts(struct analysis *a, const struct selector *s, struct binding *b)
+/* The alerts whose state it reads. NULL, with a reason: they are not known. */
+static const struct rule_list *
+find_alerts(const struct analysis *a, const struct selector *s, const char **whyp)
 {
     for (size_t i = 0; i < s->n_matchers; i++) {
         const struct matcher *m = &s->matchers[i];
         if (m->op != TOKEN_ASSIGN || !spans_equal(m->label, span_of("alertname")))
             continue;
         uint32_t number = name_table_find(&a->alerts, m->value);
-        if (number)
-            set_producers(b, &a->alerts_by[number]);
-        else
-            set_unknown(b, "it reads the state of an alert that is not in these files");
-        return;
+        *whyp = "it reads the state of an alert that is not in these files";
+        return number ? &a->alerts_by[number] : NULL;
     }
-    set_unknown(b, "it reads ALERTS without alertname=\"...\", but each server has only its own alerts");
+    *whyp = "it reads ALERTS without alertname=\"...\", but each server has only its own alerts";
+    return NULL;
+}
+
+static void
+bind_alerts(const struct analysis *a, const struct selector *s, struct binding *b)
+{
+    const char *why;
+    const struct rule_list *alerts = find_alerts(a, s, &why);
+    if (alerts)
+        set_producers(b, alerts);
+    else
+        set_unknown(b, why);
 }
 
 /* The matchers of __name__. */
@@ -142,6 +166,15 @@ matches_family(const struct name_patterns *p, struct ss_span family)
 }
 
 static int
+append_producers(struct analysis *a, struct binding *b, const struct rule_list *list)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < list->n; i++)
+        r = append(a, &b->producers, &b->n_producers, list->items[i]);
+    return r;
+}
+
+static int
 bind_matching(struct analysis *a, const struct selector *s, const struct name_patterns *p, struct binding *b)
 {
     int r = 0;
@@ -157,13 +190,33 @@ bind_matching(struct analysis *a, const struct selector *s, const struct name_pa
             r = append(a, &b->families, &b->n_families, family);
     }
     for (uint32_t number = 1; r >= 0 && number <= a->recorded.n; number++) {
-        const struct rule_list *list = &a->recorded_by[number];
         r = matches_name(p, a->recorded.items[number].name);
-        for (size_t i = 0; r > 0 && i < list->n; i++)
-            if (append(a, &b->producers, &b->n_producers, list->items[i]))
-                r = -ENOMEM;
+        if (r > 0)
+            r = append_producers(a, b, &a->recorded_by[number]);
     }
     return r < 0 ? r : 0;
+}
+
+/* What servers generate themselves. */
+static int
+bind_matching_generated(struct analysis *a, const struct selector *s, const struct name_patterns *p, struct binding *b)
+{
+    int r = 0;
+    bool alerts = false;
+
+    for (size_t i = 0; r >= 0 && i < GENERATED_NAMES && !b->is_generated; i++) {
+        r = matches_name(p, span_of(generated_names[i]));
+        b->is_generated = r > 0;
+    }
+    for (size_t i = 0; r >= 0 && i < 2 && !alerts; i++) {
+        r = matches_name(p, span_of(alerts_names[i]));
+        alerts = r > 0;
+    }
+    if (r < 0 || !alerts)
+        return r < 0 ? r : 0;
+    const struct rule_list *list = find_alerts(a, s, &b->why);
+    b->reads_alerts = !list;
+    return list ? append_producers(a, b, list) : 0;
 }
 
 static int
@@ -189,6 +242,8 @@ bind_nameless(struct analysis *a, const struct selector *s, struct binding *b)
     b->is_several = true;
     if (!r)
         r = bind_matching(a, s, &patterns, b);
+    if (!r)
+        r = bind_matching_generated(a, s, &patterns, b);
     if (!a->settings.has_body && !b->n_families)
         set_unknown(b, why);
     for (size_t i = 0; i < patterns.n; i++)
@@ -225,7 +280,7 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         return 0;
     }
     if (is_generated(name)) {
-        b->kind = BINDING_GENERATED;
+        b->is_generated = true;
         return 0;
     }
     int r = analysis_family(a, name, s, &family);

@@ -57,11 +57,11 @@ combine(enum value a, enum value b)
 static enum value
 value_of_binding(struct evaluation *e, const struct binding *b)
 {
-    enum value value = VALUE_EMPTY;
-    bool first = true;
+    enum value value = b->is_generated ? VALUE_FULL : VALUE_EMPTY;
+    bool first = !b->is_generated;
 
-    if (b->kind != BINDING_SERIES)
-        return b->kind == BINDING_GENERATED ? VALUE_FULL : VALUE_UNKNOWN;
+    if (b->kind == BINDING_UNKNOWN)
+        return VALUE_UNKNOWN;
     for (size_t i = 0; i < b->n_families; i++, first = false) {
         enum value one = value_of_family(e, b->families[i]);
         value = first ? one : combine(value, one);
@@ -72,7 +72,8 @@ value_of_binding(struct evaluation *e, const struct binding *b)
             one = VALUE_WRONG;
         value = first ? one : combine(value, one);
     }
-    return value;
+    /* Parts stay parts, whatever alerts the server has. */
+    return b->reads_alerts && (value == VALUE_EMPTY || is_whole(value)) ? VALUE_UNKNOWN : value;
 }
 
 /* Functions. */

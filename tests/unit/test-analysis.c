@@ -215,8 +215,42 @@ test_nameless_selectors(void **state)
     check_scenario(&some, "false", "`sum`");
     const struct scenario one = {.rules = "alert A sum({__name__=~\"b_total|b\",__name__!~\"b_.*\"})", .body = body};
     check_scenario(&one, "right", "");
+    const struct scenario absent = {.rules = "alert A sum({__name__=~\"d.*\"})", .body = body};
+    check_scenario(&absent, "silent", "");
     const struct scenario missing = {.rules = "alert A a + d + e", .body = body};
     check_scenario(&missing, "unknown", "the body does not have `d` and 1 more");
+}
+
+/* A pattern may also match what servers generate themselves. */
+static void
+test_nameless_selectors_of_generated_series(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rules, *verdict, *why;
+    } cases[] = {
+        {"alert A count by (job) ({__name__=~\"a|up\"}) < 2", "false elsewhere", "`count` covers only part"},
+        {"alert A {__name__=~\"a|up\"} == 0", "in parts", "spread over several servers"},
+        {"alert A {__name__=~\"a|scrape_.*\"} == 0", "in parts", ""},
+        {"alert A {__name__=~\"up|scrape_samples_scraped\"} == 0", "everywhere", ""},
+        {"alert A count({__name__=~\"a|scrape_x\"})", "right", ""},
+        {"alert A count({__name__!~\"b.*|ALERTS.*\",__name__!=\"\"})", "false elsewhere", ""},
+        {"alert A count({job=\"x\"})", "false", ""},
+        {"alert A count({__name__=~\".+\"})", "false", ""},
+        {"alert A count({__name__=~\"ALERTS|d\"})", "unknown", "ALERTS without alertname"},
+        {"alert A count({__name__=~\"ALERTS.*|a\"})", "unknown", "ALERTS without alertname"},
+        {"alert A {__name__=~\"ALERTS\",alertname=\"B\"}", "unknown", "not in these files"},
+        {"alert B a\nalert A {__name__=~\"ALERTS_.*\",alertname=\"B\"}", "right", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct scenario q = {.rules = cases[i].rules, .body = "a 1 b 2 b_c 3"};
+        check_scenario(&q, cases[i].verdict, cases[i].why);
+    }
+    const struct scenario one = {.rules = "alert A count({job=\"x\"})", .body = "a 1"};
+    check_scenario(&one, "unknown", "ALERTS without alertname");
+    const struct scenario all = {
+        .rules = "alert A count({__name__=~\"a|up\"})", .body = "a 1 b 1", .lines = {"replicate a"}};
+    check_scenario(&all, "everywhere", "");
 }
 
 static void
@@ -516,6 +550,7 @@ main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_everywhere),
         cmocka_unit_test(test_nameless_selectors),
+        cmocka_unit_test(test_nameless_selectors_of_generated_series),
         cmocka_unit_test(test_recorded_names),
         cmocka_unit_test(test_placement),
         cmocka_unit_test(test_selectors),
