@@ -149,7 +149,7 @@ plan_rules_may_split(const struct plan_rules *r, struct ss_span family)
     size_t n;
     const struct needed_family *families = r->analysis ? analysis_families(r->analysis, &n) : NULL;
     for (uint32_t i = 0; families && i < n; i++)
-        if (spans_equal(families[i].name, family) && (families[i].needs_whole || is_in_lines(r, i)))
+        if (spans_equal(families[i].body_name, family) && (families[i].needs_whole || is_in_lines(r, i)))
             return false;
     return true;
 }

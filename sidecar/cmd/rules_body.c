@@ -167,7 +167,7 @@ rules_group_spans_bodies(const struct rules_run *run, const struct rule_group *g
     for (size_t b = 0; run->n_bodies > 1 && b < run->n_bodies; b++) {
         size_t found = 0;
         for (size_t i = 0; i < group->n_families; i++) {
-            struct search s = {families[group->families[i]].name, false};
+            struct search s = {families[group->families[i]].body_name, false};
             ss_index_families(run->bodies[b].index, compare, &s);
             found += s.found;
         }

@@ -55,10 +55,11 @@ struct needed_family {
     struct ss_span name;
     struct metric_place place; /* key and pattern are copies */
     bool in_body;
-    uint64_t series;    /* in the bodies; 0 without a body */
-    bool needs_whole;   /* splitting it would break a rule */
-    bool may_replicate; /* replicating it would break no rule and duplicate no result */
-    uint32_t n_rules;   /* how many rules need it */
+    struct ss_span body_name; /* in_body: of its family there, which under key = name has several */
+    uint64_t series;          /* in the bodies; 0 without a body */
+    bool needs_whole;         /* splitting it would break a rule */
+    bool may_replicate;       /* replicating it would break no rule and duplicate no result */
+    uint32_t n_rules;         /* how many rules need it */
 };
 
 struct rule_result {

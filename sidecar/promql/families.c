@@ -33,8 +33,11 @@ find_in_body(const struct analysis *a, struct needed_family *f)
     uint32_t number = name_table_find(&a->body_names, f->name);
     if (!number)
         number = name_table_find(&a->body_names, ss_key_family(f->name));
-    f->in_body = number;
-    f->series = number ? a->body_series[number] : 0;
+    if (!number)
+        return;
+    f->in_body = true;
+    f->body_name = a->body_names.items[number].name;
+    f->series = a->body_series[number];
 }
 
 static int

@@ -512,6 +512,19 @@ def test_what_rules_of_any_kind_need_is_not_split(tmp_path, expression, right):
     assert p["suggested_split"]["split"] == ["giant"] and p["split_all"]["colocate"] == "(whole)"
 
 
+@pytest.mark.parametrize("key", ["family", "declared", "name"])
+@pytest.mark.parametrize("name, kind", [("whole_total", "counter"), ("whole_bucket", "histogram"), ("whole", "gauge")])
+def test_what_rules_need_is_not_split_under_any_key(tmp_path, key, name, kind):
+    """The rule names a sample, the suggestion a family of the body."""
+    body, file = tmp_path / "body", tmp_path / "rules.yml"
+    family = name.removesuffix("_bucket")
+    body.write_text(f"# TYPE {family} {kind}\n" + uneven(**{name: 800}, giant=2000, **{f"f{i}": 15 for i in range(60)}))
+    force = f"--set=sharding.key={key}"
+    p = plan(8, force, f"--rules={rule_file(file, Sum=f'sum({name}) > 1', One='giant > 1')}", body)
+    assert plan(8, force, body)["suggested_split"]["families"] == 2
+    assert p["suggested_split"]["split"] == ["giant"]
+
+
 @pytest.mark.parametrize("expression", ['count({__name__=~".+"}) > 9', 'sum({__name__=~"gone.*"})',
                                         'sum({i="1"}) > 9', 'topk(3, count by (__name__) ({__name__=~"giant|whole"}))'])
 def test_rules_over_several_names_do_not_decide(tmp_path, expression):

@@ -325,6 +325,18 @@ def test_bodies(tmp_path, rule_file):
     assert re.search(r"In none of the bodies:\n +e\n", out)
 
 
+@pytest.mark.parametrize("key", ["family", "declared", "name"])
+def test_a_group_of_one_of_several_bodies(tmp_path, rule_file, key):
+    """Under key = name the group has names of samples, the body families."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(body(a=1, b_total=1))
+    second.write_text(body(c=1))
+    options = [f"--set=sharding.key={key}", f"--body={first}", f"--body={second}"]
+    for expression, several in ("a / b_total", False), ("c / b_total", True):
+        out = run("rules", *options, rule_file(group(("A", expression))))[1]
+        assert "colocate = " in out and ("has families of several bodies" in out) == several
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_balance_is_that_of_plan(tmp_path, rule_file, seed):
     draw = random.Random(seed)
