@@ -36,6 +36,8 @@ write_selectors(struct json *j, const struct expression *e)
     json_open_array(j, "selectors");
     for (size_t i = 0; i < e->n_selectors; i++) {
         struct ss_span name = e->selectors[i]->name;
+        if (e->selectors[i]->is_implied)
+            continue;
         if (name.ptr)
             json_text(j, NULL, name);
         else

@@ -92,15 +92,6 @@ value_of_info(enum value v, enum value info)
                                                          : VALUE_WRONG;
 }
 
-/* The value of target_info, which info() reads if its selector has no __name__ matcher. */
-static enum value
-value_of_target_info(const struct evaluation *e)
-{
-    const struct analysis *a = e->analysis;
-    uint32_t name = name_table_find(&a->names, (struct ss_span){"target_info", strlen("target_info")});
-    return name ? value_of_family(e, a->family_of_name[name]) : VALUE_EMPTY;
-}
-
 static enum value
 value_of_scalar(enum value v)
 {
@@ -135,7 +126,7 @@ static enum value
 value_of_call(const struct evaluation *e, const struct node *n, const struct fold *f)
 {
     if (is_called(n, "info"))
-        return value_of_info(f->first, n->n_args > 1 ? f->second : value_of_target_info(e));
+        return value_of_info(f->first, f->second);
     enum value v = value_of_arguments(f);
     if (is_called(n, "scalar"))
         return value_of_scalar(v);

@@ -19,8 +19,9 @@ struct selector {
     struct ss_span name; /* before the braces, or of __name__="..."; ptr NULL: none */
     struct matcher *matchers;
     size_t n_matchers;
-    size_t number; /* index into the expression's selectors */
-    bool is_info;  /* second argument of info() */
+    size_t number;   /* index into the expression's selectors */
+    bool is_info;    /* second argument of info() */
+    bool is_implied; /* not in the text: info(v) has one all the same */
 };
 
 enum node_kind {

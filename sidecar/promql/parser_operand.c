@@ -179,15 +179,28 @@ selects_something(const struct selector *s)
     return false;
 }
 
+static struct node *
+node_selector(struct promql_parser *p, struct selector *s, struct ss_span text)
+{
+    struct node *node = node_new(p, NODE_SELECTOR, TYPE_VECTOR, text, 0);
+    struct selector **list = parser_grow(p, p->selectors, p->n_selectors, &p->capacity, sizeof(*list));
+
+    if (!node || !list)
+        return NULL;
+    p->selectors = list;
+    s->number = p->n_selectors;
+    list[p->n_selectors++] = s;
+    node->selector = s;
+    return node_finish(p, node);
+}
+
 struct node *
 parse_selector(struct promql_parser *p)
 {
     struct token first = p->token;
     struct selector *s = parser_alloc(p, sizeof(*s));
-    struct node *node = node_new(p, NODE_SELECTOR, TYPE_VECTOR, first.text, 0);
-    struct selector **list = parser_grow(p, p->selectors, p->n_selectors, &p->capacity, sizeof(*list));
 
-    if (!s || !node || !list)
+    if (!s)
         return NULL;
     if (first.kind != TOKEN_LEFT_BRACE)
         s->name = parser_take(p).text;
@@ -200,11 +213,7 @@ parse_selector(struct promql_parser *p)
             return NULL;
         }
     }
-    p->selectors = list;
-    s->number = p->n_selectors;
-    list[p->n_selectors++] = s;
-    node->selector = s;
-    return node_finish(p, node);
+    return node_selector(p, s, first.text);
 }
 
 /* Arguments. */
@@ -260,6 +269,30 @@ check_count(struct promql_parser *p, size_t n, size_t least, size_t most, struct
     return false;
 }
 
+/* Checks the second argument of info(), or adds the one that it has without: target_info. */
+static bool
+complete_info(struct promql_parser *p, struct arguments *a, struct ss_span at)
+{
+    if (a->n == 1) {
+        struct selector *s = parser_alloc(p, sizeof(*s));
+        struct node **items = parser_grow(p, a->items, a->n, &a->capacity, sizeof(struct node *));
+        if (!s || !items)
+            return false;
+        s->is_implied = true;
+        a->items = items;
+        items[1] = node_selector(p, s, at);
+        if (!items[1])
+            return false;
+        a->n = 2;
+    }
+    if (a->items[1]->kind != NODE_SELECTOR) {
+        parser_refuse(p, a->items[1]->text, "expected a selector as the second argument of info()");
+        return false;
+    }
+    a->items[1]->selector->is_info = true;
+    return true;
+}
+
 struct node *
 parse_call(struct promql_parser *p)
 {
@@ -279,13 +312,8 @@ parse_call(struct promql_parser *p)
     for (size_t i = 0, last = strlen(f->args); i < a.n; i++)
         if (!check_type(p, a.items[i], function_type(f->args[i < last ? i : last - 1]), name.text))
             return NULL;
-    bool is_info = is_text(name.text, "info") && a.n == 2;
-    if (is_info && a.items[1]->kind != NODE_SELECTOR) {
-        parser_refuse(p, a.items[1]->text, "expected a selector as the second argument of info()");
+    if (is_text(name.text, "info") && !complete_info(p, &a, name.text))
         return NULL;
-    }
-    if (is_info)
-        a.items[1]->selector->is_info = true;
     struct node *node = node_new(p, NODE_CALL, f->type, name.text, a.n);
     if (!node)
         return NULL;

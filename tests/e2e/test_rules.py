@@ -149,8 +149,9 @@ def test_the_json_output(rule_file):
 
 def test_selectors_are_what_the_expression_names(rule_file):
     """In its order, each as often as it is there; null where none is named."""
-    file = rule_file(group(("A", "{'c.d'} + b * on (x) {__name__='a'} + b + {x='y'} + {__name__=~'e|f'}"), ("B", "vector(1)")))
-    assert [r["selectors"] for r in rules(file)[1]["rules"]] == [["c.d", "b", "a", "b", None, None], []]
+    file = rule_file(group(("A", "{'c.d'} + b * on (x) {__name__='a'} + b + {x='y'} + {__name__=~'e|f'}"), ("B", "vector(1)"),
+                           ("C", "info(a) + info(b, {x='y'})")))
+    assert [r["selectors"] for r in rules(file)[1]["rules"]] == [["c.d", "b", "a", "b", None, None], [], ["a", "b", None]]
 
 
 def test_exit_statuses(rule_file, config):
@@ -199,6 +200,15 @@ def test_a_file_that_is_too_large(tmp_path):
         out.truncate(100 << 20)
     status, _, err = run("rules", file)
     assert status == 3 and f"{file}:1:1: the file is larger than 32 MiB" in err
+
+
+def test_what_info_reads_without_a_selector(rule_file):
+    file = rule_file(group(("A", "info(a)"), ("x:b", "sum by (x) (info(rate(b_total[5m])))")))
+    _, report = rules(file)
+    assert [r["families"] for r in report["rules"]] == [["a", "target"], ["b", "target"]]
+    assert report["totals"]["false"] == report["after"]["right"] == 2
+    status, report = rules("--set=rules.replicate=target_info", file)
+    assert (status, report["totals"]["right"], report["lines"]) == (0, 2, [])
 
 
 def test_standard_input():

@@ -170,6 +170,10 @@ test_values(void **state)
     check("alert A clamp_max(a, scalar(b))", "false", "scalar()");
     check("alert A a / on (x) fill (0) b", "false", "fills in");
     check("alert A info(a)", "false", "`info()`");
+    const struct scenario info = {.rules = "alert A info(a)", .lines = {"replicate target_info"}};
+    check_scenario(&info, "right", "");
+    const struct scenario none = {.rules = "alert A info(a)", .body = "a 1"};
+    check_scenario(&none, "unknown", "the body does not have `target`");
     check("alert A info(a, {__name__=\"a_info\"})", "right", "");
     check("alert A topk(1, a) + topk(1, a)", "right", "");
     check("alert A max_over_time((a + b)[1h:1m])", "silent", "`+`");
