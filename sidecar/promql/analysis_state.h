@@ -69,6 +69,10 @@ int analysis_key(struct analysis *analysis, struct ss_span key, uint32_t *number
 int analysis_family(struct analysis *analysis, struct ss_span metric, const struct selector *selector,
                     uint32_t *familyp);
 
+/* The family of the bodies that a metric belongs to: that of its name, else without a suffix that the samples of a
+   family may have; ptr NULL: none. */
+struct ss_span analysis_declared_family(const struct analysis *analysis, struct ss_span name);
+
 /* Grows a zero-filled array so that it has the item of that number. NULL: out of memory; the array is unchanged. */
 void *analysis_reserve(void *items, size_t *room, size_t number, size_t size);
 

@@ -71,6 +71,15 @@ enum { GENERATED_NAMES = sizeof(generated_names) / sizeof(generated_names[0]) };
 
 static const char *const alerts_names[] = {"ALERTS", "ALERTS_FOR_STATE"};
 
+static bool
+is_always_generated(struct ss_span name)
+{
+    bool found = false;
+    for (size_t i = 0; i < GENERATED_NAMES && !found; i++)
+        found = spans_equal(name, span_of(generated_names[i]));
+    return found;
+}
+
 /* Later versions may generate more names with the prefix. */
 static bool
 is_generated(struct ss_span name)
@@ -279,10 +288,11 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
         bind_alerts(a, s, b);
         return 0;
     }
-    if (is_generated(name)) {
-        b->is_generated = true;
+    /* A service may expose such a name: one of its own, or what it federates. */
+    bool in_body = analysis_declared_family(a, name).ptr;
+    b->is_generated = is_generated(name) && (!in_body || is_always_generated(name));
+    if (b->is_generated && !in_body)
         return 0;
-    }
     int r = analysis_family(a, name, s, &family);
     return r ? r : append(a, &b->families, &b->n_families, family);
 }

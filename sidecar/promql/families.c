@@ -102,10 +102,8 @@ add_family(struct analysis *a, const struct metric_place *place, uint32_t *famil
     return place->spread == SPREAD_ONE ? analysis_key(a, f->place.key, p) : 0;
 }
 
-/* The family of the bodies that a metric belongs to: that of its name, else without a suffix that the samples of a
-   family may have; ptr NULL: none. */
-static struct ss_span
-declared_family(const struct analysis *a, struct ss_span name)
+struct ss_span
+analysis_declared_family(const struct analysis *a, struct ss_span name)
 {
     static const char *const suffixes[] = {"",       "_total", "_created", "_bucket", "_sum",
                                            "_count", "_info",  "_gsum",    "_gcount"};
@@ -133,7 +131,7 @@ static int
 add_selected_family(struct analysis *a, struct ss_span name, const struct selector *s, uint32_t *familyp)
 {
     struct placed_label *labels = calloc(s->n_matchers + 1, sizeof(*labels));
-    struct placed_metric metric = {.name = name, .declared = declared_family(a, name), .labels = labels};
+    struct placed_metric metric = {.name = name, .declared = analysis_declared_family(a, name), .labels = labels};
 
     if (!labels)
         return -ENOMEM;
@@ -157,7 +155,7 @@ analysis_family(struct analysis *a, struct ss_span name, const struct selector *
         return -ENOMEM;
     a->family_of_name = families;
     if (a->names.n != before) {
-        const struct placed_metric metric = {.name = name, .declared = declared_family(a, name)};
+        const struct placed_metric metric = {.name = name, .declared = analysis_declared_family(a, name)};
         int r = place_and_add(a, &metric, &a->family_of_name[number]);
         if (r)
             return r;

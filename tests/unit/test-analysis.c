@@ -202,6 +202,30 @@ test_everywhere(void **state)
     check_scenario(&one, "right", "");
 }
 
+/* A family of the body may have a name that servers generate too. */
+static void
+test_generated_names_in_a_body(void **state)
+{
+    (void)state;
+    static const char body[] = "a 1 scrape_errors 1 scrape_duration_seconds 1 up 1";
+    static const struct {
+        const char *rules, *verdict;
+    } cases[] = {
+        {"alert A scrape_errors_total > 5", "right"},
+        {"alert A a and on () scrape_errors_total", "silent"},
+        {"alert A scrape_samples_scraped > 5", "everywhere"},
+        {"alert A scrape_later > 5", "everywhere"},
+        {"alert A scrape_duration_seconds > 5", "in parts"},
+        {"alert A count(up)", "false elsewhere"},
+        {"alert A count({__name__=~\"scrape_errors.*\"})", "right"},
+        {"alert A count({__name__=~\"up\"})", "false elsewhere"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct scenario q = {.rules = cases[i].rules, .body = body};
+        check_scenario(&q, cases[i].verdict, "");
+    }
+}
+
 static void
 test_nameless_selectors(void **state)
 {
@@ -555,6 +579,7 @@ main(void)
         cmocka_unit_test(test_everywhere),
         cmocka_unit_test(test_nameless_selectors),
         cmocka_unit_test(test_nameless_selectors_of_generated_series),
+        cmocka_unit_test(test_generated_names_in_a_body),
         cmocka_unit_test(test_recorded_names),
         cmocka_unit_test(test_placement),
         cmocka_unit_test(test_selectors),
