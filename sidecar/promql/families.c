@@ -126,6 +126,13 @@ place_and_add(struct analysis *a, const struct placed_metric *metric, uint32_t *
     return r ? r : add_family(a, &place, familyp);
 }
 
+/* Scraping adds these labels; a body's own ones get another name, or the values of the body stay (honor_labels). */
+static bool
+is_target_label(struct ss_span label)
+{
+    return spans_equal(label, (struct ss_span){"job", 3}) || spans_equal(label, (struct ss_span){"instance", 8});
+}
+
 /* Adds the family of those series of a metric that a selector may select, by the values that it requires. */
 static int
 add_selected_family(struct analysis *a, struct ss_span name, const struct selector *s, uint32_t *familyp)
@@ -136,7 +143,7 @@ add_selected_family(struct analysis *a, struct ss_span name, const struct select
     if (!labels)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_matchers; i++)
-        if (s->matchers[i].op == TOKEN_ASSIGN)
+        if (s->matchers[i].op == TOKEN_ASSIGN && !is_target_label(s->matchers[i].label))
             labels[metric.n_labels++] = (struct placed_label){s->matchers[i].label, s->matchers[i].value};
     int r = place_and_add(a, &metric, familyp);
     free(labels);

@@ -355,20 +355,22 @@ static void
 test_selectors(void **state)
 {
     (void)state;
-    static const char drop[] = "drop a{code=~\"2..\",job!=\"x\"}", replicate[] = "replicate b{env=\"prod\"}",
+    static const char drop[] = "drop a{code=~\"2..\",method!=\"x\"}", replicate[] = "replicate b{env=\"prod\"}",
                       keep[] = "keep a{code=\"500\"}";
     static const struct {
         struct scenario scenario;
         const char *verdict, *why;
     } cases[] = {
-        {{.rules = "alert A sum(a)", .lines = {drop}}, "unknown", "2..\",job!=\"x\"}` may drop only some of `a`"},
+        {{.rules = "alert A sum(a)", .lines = {drop}}, "unknown", "2..\",method!=\"x\"}` may drop only some of `a`"},
         {{.rules = "alert A sum(a{code!=\"200\"})", .lines = {drop}}, "unknown", "may drop only some of `a`"},
         {{.rules = "alert A sum(a{code=\"200\"})", .lines = {drop}}, "unknown", "may drop only some of `a`"},
         {{.rules = "alert A sum(a{code=\"500\"})", .lines = {drop}}, "right", ""},
-        {{.rules = "alert A sum(a{job=\"x\"})", .lines = {drop}}, "right", ""},
-        {{.rules = "alert A sum(a{job=\"y\",code=\"200\"})", .lines = {drop}},
+        {{.rules = "alert A sum(a{method=\"x\"})", .lines = {drop}}, "right", ""},
+        {{.rules = "alert A sum(a{method=\"y\",code=\"200\"})", .lines = {drop}},
          "silent",
          "no server has `a` (drop = a{"},
+        {{.rules = "alert A sum(a{job=\"x\"})", .lines = {"keep {job=\"x\"}"}}, "unknown", "may drop only some of `a`"},
+        {{.rules = "alert A sum(a{instance=\"x\"})", .lines = {"drop a{instance=\"y\"}"}}, "unknown", "only some"},
         {{.rules = "alert A a / on (x) b", .lines = {replicate}}, "unknown", "may replicate only some of `b`"},
         {{.rules = "alert A a / on (x) b{env=\"prod\"}", .lines = {replicate}}, "right", ""},
         {{.rules = "alert A a / on (x) b{env=\"test\"}", .lines = {replicate}}, "silent", "no server has both sides"},
