@@ -15,6 +15,7 @@ struct binding {
     bool is_generated;  /* also what each server generates for each of its targets, such as up */
     bool reads_alerts;  /* also the state of alerts that are not known */
     bool is_several;    /* matches several names, of which a server may have some */
+    bool differs;       /* some of the families have no known place */
     uint32_t *families; /* scraped */
     size_t n_families;
     uint32_t *producers; /* the rules that record it, or the alerts; several of one name must agree */
@@ -68,6 +69,10 @@ struct analysis {
 int analysis_key(struct analysis *analysis, struct ss_span key, uint32_t *numberp);
 int analysis_family(struct analysis *analysis, struct ss_span metric, const struct selector *selector,
                     uint32_t *familyp);
+
+/* What the samples of a family may have after its name. */
+enum { SAMPLE_SUFFIXES = 9 };
+extern const char *const sample_suffixes[SAMPLE_SUFFIXES];
 
 /* The family of the bodies that a metric belongs to: that of its name, else without a suffix that the samples of a
    family may have; ptr NULL: none. */

@@ -155,23 +155,63 @@ matches_name(const struct name_patterns *p, struct ss_span name)
     return 1;
 }
 
-/* Whether the name of one of the family's metrics matches: 1, 0 or -ENOMEM. */
+/* Appends the family of a metric, unless the metric before it is in the same one. */
 static int
-matches_family(const struct name_patterns *p, struct ss_span family)
+append_metric(struct analysis *a, const struct selector *s, struct ss_span name, struct binding *b)
 {
-    static const char *const suffixes[] = {"", "_total", "_bucket", "_sum", "_count", "_info", "_created"};
+    uint32_t family;
+    int r = analysis_family(a, name, s, &family);
+    if (r || (b->n_families && b->families[b->n_families - 1] == family))
+        return r;
+    b->differs |= a->places[family] == PLACE_DIFFERS;
+    return append(a, &b->families, &b->n_families, family);
+}
+
+/* A selector, and a family of the bodies that may have samples for it. */
+struct candidate {
+    struct analysis *analysis;
+    const struct selector *selector;
+    const struct name_patterns *patterns;
+    struct ss_span family;
+    struct binding *binding;
+};
+
+/* Appends the sample with these suffixes if its name matches. 1, 0 or a negative errno value. */
+static int
+bind_sample(const struct candidate *c, const char *first, const char *second)
+{
     char name[300];
+    size_t len = strlen(first), more = strlen(second);
+    struct ss_span sample = {name, c->family.len + len + more};
+
+    if (sample.len > sizeof(name))
+        return 0;
+    memcpy(name, c->family.ptr, c->family.len);
+    memcpy(name + c->family.len, first, len);
+    memcpy(name + c->family.len + len, second, more);
+    int r = matches_name(c->patterns, sample);
+    if (r <= 0)
+        return r;
+    r = append_metric(c->analysis, c->selector, sample, c->binding);
+    return r ? r : 1;
+}
+
+/* The samples that the family may have: the key or a sharding rule may place each of them differently. Two suffixes
+   (x_count_total) are rare, and tried only if nothing else matches. */
+static int
+bind_samples(const struct candidate *c)
+{
+    bool found = false;
     int r = 0;
 
-    for (size_t i = 0; !r && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        size_t len = strlen(suffixes[i]);
-        if (family.len + len > sizeof(name))
-            continue;
-        memcpy(name, family.ptr, family.len);
-        memcpy(name + family.len, suffixes[i], len);
-        r = matches_name(p, (struct ss_span){name, family.len + len});
+    for (size_t i = 0; r >= 0 && i < SAMPLE_SUFFIXES; i++) {
+        r = bind_sample(c, sample_suffixes[i], "");
+        found |= r > 0;
     }
-    return r;
+    for (size_t i = 1; r >= 0 && !found && i < SAMPLE_SUFFIXES; i++)
+        for (size_t k = 1; r >= 0 && k < SAMPLE_SUFFIXES; k++)
+            r = bind_sample(c, sample_suffixes[i], sample_suffixes[k]);
+    return r < 0 ? r : 0;
 }
 
 static int
@@ -187,16 +227,9 @@ static int
 bind_matching(struct analysis *a, const struct selector *s, const struct name_patterns *p, struct binding *b)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < a->settings.n_families; i++) {
-        struct ss_span name = a->settings.families[i].name;
-        uint32_t family;
-        r = matches_family(p, name);
-        if (r > 0)
-            r = analysis_family(a, name, s, &family);
-        else
-            continue;
-        if (!r)
-            r = append(a, &b->families, &b->n_families, family);
+    for (size_t i = 0; !r && i < a->settings.n_families; i++) {
+        const struct candidate c = {a, s, p, a->settings.families[i].name, b};
+        r = bind_samples(&c);
     }
     for (uint32_t number = 1; r >= 0 && number <= a->recorded.n; number++) {
         r = matches_name(p, a->recorded.items[number].name);
@@ -273,7 +306,7 @@ static int
 bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
 {
     struct ss_span name = s->name;
-    uint32_t family, number;
+    uint32_t number;
 
     *b = (struct binding){.kind = BINDING_SERIES};
     if (s->is_info && !name.ptr && !has_name_matcher(s))
@@ -293,8 +326,7 @@ bind_selector(struct analysis *a, const struct selector *s, struct binding *b)
     b->is_generated = is_generated(name) && (!in_body || is_always_generated(name));
     if (b->is_generated && !in_body)
         return 0;
-    int r = analysis_family(a, name, s, &family);
-    return r ? r : append(a, &b->families, &b->n_families, family);
+    return append_metric(a, s, name, b);
 }
 
 static int

@@ -62,7 +62,8 @@ value_of_binding(struct evaluation *e, const struct binding *b)
 
     if (b->kind == BINDING_UNKNOWN)
         return VALUE_UNKNOWN;
-    for (size_t i = 0; i < b->n_families; i++, first = false) {
+    /* Only what is unknown could change a part: a selector may match thousands of families. */
+    for (size_t i = 0; i < b->n_families && (value != VALUE_PART || b->differs); i++, first = false) {
         enum value one = value_of_family(e, b->families[i]);
         value = first ? one : combine(value, one);
     }

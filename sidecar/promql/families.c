@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+const char *const sample_suffixes[SAMPLE_SUFFIXES] = {"",       "_total", "_created", "_bucket", "_sum",
+                                                      "_count", "_info",  "_gsum",    "_gcount"};
+
 void *
 analysis_reserve(void *items, size_t *room, size_t number, size_t size)
 {
@@ -105,11 +108,9 @@ add_family(struct analysis *a, const struct metric_place *place, uint32_t *famil
 struct ss_span
 analysis_declared_family(const struct analysis *a, struct ss_span name)
 {
-    static const char *const suffixes[] = {"",       "_total", "_created", "_bucket", "_sum",
-                                           "_count", "_info",  "_gsum",    "_gcount"};
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        size_t len = strlen(suffixes[i]);
-        if (name.len < len || memcmp(name.ptr + name.len - len, suffixes[i], len) != 0)
+    for (size_t i = 0; i < SAMPLE_SUFFIXES; i++) {
+        size_t len = strlen(sample_suffixes[i]);
+        if (name.len < len || memcmp(name.ptr + name.len - len, sample_suffixes[i], len) != 0)
             continue;
         struct ss_span family = {name.ptr, name.len - len};
         if (name_table_find(&a->body_names, family))

@@ -414,12 +414,14 @@ def test_metrics_are_where_split_puts_them(tmp_path, rule_file, openmetrics, key
     metrics = [name for names in SAMPLES.values() for name in names]
     having = {name: {i for i, part in enumerate(parts) if re.search(rf"^{name}[ {{]", part, re.M)} for name in metrics}
     pairs = [(a, b) for a in metrics for b in metrics if a < b]
-    file = rule_file(group(*((f"{a} {b}", f"{a} and on () {b}") for a, b in pairs)))
+    file = rule_file(group(*((f"{a} {b}", f"{a} and on () {b}") for a, b in pairs),
+                           *((f"{a}|{b}", f"count({{__name__=~'{a}|{b}'}})") for a, b in pairs)))
     report = rules(*options, f"--body={exposed}", file)[1]
     assert report["missing_families"] == []
     both = {f"{a} {b}": having[a] & having[b] for a, b in pairs}
     good = {r["name"]: r["by_chance"] or r["verdict"] in ("right", "everywhere") for r in report["rules"]}
-    assert good == {name: bool(shards) for name, shards in both.items()}
+    counted = {f"{a}|{b}": bool(having[a]) and having[a] == having[b] for a, b in pairs}
+    assert good == {name: bool(shards) for name, shards in both.items()} | counted
 
 
 # The text output.

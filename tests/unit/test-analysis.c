@@ -249,6 +249,35 @@ test_nameless_selectors(void **state)
     check_scenario(&missing, "unknown", "the body does not have `d` and 1 more");
 }
 
+/* The samples that match decide, not their family. */
+static void
+test_nameless_selectors_of_samples(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ss_key key;
+        const char *rules, *verdict, *line;
+    } cases[] = {
+        {SS_KEY_NAME, "alert A count({__name__=~\"h_.*\"})", "false", NULL},
+        {SS_KEY_NAME, "alert A sum({__name__=~\"h_sum|z\"})", "false", NULL},
+        {SS_KEY_NAME, "alert A sum({__name__=~\"h_sum|d\"})", "right", NULL},
+        {SS_KEY_FAMILY, "alert A count({__name__=~\"h_.*\"})", "right", NULL},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"h_sum|z\"})", "false", NULL},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"h_gsum\"})", "right", NULL},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"x_count_total\"})", "right", NULL},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"x_count_total|z\"})", "false", NULL},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"h_.*\"})", "false", "colocate g: h_sum"},
+        {SS_KEY_FAMILY, "alert A sum({__name__=~\"h_(sum|count)\"})", "silent", "drop h_sum|h_count"},
+        {SS_KEY_DECLARED, "alert A sum({__name__=~\"x_count\"})", "right", NULL},
+        {SS_KEY_DECLARED, "alert A sum({__name__=~\"h_.*\"})", "right", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct scenario q = {
+            .rules = cases[i].rules, .key = cases[i].key, .body = "h 4 x 1 z 2", .lines = {cases[i].line}};
+        check_scenario(&q, cases[i].verdict, "");
+    }
+}
+
 /* A pattern may also match what servers generate themselves. */
 static void
 test_nameless_selectors_of_generated_series(void **state)
@@ -579,9 +608,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_everywhere),
-        cmocka_unit_test(test_nameless_selectors),
-        cmocka_unit_test(test_nameless_selectors_of_generated_series),
         cmocka_unit_test(test_generated_names_in_a_body),
+        cmocka_unit_test(test_nameless_selectors),
+        cmocka_unit_test(test_nameless_selectors_of_samples),
+        cmocka_unit_test(test_nameless_selectors_of_generated_series),
         cmocka_unit_test(test_recorded_names),
         cmocka_unit_test(test_placement),
         cmocka_unit_test(test_selectors),
