@@ -146,6 +146,7 @@ read_again(struct program *p, char *why, size_t size)
     serve_log_set(&p->log, config);
     server_set_config(&p->server, config);
     admin_set_config(&p->admin, config);
+    scrape_log_announcement(&p->log, &p->telemetry);
     watch_files(p);
     log_info(&p->log, "reloaded", log_number("endpoints", (double)config->n_endpoints));
     return true;

@@ -66,6 +66,22 @@ scrape_log_snapshot_line(struct telemetry *telemetry, const char *endpoint, enum
     return rate_limited_line(summary, over_budget ? (size_t)SUMMARY_OVER_BUDGET : (size_t)outcome, level);
 }
 
+static void
+log_switch(const struct log *log, const char *endpoint, uint32_t count, uint32_t before)
+{
+    log_warn(log, "reshard: another shard count is in force", log_text("endpoint", endpoint),
+             log_number("shard_count", count), log_number("before", before));
+}
+
+void
+scrape_log_announcement(const struct log *log, const struct telemetry *telemetry)
+{
+    for (const struct telemetry_endpoint *e = telemetry->endpoints; e < telemetry->endpoints + telemetry->n_endpoints;
+         e++)
+        if (e->count_left && e->tracker.reshard.from)
+            log_switch(log, e->name, shard_tracker_count_in_force(&e->tracker, e->tracker.reshard.from), e->count_left);
+}
+
 void
 scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const struct telemetry_scrape *s, bool switched)
 {
@@ -74,9 +90,7 @@ scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const str
     if (!r || !summary)
         return;
     if (r->switched != switched)
-        log_warn(log, "reshard: another shard count is in force", log_text("endpoint", s->endpoint),
-                 log_number("shard_count", r->switched ? r->to : r->from),
-                 log_number("before", r->switched ? r->from : r->to));
+        log_switch(log, s->endpoint, r->switched ? r->to : r->from, r->switched ? r->from : r->to);
     if (!r->switched || !switched || s->shard_count != r->from)
         return;
     struct scrape_line line = rate_limited_line(summary, SUMMARY_OLD_COUNT, LOG_WARN);

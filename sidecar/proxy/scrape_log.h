@@ -27,6 +27,9 @@ struct scrape_line scrape_log_snapshot_line(struct telemetry *telemetry, const c
 void scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const struct telemetry_scrape *scrape,
                         bool switched);
 
+/* Logs for each endpoint whether the configuration that telemetry has just got made another count come in force. */
+void scrape_log_announcement(const struct log *log, const struct telemetry *telemetry);
+
 /* Logs the last minute's summary of each endpoint that was scraped, and starts the next minute. */
 void scrape_log_summaries(const struct log *log, struct telemetry *telemetry);
 

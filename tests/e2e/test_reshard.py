@@ -135,6 +135,36 @@ def test_from_3_to_5_and_back(fleet, more):
     f.expect(3)
 
 
+def test_taken_back_before_the_switch(fleet):
+    """Servers that the new count needs do not come: the count in force stays in force."""
+    f = fleet(3)
+    f.servers = {0: 3, 1: 3, 2: 3}
+    f.expect(3)
+    f.announce(3, 5)
+    f.servers = {0: 5, 1: 5, 2: 5}
+    f.expect(3)
+    f.expect(3)
+    f.announce(5, 3)
+    assert 'scrapeshard_reshard_switched{endpoint="app",from="5",to="3"} 1' in f.metrics()
+    f.expect(3)
+    f.servers = {0: 3, 1: 5, 2: 3}
+    f.expect(3)
+    f.servers[1] = 3
+    f.expect(3)
+    f.announce(3)
+    f.expect(3)
+    assert not [line for line in f.side.lines if "another shard count" in line]
+
+
+def test_an_announcement_that_changes_the_count_in_force(fleet):
+    """Finished too early: the log says so."""
+    f = fleet(3, 5)
+    f.servers = {0: 3, 1: 5, 2: 5}
+    f.expect(3)
+    f.announce(5)
+    f.side.wait_line('level=warn msg="reshard: another shard count is in force" endpoint=app shard_count=5 before=3')
+
+
 @pytest.mark.parametrize("accept, nothing", [
     (OPENMETRICS, b"# EOF\n"), (PROTOBUF, b""), ("text/plain; version=0.0.4", b"")], ids=["OpenMetrics", "protobuf", "text"])
 def test_a_server_that_waits_gets_nothing(sidecar, config, upstream, accept, nothing):

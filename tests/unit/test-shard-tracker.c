@@ -540,6 +540,80 @@ test_reshard_after_a_restart(void **state)
     assert_int_equal(shard_tracker_count_in_force(tracker, 3), 5);
 }
 
+/* All servers name the new count, but those that it needs besides have not come. */
+static void
+servers_wait_for_5(struct shard_tracker *tracker)
+{
+    servers_scrape(tracker, 0, 2, 3, 10 * SECOND);
+    shard_tracker_announce(tracker, 3, 5);
+    servers_scrape(tracker, 0, 2, 5, MINUTE);
+    servers_scrape(tracker, 0, 2, 5, 2 * MINUTE);
+    assert_false(tracker->reshard.switched);
+}
+
+static void
+test_a_reshard_is_taken_back_before_the_switch(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_wait_for_5(tracker);
+    shard_tracker_announce(tracker, 5, 3);
+    for (int64_t now = 3 * MINUTE; now < 10 * MINUTE; now += MINUTE) {
+        assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+        assert_int_equal(shard_tracker_count_in_force(tracker, 5), 3);
+        servers_scrape(tracker, 0, 2, now < 6 * MINUTE ? 5 : 3, now);
+        assert_states(tracker, get_count(tracker, 3), now, 3, 0, 0);
+    }
+    assert_true(tracker->reshard.switched);
+}
+
+static void
+test_a_reshard_is_taken_back_after_the_switch(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_wait_for_5(tracker);
+    servers_scrape(tracker, 0, 4, 5, 3 * MINUTE);
+    servers_scrape(tracker, 0, 4, 5, 4 * MINUTE);
+    assert_true(tracker->reshard.switched);
+    shard_tracker_announce(tracker, 5, 3);
+    servers_scrape(tracker, 0, 2, 3, 5 * MINUTE);
+    servers_scrape(tracker, 3, 4, 5, 5 * MINUTE);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 5);
+    servers_scrape(tracker, 0, 2, 3, 6 * MINUTE);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 3);
+}
+
+/* An announcement moves nothing, unless the count in force is none of its two. */
+static void
+test_the_next_announcement(void **state)
+{
+    static const struct {
+        uint32_t from, to, in_force, left;
+    } next[] = {{3, 5, 3, 0}, {3, 0, 3, 0}, {3, 7, 3, 0}, {7, 3, 3, 0}, {5, 3, 3, 0}, {5, 7, 5, 3}, {5, 0, 5, 3}};
+    for (size_t i = 0; i < sizeof(next) / sizeof(next[0]); i++) {
+        setup(state);
+        struct shard_tracker *tracker = *state;
+        servers_wait_for_5(tracker);
+        assert_int_equal(shard_tracker_announce(tracker, next[i].from, next[i].to), next[i].left);
+        assert_int_equal(shard_tracker_count_in_force(tracker, next[i].from), next[i].in_force);
+        teardown(state);
+    }
+}
+
+/* 5 was known once; 3 has been the only count since. */
+static void
+test_announced_the_wrong_way_round(void **state)
+{
+    struct shard_tracker *tracker = *state;
+    servers_wait_for_5(tracker);
+    shard_tracker_announce(tracker, 3, 0);
+    servers_scrape(tracker, 0, 2, 3, 3 * MINUTE);
+    shard_tracker_announce(tracker, 5, 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 3), 3);
+    assert_int_equal(shard_tracker_count_in_force(tracker, 5), 3);
+    servers_scrape(tracker, 0, 2, 3, 4 * MINUTE);
+    assert_states(tracker, get_count(tracker, 3), 4 * MINUTE, 3, 0, 0);
+}
+
 static void
 test_sets_in_a_reshard(void **state)
 {
@@ -585,6 +659,10 @@ main(void)
         TEST(reshard_of_other_intervals),
         TEST(one_round_brings_nothing_back),
         TEST(reshard_after_a_restart),
+        TEST(a_reshard_is_taken_back_before_the_switch),
+        TEST(a_reshard_is_taken_back_after_the_switch),
+        TEST(the_next_announcement),
+        TEST(announced_the_wrong_way_round),
         TEST(sets_in_a_reshard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

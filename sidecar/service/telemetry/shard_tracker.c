@@ -280,14 +280,28 @@ forget_count(struct shard_tracker *tracker, uint32_t count)
             free_count(c);
 }
 
-void
+/* The count that decides for all scrapes; 0: each for itself, or none was successful yet. */
+static uint32_t
+count_of_all(const struct shard_tracker *tracker)
+{
+    const struct reshard *r = &tracker->reshard;
+    uint32_t count = r->to ? shard_tracker_count_in_force(tracker, r->to) : r->from;
+    const struct tracked_count *c = count ? known_count(tracker, count) : NULL;
+    return c && c->last != NEVER_SCRAPED ? count : 0;
+}
+
+uint32_t
 shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32_t to)
 {
     struct reshard *r = &tracker->reshard;
-    if (r->to == to && (!to || r->from == from))
-        return;
-    *r = (struct reshard){to ? from : 0, to, false};
-    forget_count(tracker, to); /* who scraped it before the announcement does not count */
+    if (r->from == from && r->to == to)
+        return 0;
+    /* Its servers are there. Those of the other count may not be, though some name it: a reshard is taken back. */
+    uint32_t before = count_of_all(tracker);
+    bool stays = to && before == to;
+    *r = (struct reshard){from, to, stays};
+    forget_count(tracker, stays ? from : to); /* who scraped it before the announcement does not count */
+    return before == from || before == to ? 0 : before;
 }
 
 uint32_t

@@ -16,8 +16,9 @@
  * and decides what every scrape gets, and the number of a shard stands for the server: a scrape gets that shard of the
  * count in force, or nothing if it has none. So the servers may change the count one by one, and no series is lost or
  * duplicated. The old count is in force until every shard of the new one was requested in at least two scrapes, half of
- * the assumed interval apart, without a gap in which it counts as missing: requests by hand, or the rounds of
- * scrapeshard verify, must not move the series.
+ * the assumed interval apart, without a gap in which it counts as missing: requests by hand must not move the series.
+ * An announcement moves nothing either: whichever of its counts is in force already stays so, and a reshard can be taken
+ * back at any time.
  *
  * Pure data: no sockets, no log, no clock. All times are non-negative milliseconds of one monotonic clock.
  */
@@ -72,7 +73,7 @@ struct tracked_family {
 
 /* An announced reshard. */
 struct reshard {
-    uint32_t from, to; /* shard counts; 0: none is announced */
+    uint32_t from, to; /* shard counts; to is 0: none is announced, and only from (0: any) is requested */
     bool switched;     /* to is in force, not from */
 };
 
@@ -113,8 +114,9 @@ struct tracked_scrape {
     uint64_t series, bytes;       /* of the response */
 };
 
-/* Announces a reshard, or (to is 0) none; nothing changes if it is announced already. */
-void shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32_t to);
+/* Announces a reshard, or (to is 0) none: all scrapes request from, or (from is 0) any count. Nothing changes if it is
+   announced already. Returns the count that was in force if it is neither of these, and no longer is; else 0. */
+uint32_t shard_tracker_announce(struct shard_tracker *tracker, uint32_t from, uint32_t to);
 
 /* The count that decides what a scrape that requests count gets: count itself, unless a reshard is announced. */
 uint32_t shard_tracker_count_in_force(const struct shard_tracker *tracker, uint32_t count);

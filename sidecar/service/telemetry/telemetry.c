@@ -229,7 +229,7 @@ telemetry_set_config(struct telemetry *t, const struct telemetry_config *config)
             shard_tracker_init(&e->tracker, telemetry_now(), config->scrape_interval);
         }
         shard_tracker_assume(&e->tracker, config->scrape_interval);
-        shard_tracker_announce(&e->tracker, config->reshard_from, config->reshard_to);
+        e->count_left = shard_tracker_announce(&e->tracker, config->reshard_from, config->reshard_to);
         if (!target || target->changed) {
             e->distribution.when = 0;
             e->has_snapshot = false;

@@ -58,6 +58,7 @@ struct telemetry_endpoint {
     char *name;
     unsigned removed; /* configurations since the endpoint was removed; 0: it is in the current one */
     struct shard_tracker tracker;
+    uint32_t count_left; /* shard_tracker_announce() of the last configuration */
     bool has_snapshot;
     int64_t snapshot_time;            /* of the fetch of the newest one: telemetry_now() */
     struct distribution distribution; /* under the current configuration, or empty */
@@ -103,7 +104,7 @@ struct telemetry_config {
     } * endpoints;
     size_t n_endpoints;
     int64_t scrape_interval;           /* assumed until one is learnt; milliseconds */
-    uint32_t reshard_from, reshard_to; /* an announced reshard; 0: none */
+    uint32_t reshard_from, reshard_to; /* as shard_tracker_announce()'s */
     const struct telemetry_certificate *certificates;
     size_t n_certificates;
 };
