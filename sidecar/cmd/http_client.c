@@ -6,6 +6,8 @@
 #include "service/config/config_value.h"
 #include "service/config/upstream_url.h"
 
+#include <scrapeshard/version.h>
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -170,6 +172,7 @@ http_client_new(struct http_client **clientp, const struct http_client_settings 
     c->settings = *settings;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) || !(c->base = event_base_new()) ||
         upstream_new(&c->upstream, c->base, &fetch_hooks) || !(c->timer = evtimer_new(c->base, on_timeout, c)) ||
+        evhttp_add_header(&c->headers, "User-Agent", TOOL_USER_AGENT SS_VERSION) ||
         (settings->accept && evhttp_add_header(&c->headers, "Accept", settings->accept)) ||
         (settings->authorization && evhttp_add_header(&c->headers, "Authorization", settings->authorization))) {
         http_client_free(c);

@@ -8,6 +8,13 @@
 struct endpoint;
 struct evkeyvalq;
 
+/*
+ * How the User-Agent of verify, plan and rules begins. They compare shards or look at a body, and no server has the
+ * series that they get: what they request is no scrape of a shard. "scrapeshard/" is another: a sidecar sends it on
+ * behalf of a scraper that has none, and passes this one on.
+ */
+#define TOOL_USER_AGENT "scrapeshard-tool/"
+
 struct negotiate_error {
     char reason[200];
 };

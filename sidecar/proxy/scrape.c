@@ -115,6 +115,13 @@ fail_out_of_descriptors(struct scrape *s)
     scrape_fail(s, &failure);
 }
 
+static bool
+is_by_tool(struct evhttp_request *request)
+{
+    const char *agent = evhttp_find_header(evhttp_request_get_input_headers(request), "User-Agent");
+    return agent && !strncmp(agent, TOOL_USER_AGENT, strlen(TOOL_USER_AGENT));
+}
+
 /* During a reshard. */
 static int
 use_count_in_force(struct scrape *s)
@@ -142,6 +149,7 @@ scrape_start(struct proxy_context *proxy, const struct endpoint *endpoint, struc
     s->config = config_ref(proxy->config);
     s->endpoint = endpoint;
     s->head_only = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    s->by_tool = is_by_tool(request);
     clock_gettime(CLOCK_MONOTONIC, &s->start);
     proxy_context_scrape_started(proxy);
 

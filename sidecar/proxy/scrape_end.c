@@ -226,7 +226,7 @@ record_end(const struct scrape *s)
         .bytes_out = s->head_only ? 0 : s->bytes_out,
         .counts = counts,
         .shared = s->shared,
-        .untracked = s->head_only,
+        .untracked = s->head_only || s->by_tool,
         .shard = params->shard,
         .shard_count = params->count,
         .in_force = params->shards ? ss_shards_count(params->shards) : 0,

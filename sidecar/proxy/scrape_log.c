@@ -91,7 +91,7 @@ scrape_log_reshard(const struct log *log, struct telemetry *telemetry, const str
         return;
     if (r->switched != switched)
         log_switch(log, s->endpoint, r->switched ? r->to : r->from, r->switched ? r->from : r->to);
-    if (!r->switched || !switched || s->shard_count != r->from)
+    if (!r->switched || !switched || s->untracked || s->shard_count != r->from)
         return;
     struct scrape_line line = rate_limited_line(summary, SUMMARY_OLD_COUNT, LOG_WARN);
     LOG_AT(log, line.level, "reshard: a scraper still names the old shard count", log_text("endpoint", s->endpoint),

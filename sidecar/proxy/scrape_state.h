@@ -34,6 +34,7 @@ struct scrape {
     struct slot upstream_slot;
     struct request request;
     bool head_only;
+    bool by_tool; /* no server has its response: see TOOL_USER_AGENT */
     char peer[PEER_TEXT];
     struct timespec start;
 

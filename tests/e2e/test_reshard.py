@@ -205,6 +205,7 @@ def test_verify_moves_nothing(sidecar, config, upstream):
     assert (status, err) == (0, "") and "rounds: " in out
     assert families() == 60
     assert 'scrapeshard_reshard_switched{endpoint="app",from="3",to="5"} 0' in f.metrics()
+    assert "Not seen yet: all." in f.page()
 
 
 def test_verify_accepts_the_placement_of_either_count(fleet):

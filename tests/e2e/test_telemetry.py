@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, wait_until
+from conftest import OPENMETRICS, ROOT, SLOW, TEXT, answer, answering, free_port, run, wait_until
 from exposition import shard_of, target
 from prometheus import CALM, PROMTOOL, Prometheus, job
 from steer import Steer
@@ -444,6 +444,29 @@ def test_neither_head_nor_a_bad_request_is_a_scrape(sidecar, many):
     assert s.get()[0] == 200
     after(s, 3)
     assert not tracked(s, "shard_series") and not tracked(s, "shards_missing")
+
+
+def test_the_tools_are_no_scrapers(sidecar, many):
+    """verify would hide a shard that nobody scrapes, from those who look for it."""
+    s = sidecar(many.url)
+    url = f"http://127.0.0.1:{s.port}/metrics"
+    assert s.get(target(0, 2))[0] == 200
+    assert run("verify", "--shard-count=2", url)[0] == run("plan", "--shard-count=2", url)[0] == 0
+    after(s, 6)
+    assert tracked(s, "shards_unknown") == {"2": 1} and set(tracked(s, "shard_series")) == {"0"}
+    assert "<dt>Whole body</dt>" not in s.admin("/")[2].decode()
+
+
+def test_a_sidecar_before_another_is_a_scraper(sidecar, many):
+    """Unless it passes on what a tool asks; its own User-Agent is there if its scraper has none."""
+    behind = sidecar(many.url)
+    s = sidecar(f"http://127.0.0.1:{behind.port}/metrics")
+    assert run("verify", "--shard-count=2", f"http://127.0.0.1:{s.port}/metrics")[0] == 0
+    after(behind, 4)
+    assert "<dt>Whole body</dt>" not in behind.admin("/")[2].decode()
+    assert s.get()[0] == 200
+    after(behind, 5)
+    assert "<dt>Whole body</dt>" in behind.admin("/")[2].decode()
 
 
 def test_two_counts_in_use(sidecar, many):

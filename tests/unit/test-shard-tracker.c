@@ -460,7 +460,7 @@ test_reshard_to_fewer(void **state)
     assert_int_equal(get_count(tracker, 3)->n_sets, 3); /* servers 3 and 4 have nothing any more */
 }
 
-/* All shards requested once, as scrapeshard verify does, is no fleet of servers. */
+/* All shards requested once, by hand, is no fleet of servers. */
 static void
 test_one_round_moves_nothing(void **state)
 {

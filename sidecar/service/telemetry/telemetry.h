@@ -128,7 +128,7 @@ struct telemetry_scrape {
     struct ss_filter_counts counts;
     bool shared; /* another scrape counts the body, which both got */
     /* For the shard tracker. */
-    bool untracked;                 /* a HEAD: no series were sent */
+    bool untracked;                 /* no server got its series: a HEAD, or a tool's request */
     const char *shard;              /* as requested, validated; NULL: the whole body, or an invalid request */
     uint32_t shard_count, in_force; /* as struct tracked_scrape's */
     const char *peer, *reason;
