@@ -442,7 +442,8 @@ reply_from_snapshot(struct scrape *s)
     struct snapshot_selection part = {evbuffer_new(), s->request.gzip, &s->counts};
     int r = part.body ? snapshot_select(snapshot, &s->request.params, &part, reply_headers(s->reply)) : -ENOMEM;
 
-    if (!r && snapshot->index)
+    /* With max_age switched off meanwhile, nothing would ever end the age. */
+    if (!r && snapshot->index && scrape_is_current(s))
         telemetry_snapshot_used(s->proxy->telemetry, s->endpoint->name, snapshot_age(snapshot));
     if (!r) {
         s->status = snapshot->status;

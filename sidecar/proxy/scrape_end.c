@@ -166,6 +166,14 @@ scrape_on_client_gone(void *ctx, bool no_memory)
 
 /* The end. */
 
+bool
+scrape_is_current(const struct scrape *s)
+{
+    const struct config *config = s->proxy->config;
+    const struct endpoint *now = config_endpoint(config, s->endpoint->name);
+    return now && config_keeps_endpoint(s->config, s->endpoint, config, now);
+}
+
 void
 scrape_report_families(const struct scrape *s, const struct ss_index *index)
 {
@@ -176,10 +184,8 @@ scrape_report_families(const struct scrape *s, const struct ss_index *index)
                      : ss_filter_largest(filter, largest, TRACKED_FAMILIES);
     telemetry_families(telemetry, s->endpoint->name, largest, n);
 
-    const struct endpoint *now = config_endpoint(s->proxy->config, s->endpoint->name);
     struct distribution *distribution = telemetry_distribution(telemetry, s->endpoint->name);
-    /* Not with keys and rules that a reload has replaced. */
-    if (!distribution || !now || !config_keeps_endpoint(s->config, s->endpoint, s->proxy->config, now))
+    if (!distribution || !scrape_is_current(s))
         return;
     distribution_start(distribution, telemetry_now(), s->proxy->config->sharding);
     if (index)

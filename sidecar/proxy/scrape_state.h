@@ -77,6 +77,9 @@ void scrape_on_deadline(evutil_socket_t fd, short what, void *ctx);
 /* Callback of the reply; ctx is the scrape. */
 void scrape_on_client_gone(void *ctx, bool no_memory);
 
+/* Whether its endpoint still has the same keys, rules and settings: a reload may have replaced them meanwhile. */
+bool scrape_is_current(const struct scrape *scrape);
+
 /* Reports the body's families to telemetry: those of the index, or (NULL) of the body's filter. */
 void scrape_report_families(const struct scrape *scrape, const struct ss_index *index);
 

@@ -96,18 +96,29 @@ def test_no_room_from_the_start(service, snapshots):
     assert counts(s) == {"misses": 1, "bypassed": 1}
 
 
+def ages(s):
+    return [line for line in s.admin("/metrics")[2].decode().splitlines() if line.startswith("scrapeshard_snapshot_age_seconds{")]
+
+
 def test_no_snapshot_has_no_age(service, sidecar, config):
     """Once max_age is off: an alert on old snapshots would never end."""
     text = f"[endpoint app]\nupstream = {service.url}\n"
     s = sidecar(config=config(text + "max_age = 1h\n"))
-
-    def ages():
-        return [line for line in s.admin("/metrics")[2].decode().splitlines() if
-                line.startswith("scrapeshard_snapshot_age_seconds{")]
-    assert s.get()[2] == BODY and len(ages()) == 1
+    assert s.get()[2] == BODY and len(ages(s)) == 1
     config(text)
     s.wait_line("msg=reloaded")
-    assert s.get()[2] == BODY and not ages()
+    assert s.get()[2] == BODY and not ages(s)
+
+
+def test_no_snapshot_has_no_age_though_a_scrape_waited_for_one(service, snapshots, config):
+    s = snapshots(service)
+    service.hold()
+    scrape = Scraping(s)
+    waiting(s, 1)
+    config(f"[process]\nwatch_files = off\n[endpoint app]\nupstream = {service.url}\n")
+    assert s.admin("/-/reload", "POST")[0] == 200
+    service.go_on()
+    assert scrape.result()[2] == BODY and not ages(s)
 
 
 def test_cancelled(service, snapshots):
