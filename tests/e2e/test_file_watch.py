@@ -436,6 +436,22 @@ def test_change_while_watching_begins(sidecar, service, config, tmp_path, delay,
     wait_until(lambda: b"timeout = 20s" in s.admin("/-/config")[2], "the change is missed", 20)
 
 
+@pytest.mark.skipif(SLOW > 1, reason="LeakSanitizer cannot be traced")
+@pytest.mark.parametrize("timeout", ["10s", "20s"], ids=["as before", "new"])
+def test_writer_closes_the_file_after_a_reload(sidecar, service, config, tmp_path, timeout):
+    """The reload has read a part, and the rest is written before the content is known."""
+    path = config(text(service))
+    s = sidecar(config=path, prefix=slow_watching(tmp_path, "enter", 1))
+    s.admin("/-/healthy")  # now it watches
+    with open(path, "wb", buffering=0) as writer:
+        s.process.send_signal(signal.SIGHUP)
+        time.sleep(1.5)
+        writer.write(text(service, timeout=timeout).encode())
+        s.admin("/-/healthy")
+    wait_until(lambda: metric(s, "scrapeshard_config_last_reload_successful ") == 1, "the change is missed", 20)
+    assert f"timeout = {timeout}\n".encode() in s.admin("/-/config")[2]
+
+
 def test_folder_further_up_is_replaced(sidecar, service, tmp_path):
     """And what is written there later."""
     for name, timeout in (("app", "10s"), ("next", "20s")):

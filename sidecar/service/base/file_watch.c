@@ -29,8 +29,9 @@ enum {
                        IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
     /* For a directory further up, in which no file and no link stands. */
     ANCESTOR_EVENTS = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
-    /* For a file that is a mount point itself: its directory sees no changes made elsewhere. */
-    FILE_EVENTS = IN_CLOSE_WRITE | IN_ATTRIB,
+    /* For a file that is a mount point itself: its directory sees no changes made elsewhere. And for writes, which in a
+       directory may be those of other files, a log for instance. */
+    FILE_EVENTS = IN_CLOSE_WRITE | IN_ATTRIB | IN_MODIFY,
 };
 
 struct content {
@@ -349,9 +350,9 @@ wait_for_quiet(struct file_watch *w)
     evtimer_add(w->quiet, &tv);
 }
 
-/* Reads inotify's events. True: one may concern a file. */
+/* Reads inotify's events. True: one may concern a file, not counting those of some kinds. */
 static bool
-read_events(struct file_watch *w)
+read_events(struct file_watch *w, uint32_t ignored)
 {
     alignas(struct inotify_event) char bytes[4096];
     bool concerns = false;
@@ -360,7 +361,7 @@ read_events(struct file_watch *w)
         for (const char *at = bytes; at < bytes + n;) {
             const struct inotify_event *e = (const void *)at;
             /* IN_IGNORED follows another event, or our own inotify_rm_watch(2). */
-            concerns |= !(e->mask & IN_IGNORED) && (!e->len || has_name(w, e->name));
+            concerns |= !(e->mask & (IN_IGNORED | ignored)) && (!e->len || has_name(w, e->name));
             at += sizeof(*e) + e->len;
         }
     }
@@ -372,7 +373,7 @@ on_readable(evutil_socket_t fd, short what, void *ctx)
 {
     struct file_watch *w = ctx;
     (void)fd, (void)what;
-    if (read_events(w))
+    if (read_events(w, IN_MODIFY)) /* what is written is read once the writer closes the file */
         wait_for_quiet(w);
 }
 
@@ -384,7 +385,7 @@ on_quiet(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     w->waits = false;
     follow_paths(w);
-    if (read_events(w)) /* perhaps of a path that was just followed */
+    if (read_events(w, IN_MODIFY)) /* perhaps of a path that was just followed */
         wait_for_quiet(w);
     const struct watched *f = find_changed(w);
     if (f || (w->error && w->error != w->reported))
@@ -413,7 +414,7 @@ file_watch_begin(struct file_watch *w)
 {
     if (!w)
         return;
-    read_events(w);
+    read_events(w, 0);
     evtimer_del(w->quiet);
     w->waits = false;
 }
@@ -465,8 +466,9 @@ file_watch_set(struct file_watch *w, char *const *files, size_t n, const struct 
 
     for (size_t i = 0; i < w->n_files; i++)
         w->files[i].content = read_content(w->files[i].path);
-    /* A file that has changed since the caller began may have been read in its old state. */
-    bool disturbed = read_events(w);
+    /* A file that has changed since the caller began may have been read in its old state. Writes count: the content may
+       be the new one already, and then closing the file changes nothing. */
+    bool disturbed = read_events(w, 0);
     for (size_t i = 0; i < w->n_files; i++) {
         struct watched *f = &w->files[i];
         bool watched = same && has_file(before, n_before, f->path);
