@@ -83,7 +83,7 @@ class Recipes:
 
     def targets(self, name, where, **more):
         """Targets of a Pod, with its sidecar or without."""
-        ports = [("app", "http", self.service)]
+        ports = [("app", "http", self.service), *more.pop("ports", ())]
         if where is self.after:
             ports += [("scrapeshard", "sharded-metrics", self.sidecar)]
         labels = {**NAME, **(SIDECAR if where is self.after else {}), **more.pop("labels", {})}
@@ -153,6 +153,9 @@ def prometheus_recipes(recipes):
     both = jobs_of(server_file(PROMETHEUS / "annotations.yml", recipes.folder))
     usual = {**both["pods"], "relabel_configs": both["pods"]["relabel_configs"][:-2]}
     recipes.pair("annotations", usual, list(both.values()), annotations=annotations)
+    del annotations["prometheus.io/port"]
+    for j in both.values():
+        recipes.add(recipes.after, "no-port", j, ENV, annotations=annotations, ports=[("app", "grpc", 9)])
 
 
 def server_file(path, folder):
@@ -278,6 +281,12 @@ def test_scrapes_ask_for_the_shard(fleet, name):
     asked = "shard=0-5&shard_count=6" if name == "all-zones" else "shard=0-2&shard_count=3"
     assert target["scrapeUrl"].endswith(f":{recipes.sidecar}/metrics?{asked}")
     assert [t["scrapeUrl"] for t in active(before, f"{name}/")] == [f"http://127.0.0.1:{recipes.service}/metrics"]
+
+
+def test_annotations_without_a_port(fleet):
+    """Each port of the Pod is discovered, and the series are there once."""
+    recipes, _, after, _ = fleet
+    assert [t["labels"]["instance"] for t in active(after, "no-port/")] == [f"127.0.0.1:{recipes.sidecar}"]
 
 
 @pytest.mark.parametrize("name, kept", [("stays-in-zone", False), ("no-zone-first", True), ("no-zone-other", False),
