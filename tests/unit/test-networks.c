@@ -56,6 +56,10 @@ test_is_in(void **state)
     /* IPv4-mapped, from a dual-stack socket. */
     assert_true(is_in("::ffff:10.1.2.3", "10.0.0.0/8"));
     assert_false(is_in("::ffff:10.1.2.3", "::/0"));
+    assert_true(is_in("::ffff:10.1.2.3", "::ffff:10.0.0.0/104"));
+    assert_true(is_in("10.1.2.3", "::ffff:10.1.2.3"));
+    assert_false(is_in("11.1.2.3", "::ffff:10.0.0.0/104"));
+    assert_true(is_in("10.1.2.3", "::ffff:0:0/96"));
 }
 
 /* Each prefix of an address contains it, and not the address that differs in the last bit of the prefix. */

@@ -15,6 +15,18 @@ has_same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
     return !memcmp(a, b, bits / 8) && (!rest || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
 }
 
+/* Peers with IPv4-mapped addresses are IPv4 peers. */
+static void
+normalise(struct network *network)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (network->family != AF_INET6 || network->bits < 96 || memcmp(network->bytes, mapped, sizeof(mapped)) != 0)
+        return;
+    network->family = AF_INET;
+    network->bits -= 96;
+    memmove(network->bytes, network->bytes + 12, 4);
+}
+
 const char *
 network_read(struct network *out, const char *text)
 {
@@ -38,6 +50,7 @@ network_read(struct network *out, const char *text)
         masked.bytes[i / 8] &= (unsigned char)~(0x80u >> i % 8);
     if (memcmp(masked.bytes, network.bytes, sizeof(masked.bytes)) != 0)
         return "has host bits set beyond the prefix length (expected e.g. 10.0.0.0/8, not 10.0.0.1/8)";
+    normalise(&network);
     if (out)
         *out = network;
     return NULL;
