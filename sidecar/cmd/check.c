@@ -11,9 +11,11 @@
 
 static const char usage[] =
     "scrapeshard check [flags] FILE\n"
+    "scrapeshard check --config.file=FILE [flags]\n"
     "\n"
     "Reports every error of a configuration file (- for standard input), with its line and column, and warns of\n"
-    "rules that some formats do not honour. Exits 0 if there are no errors, 1 if there are some, 2 if the command\n"
+    "rules that some formats do not honour. It takes the flags of serve, which override the file: a file can be\n"
+    "checked with those that it is served with. Exits 0 if there are no errors, 1 if there are some, 2 if the command\n"
     "line is invalid.\n";
 
 static int
@@ -33,9 +35,9 @@ cmd_check(int argc, char **argv)
     struct config_flags settings = {.file = NULL, .warnings = true};
     bool print = false;
     const struct flag flags[] = {
-        {"print", NULL, "print the effective configuration: all settings, with defaults and --set", flag_store_switch,
+        {"print", NULL, "print the effective configuration: all settings, with defaults and flags", flag_store_switch,
          &print},
-        {"set", "SECTION.KEY=VALUE", "override a setting before checking; repeatable", settings_store_set, &settings},
+        SETTINGS_FLAGS(&settings),
         FLAGS_END,
     };
     struct config *config = NULL;
@@ -43,13 +45,15 @@ cmd_check(int argc, char **argv)
 
     if (at < 0) {
         status = -at;
-    } else if (at != argc - 1 || !*argv[at]) {
+    } else if (argc - at + (settings.file != NULL) != 1 || (at < argc && !*argv[at])) {
         status = flags_refuse("check expects one file");
     } else {
-        settings.file = strcmp(argv[at], "-") != 0 ? argv[at] : "/dev/stdin";
+        const char *name = settings.file ? settings.file : argv[at];
+        if (!settings.file)
+            settings.file = strcmp(name, "-") != 0 ? name : "/dev/stdin";
         status = settings_read(&settings, &config);
         if (!status)
-            status = output_end(report(config, print, argv[at]));
+            status = output_end(report(config, print, name));
     }
     config_unref(config);
     settings_deinit(&settings);

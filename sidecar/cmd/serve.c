@@ -430,16 +430,7 @@ cmd_serve(int argc, char **argv)
 {
     struct program p = {.config = NULL};
     const struct flag flags[] = {
-        {"config.file", "FILE", "configuration file; see conf/scrapeshard.ini", settings_store_file, &p.settings},
-        {"upstream.url", "URL", "metrics URL of the upstream: http://, https:// or unix:/SOCKET:/PATH", settings_store,
-         &p.settings},
-        {"web.listen-address", "ADDRESS", "address for scrapes (:19480); repeatable", settings_store, &p.settings},
-        {"admin.listen-address", "ADDRESS",
-         "address for the shard page, own metrics and health (127.0.0.1:19481), or off", settings_store, &p.settings},
-        {"log.level", "LEVEL", "debug, info, warn or error (info)", settings_store, &p.settings},
-        {"log.format", "FORMAT", "logfmt or json (logfmt)", settings_store, &p.settings},
-        {"set", "SECTION.KEY=VALUE", "any setting of the file, e.g. endpoint.app.timeout=5s; repeatable",
-         settings_store_set, &p.settings},
+        SETTINGS_FLAGS(&p.settings),
         {"version", NULL, "show the version, and those of the libraries", show_version, NULL},
         FLAGS_END,
     };

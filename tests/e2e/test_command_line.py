@@ -61,6 +61,8 @@ CASES = [
     (1, f"--upstream.url={NOTHING} --web.listen-address=127.0.0.1:0 --admin.listen-address=127.0.0.1:TAKEN", "in use"),
     (2, "check", "one file"),
     (2, "check good.ini two.ini", "one file"),
+    (2, "check --config.file=good.ini two.ini", "one file"),
+    (1, "check --config.file=bad.ini", "bad.ini:2:1"),
     (2, "check good.ini --print", "one file"),
     (2, "check --nonsense good.ini", "--nonsense"),
     (2, "check --set=log.level=loud good.ini", "loud"),

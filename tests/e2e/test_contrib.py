@@ -104,12 +104,33 @@ def test_unit_has_no_mistakes(tmp_path):
     assert "NoNewPrivilege" in run("systemd-analyze", "verify", "--man=no", unit).stderr
 
 
-def test_unit_uses_flags_that_there_are():
+def unit_commands(file, args):
+    """What the unit runs at a start and at a reload."""
     commands = re.findall(r"^Exec\w+=/usr/bin/scrapeshard (.*)", UNIT.read_text(), re.M)
     assert len(commands) == 2
-    for command in commands:
-        r = run(BINARY, *command.replace("$ARGS", "--log.format=json").split())
-        assert r.returncode == 1 and "/etc/scrapeshard/scrapeshard.ini" in r.stderr, r.stderr
+    own = "/etc/scrapeshard/scrapeshard.ini"
+    return [[BINARY, *c.replace(own, str(file)).replace("$ARGS", args).split()] for c in commands]
+
+
+@pytest.mark.parametrize("flag", re.findall(r"^  (--[\w.-]+=)", good(BINARY, "--help"), re.M))
+def test_unit_uses_flags_that_there_are(flag, tmp_path):
+    """$ARGS may be any of those that serve has."""
+    values = {"--config.file=": tmp_path / "absent", "--set=": "web.grace=1s", "--log.format=": "json"}
+    for command in unit_commands(tmp_path / "absent", flag + str(values.get(flag, "http://a/"))):
+        r = run(*command)
+        assert r.returncode == 1 and f"{tmp_path}/absent" in r.stderr, r.stderr
+
+
+def test_unit_checks_at_a_reload_what_it_starts_with(tmp_path):
+    file, other = tmp_path / "scrapeshard.ini", tmp_path / "other.ini"
+    file.write_text("[web]\ngrace = 5s\n")
+    other.write_text("[web]\ngrace = soon\n")
+    for args, status in (("", 1), ("--upstream.url=http://127.0.0.1:9/", 0), ("--upstream.url=nowhere", 2),
+                         (f"--upstream.url=http://a/ --config.file={other}", 1)):
+        start, reload = unit_commands(file, args)
+        assert run(*reload).returncode == status, args
+        if status:
+            assert run(*start).returncode == status, args
 
 
 # Man pages.
