@@ -17,8 +17,8 @@
  * count in force, or nothing if it has none. So the servers may change the count one by one, and no series is lost or
  * duplicated. The old count is in force until every shard of the new one was requested in at least two scrapes, half of
  * the assumed interval apart, without a gap in which it counts as missing: requests by hand must not move the series.
- * An announcement moves nothing either: whichever of its counts is in force already stays so, and a reshard can be taken
- * back at any time.
+ * An announcement moves nothing either: whichever of its counts is in force already stays so, and a reshard can be
+ * taken back at any time.
  *
  * Pure data: no sockets, no log, no clock. All times are non-negative milliseconds of one monotonic clock.
  */
