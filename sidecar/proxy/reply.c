@@ -22,6 +22,7 @@ struct reply {
     struct evhttp_connection *evhttp;
     struct connection *connection; /* our record of it */
     struct hangup_watch hangup;
+    size_t begun;   /* bytes of header and first chunk, until more follows */
     bool sending;   /* a chunk has not gone to the kernel */
     bool ending;    /* the end follows it */
     bool no_memory; /* for part of the response */
@@ -223,16 +224,43 @@ reply_start(struct reply *r, int status)
         set_reset_on_close(r, true);
     }
     evhttp_send_reply_start(r->request, status, NULL);
+    r->begun = evbuffer_get_length(output_of(r));
     after_send(r, failures);
+}
+
+/* Of what has begun; everything else in the output has gone before evhttp hands out a request. */
+static bool
+nothing_has_gone(const struct reply *r)
+{
+    return r->begun && evbuffer_get_length(output_of(r)) == r->begun && !tls_write_is_pending(bufferevent_of(r));
 }
 
 void
 reply_send(struct reply *r, struct evbuffer *body)
 {
     uint64_t failures = alloc_failures();
+    bool first = nothing_has_gone(r);
     r->sending = true;
     evhttp_send_reply_chunk_with_cb(r->request, body, on_drained, r);
+    r->begun = first ? evbuffer_get_length(output_of(r)) : 0;
     after_send(r, failures);
+}
+
+bool
+reply_withdraw(struct reply *r)
+{
+    if (!r->evhttp || r->no_memory || !nothing_has_gone(r))
+        return false;
+    struct evbuffer *output = output_of(r);
+    bool tls = tls_is(bufferevent_of(r));
+    evbuffer_unfreeze(output, 1); /* without TLS libevent keeps it frozen except while it writes */
+    evbuffer_drain(output, r->begun);
+    if (!tls)
+        evbuffer_freeze(output, 1);
+    r->request->chunked = 0;
+    r->begun = 0;
+    r->sending = false;
+    return true;
 }
 
 void

@@ -46,6 +46,10 @@ void reply_start(struct reply *reply, int status);
 /* Sends a chunk, draining body, which must not be empty. Wait for drained() before the next, except for the last. */
 void reply_send(struct reply *reply, struct evbuffer *body);
 
+/* Takes back reply_start() and the first reply_send(), unless any byte has gone: true, and reply_send_whole() is to
+   follow, with headers of its own. */
+bool reply_withdraw(struct reply *reply);
+
 void reply_end(struct reply *reply);
 
 /*

@@ -22,7 +22,8 @@
  *        |                    | scrape_finish_if_done   log and telemetry          |
  *
  * A response that fits in HOLD_BYTES is sent only after the upstream's body has ended, so that a failure anywhere in it
- * still becomes a status. A longer one has been sent in part, and can only be aborted. scrape_fail() knows which.
+ * still becomes a status. A longer one is sent in part, and can only be aborted once its first byte has gone to the
+ * kernel. scrape_fail() knows which.
  *
  * With max_age the snapshot (snapshot.h) does the fetch: the scrape waits for on_snapshot_ready(), and
  * reply_from_snapshot() sends the whole response at once. If there is no room for a snapshot, bypass_snapshot()

@@ -85,7 +85,8 @@ reply_with_reason(struct scrape *s)
 void
 scrape_fail(struct scrape *s, const struct failure *failure)
 {
-    bool holding = s->stage == STAGE_HOLDING;
+    /* The upstream may end in the turn of the loop in which the response began: only the next one writes. */
+    bool holding = s->stage == STAGE_HOLDING || (s->stage == STAGE_STREAMING && reply_withdraw(s->reply));
 
     /* On a second failure the first one stays the reason: it could not be sent. */
     if (s->failure.outcome == OUTCOME_OK || s->failure.outcome == OUTCOME_PASSED_ON)

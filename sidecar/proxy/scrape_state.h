@@ -54,7 +54,7 @@ struct scrape {
     bool shared;                    /* another scrape counts the snapshot's body */
 };
 
-/* Fails the response: by a status while nothing was sent, by an aborted transfer after that. The caller ends the
+/* Fails the response: by a status while nothing has gone out, by an aborted transfer after that. The caller ends the
    fetch. */
 void scrape_fail(struct scrape *scrape, const struct failure *failure);
 void scrape_fail_out_of_memory(struct scrape *scrape);

@@ -2,15 +2,17 @@
 """Never a short success: upstreams that lie, break off, hang or talk nonsense.
 
 A small response is held until the upstream's body is complete, so that every fault is still a status with a reason. Part
-of a large one was sent when the fault comes, and it can only be aborted.
+of a large one was sent when the fault comes, and it can only be aborted, unless the fault comes with the first part.
 """
 import concurrent.futures
 import contextlib
 import gzip
 import http.client
 import itertools
+import random
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -18,6 +20,7 @@ import time
 import pytest
 
 from conftest import OPENMETRICS, SLOW, TEXT, answer, answering, free_port, stands_still, wait_until
+from pki import Authority
 from prometheus import PATIENCE, Prometheus, job, shard_jobs
 from steer import Steer
 
@@ -99,11 +102,11 @@ class Stage:
 
     HEALTHY = [answer(BODY)]
 
-    def __init__(self, upstream, sidecar, *flags):
+    def __init__(self, upstream, sidecar, *flags, **options):
         self.script = self.HEALTHY
         self.go_on = threading.Event()
         self.upstream = upstream(self._serve)
-        self.sidecar = sidecar(self.upstream.url, *flags)
+        self.sidecar = sidecar(self.upstream.url, *flags, **options)
 
     def _serve(self, upstream, connection):
         while upstream.read_request(connection):
@@ -165,7 +168,7 @@ class Stage:
 
 @pytest.fixture
 def stage(upstream, sidecar):
-    return lambda *flags: Stage(upstream, sidecar, *flags)
+    return lambda *flags, **options: Stage(upstream, sidecar, *flags, **options)
 
 
 # In the body: every fault after a small beginning that is held, and after a large one that streams.
@@ -226,6 +229,65 @@ def test_held(stage, framing, rest, status, reason):
 @table(FAULTS)
 def test_streaming(stage, framing, rest, status, reason):
     stage(*(SHORT if status == 504 else ())).breaks([framing(LARGE), GATE] + rest)
+
+
+# With gzip too more than is held.
+MIDDLE = b"".join(b'orders_total{id="%s"} 1\n' % random.Random(n).randbytes(32).hex().encode() for n in range(3000))
+TOGETHER = {
+    "length": ([with_length(MIDDLE), CLOSE], "closed|missing"),
+    "chunked": ([in_chunks(MIDDLE), CLOSE], "closed"),
+    "bad line": ([answer(MIDDLE + b"<html>\n" + REST)], "not a valid exposition"),
+}
+
+
+@pytest.mark.parametrize("asking", ["HTTP/1.1", "HTTP/1.1\r\nAccept-Encoding: gzip", "HTTP/1.0",
+                                    "HTTP/1.0\r\nConnection: keep-alive"], ids=["1.1", "gzip", "1.0", "1.0 kept"])
+@pytest.mark.parametrize("listener", ["tcp", "tls", "unix"])
+@pytest.mark.parametrize("fault", TOGETHER)
+def test_fault_together_with_the_beginning(stage, tmp_path, listener, asking, fault):
+    """Never a connection that ends without a byte: clients ask again, and the upstream would be scraped twice."""
+    if listener == "unix" and "1.0" in asking:
+        pytest.skip("needs HTTP/1.1")
+    script, reason = TOGETHER[fault]
+    pair = Authority(tmp_path, "own").issue("server") if listener == "tls" else None
+    s = stage(*(("--set", f"web.tls_certificate={pair[0]}", "--set", f"web.tls_key={pair[1]}") if pair else ()),
+              listen=f"unix:{tmp_path}/listener" if listener == "unix" else "127.0.0.1:0")
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    seen = {200: 0, 502: 0}
+
+    def ask(connection):
+        connection.sendall(f"GET /metrics {asking}\r\nHost: a\r\n\r\n".encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()  # raises if there is no byte
+        return response
+
+    def scrape():
+        s.play(script)
+        raw = s.sidecar.connect()
+        with trust.wrap_socket(raw, suppress_ragged_eofs=False) if pair else raw as connection:
+            response = ask(connection)
+            seen[response.status] += 1
+            if response.status == 200:
+                with pytest.raises((http.client.IncompleteRead, OSError)):
+                    response.read()
+                return
+            text = response.read().decode()
+            assert re.search(reason, text) and "Content-Encoding" not in response.headers, (text, response.headers)
+            assert response.headers["Content-Length"] == str(len(text)) and not response.chunked
+            if response.will_close:
+                assert connection.recv(1) == b""
+            else:
+                s.play(s.HEALTHY)
+                again = ask(connection)
+                assert (again.status, len(again.read())) == (200, int(again.headers["Content-Length"]))
+
+    while sum(seen.values()) < 40 or not seen[502]:
+        scrape()
+        assert sum(seen.values()) < 1000, seen
+    failures = r"msg=scrape .*status=502 .*bytes_out=(\d+) "
+    wait_until(lambda: s.sidecar.count(failures) == seen[502], "scrapes do not end")
+    assert all(int(found[1]) < 300 for line in s.sidecar.lines if (found := re.search(failures, line)))
 
 
 @pytest.mark.parametrize("ending", [CLOSE, RESET])

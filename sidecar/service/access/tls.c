@@ -209,6 +209,13 @@ tls_failure(struct bufferevent *bev)
     return code ? ERR_reason_error_string(code) : NULL;
 }
 
+bool
+tls_write_is_pending(struct bufferevent *bev)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(bev);
+    return ssl && SSL_want_write(ssl);
+}
+
 /* libevent cannot change the priority of a pending event, such as a new socket's being writable. */
 static void
 set_priority(struct event *event, int priority)

@@ -48,6 +48,10 @@ bool tls_is(struct bufferevent *bev);
 bool tls_is_under(struct bufferevent *bev, const SSL_CTX *ctx);
 const char *tls_failure(struct bufferevent *bev);
 
+/* Whether the socket has not taken all of a record: part of it may have gone, and the rest has to follow, although the
+   output still holds all of its bytes. */
+bool tls_write_is_pending(struct bufferevent *bev);
+
 /* Sets the priority of a connection's handshake; after it libevent restores its own. False: no handshake in progress.
  */
 bool tls_set_priority(struct bufferevent *bev, int priority);
