@@ -98,6 +98,7 @@ give_addresses(struct destination *d, const char *addresses)
     char *line;
     if (asprintf(&line, "+%s:%s:%s", d->host, d->port, addresses) < 0)
         return false;
+    curl_slist_free_all(d->addresses); /* of a transfer that was redirected */
     d->addresses = curl_slist_append(NULL, line);
     free(line);
     return d->addresses && !curl_easy_setopt(d->easy, CURLOPT_RESOLVE, d->addresses);

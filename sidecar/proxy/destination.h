@@ -18,7 +18,8 @@ struct destination {
     char *host, *port; /* NULL: needs no lookup */
     struct lookup lookup;
     struct curl_slist *addresses; /* CURLOPT_RESOLVE's */
-    bool unknown, found;
+    bool unknown;                 /* libcurl needs them */
+    bool found;                   /* they were looked up for this request: to be unset for the next */
     void (*ready)(void *ctx, const struct resolver_answer *answer);
     void *ctx;
 };

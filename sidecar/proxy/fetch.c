@@ -236,6 +236,7 @@ follow_redirect(struct fetch *f)
     f->data_in = 0;
     f->chunks = (struct chunk_sizes){.place = CHUNK_SIZE};
     f->extra_kind = UNSOLICITED_NONE;
+    f->destination.found = false; /* libcurl may have forgotten the addresses since */
     *f->error = 0;
     stop(f);
     bool begun = !curl_easy_setopt(f->easy, CURLOPT_URL, target) && start(f);

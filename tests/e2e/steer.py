@@ -25,7 +25,7 @@ class Steer:
             self.map = mmap.mmap(file.fileno(), self.FIELDS.size)
 
     def forward(self, seconds):
-        """Puts the monotonic clock forward."""
+        """Puts the monotonic clock forward, and time(), by which libcurl forgets addresses."""
         self.map[:8] = struct.pack("q", struct.unpack("q", self.map[:8])[0] + seconds)
 
     def be_patient(self):

@@ -16,6 +16,7 @@ import pytest
 from conftest import BINARY, SANITIZED, SLOW, answer, answering, wait_until
 from name_server import NameServer
 from pki import Authority
+from steer import Steer
 from test_memory import MODES, memory  # noqa: F401 (a fixture)
 from test_networks import enter
 
@@ -200,6 +201,24 @@ def test_a_dead_connection_is_looked_up_again(start, name_server):
         status, _, body = s.get("/good.app")
         assert status == 200 and body == BODY
     assert s.service.connections == 5 and server.asked
+
+
+def test_a_late_redirect_is_looked_up_again(start, name_server, tmp_path):
+    """After a minute libcurl has forgotten the addresses."""
+    server = name_server({"good.app": "127.0.0.1"})
+    steer = Steer(tmp_path / "steer")
+    s = start(["good.app"], settings="timeout = 10m\n", env=steer.environment)
+    redirect = answer(b"", status="302 Found", extra=["Location: /elsewhere", "Connection: close"])
+
+    def serve(connection):
+        head = s.service.read_request(connection)
+        if b" /metrics " in head:
+            asked.append(len(server.asked))
+            steer.forward(61)
+        connection.sendall(redirect if b" /metrics " in head else answer(BODY))
+    s.service.serve, asked = serve, []
+    assert s.get("/good.app")[::2] == (200, BODY)
+    assert s.service.connections == 2 and len(server.asked) > asked[0]
 
 
 def test_no_such_name(start, name_server):

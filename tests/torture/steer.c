@@ -14,7 +14,7 @@
 #include <time.h>
 
 struct control {
-    atomic_llong ahead;   /* seconds that the monotonic clock is put forward */
+    atomic_llong ahead;   /* seconds that the monotonic clock and time(2) are put forward */
     atomic_llong patient; /* send(2) returns when an answer is there: nobody is ever faster than the peer */
     atomic_llong actions; /* calls of sigaction(2) that change something */
     atomic_llong turns;   /* calls of epoll_wait(2) */
@@ -37,6 +37,17 @@ clock_gettime(clockid_t id, struct timespec *ts)
     if (!r && (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_MONOTONIC_RAW))
         ts->tv_sec += atomic_load(&control->ahead);
     return r;
+}
+
+time_t
+time(time_t *also)
+{
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    now.tv_sec += atomic_load(&control->ahead);
+    if (also)
+        *also = now.tv_sec;
+    return now.tv_sec;
 }
 
 int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
