@@ -60,6 +60,9 @@ enum {
     HOLD_BYTES = 64 * 1024,
     /* One chunk is being sent while the next is staged: a scrape's memory for the body is twice this. */
     CHUNK_BYTES = 192 * 1024,
+    /* Larger steps made larger chunks, which a slow reader's socket took later, if at all (tests/torture/load
+       slowloris). */
+    STEP_BYTES = 16 * 1024,
 };
 
 static int try_snapshot(struct scrape *s);
@@ -303,19 +306,32 @@ is_full(const struct scrape *s)
     return s->sending && staged(s) >= CHUNK_BYTES;
 }
 
+/* How much of the body is filtered before the response is looked at: all that was read if little of it is kept, else a
+   step. */
+static size_t
+step_bytes(const struct scrape *s)
+{
+    bool keeps_little = s->stage == STAGE_HOLDING && s->bytes_in && staged(s) < s->bytes_in / 8;
+    return keeps_little ? SIZE_MAX : STEP_BYTES;
+}
+
 static enum fetch_action
 on_body(void *ctx, struct ss_span *bytes)
 {
     struct scrape *s = ctx;
-    bool more = true;
+    bool more;
 
-    while (more) {
-        size_t len = bytes->len;
+    do {
         s->paused = is_full(s);
         if (s->paused)
             return FETCH_PAUSE;
-        int r = body_filter_feed(s->body, bytes, &more);
-        s->bytes_in += len - bytes->len;
+        size_t most = step_bytes(s), len = bytes->len < most ? bytes->len : most;
+        struct ss_span step = {bytes->ptr, len};
+        int r = body_filter_feed(s->body, &step, &more);
+        len -= step.len;
+        bytes->ptr += len;
+        bytes->len -= len;
+        s->bytes_in += len;
         if (r) {
             fail_body(s, r);
             return FETCH_ABORT;
@@ -323,7 +339,7 @@ on_body(void *ctx, struct ss_span *bytes)
         flush_staged(s);
         if (s->stage != STAGE_HOLDING && s->stage != STAGE_STREAMING)
             return FETCH_ABORT;
-    }
+    } while (more || bytes->len);
     return FETCH_CONTINUE;
 }
 
