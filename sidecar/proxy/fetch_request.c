@@ -19,9 +19,9 @@
 #include <sys/queue.h>
 
 enum {
-    /* The size of one read from a socket: what is read is split while it is still in the L2 cache. A multiple of the
-       16 KiB that libcurl passes on at once, and small enough for the heap: malloc(3) maps 128 KiB anew for each
-       scrape. With 64 KiB a large scrape took 3 % more CPU (tests/bench). */
+    /* The size of one read from a socket: what is read is filtered while it is still in the L2 cache. libcurl delivers
+       it in pieces of 16 KiB. From 128 KiB on, malloc(3) would use mmap(2), and each scrape would fault in new pages;
+       with 64 KiB a large scrape took 3 % more CPU (tests/bench). */
     READ_BYTES = 112 * 1024,
     /* How long libcurl caches the system's authorities: neither a failed allocation nor a replaced file may last
        longer. */
